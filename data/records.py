@@ -1,0 +1,146 @@
+"""The records that the parts of the pipeline hand to each other: Sample, Batch, Target, Candidates, Detections.
+
+Letters: N images, G ground-truth boxes, M candidates, D detections. Boxes are (x1, y1, x2, y2) float32 in absolute
+pixels with continuous edges (width = x2 - x1). Sizes are (height, width). Labels are 1..K; 0 is background.
+All records are frozen, keyword-only, and have ``.to(device)`` where they hold tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+ImageId = int | str
+Record = TypeVar("Record")
+
+
+def _move(value: object, device: torch.device | str) -> object:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, tuple) and value and hasattr(value[0], "to"):
+        return tuple(_to(item, device) if not isinstance(item, Tensor) else item.to(device) for item in value)
+    return value
+
+
+def _to(record: Record, device: torch.device | str) -> Record:
+    """The same record with every tensor in it on ``device``."""
+    moved = {f.name: _move(getattr(record, f.name), device) for f in fields(record)}  # type: ignore[arg-type]
+    return replace(record, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Ground truth of one image. Fields that are None at construction are filled with the neutral value.
+
+    boxes (G, 4) px; labels (G,) 1..K; crowd (G,) COCO's iscrowd; difficult (G,) VOC's difficult; area (G,) px^2 as
+    the annotation gives it (COCO: of the segment; otherwise of the box); clean_boxes, sigma_true (G, 4) px or None:
+    only the mini dataset knows them.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    crowd: Tensor = None  # type: ignore[assignment]
+    difficult: Tensor = None  # type: ignore[assignment]
+    area: Tensor = None  # type: ignore[assignment]
+    clean_boxes: Tensor | None = None
+    sigma_true: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        neutral = {
+            "crowd": torch.zeros_like(self.labels, dtype=torch.bool),
+            "difficult": torch.zeros_like(self.labels, dtype=torch.bool),
+            "area": sides[:, 0] * sides[:, 1],
+        }
+        for name, value in neutral.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    def to(self, device: torch.device | str) -> Target:
+        return _to(self, device)
+
+    def select(self, keep: Tensor) -> Target:
+        """The annotations that the index or mask ``keep`` (G,) chooses."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Target(**{name: None if value is None else value[keep] for name, value in chosen.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One image as a dataset gives it: image (3, H, W) uint8 RGB in original pixels."""
+
+    image_id: ImageId
+    image: Tensor
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Images ready for the network: images (N, 3, H, W) float32, normalised, zero-padded right and below.
+
+    image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the same in original
+    px. targets are in network px, or None at test time. skipped: one sentence for each image that could not be read.
+    """
+
+    images: Tensor
+    image_sizes: tuple[tuple[int, int], ...]
+    original_sizes: tuple[tuple[int, int], ...]
+    image_ids: tuple[ImageId, ...]
+    targets: tuple[Target, ...] | None = None
+    skipped: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> Batch:
+        return _to(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The model's last word on one image, before any suppression; boxes in original px.
+
+    boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL Loss Eq. 11 votes
+    with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a network without log variance.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    variances: Tensor | None = None
+    pixel_variances: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Candidates:
+        return _to(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """What a user gets for one image, best score first: boxes (D, 4) original px, scores (D,), labels (D,) 1..K,
+    sigma (D, 4) px: the standard deviation of each box side, or None."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    sigma: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Detections:
+        return _to(self, device)
+
+
+class Dataset(Protocol):
+    """What a loader and an evaluator need of a data set; label k means ``classes[k - 1]``."""
+
+    classes: tuple[str, ...]
+    image_ids: tuple[ImageId, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decodes one image. Raises: DataError naming the file if it cannot be read."""
+        ...
+
+    def target(self, index: int) -> Target:
+        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        ...
