@@ -1,0 +1,59 @@
+"""Several splits as one data set, such as VOC 2007 + 2012 trainval."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+
+from data.errors import DataError
+from data.records import Dataset, ImageId, Sample, Target
+
+
+class ConcatDataset:
+    """The images of ``parts`` one after the other; an image id that two parts share becomes "<part name>/<id>".
+
+    Args:
+        parts: data sets with the same classes in the same order.
+        names: one name for each part.
+
+    Raises:
+        DataError: the classes differ.
+    """
+
+    def __init__(self, parts: Sequence[Dataset], names: Sequence[str]) -> None:
+        for part, name in zip(parts, names, strict=True):
+            if part.classes != parts[0].classes:
+                raise DataError(
+                    f"the splits {names[0]!r} and {name!r} have different classes, {', '.join(parts[0].classes)} and"
+                    f" {', '.join(part.classes)}; train on splits with the same classes in the same order."
+                )
+        owners = Counter(image_id for part in parts for image_id in part.image_ids)
+        self.classes = parts[0].classes
+        self.image_ids: tuple[ImageId, ...] = tuple(
+            f"{name}/{image_id}" if owners[image_id] > 1 else image_id
+            for part, name in zip(parts, names, strict=True)
+            for image_id in part.image_ids
+        )
+        self.sizes = tuple(size for part in parts for size in part.sizes)
+        self._parts = tuple(parts)
+        self._ends = list(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _locate(self, index: int) -> tuple[Dataset, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image index {index} of {len(self)} images")
+        owner = bisect_right(self._ends, index)
+        return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
+
+    def target(self, index: int) -> Target:
+        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        part, i = self._locate(index)
+        return part.target(i)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decodes one image. Raises: DataError naming the file if it cannot be read."""
+        part, i = self._locate(index)
+        sample = part[i]
+        return Sample(image_id=self.image_ids[index], image=sample.image, target=sample.target)

@@ -1,0 +1,117 @@
+"""From an image as it is stored to the network's input: mirror, resize, normalise, in this order.
+
+The mirror comes first because there it moves one byte per colour value instead of four. Normalising comes last, on
+fewer or more pixels as the case may be, with the same result: it is affine per channel, and bilinear weights sum to 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from data.boxes import flip_horizontal
+from data.records import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelConvention:
+    """network value = (x[order] - mean) / std, with x the RGB image in 0..255; mean and std in the same unit and in
+    the order of the result."""
+
+    order: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+PIXELS = {
+    "torchvision": PixelConvention(  # RGB in 0..1, (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)
+        order=(0, 1, 2), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+    ),
+    "caffe": PixelConvention(  # BGR in 0..255 without a scale: py-faster-rcnn, Detectron
+        order=(2, 1, 0), mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0)
+    ),
+    "tf": PixelConvention(order=(0, 1, 2), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),  # RGB in -1..1
+}
+
+
+def resized_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``."""
+    scale = min(short_side / min(size), long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the papers' code."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=False)[0]
+
+
+def normalise(image: Tensor, convention: PixelConvention) -> Tensor:
+    """Network values (3, H, W) of an RGB image (3, H, W) float32 in 0..255."""
+    if convention.order != (0, 1, 2):
+        image = image[list(convention.order)]
+    mean, std = image.new_tensor(convention.mean), image.new_tensor(convention.std)
+    return (image - mean[:, None, None]) / std[:, None, None]
+
+
+def mirror_target(target: Target, width: float) -> Target:
+    """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as well."""
+    clean, sigma = target.clean_boxes, target.sigma_true
+    return replace(
+        target,
+        boxes=flip_horizontal(target.boxes, width),
+        clean_boxes=None if clean is None else flip_horizontal(clean, width),
+        sigma_true=None if sigma is None else sigma[:, [2, 1, 0, 3]],
+    )
+
+
+def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> Target:
+    """The target after its image went from ``old`` to ``new`` (height, width) px, each axis by its exact ratio.
+
+    ``area`` stays in original px^2: it decides which of COCO's size classes an object is in.
+    """
+    x, y = new[1] / old[1], new[0] / old[0]
+    ratio = target.boxes.new_tensor([x, y, x, y])
+    return replace(
+        target,
+        boxes=target.boxes * ratio,
+        clean_boxes=None if target.clean_boxes is None else target.clean_boxes * ratio,
+        sigma_true=None if target.sigma_true is None else target.sigma_true * ratio,
+    )
+
+
+def to_network(
+    image: Tensor, target: Target | None, *, short_side: int, long_side: int, pixels: str, mirror: bool = False
+) -> tuple[Tensor, Target | None]:
+    """One image and its target as the network sees them.
+
+    Args:
+        image: (3, H, W) uint8 RGB in original px.
+        target: in original px, or None at test time.
+        short_side: wanted length of the short side, network px.
+        long_side: limit on the long side, network px.
+        pixels: a key of PIXELS.
+        mirror: left and right exchanged.
+
+    Returns:
+        image (3, h, w) float32 normalised, and the target in network px.
+    """
+    old = (image.shape[-2], image.shape[-1])
+    new = resized_size(old, short_side, long_side)
+    if mirror:
+        image = image.flip(-1)
+        target = None if target is None else mirror_target(target, old[1])
+    result = normalise(resize(image.float(), new), PIXELS[pixels])
+    return result, None if target is None else scale_target(target, old, new)
+
+
+def pad(images: Sequence[Tensor], divisor: int = 1) -> Tensor:
+    """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of ``divisor``."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
+    height, width = (-(-side // divisor) * divisor for side in (height, width))
+    batch = images[0].new_zeros(len(images), 3, height, width)
+    for row, image in zip(batch, images, strict=True):
+        row[:, : image.shape[-2], : image.shape[-1]] = image
+    return batch

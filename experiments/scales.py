@@ -1,0 +1,63 @@
+"""The three sizes at which every experiment runs: ``paper`` as published, ``lite`` on real photos, ``mini`` anywhere.
+
+A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the log variance, the
+losses; what it replaces is size: backbone, resolution, data, schedule. Both sides of a comparison get the same.
+How the numbers below were found is written in experiments/README.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from data.loader import DataConfig
+from experiments.records import Run, TrainConfig
+
+MINI_TRAIN = TrainConfig(
+    batch_size=8, iterations=900, lr=1e-3, lr_drops=(700,), warmup_iterations=50, warmup_factor=0.1,
+    optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, max_grad_norm=10.0)
+
+LITE_TRAIN = TrainConfig(
+    batch_size=4, iterations=2360, lr=4e-4, lr_drops=(1770,), warmup_iterations=200, warmup_factor=0.001,
+    optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, backbone_lr_factor=0.25, max_grad_norm=10.0)
+
+
+def paper(run: Run) -> Run:
+    """The published recipe: nothing changes."""
+    return run
+
+
+def mini(run: Run) -> Run:
+    """The synthetic scenes of data/ambiguous.py, the paper's layers at a quarter of their width, from scratch."""
+    model = replace(
+        run.model, num_classes=6, width=0.25, fc_dims=(256, 256), dropout=0.0, frozen_stages=0, pooling="align",
+        anchor_sizes=(16.0, 32.0, 64.0, 128.0), rpn_batch=128, pre_nms_train=1000, post_nms_train=300,
+        pre_nms_test=1000, post_nms_test=150, min_size=4.0, rois_per_image=64)
+    layout = run.data.layout
+    data = DataConfig(
+        layout=layout, train=("train",) if layout == "coco" else ("2007_trainval",),
+        test="val" if layout == "coco" else "2007_test", short_side=160, long_side=224, pixels="torchvision")
+    return replace(run, model=model, data=data, train=MINI_TRAIN, start="scratch")
+
+
+def lite(run: Run) -> Run:
+    """Pascal VOC 2007 at a short side of 300 px with MobileNetV2, about half an hour a network on two cores.
+
+    All backbones of a table become the same network, so runs that differ in nothing else get one name and are
+    trained once.
+    """
+    model = replace(
+        run.model, backbone="mobilenet_v2", num_classes=20, width=1.0, fc_dims=(1024, 1024), dropout=0.0,
+        frozen_stages=11, mobilenet_blocks=18, tf_padding=True, pooling="align", pool_size=7, rpn_dim=256,
+        anchor_sizes=(32.0, 64.0, 128.0, 256.0), rois_per_image=64, pre_nms_train=2000, post_nms_train=500,
+        pre_nms_test=1000, post_nms_test=300, min_size=4.0)
+    data = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=300, long_side=500,
+                      pixels="tf")
+    name = "mobilenet_voc" + ("_kl" if run.model.log_variance else "")
+    return replace(run, name=name, model=model, data=data, train=LITE_TRAIN)
+
+
+SCALES: dict[str, Callable[[Run], Run]] = {"mini": mini, "lite": lite, "paper": paper}
+TITLES = {
+    "mini": "mini (synthetic scenes): trend only, not comparable with the paper's numbers",
+    "lite": "lite (subset of real VOC photos, small backbone): real, not comparable with the paper's numbers",
+    "paper": "paper (published recipe)",
+}

@@ -1,0 +1,35 @@
+"""The last layers of the box head: class logits, box offsets and, for KL Loss, one log variance per box side.
+
+Letters: R RoIs, K foreground classes. KL Loss section 3.2: the log variance layer is initialised N(0, 1e-4), bias 0,
+so that training starts as smooth L1. For VGG-16 and 80 classes it is the paper's 4096 x 324 layer.
+"""
+
+from torch import Tensor, nn
+
+
+class BoxPredictor(nn.Module):
+    """(R, D) -> class_logits (R, K + 1), offsets (R, K + 1, 4), log_variance (R, K + 1, 4) or None.
+
+    Offsets and log variances are class-specific, in the order (x1, y1, x2, y2) or (x, y, w, h) of the box coder;
+    column 0 is background.
+    """
+
+    def __init__(self, *, in_features: int, num_classes: int, log_variance: bool) -> None:
+        super().__init__()
+        self.class_logits = linear(in_features, num_classes + 1, std=0.01)
+        self.offsets = linear(in_features, (num_classes + 1) * 4, std=0.001)
+        self.log_variance = linear(in_features, (num_classes + 1) * 4, std=0.0001) if log_variance else None
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        rows = len(features)
+        offsets = self.offsets(features).reshape(rows, -1, 4)
+        log_variance = None if self.log_variance is None else self.log_variance(features).reshape(rows, -1, 4)
+        return self.class_logits(features), offsets, log_variance
+
+
+def linear(in_features: int, out_features: int, *, std: float) -> nn.Linear:
+    """A linear layer with weights N(0, std) and bias 0."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.zeros_(layer.bias)
+    return layer

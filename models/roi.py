@@ -1,0 +1,97 @@
+"""The second stage of training: which RoIs are learned from, and the losses of the box head.
+
+Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, with the normalisation of kl_loss.md points 9 and 10.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.boxes import BoxCoder
+from data.records import Target
+from losses.kl_loss import kl_loss_terms
+from losses.smooth_l1 import smooth_l1
+from models.matching import IGNORED, NEGATIVE, match, sample, sampled_indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoITargets:
+    """RoIs of a batch: boxes (N, P, 4) network px, labels (N, P) with 0 background and -1 for an unfilled slot,
+    target_offsets (N, P, 4)."""
+
+    boxes: Tensor
+    labels: Tensor
+    target_offsets: Tensor
+
+
+def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_image: int, positive_share: float,
+                positive_iou: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes (P, 4), labels (P,) and target offsets (P, 4) of one image, P = rois_per_image.
+
+    The ground-truth boxes join the proposals (their own offsets are 0). Foreground: IoU >= positive_iou with some
+    ground truth; all else is background, as in py-faster-rcnn's end-to-end recipe.
+    """
+    boxes = torch.cat([proposals, target.boxes])
+    if len(boxes) == 0:
+        empty = proposals.new_zeros(rois_per_image, 4)
+        return empty, torch.full((rois_per_image,), IGNORED, device=proposals.device), empty
+    iou, index = match(boxes, target.boxes)
+    positive, negative = sample((iou >= positive_iou).long(), size=rois_per_image, positive_share=positive_share,
+                                generator=generator)
+    chosen, real = sampled_indices(positive, negative, rois_per_image)
+    labels = torch.full((rois_per_image,), NEGATIVE, device=boxes.device)
+    target_offsets = torch.zeros_like(boxes[chosen])
+    if len(target.boxes):
+        foreground = positive[chosen] & real
+        labels = torch.where(foreground, target.labels[index[chosen]], labels)
+        target_offsets = coder.encode(target.boxes[index[chosen]], boxes[chosen])
+    return boxes[chosen], labels.masked_fill(~real, IGNORED), target_offsets
+
+
+def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
+               targets: RoITargets) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses {"roi_class", "roi_box"} and statistics of the box head.
+
+    class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
+    foreground RoIs' own class and divides by the number of all RoIs of the image (kl_loss.md point 9), then averages
+    over images. The class slot is gathered before exp(): other slots' log variances never enter (section 4, NaN).
+    """
+    n, p = targets.labels.shape
+    labels = targets.labels.flatten()
+    counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
+    cross_entropy = functional.cross_entropy(class_logits.float(), labels, ignore_index=IGNORED, reduction="none")
+    losses = {"roi_class": (cross_entropy.reshape(n, p).sum(1) / counted).mean()}
+
+    foreground = labels > 0
+    slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
+    predicted = offsets.gather(1, slot)[:, 0]
+    wanted = targets.target_offsets.flatten(0, 1)
+
+    def per_image(values: Tensor) -> Tensor:
+        summed = values.masked_fill(~foreground[:, None], 0.0).reshape(n, -1).sum(1)
+        return (summed / counted).mean()
+
+    statistics = {"foreground_share": foreground.sum() / counted.sum()}
+    if log_variance is None:
+        losses["roi_box"] = per_image(smooth_l1(predicted.float() - wanted))
+        return losses, statistics
+    own = log_variance.gather(1, slot)[:, 0].masked_fill(~foreground[:, None], 0.0)
+    data_term, log_term = (per_image(term) for term in kl_loss_terms(predicted, own, wanted))
+    losses["roi_box"] = data_term + log_term
+    statistics |= {"kl_data_term": data_term.detach(), "kl_log_term": log_term.detach()}
+    return losses, statistics | log_variance_statistics(own.detach(), foreground)
+
+
+def log_variance_statistics(log_variance: Tensor, foreground: Tensor) -> dict[str, Tensor]:
+    """Mean, least, greatest and the 10th, 50th, 90th percentile of the foreground log variances (R, 4).
+
+    NaN when there is no foreground. Computed without waiting for the device: background is NaN and left out.
+    """
+    values = log_variance.float().masked_fill(~foreground[:, None], float("nan")).flatten()
+    levels = torch.nanquantile(values, values.new_tensor([0.0, 0.1, 0.5, 0.9, 1.0]))
+    names = ("min", "p10", "p50", "p90", "max")
+    found = {f"log_variance_{name}": level for name, level in zip(names, levels.unbind(), strict=True)}
+    return found | {"log_variance_mean": values.nanmean()}

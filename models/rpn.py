@@ -1,0 +1,75 @@
+"""The region proposal network of Faster R-CNN (section 3.1): a 3x3 convolution, then objectness and box offsets.
+
+Letters: N images, A anchors, G ground-truth boxes. Objectness is a logit: larger is better. py-faster-rcnn classifies
+with a two-way softmax (``softmax=True``, background first): its logit is the difference of the two outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from data.boxes import BoxCoder
+from data.records import Target
+from losses.smooth_l1 import smooth_l1
+from models.matching import POSITIVE, label_anchors, sample
+
+RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
+
+
+class RPNHead(nn.Module):
+    """Objectness (N, A) and offsets (N, A, 4) at every anchor of a feature map (N, C, H, W)."""
+
+    def __init__(self, *, in_channels: int, channels: int, anchors_per_position: int, softmax: bool = True) -> None:
+        super().__init__()
+        self.outputs = 2 if softmax else 1
+        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, anchors_per_position * self.outputs, 1)
+        self.offsets = nn.Conv2d(channels, anchors_per_position * 4, 1)
+        for layer in (self.conv, self.objectness, self.offsets):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = functional.relu(self.conv(features))
+        logits = per_anchor(self.objectness(hidden), self.outputs)
+        objectness = logits[..., 1] - logits[..., 0] if self.outputs == 2 else logits[..., 0]
+        return objectness, per_anchor(self.offsets(hidden), 4)
+
+
+def per_anchor(outputs: Tensor, values: int) -> Tensor:
+    """(N, anchors * values, H, W) -> (N, H * W * anchors, values), the order of AnchorGenerator."""
+    n, _, height, width = outputs.shape
+    return outputs.reshape(n, -1, values, height, width).permute(0, 3, 4, 1, 2).reshape(n, -1, values)
+
+
+def anchor_targets(anchors: Tensor, target: Target, image_size: tuple[int, int], coder: BoxCoder, *,
+                   positive_iou: float, negative_iou: float, batch_per_image: int, positive_share: float,
+                   generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """What one image's anchors learn: sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
+
+    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3).
+    """
+    height, width = image_size
+    inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
+    labels, index = label_anchors(anchors, target.boxes, inside, positive_iou=positive_iou, negative_iou=negative_iou)
+    positive, negative = sample(labels, size=batch_per_image, positive_share=positive_share, generator=generator)
+    if len(target.boxes) == 0:
+        return positive, negative, torch.zeros_like(anchors)
+    return positive, negative, coder.encode(target.boxes[index], anchors)
+
+
+def rpn_losses(objectness: Tensor, offsets: Tensor, positive: Tensor, negative: Tensor,
+               target_offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Classification and box loss of the RPN, each a scalar.
+
+    objectness (N, A), offsets and target_offsets (N, A, 4), positive and negative (N, A) bool: the sampled anchors.
+    Both are sums over the sampled anchors of an image, divided by their number, averaged over images; so a batch of two
+    equals two accumulated batches of one.
+    """
+    sampled = positive | negative
+    count = sampled.sum(1).clamp(min=1)
+    cross_entropy = functional.binary_cross_entropy_with_logits(
+        objectness.float(), (positive * POSITIVE).float(), reduction="none")
+    difference = (offsets.float() - target_offsets).masked_fill(~positive[..., None], 0.0)
+    box_loss = smooth_l1(difference, RPN_SMOOTH_L1_BETA).sum((1, 2)) / count
+    return ((cross_entropy * sampled).sum(1) / count).mean(), box_loss.mean()

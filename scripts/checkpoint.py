@@ -1,0 +1,112 @@
+"""Checkpoints that survive a crash: written to a temporary file, flushed to disk, renamed; verified when read.
+
+A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside each lies a ``.json``
+with its SHA-256; a checkpoint without that file, or with another hash, is not complete and is passed over.
+Randomness needs no saved generator state: every draw is keyed by (seed, step), and step is saved.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.records import Run
+
+KEPT = 2  # newest checkpoints that stay
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Writes a small file so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_tensors(path: Path, content: Any) -> str:
+    """torch.save through a temporary file, fsync and rename; returns the SHA-256. A failed write leaves nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = sha256(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Writes ``folder/step-<step>.pt`` and its hash, then removes all but the newest KEPT."""
+    path = folder / f"step-{step:08d}.pt"
+    digest = save_tensors(path, state)
+    write_atomically(path.with_suffix(".json"), json.dumps({"step": step, "sha256": digest}))
+    for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
+        old.with_suffix(".json").unlink(missing_ok=True)
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in ``path``. Raises ValueError, in one sentence, if the file is damaged or not one of ours."""
+    note = path.with_suffix(".json")
+    if not path.is_file():
+        raise ValueError(f"The checkpoint {path} does not exist; train first, or give the path of an existing one.")
+    if note.is_file() and json.loads(note.read_text())["sha256"] != sha256(path):
+        raise ValueError(f"The checkpoint {path} is damaged: its SHA-256 is not the one in {note.name}; delete it to "
+                         "fall back to the one before.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"The checkpoint {path} cannot be read ({str(error).splitlines()[0]}); delete it to fall back "
+                         "to the one before.") from error
+    if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
+        raise ValueError(f"{path} is not a checkpoint of scripts.train: it lacks model, step or run.")
+    return state
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete and undamaged checkpoint, or None. Says which damaged ones it passed over."""
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        note = path.with_suffix(".json")
+        if note.is_file() and json.loads(note.read_text())["sha256"] == sha256(path):
+            return path
+        print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
+    return None
+
+
+def plain(value: Any) -> Any:
+    """Dataclass content as JSON sees it (tuples become lists), so that saved and fresh values compare equal."""
+    return json.loads(json.dumps(value))
+
+
+def differences(saved: Any, now: Any, name: str = "") -> list[str]:
+    """The fields in which two plain values differ, as "a.b: saved -> now"."""
+    if isinstance(saved, dict) and isinstance(now, dict):
+        keys = sorted(saved.keys() | now.keys())
+        return [line for key in keys for line in differences(saved.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if saved == now else [f"{name}: {saved} -> {now}"]
+
+
+def check_same_run(saved: dict[str, Any], run: Run, path: Path) -> None:
+    """Raises ValueError naming the fields in which the checkpoint's run differs from the one asked for."""
+    changed = differences(saved, plain(asdict(run)))
+    if changed:
+        raise ValueError(f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use another "
+                         "--out folder, or --resume none to start over.")

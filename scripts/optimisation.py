@@ -1,0 +1,57 @@
+"""Parameter groups, learning rate and the linear scaling rule of the papers' recipes."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from experiments.records import TrainConfig
+
+
+def parameter_groups(detector: nn.Module, train: TrainConfig) -> list[dict]:
+    """The trainable parameters in groups with their ``lr_factor`` and weight decay.
+
+    Biases (every one-dimensional parameter) learn ``bias_lr_factor`` times as fast and decay only if ``bias_decay``;
+    the backbone's rate is multiplied by ``backbone_lr_factor``.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in detector.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        bias = parameter.ndim == 1
+        factor = (train.bias_lr_factor if bias else 1.0) * (
+            train.backbone_lr_factor if name.startswith("backbone.") else 1.0)
+        decay = train.weight_decay if train.bias_decay or not bias else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [{"params": members, "lr_factor": factor, "weight_decay": decay, "lr": factor * train.lr}
+            for (factor, decay), members in groups.items()]
+
+
+def build_optimiser(detector: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
+    groups = parameter_groups(detector, train)
+    if train.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+    return torch.optim.AdamW(groups, lr=train.lr)
+
+
+def learning_rate(step: int, train: TrainConfig) -> float:
+    """The rate of update ``step`` (from 0): linear warm-up, then a drop at each of ``lr_drops``."""
+    rate = train.lr * train.lr_drop_factor ** sum(step >= drop for drop in train.lr_drops)
+    if step < train.warmup_iterations:
+        progress = step / train.warmup_iterations
+        rate *= train.warmup_factor * (1 - progress) + progress
+    return rate
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["lr_factor"]
+
+
+def scaled_to_batch(train: TrainConfig, batch_size: int) -> TrainConfig:
+    """The linear scaling rule (Goyal et al.): B / B0 times the rate, B0 / B times the updates."""
+    factor = batch_size / train.batch_size
+    return replace(
+        train, batch_size=batch_size, lr=train.lr * factor, iterations=round(train.iterations / factor),
+        lr_drops=tuple(round(drop / factor) for drop in train.lr_drops),
+        warmup_iterations=round(train.warmup_iterations / factor))

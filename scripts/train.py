@@ -1,0 +1,226 @@
+"""Trains one run: python -m scripts.train kl_loss/vgg16_coco_kl --scale mini
+
+The loop reads from top to bottom: run, data, network, optimiser, resume, then one update after another. Every random
+draw is keyed by (seed, step), so stopping and resuming changes nothing.
+"""
+
+import argparse
+import json
+import math
+import signal
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.loader import build_dataset, train_batches
+from data.records import Batch
+from experiments.records import Run
+from experiments.scales import SCALES
+from models.build import build_detector, parameter_counts
+from models.detector import Detector
+from models.pretrained import load_pretrained
+from scripts.checkpoint import (
+    check_same_run,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+    save_checkpoint,
+    write_atomically,
+)
+from scripts.lookup import add_common_arguments, data_root, find_run, pick_device, run_folder, with_splits
+from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
+from scripts.progress import Progress
+
+AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+SCALARS_EVERY = 20  # updates
+SAVE_EVERY_S = 300.0
+DIVERGED, STOPPED = 4, 75  # exit codes
+
+
+class DivergedError(RuntimeError):
+    """A loss or gradient is not finite; the message names the term and the images."""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("run", help="paper/run, for example kl_loss/vgg16_coco_kl")
+    add_common_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", default="auto", help="auto (continue if there is a checkpoint), none, or a file")
+    parser.add_argument("--weights", default="auto", help="ImageNet weights: auto (torchvision's), none, or a file")
+    parser.add_argument("--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA")
+    parser.add_argument("--batch-size", type=int, default=None, help="scale the recipe linearly to this many images")
+    parser.add_argument("--accumulate", type=int, default=1, help="forward passes an update (less memory, same batch)")
+    parser.add_argument("--stop-after", type=int, default=None, help="stop (resumable) after this many updates")
+    return parser.parse_args()
+
+
+def configured(args: argparse.Namespace) -> Run:
+    """The run at its scale, with what the command line changes; prints the linear scaling rule when it acts."""
+    run = with_splits(SCALES[args.scale](find_run(args.run)), args.splits)
+    if args.weights == "none":
+        run = replace(run, start="scratch")
+    if args.batch_size is not None and args.batch_size != run.train.batch_size:
+        scaled = scaled_to_batch(run.train, args.batch_size)
+        print(f"linear scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
+              f"{scaled.lr:g}, {run.train.iterations} -> {scaled.iterations} updates")
+        run = replace(run, train=scaled)
+    if args.accumulate < 1 or run.train.batch_size % args.accumulate:
+        raise ValueError(f"--accumulate {args.accumulate} does not divide the batch of {run.train.batch_size} images.")
+    return run
+
+
+def prepared_detector(run: Run, weights: str, device: torch.device) -> Detector:
+    """The network with its starting weights; stages are frozen only if they were pretrained."""
+    detector = build_detector(run.model)
+    if run.start == "scratch":
+        print("weights: none; training from scratch, nothing is frozen")
+    else:
+        print(load_pretrained(detector, run.model.backbone, None if weights == "auto" else Path(weights)))
+        detector.backbone.freeze(run.model.frozen_stages)
+    total, trainable = parameter_counts(detector)
+    print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
+    return detector.to(device, memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, no copy in RoIAlign
+
+
+def finite_or_raise(values: dict[str, float], step: int, batches: list[Batch]) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        images = [str(image) for batch in batches for image in batch.image_ids]
+        raise DivergedError(f"At update {step} {', '.join(bad)} of images {', '.join(images)} is not finite; the weights "
+                            "were not changed. Check these images' boxes (python -m data.validate), lower the learning "
+                            "rate, or set ModelConfig.log_variance_limit.")
+
+
+def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, batches: list[Batch],
+           step: int, seed: int, amp: torch.dtype | None, max_norm: float | None
+           ) -> tuple[dict[str, float], dict[str, float]]:
+    """One update from the micro-batches: (loss terms, statistics). Reads the loss terms once from the device."""
+    device = batches[0].images.device
+    optimiser.zero_grad(set_to_none=True)
+    terms: dict[str, Tensor] = {}
+    statistics: dict[str, Tensor] = {}
+    for index, batch in enumerate(batches):
+        torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout: a function of (seed, step)
+        with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
+            losses = detector.losses(batch, statistics=statistics)
+        scaler.scale(torch.stack(list(losses.values())).sum() / len(batches)).backward()
+        terms = {name: terms.get(name, 0.0) + loss.detach() / len(batches) for name, loss in losses.items()}
+    scaler.unscale_(optimiser)
+    parameters = [p for p in detector.parameters() if p.grad is not None]
+    norm = nn.utils.clip_grad_norm_(parameters, max_norm if max_norm is not None else math.inf)
+    names = [*terms, "gradient norm"]
+    values = dict(zip(names, torch.stack([*terms.values(), norm]).tolist(), strict=True))
+    finite_or_raise(values if amp is not torch.float16 else {k: values[k] for k in terms}, step, batches)
+    scaler.step(optimiser)  # under fp16 an infinite gradient skips the update and lowers the scale
+    scaler.update()
+    return {name: values[name] for name in terms}, {"gradient_norm": values["gradient norm"],
+                                                    **{name: float(value) for name, value in statistics.items()}
+                                                    } if step % SCALARS_EVERY == 0 else {}
+
+
+def train(args: argparse.Namespace) -> int:
+    run = configured(args)
+    device = pick_device(args.device)
+    amp = AMP_TYPES[args.amp] if device.type == "cuda" else None
+    folder = run_folder(args.out, args.scale, run.name, args.run.partition("/")[0], args.seed)
+    finished = folder / "finished.json"
+    if finished.is_file() and args.resume == "auto":
+        check_same_run(json.loads((folder / "run.json").read_text()), run, folder)
+        print(f"{folder}: already trained ({json.loads(finished.read_text())['step']} updates), nothing to do")
+        return 0
+
+    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), run.data.train)
+    if len(dataset.classes) != run.model.num_classes:
+        print(f"classes: the run has {run.model.num_classes}, the data set {len(dataset.classes)}: the network predicts "
+              "the data set's")
+        run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
+    print(f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; writing {folder}")
+
+    torch.manual_seed(args.seed)
+    detector = prepared_detector(run, args.weights, device)
+    optimiser = build_optimiser(detector, run.train)
+    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    start = 0
+    path = newest_checkpoint(folder) if args.resume == "auto" else None if args.resume == "none" else Path(args.resume)
+    if path is not None:
+        state = load_checkpoint(path)
+        check_same_run(state["run"], run, path)
+        detector.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        scaler.load_state_dict(state["scaler"])
+        start = state["step"]
+        print(f"resume: {path} at update {start}")
+
+    def checkpoint(step: int) -> None:
+        state: dict[str, Any] = {"model": detector.state_dict(), "optimiser": optimiser.state_dict(),
+                                 "scaler": scaler.state_dict(), "step": step, "seed": args.seed,
+                                 "run": plain(asdict(run)), "classes": list(dataset.classes)}
+        try:
+            save_checkpoint(folder, step, state)
+        except (OSError, RuntimeError) as error:
+            progress.say(f"warning: the checkpoint at update {step} could not be written ({error}); free some disk "
+                         "space; training goes on and the last good checkpoint is kept.")
+
+    write_atomically(folder / "run.json", json.dumps(plain(asdict(run)), indent=1))
+    stop_signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stop_signals.append(received))
+    batches = train_batches(dataset, run.data, batch_size=run.train.batch_size // args.accumulate, seed=args.seed,
+                            start=start * args.accumulate, workers=args.workers)
+    progress = Progress(folder=folder, title=run.name, start=start, total=run.train.iterations)
+    detector.train()
+    saved_at, skipped = time.monotonic(), 0
+    for step in range(start, run.train.iterations):
+        asked = time.monotonic()
+        micro_batches = [next(batches).to(device) for _ in range(args.accumulate)]
+        waited = time.monotonic() - asked
+        for sentence in (s for batch in micro_batches for s in batch.skipped):
+            skipped += 1
+            progress.say(f"skipped image {skipped}: {sentence}")
+        rate = learning_rate(step, run.train)
+        set_learning_rate(optimiser, rate)
+        losses, statistics = update(detector, optimiser, scaler, micro_batches, step, args.seed, amp,
+                                    run.train.max_grad_norm)
+        progress.step(step, losses, lr=rate, images=sum(len(b.images) for b in micro_batches), waited=waited)
+        if statistics:
+            progress.scalars(step, {"train/loss": sum(losses.values()), "train/lr": rate, "data/skipped": skipped,
+                                    **{f"train/{name}": value for name, value in losses.items()},
+                                    **{f"head/{name}": value for name, value in statistics.items()}})
+        done = step + 1
+        if stop_signals or done == args.stop_after and done < run.train.iterations:
+            checkpoint(done)
+            progress.close()
+            print(f"stopped after {done} of {run.train.iterations} updates; the same command continues")
+            return STOPPED if stop_signals else 0
+        if time.monotonic() - saved_at > SAVE_EVERY_S and done < run.train.iterations:
+            checkpoint(done)
+            saved_at = time.monotonic()
+    checkpoint(run.train.iterations)
+    progress.close()
+    seconds = time.monotonic() - progress.began
+    write_atomically(finished, json.dumps({"step": run.train.iterations, "seconds": round(seconds, 1), "resumed_at": start,
+                                           "images_per_second": round(progress.images / seconds, 2),
+                                           "device": str(device), "skipped_images": skipped}))
+    print(f"trained {run.name} in {seconds / 60:.1f} min, {progress.images / seconds:.1f} img/s")
+    return 0
+
+
+def main() -> int:
+    try:
+        return train(arguments())
+    except DivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return DIVERGED
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

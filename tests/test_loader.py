@@ -1,0 +1,268 @@
+import itertools
+import os
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from data.errors import DataError
+from data.loader import (
+    DataConfig,
+    EndlessSampler,
+    build_dataset,
+    check_unreadable,
+    test_batches,
+    train_batches,
+    training_target,
+)
+from data.records import Sample, Target
+from tests.test_coco import GOOD
+from tests.test_coco import write as write_coco
+from tests.test_voc import thing
+from tests.test_voc import write as write_voc
+
+CONFIG = DataConfig(layout="coco", train=("a",), test="b", short_side=16, long_side=32, pixels="tf")
+
+
+class Synthetic:
+    """n images in which the colour tells the index; every third is tall; index i is unreadable if in ``broken``."""
+
+    classes = ("thing",)
+
+    def __init__(self, n, broken=(), empty=(), kill=None):
+        self.image_ids = tuple(range(n))
+        self.sizes = tuple((24, 16) if i % 3 == 0 else (16, 24) for i in range(n))
+        self.broken, self.empty, self.kill = broken, empty, kill
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def target(self, index):
+        boxes = torch.tensor([[1.0, 2.0, 9.0, 12.0], [2.0, 2.0, 8.0, 8.0]])[: 0 if index in self.empty else 2]
+        labels = torch.ones(len(boxes), dtype=torch.long)
+        return Target(boxes=boxes, labels=labels, difficult=torch.tensor([False, True])[: len(boxes)])
+
+    def __getitem__(self, index):
+        if index in self.broken:
+            raise DataError(f"image {index} is broken.")
+        if index == self.kill:
+            os._exit(9)
+        image = torch.full((3, *self.sizes[index]), index, dtype=torch.uint8)
+        image[:, :, 0] = 255  # the left edge, so that a mirrored image differs
+        return Sample(image_id=index, image=image, target=self.target(index))
+
+
+def take(dataset, count, *, config=CONFIG, batch_size=4, seed=0, start=0, workers=0):
+    stream = train_batches(dataset, config, batch_size=batch_size, seed=seed, start=start, workers=workers)
+    batches = list(itertools.islice(stream, count))
+    stream.close()
+    return batches
+
+
+def assert_same(first, second):
+    assert first.image_ids == second.image_ids
+    assert first.image_sizes == second.image_sizes
+    assert first.original_sizes == second.original_sizes
+    assert first.skipped == second.skipped
+    assert torch.equal(first.images, second.images)
+    for a, b in zip(first.targets, second.targets, strict=True):
+        assert torch.equal(a.boxes, b.boxes)
+        assert torch.equal(a.labels, b.labels)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers):
+    data = Synthetic(11, broken=(3,))
+    for first, second in zip(take(data, 8), take(data, 8, workers=workers), strict=True):
+        assert_same(first, second)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 7])
+def test_resuming_goes_on_exactly(start):
+    """2 batches per epoch: the starts lie inside, at and after an epoch boundary."""
+    data = Synthetic(11)
+    for first, second in zip(take(data, 10)[start:], take(data, 10 - start, start=start), strict=True):
+        assert_same(first, second)
+
+
+def test_seeds_and_epochs_differ():
+    data = Synthetic(40)
+    orders = {tuple(b.image_ids for b in take(data, 10, seed=seed, start=start)) for seed in (0, 1) for start in (0, 10)}
+    assert len(orders) == 4
+
+
+def test_global_random_generators_are_not_touched():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    take(Synthetic(8), 3)
+    take(Synthetic(8), 3, workers=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_epoch_shows_each_image_once():
+    sampler = EndlessSampler(range(100, 124), [i % 3 > 0 for i in range(24)], batch_size=4, seed=1)
+    assert sampler.batches_per_epoch == 6
+    for epoch in range(3):
+        shown = [pair for k in range(6 * epoch, 6 * epoch + 6) for pair in sampler.batch(k)]
+        assert sorted(shown) == [(epoch, i) for i in range(100, 124)]
+
+
+def test_groups_mix_in_at_most_one_batch():
+    wide = [i % 3 > 0 for i in range(23)]
+    sampler = EndlessSampler(range(23), wide, batch_size=4, seed=1)
+    for epoch in range(5):
+        batches = [sampler.batch(k) for k in range(5 * epoch, 5 * epoch + 5)]
+        assert sum(len({wide[i] for _, i in batch}) == 2 for batch in batches) <= 1
+        assert max(Counter(i for batch in batches for _, i in batch).values()) == 1
+
+
+def test_batches_in_any_order_are_the_same():
+    first, second = (EndlessSampler(range(10), [True] * 10, batch_size=3, seed=2) for _ in range(2))
+    backwards = {k: second.batch(k) for k in reversed(range(12))}
+    assert all(first.batch(k) == backwards[k] for k in range(12))
+
+
+def test_fewer_images_than_the_batch_wrap_around():
+    (batch,) = take(Synthetic(3), 1, batch_size=8)
+    assert len(batch.image_ids) == 8
+    assert set(batch.image_ids) == {0, 1, 2}
+
+
+def test_half_of_the_images_are_mirrored_with_their_boxes():
+    mirrored = plain = 0
+    for batch in take(Synthetic(40), 50):
+        for image, size, found in zip(batch.images, batch.image_sizes, batch.targets, strict=True):
+            width = size[1]
+            if image[0, 0, 0] == 1:  # 255 in the "tf" convention
+                plain += 1
+                assert found.boxes[0].tolist() == [1, 2, 9, 12]
+            else:
+                mirrored += 1
+                assert found.boxes[0].tolist() == [width - 9, 2, width - 1, 12]
+    assert 60 < mirrored < 140  # 200 fair coins: 100 +- 5.7 sd
+    assert mirrored + plain == 200
+    assert all(b.images[:, 0, 0, 0].eq(1).all() for b in take(Synthetic(40), 5, config=replace(CONFIG, flip=False)))
+
+
+def test_difficult_and_crowd_are_no_targets_unless_kept():
+    target = Target(
+        boxes=torch.rand(3, 4),
+        labels=torch.tensor([1, 2, 3]),
+        crowd=torch.tensor([False, True, False]),
+        difficult=torch.tensor([False, False, True]),
+    )
+    for config, labels in (
+        (CONFIG, [1]),
+        (replace(CONFIG, train_crowd=True), [1, 2]),
+        (replace(CONFIG, train_difficult=True), [1, 3]),
+    ):
+        assert training_target(target, config).labels.tolist() == labels
+
+
+def test_images_without_objects_are_left_out_unless_kept():
+    data = Synthetic(8, empty=(0, 5))
+    shown = {i for b in take(data, 12, batch_size=2) for i in b.image_ids}
+    assert shown == {1, 2, 3, 4, 6, 7}
+    shown = {i for b in take(data, 12, batch_size=2, config=replace(CONFIG, train_empty=True)) for i in b.image_ids}
+    assert shown == set(range(8))
+    with pytest.raises(DataError, match="none with an object"):
+        take(Synthetic(2, empty=(0, 1)), 1)
+
+
+def test_unreadable_image_is_left_out_and_named():
+    batches = take(Synthetic(8, broken=(5,)), 4)
+    assert all(5 not in b.image_ids for b in batches)
+    assert [text for b in batches for text in b.skipped] == ["image 5 is broken."] * 2  # once in each epoch
+    assert [len(b.image_ids) + len(b.skipped) for b in batches] == [4] * 4
+
+
+def test_batch_without_any_readable_image_takes_the_next():
+    batches = take(Synthetic(4, broken=(2,)), 4, batch_size=1)
+    assert all(len(b.image_ids) == 1 and 2 not in b.image_ids for b in batches)
+    assert sum(len(b.skipped) for b in batches) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_unreadable_images_stop_training(workers):
+    with pytest.raises(DataError, match=r"^2 of 8 training images .* image \d is broken.$"):
+        take(Synthetic(8, broken=(1, 5)), 4, workers=workers)
+    with pytest.raises(DataError, match="no training image can be read"):
+        take(Synthetic(1, broken=(0,)), 1, workers=workers)
+
+
+def test_one_percent_rule():
+    check_unreadable(set(range(10)), 1000, "reason")
+    check_unreadable({1}, 5, "reason")
+    with pytest.raises(DataError, match="11 of 1000"):
+        check_unreadable(set(range(11)), 1000, "reason")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_testing_shows_each_image_once_in_order_without_targets(workers):
+    batches = list(test_batches(Synthetic(10), CONFIG, batch_size=4, workers=workers))
+    assert [i for b in batches for i in b.image_ids] == list(range(10))
+    assert [len(b.images) for b in batches] == [4, 4, 2]
+    assert all(b.targets is None for b in batches)
+    assert batches[0].original_sizes[:2] == ((24, 16), (16, 24))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_image_stops_testing_with_its_own_sentence(workers):
+    with pytest.raises(DataError, match=r"^image 5 is broken.$"):
+        list(test_batches(Synthetic(10, broken=(5,)), CONFIG, batch_size=4, workers=workers))
+    with pytest.raises(DataError, match="no image"):
+        list(test_batches(Synthetic(0), CONFIG, batch_size=4, workers=workers))
+
+
+def test_dead_worker_is_reported_with_advice():
+    with pytest.raises(DataError, match=r"worker process .*--workers"):
+        list(test_batches(Synthetic(10, kill=5), CONFIG, batch_size=4, workers=1))
+
+
+def test_sizes_and_padding():
+    batch = next(iter(test_batches(Synthetic(2), replace(CONFIG, size_divisor=10), batch_size=2, workers=0)))
+    assert batch.image_sizes == ((24, 16), (16, 24))  # short side 16 already
+    assert batch.images.shape == (2, 3, 30, 30)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("layout", "yolo", "'coco', 'voc'"),
+        ("pixels", "bgr", "'torchvision', 'caffe', 'tf'"),
+        ("on_bad_box", "ignore", "'error', 'skip'"),
+        ("train", (), "at least one split"),
+        ("train", "train2014", "as a tuple"),
+        ("short_side", 0, "short_side"),
+        ("long_side", 10, "long_side"),
+        ("size_divisor", 0, "size_divisor"),
+    ],
+)
+def test_config_lists_the_choices(field, value, says):
+    with pytest.raises(ValueError, match=says):
+        replace(CONFIG, **{field: value})
+
+
+def test_build_dataset_reads_both_layouts(tmp_path):
+    write_coco(tmp_path, GOOD, split="train2014")
+    assert build_dataset(CONFIG, tmp_path, "train2014").image_ids == (7, 5)
+    voc = replace(CONFIG, layout="voc")
+    write_voc(tmp_path / "VOCdevkit" / "VOC2007", {"a": thing()})
+    write_voc(tmp_path / "VOCdevkit" / "VOC2012", {"a": thing(), "b": thing()})
+    assert build_dataset(voc, tmp_path, "2007_trainval").image_ids == ("a",)
+    both = build_dataset(voc, tmp_path, ("2007_trainval", "2012_trainval"))
+    assert both.image_ids == ("2007_trainval/a", "2012_trainval/a", "b")
+    write_voc(tmp_path / "cells", {"c": thing("cell")}, split="train")
+    assert build_dataset(voc, tmp_path / "cells", "train").classes == ("cell",)
+
+
+def test_truncated_file_is_skipped_in_training(tmp_path):
+    write_coco(tmp_path, [dict(GOOD[0]), dict(GOOD[1], iscrowd=0)], split="train2014")
+    Image.effect_noise((30, 50), 50).save(tmp_path / "train2014" / "five.png")
+    content = (tmp_path / "train2014" / "five.png").read_bytes()
+    (tmp_path / "train2014" / "five.png").write_bytes(content[:200])
+    (batch,) = take(build_dataset(CONFIG, tmp_path, "train2014"), 1, batch_size=2)
+    assert batch.image_ids == (7,)
+    assert "five.png" in batch.skipped[0]

@@ -1,0 +1,364 @@
+"""Algorithm 1 end to end: worked examples of the paper's and the released rules, a plain double loop, and the laws."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from data.records import Candidates
+from postprocess.pipeline import AUTHOR_RELEASE, PostprocessConfig, postprocess, postprocess_class
+
+# Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for the released rules, by
+# the released code itself. PLUS_ONE turns the "+1" IoU into that of continuous edges; a vote moves along with its boxes.
+PLUS_ONE = torch.tensor([0.0, 0, 1, 1])
+BOXES = torch.tensor(
+    [
+        [100.0, 100, 200, 220],
+        [104.0, 98, 206, 214],
+        [96.0, 108, 190, 226],
+        [120.0, 130, 230, 260],
+        [400.0, 300, 460, 380],
+        [402.0, 305, 470, 378],
+    ]
+)
+SCORES = torch.tensor([0.9, 0.8, 0.6, 0.55, 0.7, 0.3])
+LOG_VARIANCE = torch.tensor(
+    [
+        [-1.0, 0.0, 1.0, -0.5],
+        [0.5, -2.0, -1.5, 0.0],
+        [-2.0, 1.0, 0.0, -1.0],
+        [0.0, 0.0, 0.5, 0.5],
+        [-1.5, 0.5, -0.5, 1.0],
+        [0.0, -1.0, -2.5, -1.0],
+    ]
+)
+PROPOSALS = torch.tensor(
+    [
+        [98.0, 102, 196, 224],
+        [110.0, 96, 200, 210],
+        [90.0, 110, 200, 230],
+        [118.0, 120, 240, 250],
+        [398.0, 296, 466, 384],
+        [405.0, 300, 465, 380],
+    ]
+)
+# sigma in pixels = exp(log_variance / 2) / 10 * side, side = proposal width for x and height for y, inclusive pixels
+SIDES = (PROPOSALS[:, 2:] - PROPOSALS[:, :2] + 1).repeat(1, 2)
+VARIANCES = LOG_VARIANCE.exp()
+PIXEL_VARIANCES = VARIANCES * (SIDES / 10) ** 2
+
+SOFT = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02, voters="remaining", voter_iou=0.01, score_threshold=0.0)
+HARD = replace(SOFT, suppression="hard")
+ALL = replace(SOFT, voters="all", voter_iou=0.0)
+SWAPPED = replace(SOFT, swap_y1_x2=True)
+
+SCORE = {0: 0.9, 4: 0.7, 3: 0.411961, 1: 0.139965, 5: 0.092067, 2: 0.057329}  # after Gaussian decay
+FIRST, FIFTH = [99.535079, 98.668508, 204.159529, 219.718627], [400.030166, 301.176165, 463.364856, 379.327029]
+SHARP_FIRST, SHARP_FIFTH = [100.020826, 98.941832, 202.628103, 219.701152], [400.0021, 300.168172, 460.206739, 379.932731]
+B3, B5, B2 = [120.0, 130, 230, 260], [402.0, 305, 470, 378], [96.0, 108, 190, 226]
+ALONE_1 = [103.683175, 98.001685, 205.987925, 214.109406]  # box 1 voted by 1 and 2; box 0 has left
+ALL_1 = [101.530668, 98.086288, 205.831647, 216.159361]  # box 1 voted by 0 to 3
+ALL_5, ALL_2 = [401.529534, 304.924585, 469.907971, 378.018406], [96.11961, 106.088691, 190.521621, 225.701006]
+# name: (config, variances, voted box of each selected index in order of selection)
+CASES = {
+    "soft": (SOFT, VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALONE_1, 5: B5, 2: B2}),
+    "hard": (HARD, VARIANCES, {0: FIRST, 4: FIFTH, 3: B3}),
+    "released_sigma_t_0.01": (
+        replace(AUTHOR_RELEASE, score_threshold=0.0),
+        VARIANCES,
+        {0: SHARP_FIRST, 4: SHARP_FIFTH, 3: B3, 1: [103.998884, 98.000026, 205.999991, 214.000374], 5: B5, 2: B2},
+    ),
+    "released_sigma_t_0.02": (
+        SWAPPED,
+        VARIANCES,
+        {
+            0: [99.535079, 98.814003, 204.117471, 219.718627],
+            4: [400.030166, 301.682428, 462.352329, 379.327029],
+            3: B3,
+            1: [103.683175, 98.007547, 205.997304, 214.109406],
+            5: B5,
+            2: B2,
+        },
+    ),
+    "released_hard_sigma_t_0.01": (
+        replace(AUTHOR_RELEASE, suppression="hard", score_threshold=0.0),
+        VARIANCES,
+        {0: SHARP_FIRST, 4: SHARP_FIFTH, 3: B3},
+    ),
+    "pixel_variances": (
+        replace(SOFT, variance_space="pixel"),
+        PIXEL_VARIANCES,
+        {
+            0: [99.710224, 98.609731, 204.49783, 219.620036],
+            4: [400.038435, 301.353947, 463.935224, 379.240505],
+            3: B3,
+            1: [103.784259, 98.001522, 205.991882, 214.098912],
+            5: B5,
+            2: B2,
+        },
+    ),
+    "algorithm_1_soft": (ALL, VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALL_1, 5: ALL_5, 2: ALL_2}),
+    "algorithm_1_hard": (replace(ALL, suppression="hard"), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3}),
+    "floor_0.1_remaining": (replace(SOFT, score_floor=0.1), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALONE_1}),
+    "floor_0.1_all": (replace(ALL, score_floor=0.1), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALL_1}),
+    "no_voting": (replace(SOFT, sigma_t=0.0), None, {index: BOXES[index].tolist() for index in SCORE}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_worked_examples(name):
+    config, variances, expected = CASES[name]
+    boxes, scores, keep = postprocess_class(BOXES + PLUS_ONE, SCORES, variances, config)
+    assert keep.tolist() == list(expected)
+    torch.testing.assert_close(boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
+    decayed = SCORES if config.suppression == "hard" else torch.tensor([SCORE[index] for index in sorted(SCORE)])
+    torch.testing.assert_close(scores, decayed[keep], atol=1e-6, rtol=0)
+
+
+def test_pixel_space_reads_the_pixel_variances():
+    config, variances, expected = CASES["pixel_variances"]
+    labels = torch.ones(6, dtype=torch.int64)
+    found = postprocess(
+        Candidates(
+            boxes=BOXES + PLUS_ONE, scores=SCORES, labels=labels, variances=VARIANCES, pixel_variances=PIXEL_VARIANCES
+        ),
+        config,
+    )
+    torch.testing.assert_close(found.boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
+    # The sigma of a detection is that of its own candidate: exp(-1 / 2) / 10 * 99 = 6.004654 for x1 of box 0.
+    assert found.sigma[0, 0].item() == pytest.approx(6.004654, abs=1e-5)
+    torch.testing.assert_close(found.sigma, PIXEL_VARIANCES[list(expected)].sqrt())
+    with pytest.raises(ValueError, match="'pixel' space"):
+        postprocess(Candidates(boxes=BOXES, scores=SCORES, labels=labels, variances=VARIANCES), config)
+
+
+def plain_iou(a, b):
+    """IoU of two boxes given as lists."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    inner = max(w, 0.0) * max(h, 0.0)
+    return inner / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
+
+
+def plain_class(boxes, scores, variances, config):
+    """Algorithm 1 as the paper and the released code write it: one loop over winners, one over the others."""
+    scores, remaining, out = list(scores), list(range(len(boxes))), []
+    while remaining:
+        winner = max(remaining, key=lambda j: (scores[j], -j))
+        iou = [plain_iou(boxes[winner], box) for box in boxes]
+        voters = range(len(boxes)) if config.voters == "all" else remaining
+        voters = [j for j in voters if j == winner or iou[j] > config.voter_iou]
+        voted = []
+        for q in range(4):
+            weights = [math.exp(-((1 - iou[j]) ** 2) / config.sigma_t) / variances[j][q] for j in voters]
+            voted.append(sum(w * boxes[j][q] for w, j in zip(weights, voters, strict=True)) / sum(weights))
+        out.append((winner, scores[winner], voted))
+        remaining.remove(winner)
+        for j in list(remaining):
+            if config.suppression == "hard":
+                if iou[j] > config.iou_threshold:
+                    remaining.remove(j)
+                continue
+            if config.suppression == "soft_linear":
+                scores[j] *= 1 - iou[j] if iou[j] > config.iou_threshold else 1
+            else:
+                scores[j] *= math.exp(-(iou[j] ** 2) / config.soft_nms_sigma)
+            if iou[j] > 0 and scores[j] < config.score_floor:
+                remaining.remove(j)
+    return out
+
+
+def plain_image(candidates, config):
+    """Detections of one image as (candidate, score, voted box), by the plain loop in each class."""
+    out = []
+    for label in candidates.labels.unique().tolist():
+        rows = ((candidates.labels == label) & (candidates.scores > config.score_threshold)).nonzero()[:, 0]
+        columns = (candidates.boxes, candidates.scores, candidates.variances)
+        kept = plain_class(*(column[rows].double().tolist() for column in columns), config)
+        out += [(rows[index].item(), score, box) for index, score, box in kept]
+    return sorted(out, key=lambda entry: (-entry[1], entry[0]))[: config.max_detections]
+
+
+def random_candidates(count, seed, classes=5):
+    """Clustered boxes; classes of very different size."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand(6, 2, generator=generator)[torch.randint(6, (count,), generator=generator)] * 300
+    corner = centre + 12 * torch.randn(count, 2, generator=generator)
+    boxes = torch.cat([corner, corner + 60 + 30 * torch.rand(count, 2, generator=generator)], dim=1)
+    labels = 1 + (classes * torch.rand(count, generator=generator) ** 2).long()
+    variances = torch.exp(torch.randn(count, 4, generator=generator))
+    return Candidates(
+        boxes=boxes,
+        scores=torch.rand(count, generator=generator),
+        labels=labels,
+        variances=variances,
+        pixel_variances=9 * variances,
+    )
+
+
+@pytest.mark.parametrize("suppression", ["hard", "soft_linear", "soft_gaussian"])
+@pytest.mark.parametrize("voters", ["all", "remaining"])
+@pytest.mark.parametrize("max_detections", [7, 1000])
+def test_equals_the_plain_double_loop(suppression, voters, max_detections):
+    config = PostprocessConfig(
+        suppression=suppression,
+        sigma_t=0.05,
+        voters=voters,
+        voter_iou=0.1,
+        score_floor=0.01,
+        max_detections=max_detections,
+    )
+    images = [random_candidates(count, seed) for seed, count in enumerate((90, 0, 1, 40))]
+    for found, image in zip(postprocess(images, config), images, strict=True):
+        expected = plain_image(image, config)
+        rows = torch.tensor([row for row, _, _ in expected], dtype=torch.int64)
+        torch.testing.assert_close(found.scores, torch.tensor([score for _, score, _ in expected]))
+        assert found.labels.equal(image.labels[rows])
+        boxes = torch.tensor([box for _, _, box in expected]).reshape(-1, 4)
+        torch.testing.assert_close(found.boxes, boxes, atol=1e-3, rtol=0)
+        assert found.sigma.equal(image.pixel_variances[rows].sqrt())
+
+
+def test_a_batch_is_its_images_one_by_one():
+    images = [random_candidates(count, seed, classes=9) for seed, count in enumerate((60, 3, 0, 200))]
+    for config in (PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE):
+        for found, image in zip(postprocess(images, config), images, strict=True):
+            alone = postprocess(image, config)
+            assert found.labels.equal(alone.labels)
+            assert found.scores.equal(alone.scores)
+            torch.testing.assert_close(found.boxes, alone.boxes)
+            torch.testing.assert_close(found.sigma, alone.sigma)
+
+
+def test_permuting_candidates_changes_nothing():
+    image = random_candidates(80, 5)
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(6))
+    shuffled = Candidates(
+        boxes=image.boxes[order],
+        scores=image.scores[order],
+        labels=image.labels[order],
+        variances=image.variances[order],
+        pixel_variances=image.pixel_variances[order],
+    )
+    for config in (PostprocessConfig(), SOFT, ALL):
+        a, b = postprocess(image, config), postprocess(shuffled, config)
+        assert a.labels.equal(b.labels)
+        torch.testing.assert_close(a.scores, b.scores)
+        torch.testing.assert_close(a.boxes, b.boxes)
+
+
+def test_order_limit_and_ties():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20.0, 0, 30, 10], [40.0, 0, 50, 10], [60.0, 0, 70, 10]])
+    image = Candidates(boxes=boxes, scores=torch.tensor([0.5, 0.7, 0.5, 0.5]), labels=torch.tensor([3, 2, 1, 3]))
+    found = postprocess(image, PostprocessConfig(max_detections=3))
+    assert found.boxes.equal(boxes[[1, 0, 2]])  # best first; of equal scores the earlier candidate, whatever its class
+    assert found.labels.tolist() == [2, 3, 1]
+    assert found.sigma is None
+
+
+def test_score_threshold_is_exclusive_and_the_sub_threshold_boxes_do_not_vote():
+    scores = torch.tensor([0.9, 0.05])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 11, 10]])
+    config = PostprocessConfig(sigma_t=1.0)
+    voted, _, keep = postprocess_class(boxes, scores, torch.ones(2, 4), config)
+    assert keep.tolist() == [0]
+    assert voted.equal(boxes[:1])
+    voted, _, _ = postprocess_class(boxes, scores, torch.ones(2, 4), replace(config, score_threshold=0.049))
+    assert voted[0, 2] > 10.4
+
+
+@pytest.mark.parametrize("config", [PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE])
+def test_no_candidates_give_no_detections(config):
+    empty = Candidates(
+        boxes=torch.zeros(0, 4),
+        scores=torch.zeros(0),
+        labels=torch.zeros(0, dtype=torch.int64),
+        variances=torch.zeros(0, 4),
+        pixel_variances=torch.zeros(0, 4),
+    )
+    weak = replace(random_candidates(4, 0), scores=torch.zeros(4))
+    for found in postprocess([empty, weak], config):
+        assert found.boxes.shape == found.sigma.shape == (0, 4)
+        assert len(found.scores) == len(found.labels) == 0
+    assert postprocess([], config) == []
+    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config)
+    assert boxes.shape == (0, 4)
+    assert len(scores) == len(keep) == 0
+
+
+@pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])  # plain, inverted, no area
+@pytest.mark.parametrize("log_variance", [-80.0, 0.0, 80.0])
+def test_a_single_box_comes_back_unchanged(box, log_variance):
+    boxes, scores = torch.tensor([box]), torch.tensor([0.6])
+    for config in (SOFT, ALL, HARD):
+        voted, kept, _ = postprocess_class(boxes, scores, torch.full((1, 4), log_variance).exp(), config)
+        assert voted.equal(boxes)
+        assert kept.equal(scores)
+
+
+def test_identical_boxes_stay_where_they_are():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
+    voted, scores, _ = postprocess_class(boxes, torch.tensor([0.9, 0.8]), torch.rand(2, 4) + 0.1, SOFT)
+    assert voted.equal(boxes)
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)  # .8 exp(-1 / .5)
+
+
+def test_extreme_log_variances_stay_finite():
+    image = random_candidates(100, 8)
+    spread = torch.linspace(-80, 80, 400)[torch.randperm(400, generator=torch.Generator().manual_seed(9))]
+    for config in (SOFT, ALL, HARD):
+        assert postprocess(replace(image, variances=spread.reshape(100, 4).exp()), config).boxes.isfinite().all()
+
+
+def test_temperature_to_zero_leaves_boxes_unchanged():
+    image = random_candidates(60, 10)
+    assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(postprocess(image, replace(SOFT, sigma_t=0)).boxes)
+
+
+@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_named(name, value):
+    image = random_candidates(5, 0)
+    broken = getattr(image, name).clone()
+    broken[[1, 3]] = value
+    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances)"):
+        postprocess([image, replace(image, **{name: broken})], PostprocessConfig())
+
+
+def test_a_vote_without_variances_is_refused():
+    with pytest.raises(ValueError, match="no variances"):
+        postprocess_class(BOXES, SCORES, None, SOFT)
+    with pytest.raises(ValueError, match="negative"):
+        postprocess_class(BOXES, SCORES, -VARIANCES, SOFT)
+    with pytest.raises(ValueError, match="shapes"):
+        postprocess_class(BOXES[:2], SCORES, None, HARD)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"suppression": "medium"},
+        {"voters": "some"},
+        {"variance_space": "log"},
+        {"iou_threshold": 1.5},
+        {"soft_nms_sigma": 0.0},
+        {"sigma_t": -0.1},
+        {"voter_iou": 1.0},
+        {"score_floor": -1.0},
+        {"max_detections": 0},
+    ],
+)
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PostprocessConfig(**wrong)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_cpu():
+    image = random_candidates(300, 11)
+    for config in (PostprocessConfig(), SOFT, ALL):
+        cpu, cuda = postprocess(image, config), postprocess(image.to("cuda"), config)
+        assert cuda.boxes.is_cuda
+        assert cuda.labels.cpu().equal(cpu.labels)
+        torch.testing.assert_close(cuda.scores.cpu(), cpu.scores)
+        torch.testing.assert_close(cuda.boxes.cpu(), cpu.boxes, atol=1e-3, rtol=0)
