@@ -304,21 +304,29 @@ def _load(batches: _Batches, numbers: Sequence[int], workers: int) -> Iterator[_
         timeout=WORKER_TIMEOUT if workers else 0,
     )
     iterator = iter(loader)
-    while True:
-        try:
-            item = next(iterator)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "DataLoader" not in str(error):
-                raise
-            raise DataError(
-                f"a worker process that loads images failed ({error}); killed means too little memory, a bus error too"
-                " little shared memory (in Docker: --shm-size); use fewer --workers, 0 loads in this process."
-            ) from error
-        if isinstance(item, DataError):
-            raise item
-        yield item
+    try:
+        while True:
+            item = _next(iterator)
+            if item is None:
+                return
+            if isinstance(item, DataError):
+                raise item
+            yield item
+    finally:
+        del iterator  # ends the workers now, not when an error that holds this frame is forgotten
+
+
+def _next(iterator: Iterator[_PackedBatch | DataError]) -> _PackedBatch | DataError | None:
+    """The next batch, None after the last, or an error that says what became of a worker."""
+    try:
+        return next(iterator, None)
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        return DataError(
+            f"a worker process that loads images failed ({error}); killed means too little memory, a bus error too"
+            " little shared memory (in Docker: --shm-size); use fewer --workers, 0 loads in this process."
+        )
 
 
 def train_batches(

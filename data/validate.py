@@ -42,7 +42,8 @@ def image_problems(table: ImageTable, folder: Path) -> Iterator[Problem]:
             yield Problem(severity="error", file=str(file), text=str(error).removeprefix(f"{file}: ").removesuffix("."))
             continue
         if file.suffix.lower() not in SUFFIXES.get(image.format or "", ()):
-            yield Problem(severity="repaired", file=str(file), text=f"the content is {image.format}, the suffix another")
+            text = f"the content is {image.format}, unlike the file name"
+            yield Problem(severity="repaired", file=str(file), text=text)
 
 
 def counts(table: ImageTable) -> dict[str, int]:

@@ -185,7 +185,7 @@ def test_missing_split_says_where_what_and_how(tmp_path):
 def test_files_that_are_not_coco_are_refused_by_name(tmp_path, text):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_x.json").write_text(text)
-    with pytest.raises(DataError, match="instances_x.json"):
+    with pytest.raises(DataError, match=r"instances_x.json"):
         CocoDataset(tmp_path, "x")
 
 

@@ -117,7 +117,7 @@ def test_worked_examples(name):
 
 
 def test_pixel_space_reads_the_pixel_variances():
-    config, variances, expected = CASES["pixel_variances"]
+    config, _, expected = CASES["pixel_variances"]
     labels = torch.ones(6, dtype=torch.int64)
     found = postprocess(
         Candidates(

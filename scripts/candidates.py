@@ -1,0 +1,38 @@
+"""Candidates of a whole test set in one file: flat tensors and a count for each image."""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.records import Candidates
+from scripts.checkpoint import save_tensors
+
+FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances")
+
+
+def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str, Any]) -> None:
+    """Writes the candidates with ``key``, which says what they were computed from."""
+    content: dict[str, Any] = {"key": key, "counts": [len(image.scores) for image in candidates]}
+    for name in FIELDS:
+        parts = [getattr(image, name) for image in candidates]
+        content[name] = None if any(part is None for part in parts) else torch.cat(parts)
+    save_tensors(path, content)
+
+
+def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
+    """The candidates in ``path`` if they were computed from ``key``, else None (then they are computed again)."""
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
+        print(f"warning: {path} is damaged and is computed again.", flush=True)
+        return None
+    if content["key"] != key:
+        return None
+    parts = {name: None if content[name] is None else content[name].split(content["counts"]) for name in FIELDS}
+    return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})
+            for i in range(len(content["counts"]))]

@@ -1,0 +1,189 @@
+"""Evaluates a table: python -m scripts.evaluate kl_loss/table1 --scale mini --seeds 3
+
+One forward pass for each network and seed writes its candidates to disk; every row is then a pure post-processing of
+them. A row whose network is not trained stays in the result as "not run".
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from data.calibration import evaluate_calibration
+from data.coco_eval import evaluate_coco, evaluate_coco_per_class
+from data.loader import build_dataset, test_batches
+from data.records import Candidates, Dataset, Detections, Target
+from data.voc_eval import evaluate_voc
+from experiments.records import Row, Run
+from experiments.scales import SCALES
+from models.build import build_detector
+from postprocess.pipeline import postprocess
+from scripts.candidates import load_candidates, save_candidates
+from scripts.checkpoint import check_same_run, load_checkpoint, newest_checkpoint, plain, write_atomically
+from scripts.lookup import (
+    add_common_arguments,
+    data_root,
+    find_table,
+    pick_device,
+    run_folder,
+    with_splits,
+)
+
+BATCH = 4  # images a forward pass
+IMAGES_AT_ONCE = 64  # post-processed together
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_loss/table1")
+    add_common_arguments(parser)
+    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    parser.add_argument("--unfinished", action="store_true", help="also evaluate runs whose training has not ended")
+    return parser.parse_args()
+
+
+def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace, threshold: float
+                   ) -> tuple[list[Candidates], int] | None:
+    """Candidates of every test image and the number of updates of the network; None if there is none to evaluate.
+
+    Raises: ValueError if the checkpoint is of another configuration or another number of classes.
+    """
+    path = newest_checkpoint(folder)
+    if path is None or not ((folder / "finished.json").is_file() or args.unfinished):
+        return None
+    state = load_checkpoint(path)
+    if state["classes"] != list(dataset.classes):
+        raise ValueError(f"The checkpoint {path} was trained on {len(state['classes'])} classes ({state['classes'][:5]} ...)"
+                         f", the data set has {len(dataset.classes)} ({list(dataset.classes[:5])} ...); evaluate on data "
+                         "with the same classes, or train again.")
+    run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
+    if state["run"]["start"] == "scratch":
+        run = replace(run, start="scratch")
+    check_same_run({**state["run"], "train": plain(asdict(run))["train"]}, run, path)
+    key = {"checkpoint": json.loads(path.with_suffix(".json").read_text())["sha256"], "threshold": threshold,
+           "images": [str(image) for image in dataset.image_ids]}
+    stored = load_candidates(folder / "candidates.pt", key)
+    if stored is not None:
+        return stored, state["step"]
+    device = pick_device(args.device)
+    detector = build_detector(run.model)
+    detector.load_state_dict(state["model"])
+    detector.to(device, memory_format=torch.channels_last).eval()
+    found: list[Candidates] = []
+    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
+    began = time.monotonic()
+    for batch in tqdm(batches, total=math.ceil(len(dataset) / BATCH), desc=f"{run.name} candidates",
+                      disable=not sys.stderr.isatty()):
+        found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold)]
+    print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
+          f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
+    save_candidates(folder / "candidates.pt", found, key)
+    return found, state["step"]
+
+
+def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections]:
+    found: list[Detections] = []
+    for start in range(0, len(candidates), IMAGES_AT_ONCE):
+        found += postprocess(candidates[start : start + IMAGES_AT_ONCE], row.postprocess)
+    return found
+
+
+def score(detections: list[Detections], targets: list[Target], metric: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    """All numbers of one row. With known clean boxes also the same numbers against them, under "clean"."""
+    count = len(classes)
+    if metric == "coco":
+        scores: dict[str, Any] = dict(evaluate_coco(detections, targets, count))
+        per_class = evaluate_coco_per_class(detections, targets, count)
+        scores["per_class"] = dict(zip(classes, [line["AP"] for line in per_class], strict=True))
+    else:
+        voc = evaluate_voc(detections, targets, count)
+        scores = {"mAP": voc["mAP"], "per_class": dict(zip(classes, voc["AP_per_class"], strict=True))}
+        for name, iou, eleven in (("mAP75", 0.75, True), ("mAP90", 0.9, True), ("mAP_area", 0.5, False)):
+            scores[name] = evaluate_voc(detections, targets, count, iou_threshold=iou, eleven_point=eleven)["mAP"]
+    scores |= evaluate_calibration(detections, targets)
+    if metric == "coco" and all(target.clean_boxes is not None for target in targets):
+        clean = [Target(boxes=target.clean_boxes, labels=target.labels) for target in targets if target.clean_boxes is not None]
+        scores["clean"] = evaluate_coco(detections, clean, count)
+    return scores
+
+
+def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+    scaled = {row.run.name: with_splits(SCALES[args.scale](row.run), args.splits) for row in table.ROWS}
+    root = data_root(args.scale, args.data_root)
+    thresholds = {run.name: min(row.postprocess.score_threshold for row in table.ROWS
+                                if scaled[row.run.name].name == run.name) for run in scaled.values()}
+    datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
+    networks: dict[str, tuple[list[Candidates], int] | None] = {}
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    rows = []
+    for row in table.ROWS:
+        run = scaled[row.run.name]
+        kind = (run.data.layout, run.data.test)
+        if kind not in datasets:
+            dataset = build_dataset(run.data, root, run.data.test)
+            datasets[kind] = dataset, [dataset.target(i) for i in range(len(dataset))]
+        dataset, targets = datasets[kind]
+        folder = run_folder(args.out, args.scale, run.name, paper, seed)
+        if run.name not in networks:
+            networks[run.name] = run_candidates(run, folder, dataset, args, thresholds[run.name])
+        network = networks[run.name]
+        line: dict[str, Any] = {"group": row.group, "label": row.label, "run": run.name, "metrics": None}
+        if row.missing or network is None:
+            line["why"] = row.missing or f"not run: no trained network in {folder}"
+        else:
+            same = (run.name, repr(row.postprocess))
+            if same not in done:
+                done[same] = score(detections_of(network[0], row), targets, table.METRIC, dataset.classes)
+            finished = folder / "finished.json"
+            line |= {"metrics": done[same], "updates": network[1], "of_updates": run.train.iterations,
+                     "training": json.loads(finished.read_text()) if finished.is_file() else None}
+        rows.append(line)
+    return rows
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    paper, _, name = args.table.partition("/")
+    table = find_table(args.table)
+    for seed in range(args.seeds):
+        rows = evaluate_seed(table, paper, args, seed)
+        path = args.out / args.scale / paper / name / f"seed{seed}.json"
+        write_atomically(path, json.dumps(json_safe({"table": args.table, "scale": args.scale, "seed": seed,
+                                                     "device": device_name(args.device), "rows": rows}), indent=1))
+        ran = sum(row["metrics"] is not None for row in rows)
+        print(f"{args.table}, seed {seed}: {ran} of {len(rows)} rows -> {path}", flush=True)
+
+
+def json_safe(value: Any) -> Any:
+    """NaN and infinities become null, which JSON knows."""
+    if isinstance(value, dict):
+        return {key: json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def device_name(asked: str) -> str:
+    device = pick_device(asked)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def main() -> int:
+    try:
+        evaluate(arguments())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
