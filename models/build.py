@@ -12,7 +12,7 @@ from models.heads import TwoMLPHead
 from models.mobilenet import MobileNetV2
 from models.predictor import BoxPredictor
 from models.rpn import RPNHead
-from models.vgg import VGG16, Backbone, VGGCNNM1024
+from models.vgg import VGG16, VGGCNNM1024, Backbone
 
 BackboneName = Literal["vgg16", "vgg_cnn_m_1024", "mobilenet_v2"]
 BoxCoding = Literal["center_size", "edges"]

@@ -4,6 +4,8 @@ Letters: N images, P RoIs of one image, R = N * P, K foreground classes, M candi
 ``losses`` trains, ``candidates`` detects; suppression and voting are pure functions in postprocess/.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ from models.roi import RoITargets, roi_losses, sample_rois
 from models.roi_align import roi_align_batched, roi_max_pool
 from models.rpn import RPNHead, anchor_targets, rpn_losses
 from models.vgg import Backbone
+
+LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
 
 
 class Detector(nn.Module):
@@ -37,9 +41,9 @@ class Detector(nn.Module):
         self.log_variance_limit = log_variance_limit
         self.rpn_nms_iou = rpn_nms_iou
         self.train_counts, self.test_counts = (pre_nms_train, post_nms_train), (pre_nms_test, post_nms_test)
-        self.anchor_rule = {"positive_iou": rpn_positive_iou, "negative_iou": rpn_negative_iou,
+        self.anchor_rule: dict[str, Any] = {"positive_iou": rpn_positive_iou, "negative_iou": rpn_negative_iou,
                             "batch_per_image": rpn_batch, "positive_share": rpn_positive_share}
-        self.roi_rule = {"rois_per_image": rois_per_image, "positive_share": roi_positive_share,
+        self.roi_rule: dict[str, Any] = {"rois_per_image": rois_per_image, "positive_share": roi_positive_share,
                          "positive_iou": roi_positive_iou}
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Candidates]:
@@ -132,7 +136,8 @@ class Detector(nn.Module):
         boxes = clip(sort_corners(self.box_coder.decode(offsets[row, column + 1], references)), image_size)
         variances = pixel_variances = None
         if log_variance is not None:
-            variances = log_variance[row, column + 1].exp()
+            limited = log_variance[row, column + 1].clamp(-LOG_VARIANCE_RANGE, LOG_VARIANCE_RANGE)
+            variances = limited.exp()
             if isinstance(self.box_coder, EdgeCoder):
                 pixel_variances = self.box_coder.pixel_variances(variances, references)
         return Candidates(boxes=boxes, scores=scores[row, column], labels=column + 1, variances=variances,

@@ -1,7 +1,7 @@
 """ImageNet weights: torchvision's own, or a local file, renamed to our names.
 
-A file holds a state dict in torchvision's names (``features.*``, ``classifier.*``) or, for VGG-CNN-M-1024, Caffe's layer
-names (``conv1.weight`` ... ``fc7.bias``). Files are read with ``weights_only=True``: a pickle cannot run code.
+A file holds a state dict in torchvision's names (``features.*``, ``classifier.*``) or, for VGG-CNN-M-1024, Caffe's
+layer names (``conv1.weight`` ... ``fc7.bias``). Files are read with ``weights_only=True``: a pickle cannot run code.
 Pixels: torchvision's weights expect the "torchvision" convention, Caffe conversions "caffe", the TensorFlow MobileNet
 "tf"; a file does not say which, so the run's DataConfig names it.
 """
@@ -68,7 +68,8 @@ def load_pretrained(detector: nn.Module, backbone: str, weights: Path | None) ->
         raise ValueError(f"{source} fits only {matched} of the {len(wanted)} tensors of the {backbone} backbone (for "
                          f"example {missing} is missing or has another shape); give weights of the same network.")
     detector.load_state_dict(fitting, strict=False)
-    return f"weights: {matched} of {len(wanted)} backbone tensors and {len(fitting) - matched} of the box head from {source}"
+    return (f"weights: {matched} of {len(wanted)} backbone tensors and {len(fitting) - matched} of the box head "
+            f"from {source}")
 
 
 def torchvision_state(backbone: str) -> tuple[dict[str, Tensor], str]:

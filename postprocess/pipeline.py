@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple, get_args, overload
 import torch
 from torch import Tensor
 
-from data.boxes import area
 from data.records import Candidates, Detections
 from postprocess.groups import Groups, group_rows
 from postprocess.suppression import GONE, Decay, Selection, gaussian_decay, hard_decay, linear_decay, select
@@ -22,6 +21,8 @@ from postprocess.variance_voting import all_voters, remaining_voters, vote_selec
 Suppression = Literal["hard", "soft_linear", "soft_gaussian"]
 VoterSet = Literal["all", "remaining"]
 VarianceSpace = Literal["offset", "pixel"]
+
+LARGEST_COORDINATE = 1e18  # px; float32 holds the area of such a box, but not of one ten times as wide and high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +171,13 @@ def check(
             f"{where}: sigma_t is {config.sigma_t}, but there are no variances (in {config.variance_space!r} space) to "
             "vote with; use a network that predicts log variances, or set sigma_t to 0."
         )
-    usable = [("boxes", boxes.isfinite().all(dim=1) & area(boxes).isfinite()), ("scores", scores.isfinite())]
-    usable += [("variances", (v.isfinite() & (v >= 0)).all(dim=1)) for v in given]
+    usable = [("boxes", boxes.abs() < LARGEST_COORDINATE), ("scores", scores.abs() < torch.inf)]  # False for NaN
+    usable += [("variances", (v >= 0) & (v < torch.inf)) for v in given]
     for name, good in usable:
         if not good.all():
+            rows = (~good).reshape(count, -1).any(dim=1)
             raise ValueError(
-                f"{where}: {int((~good).sum())} of {count} {name} are NaN, infinite or (a variance) negative; "
+                f"{where}: {int(rows.sum())} of {count} {name} are NaN, infinite or (a variance) negative; "
                 "the network has probably diverged, look at its losses."
             )
 

@@ -34,5 +34,5 @@ def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
     if content["key"] != key:
         return None
     parts = {name: None if content[name] is None else content[name].split(content["counts"]) for name in FIELDS}
-    return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})
+    return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})  # type: ignore[arg-type]
             for i in range(len(content["counts"]))]

@@ -62,9 +62,10 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
         return None
     state = load_checkpoint(path)
     if state["classes"] != list(dataset.classes):
-        raise ValueError(f"The checkpoint {path} was trained on {len(state['classes'])} classes ({state['classes'][:5]} ...)"
-                         f", the data set has {len(dataset.classes)} ({list(dataset.classes[:5])} ...); evaluate on data "
-                         "with the same classes, or train again.")
+        raise ValueError(
+            f"The checkpoint {path} was trained on {len(state['classes'])} classes ({', '.join(state['classes'][:5])}, "
+            f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
+            "with the same classes in the same order, or train again.")
     run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
     if state["run"]["start"] == "scratch":
         run = replace(run, start="scratch")
@@ -77,7 +78,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     device = pick_device(args.device)
     detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
-    detector.to(device, memory_format=torch.channels_last).eval()
+    detector.to(memory_format=torch.channels_last).to(device).eval()
     found: list[Candidates] = []
     batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
     began = time.monotonic()
@@ -101,6 +102,8 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
     """All numbers of one row. With known clean boxes also the same numbers against them, under "clean"."""
     count = len(classes)
     if metric == "coco":
+        # COCO's protocol knows crowds, not difficult objects: on VOC labels these are ignored in the same way
+        targets = [replace(target, crowd=target.crowd | target.difficult) for target in targets]
         scores: dict[str, Any] = dict(evaluate_coco(detections, targets, count))
         per_class = evaluate_coco_per_class(detections, targets, count)
         scores["per_class"] = dict(zip(classes, [line["AP"] for line in per_class], strict=True))
@@ -111,7 +114,7 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
             scores[name] = evaluate_voc(detections, targets, count, iou_threshold=iou, eleven_point=eleven)["mAP"]
     scores |= evaluate_calibration(detections, targets)
     if metric == "coco" and all(target.clean_boxes is not None for target in targets):
-        clean = [Target(boxes=target.clean_boxes, labels=target.labels) for target in targets if target.clean_boxes is not None]
+        clean = [Target(boxes=t.clean_boxes, labels=t.labels) for t in targets if t.clean_boxes is not None]
         scores["clean"] = evaluate_coco(detections, clean, count)
     return scores
 

@@ -53,7 +53,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
                         "for example train2017:val2017")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images; results do not depend on it")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read images; changes no result")
 
 
 def with_splits(run: Run, splits: str | None) -> Run:
@@ -73,8 +73,9 @@ def data_root(scale: str, given: Path | None) -> Path:
         ensure_dataset(root / "mini")
         return root / "mini"
     if not root.is_dir():
-        raise DataError(f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or fetch the "
-                        "data with `python -m scripts.get_data voc2007` or `python -m scripts.get_data coco2014`.")
+        raise DataError(
+            f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or fetch the data with "
+            "`python -m scripts.get_data voc2007` or `python -m scripts.get_data coco2014`.")
     return root
 
 

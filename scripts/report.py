@@ -99,14 +99,16 @@ def main_section(results: Results, part: str | None) -> str:
                       *[f"{row.published[c]:g}" if row.published.get(c) is not None else "-" for c in columns]])
         lines.append(["", "ours", *map(str, ours)])
         lines.append(["", "difference", *[
-            "-" if o.mean is None or row.published.get(c) is None else f"{o.mean - row.published[c]:+.{digits(o.mean)}f}"
-            for o, c in zip(ours, columns, strict=True)]])
+            "-" if o.mean is None or row.published.get(c) is None
+            else f"{o.mean - row.published[c]:+.{digits(o.mean)}f}" for o, c in zip(ours, columns, strict=True)]])
     return markdown_table(["row", "", *columns], lines)
 
 
 def extra_section(results: Results, columns: list[str], part: str | None) -> str:
-    lines = [[name_of(row), *["-" if (c := results.cell(i, column, part)).mean is None else str(c) for column in columns]]
-             for i, row in enumerate(results.rows)]
+    lines = []
+    for index, row in enumerate(results.rows):
+        cells = [results.cell(index, column, part) for column in columns]
+        lines.append([name_of(row), *["-" if c.mean is None else str(c) for c in cells]])
     return markdown_table(["row (ours)", *columns], lines)
 
 
@@ -125,7 +127,8 @@ def comparison_section(results: Results, columns: list[str], part: str | None) -
                 paper = [results.rows[k].published.get(column) for k in (i, j)]
                 printed = "-" if paper[0] is None or paper[1] is None else f"{paper[0] - paper[1]:+.1f}"
                 ours = results.comparison(i, j, column, part)
-                line.append(printed + " / " + ("-" if ours.mean is None else ("+" if ours.mean >= 0 else "") + str(ours)))
+                sign = "+" if ours.mean is not None and ours.mean >= 0 else ""
+                line.append(f"{printed} / {'-' if ours.mean is None else sign + str(ours)}")
             lines.append(line)
     return markdown_table(["step: paper / ours", *columns], lines)
 
@@ -140,7 +143,8 @@ def provenance(results: Results, scale: str) -> list[str]:
     unfinished = sorted({f"{line['run']}: only {line['updates']} of {line['of_updates']} updates"
                          for seed in results.seeds for line in seed["rows"]
                          if line["metrics"] and not line.get("training") and "updates" in line})
-    why = sorted({f"{line['label']}: {line['why']}" for seed in results.seeds for line in seed["rows"] if "why" in line})
+    why = sorted({f"{line['label']}: {line['why']}"
+                  for seed in results.seeds for line in seed["rows"] if "why" in line})
     return [f"scale: {scale}; seeds: {[seed['seed'] for seed in results.seeds]}"
             + ("; ± is the sample standard deviation over seeds" if len(results.seeds) > 1 else ""),
             f"commit: {commit}; evaluated on: {', '.join(devices)}; date: {datetime.date.today().isoformat()}",
@@ -168,7 +172,8 @@ def report_text(results: Results, scale: str) -> str:
         boxes = [c for c in [*columns, *extra] if c.startswith("A")]
         parts += ["## Scored against the clean boxes (val_clean)", main_section(results, "clean"),
                   "## What each step adds, clean boxes", comparison_section(results, compared, "clean"),
-                  "## High overlap, clean boxes", extra_section(results, [c for c in boxes if c not in columns], "clean"),
+                  "## High overlap, clean boxes",
+                  extra_section(results, [c for c in boxes if c not in columns], "clean"),
                   "## Scored against the noisy labels (val, as in COCO)", main_section(results, None)]
     else:
         parts.append(main_section(results, None))
@@ -200,7 +205,8 @@ def report(name: str, scale: str, out: Path) -> str:
     paths = sorted((out / scale / name).glob("seed*.json"))
     seeds = [json.loads(path.read_text()) for path in paths]
     if not seeds:
-        empty = [{"label": row.label, "run": row.run.name, "metrics": None, "why": "not evaluated"} for row in table.ROWS]
+        empty = [{"label": row.label, "run": row.run.name, "metrics": None, "why": "not evaluated"}
+                 for row in table.ROWS]
         seeds = [{"seed": 0, "device": "none", "rows": empty}]
     results = Results(table, seeds)
     text = report_text(results, scale)

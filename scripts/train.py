@@ -6,7 +6,6 @@ draw is keyed by (seed, step), so stopping and resuming changes nothing.
 
 import argparse
 import json
-import math
 import signal
 import sys
 import time
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from data.loader import build_dataset, train_batches
-from data.records import Batch
 from experiments.records import Run
 from experiments.scales import SCALES
 from models.build import build_detector, parameter_counts
@@ -35,15 +32,11 @@ from scripts.checkpoint import (
 from scripts.lookup import add_common_arguments, data_root, find_run, pick_device, run_folder, with_splits
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
+from scripts.update import DivergedError, update
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-SCALARS_EVERY = 20  # updates
 SAVE_EVERY_S = 300.0
 DIVERGED, STOPPED = 4, 75  # exit codes
-
-
-class DivergedError(RuntimeError):
-    """A loss or gradient is not finite; the message names the term and the images."""
 
 
 def arguments() -> argparse.Namespace:
@@ -85,43 +78,8 @@ def prepared_detector(run: Run, weights: str, device: torch.device) -> Detector:
         detector.backbone.freeze(run.model.frozen_stages)
     total, trainable = parameter_counts(detector)
     print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
-    return detector.to(device, memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, no copy in RoIAlign
-
-
-def finite_or_raise(values: dict[str, float], step: int, batches: list[Batch]) -> None:
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        images = [str(image) for batch in batches for image in batch.image_ids]
-        raise DivergedError(f"At update {step} {', '.join(bad)} of images {', '.join(images)} is not finite; the weights "
-                            "were not changed. Check these images' boxes (python -m data.validate), lower the learning "
-                            "rate, or set ModelConfig.log_variance_limit.")
-
-
-def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, batches: list[Batch],
-           step: int, seed: int, amp: torch.dtype | None, max_norm: float | None
-           ) -> tuple[dict[str, float], dict[str, float]]:
-    """One update from the micro-batches: (loss terms, statistics). Reads the loss terms once from the device."""
-    device = batches[0].images.device
-    optimiser.zero_grad(set_to_none=True)
-    terms: dict[str, Tensor] = {}
-    statistics: dict[str, Tensor] = {}
-    for index, batch in enumerate(batches):
-        torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout: a function of (seed, step)
-        with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
-            losses = detector.losses(batch, statistics=statistics)
-        scaler.scale(torch.stack(list(losses.values())).sum() / len(batches)).backward()
-        terms = {name: terms.get(name, 0.0) + loss.detach() / len(batches) for name, loss in losses.items()}
-    scaler.unscale_(optimiser)
-    parameters = [p for p in detector.parameters() if p.grad is not None]
-    norm = nn.utils.clip_grad_norm_(parameters, max_norm if max_norm is not None else math.inf)
-    names = [*terms, "gradient norm"]
-    values = dict(zip(names, torch.stack([*terms.values(), norm]).tolist(), strict=True))
-    finite_or_raise(values if amp is not torch.float16 else {k: values[k] for k in terms}, step, batches)
-    scaler.step(optimiser)  # under fp16 an infinite gradient skips the update and lowers the scale
-    scaler.update()
-    return {name: values[name] for name in terms}, {"gradient_norm": values["gradient norm"],
-                                                    **{name: float(value) for name, value in statistics.items()}
-                                                    } if step % SCALARS_EVERY == 0 else {}
+    # channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy
+    return detector.to(memory_format=torch.channels_last).to(device)
 
 
 def train(args: argparse.Namespace) -> int:
@@ -129,41 +87,45 @@ def train(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     amp = AMP_TYPES[args.amp] if device.type == "cuda" else None
     folder = run_folder(args.out, args.scale, run.name, args.run.partition("/")[0], args.seed)
+    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), run.data.train)
+    if len(dataset.classes) != run.model.num_classes:
+        print(f"classes: the run has {run.model.num_classes}, the data set {len(dataset.classes)}; the network "
+              "predicts the data set's")
+        run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
     finished = folder / "finished.json"
     if finished.is_file() and args.resume == "auto":
         check_same_run(json.loads((folder / "run.json").read_text()), run, folder)
         print(f"{folder}: already trained ({json.loads(finished.read_text())['step']} updates), nothing to do")
         return 0
-
-    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), run.data.train)
-    if len(dataset.classes) != run.model.num_classes:
-        print(f"classes: the run has {run.model.num_classes}, the data set {len(dataset.classes)}: the network predicts "
-              "the data set's")
-        run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
     print(f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; writing {folder}")
 
     torch.manual_seed(args.seed)
     detector = prepared_detector(run, args.weights, device)
     optimiser = build_optimiser(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
-    start = 0
-    path = newest_checkpoint(folder) if args.resume == "auto" else None if args.resume == "none" else Path(args.resume)
+    start, seconds_before = 0, 0.0
+    path = None if args.resume == "none" else newest_checkpoint(folder) if args.resume == "auto" else Path(args.resume)
     if path is not None:
         state = load_checkpoint(path)
         check_same_run(state["run"], run, path)
         detector.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         scaler.load_state_dict(state["scaler"])
-        start = state["step"]
+        start, seconds_before = state["step"], state["seconds"]
         print(f"resume: {path} at update {start}")
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - progress.began
 
     def checkpoint(step: int) -> None:
         state: dict[str, Any] = {"model": detector.state_dict(), "optimiser": optimiser.state_dict(),
-                                 "scaler": scaler.state_dict(), "step": step, "seed": args.seed,
+                                 "scaler": scaler.state_dict(), "step": step, "seed": args.seed, "seconds": seconds(),
                                  "run": plain(asdict(run)), "classes": list(dataset.classes)}
         try:
             save_checkpoint(folder, step, state)
         except (OSError, RuntimeError) as error:
+            if step == run.train.iterations:
+                raise
             progress.say(f"warning: the checkpoint at update {step} could not be written ({error}); free some disk "
                          "space; training goes on and the last good checkpoint is kept.")
 
@@ -185,15 +147,15 @@ def train(args: argparse.Namespace) -> int:
             progress.say(f"skipped image {skipped}: {sentence}")
         rate = learning_rate(step, run.train)
         set_learning_rate(optimiser, rate)
-        losses, statistics = update(detector, optimiser, scaler, micro_batches, step, args.seed, amp,
-                                    run.train.max_grad_norm)
+        losses, statistics = update(detector, optimiser, scaler, micro_batches, step=step, seed=args.seed, amp=amp,
+                                    max_norm=run.train.max_grad_norm)
         progress.step(step, losses, lr=rate, images=sum(len(b.images) for b in micro_batches), waited=waited)
         if statistics:
             progress.scalars(step, {"train/loss": sum(losses.values()), "train/lr": rate, "data/skipped": skipped,
                                     **{f"train/{name}": value for name, value in losses.items()},
                                     **{f"head/{name}": value for name, value in statistics.items()}})
         done = step + 1
-        if stop_signals or done == args.stop_after and done < run.train.iterations:
+        if stop_signals or (done == args.stop_after and done < run.train.iterations):
             checkpoint(done)
             progress.close()
             print(f"stopped after {done} of {run.train.iterations} updates; the same command continues")
@@ -203,11 +165,11 @@ def train(args: argparse.Namespace) -> int:
             saved_at = time.monotonic()
     checkpoint(run.train.iterations)
     progress.close()
-    seconds = time.monotonic() - progress.began
-    write_atomically(finished, json.dumps({"step": run.train.iterations, "seconds": round(seconds, 1), "resumed_at": start,
-                                           "images_per_second": round(progress.images / seconds, 2),
-                                           "device": str(device), "skipped_images": skipped}))
-    print(f"trained {run.name} in {seconds / 60:.1f} min, {progress.images / seconds:.1f} img/s")
+    speed = run.train.iterations * run.train.batch_size / seconds()
+    write_atomically(finished, json.dumps({
+        "step": run.train.iterations, "seconds": round(seconds(), 1), "resumed_at": start, "device": str(device),
+        "images_per_second": round(speed, 2), "skipped_images": skipped}))
+    print(f"trained {run.name} in {seconds() / 60:.1f} min, {speed:.1f} img/s")
     return 0
 
 
@@ -217,7 +179,7 @@ def main() -> int:
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -362,3 +362,10 @@ def test_cuda_equals_cpu():
         assert cuda.labels.cpu().equal(cpu.labels)
         torch.testing.assert_close(cuda.scores.cpu(), cpu.scores)
         torch.testing.assert_close(cuda.boxes.cpu(), cpu.boxes, atol=1e-3, rtol=0)
+
+
+def test_voting_in_small_chunks_changes_nothing(monkeypatch):
+    image = random_candidates(120, 12)
+    whole = postprocess(image, ALL)
+    monkeypatch.setattr("postprocess.variance_voting.CHUNK", 100)
+    torch.testing.assert_close(postprocess(image, ALL).boxes, whole.boxes)

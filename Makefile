@@ -1,0 +1,47 @@
+# make reproduce-table1 [SCALE=mini|lite|paper] [SEEDS=3] [PAPERS=kl_loss] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda]
+PYTHON ?= python3
+PAPERS ?= kl_loss
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE
+
+.PHONY: help install test lint benchmark doctor tensorboard clean
+help: ## this list
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
+
+install: $(VENV)/installed ## create .venv and install everything (also done by the targets below)
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet ".[dev]"
+	@touch $@
+
+reproduce-%: install ## reproduce-table1, -table2, -table5: train, evaluate, print "paper | ours"
+	@found=; for paper in $(PAPERS); do \
+	  if [ -d experiments/$$paper/$* ]; then found=1; \
+	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
+	[ -n "$$found" ] || { echo "There is no $* in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py)"; exit 2; }
+
+test: install ## every test, on the CPU, without network
+	$(BIN)/python -m pytest
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+benchmark: install ## latency of Table 2 at full size, and of the core operations
+	$(BIN)/python -m scripts.benchmark kl_loss/table2 --scale paper --device $(or $(DEVICE),auto)
+
+doctor: install ## versions, torchvision's operators, GPU, disk, shared memory; one line that fixes each failure
+	@$(BIN)/python -m scripts.doctor
+
+tensorboard: install ## watch training at http://localhost:6006
+	$(BIN)/tensorboard --logdir $(or $(OUT),runs) --host localhost
+
+clean: ## remove .venv and caches; runs/ and datasets/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,61 @@
+"""One update of the weights: forward, backward, finite check, step; every random draw keyed by (seed, step)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from data.records import Batch
+from models.detector import Detector
+
+STATISTICS_EVERY = 20  # updates
+
+
+class DivergedError(RuntimeError):
+    """A loss or gradient is not finite; the message names the term and the images."""
+
+
+def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
+           batches: Sequence[Batch], *, step: int, seed: int, amp: torch.dtype | None = None,
+           max_norm: float | None = None) -> tuple[dict[str, float], dict[str, float]]:
+    """One update from micro-batches of equal size: (loss terms, statistics; the latter every STATISTICS_EVERY updates).
+
+    The host waits for the device once: for the loss terms and the gradient norm, before the weights change.
+
+    Raises: DivergedError if a term is not finite; the weights are then as before.
+    Law: two micro-batches of one image equal one batch of two (each image is normalised by itself).
+    """
+    device = batches[0].images.device
+    optimiser.zero_grad(set_to_none=True)
+    parts: list[dict[str, Tensor]] = []
+    statistics: dict[str, Tensor] = {}
+    for index, batch in enumerate(batches):
+        torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout
+        with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
+            losses = detector.losses(batch, statistics=statistics)
+        scaler.scale(torch.stack(list(losses.values())).sum() / len(batches)).backward()
+        parts.append({name: loss.detach() for name, loss in losses.items()})
+    scaler.unscale_(optimiser)
+    gradients = [p for p in detector.parameters() if p.grad is not None]
+    norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
+    means = [torch.stack([part[name] for part in parts]).mean() for name in parts[0]]
+    *terms, norm_value = torch.stack([*means, norm]).tolist()
+    values = dict(zip(parts[0], terms, strict=True))
+    # under float16 an infinite gradient is normal: the scaler skips that update and lowers its scale
+    raise_if_not_finite(values if scaler.is_enabled() else {**values, "gradient norm": norm_value}, step, batches)
+    scaler.step(optimiser)
+    scaler.update()
+    if step % STATISTICS_EVERY:
+        return values, {}
+    return values, {"gradient_norm": norm_value, **{name: float(value) for name, value in statistics.items()}}
+
+
+def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[Batch]) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        images = ", ".join(str(image) for batch in batches for image in batch.image_ids)
+        raise DivergedError(
+            f"At update {step} {' and '.join(bad)} of images {images} are not finite; the weights were not changed. "
+            "Check these images' boxes (python -m data.validate), lower the learning rate, or set "
+            "ModelConfig.log_variance_limit.")
