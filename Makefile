@@ -4,7 +4,7 @@ PAPERS ?= kl_loss
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE
+export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES
 
 .PHONY: help install test lint benchmark doctor tensorboard clean
 help: ## this list

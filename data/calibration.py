@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data.aligned import check_aligned
-from data.boxes import pairwise_iou
+from data.boxes import pairwise_iou, sides_xyxy
 from data.records import Detections, Target
 
 EXPECTED_COVERAGE = {"coverage1": 68.27, "coverage2": 95.45}  # percent, of a Gaussian
@@ -98,8 +98,9 @@ def evaluate_calibration(
         iou: the overlap from which a detection means an object, see ``match_detections``.
 
     Returns: the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean |side - clean side|
-        in px) and spearman_true (rank correlation of sigma and ``Target.sigma_true``). nan where sigma, clean boxes or
-        true sigmas are missing; n always counts the matched detections.
+        in px), spearman_true (rank correlation of sigma and ``Target.sigma_true``, px) and spearman_true_relative (the
+        same after dividing both by the side of the labelled box: large boxes have large sigmas in px, this takes that
+        easy part out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched detections.
     Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
     """
     check_aligned(detections, targets)
@@ -111,11 +112,14 @@ def evaluate_calibration(
     clean = _gather([t.clean_boxes for t in targets], columns)
     true = _gather([t.sigma_true for t in targets], columns)
     assert boxes is not None and labelled is not None  # noqa: PT018
+    sides = sides_xyxy(labelled)
     unknown = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN) | {"n": len(boxes)}
     return {
         **(unknown if sigma is None else calibration(boxes - labelled, sigma)),
         "clean_distance": NAN if clean is None else float((boxes - clean).abs().mean()),
         "spearman_true": NAN if sigma is None or true is None else spearman(sigma.flatten(), true.flatten()),
+        "spearman_true_relative": NAN if sigma is None or true is None
+        else spearman((sigma / sides).flatten(), (true / sides).flatten()),
     }
 
 

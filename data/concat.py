@@ -35,6 +35,7 @@ class ConcatDataset:
             for image_id in part.image_ids
         )
         self.sizes = tuple(size for part in parts for size in part.sizes)
+        self.skipped = tuple(sentence for part in parts for sentence in part.skipped)
         self._parts = tuple(parts)
         self._ends = list(accumulate(len(part) for part in parts))
 

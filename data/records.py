@@ -19,9 +19,10 @@ Record = TypeVar("Record")
 
 def _move(value: object, device: torch.device | str) -> object:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        # towards the host a copy that is not waited for could be read before it is there
+        return value.to(device, non_blocking=torch.device(device).type == "cuda")
     if isinstance(value, tuple) and value and hasattr(value[0], "to"):
-        return tuple(_to(item, device) if not isinstance(item, Tensor) else item.to(device) for item in value)
+        return tuple(_move(item, device) if isinstance(item, Tensor) else _to(item, device) for item in value)
     return value
 
 
@@ -65,7 +66,8 @@ class Target:
     def select(self, keep: Tensor) -> Target:
         """The annotations that the index or mask ``keep`` (G,) chooses."""
         chosen = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Target(**{name: None if value is None else value[keep] for name, value in chosen.items()})
+        kept = {name: None if value is None else value[keep] for name, value in chosen.items()}
+        return Target(**kept)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +131,15 @@ class Detections:
 
 
 class Dataset(Protocol):
-    """What a loader and an evaluator need of a data set; label k means ``classes[k - 1]``."""
+    """What a loader and an evaluator need of a data set; label k means ``classes[k - 1]``.
+
+    skipped: one sentence for each annotation that was left out because its box cannot be used.
+    """
 
     classes: tuple[str, ...]
     image_ids: tuple[ImageId, ...]
     sizes: tuple[tuple[int, int], ...]
+    skipped: tuple[str, ...]
 
     def __len__(self) -> int: ...
 

@@ -3,6 +3,7 @@
 #   DATA    folder of the data set                 WEIGHTS  ImageNet weights: a file, none, or auto (torchvision's)
 #   OUT     where runs are kept (default runs)     DEVICE   auto (default), cpu or cuda
 #   WORKERS processes that read images (default 0) SPLITS   TRAIN:TEST, other splits than the run's
+#   SKIP_BAD_BOXES  not empty: leave annotations without a usable box out, each named
 #   AMP     off (default), bf16 or fp16            BATCH, ACCUMULATE  images an update, forward passes an update
 set -euo pipefail
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
@@ -14,6 +15,7 @@ PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo pyth
 common=(--scale "$SCALE" --out "${OUT:-runs}" --device "${DEVICE:-auto}" --workers "${WORKERS:-0}")
 [ -z "${DATA:-}" ] || common+=(--data-root "$DATA")
 [ -z "${SPLITS:-}" ] || common+=(--splits "$SPLITS")
+[ -z "${SKIP_BAD_BOXES:-}" ] || common+=(--skip-bad-boxes)
 
 train() { # train PAPER/RUN ...: each run with each seed
   local seed run

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from data.boxes import BoxCoder, EdgeCoder, clip, sort_corners
-from data.records import Batch, Candidates
+from data.records import Batch, Candidates, ImageId
 from models.anchors import AnchorGenerator
 from models.heads import TwoMLPHead
 from models.predictor import BoxPredictor
@@ -82,25 +82,27 @@ class Detector(nn.Module):
     def candidates(self, batch: Batch, score_threshold: float = 0.05) -> list[Candidates]:
         """Decoded, clipped, scored boxes of each image in original px, those with class score > score_threshold.
 
-        Raises: ValueError if a RoI or a box is not finite, naming the images.
+        Raises: ValueError if the network's outputs are not finite, naming the image.
         """
         features = self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
         anchors = self.anchors(features)
         objectness, offsets = self.rpn_head(features)
+        for i, image_id in enumerate(batch.image_ids):
+            check_finite(image_id, objectness=objectness[i], proposal_offsets=offsets[i])
         proposals = self._proposals(anchors, objectness, offsets, batch, self.test_counts)
         counts = [len(boxes) for boxes in proposals]
         padded = nn.utils.rnn.pad_sequence(proposals, batch_first=True)
         logits, offsets, log_variance = (
-            None if output is None else output.float().reshape(len(counts), padded.shape[1], -1)
+            None if output is None else output.float().unflatten(0, padded.shape[:2])
             for output in self._box_outputs(features, padded))
         found = []
         for i, count in enumerate(counts):
             network, original = batch.image_sizes[i], batch.original_sizes[i]
             ratio = proposals[i].new_tensor([original[1] / network[1], original[0] / network[0]] * 2)
             found.append(self._decode(
-                proposals[i] * ratio, logits[i, :count], offsets[i, :count].unflatten(-1, (-1, 4)),  # type: ignore[index]
-                None if log_variance is None else log_variance[i, :count].unflatten(-1, (-1, 4)),
-                original, score_threshold, str(batch.image_ids[i])))
+                proposals[i] * ratio, logits[i, :count], offsets[i, :count],  # type: ignore[index]
+                None if log_variance is None else log_variance[i, :count], original, score_threshold,
+                batch.image_ids[i]))
         return found
 
     def _proposals(self, anchors: Tensor, objectness: Tensor, offsets: Tensor, batch: Batch,
@@ -125,13 +127,10 @@ class Detector(nn.Module):
         return logits, offsets, log_variance
 
     def _decode(self, rois: Tensor, class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
-                image_size: tuple[int, int], score_threshold: float, image_id: str) -> Candidates:
+                image_size: tuple[int, int], score_threshold: float, image_id: ImageId) -> Candidates:
         """Candidates of one image from its rois (P, 4) in original px and the head's outputs (P, K + 1, ...)."""
         scores = class_logits.softmax(-1)[:, 1:]
         row, column = (scores > score_threshold).nonzero(as_tuple=True)
-        if not bool(torch.isfinite(scores).all()):
-            raise ValueError(f"The class scores of image {image_id} are not finite: a weight is NaN or the network "
-                             "has diverged; evaluate an earlier checkpoint.")
         references = rois[row]
         boxes = clip(sort_corners(self.box_coder.decode(offsets[row, column + 1], references)), image_size)
         variances = pixel_variances = None
@@ -140,5 +139,14 @@ class Detector(nn.Module):
             variances = limited.exp()
             if isinstance(self.box_coder, EdgeCoder):
                 pixel_variances = self.box_coder.pixel_variances(variances, references)
+        check_finite(image_id, scores=scores, boxes=boxes, variances=variances)
         return Candidates(boxes=boxes, scores=scores[row, column], labels=column + 1, variances=variances,
                           pixel_variances=pixel_variances)
+
+
+def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:
+    """Raises ValueError naming the image and the output that is not finite: it would otherwise be dropped unseen."""
+    for name, values in outputs.items():
+        if values is not None and not bool(torch.isfinite(values).all()):
+            raise ValueError(f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is NaN or the "
+                             "network has diverged; evaluate an earlier checkpoint.")

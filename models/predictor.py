@@ -21,9 +21,8 @@ class BoxPredictor(nn.Module):
         self.log_variance = linear(in_features, (num_classes + 1) * 4, std=0.0001) if log_variance else None
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        rows = len(features)
-        offsets = self.offsets(features).reshape(rows, -1, 4)
-        log_variance = None if self.log_variance is None else self.log_variance(features).reshape(rows, -1, 4)
+        offsets = self.offsets(features).unflatten(1, (-1, 4))
+        log_variance = None if self.log_variance is None else self.log_variance(features).unflatten(1, (-1, 4))
         return self.class_logits(features), offsets, log_variance
 
 

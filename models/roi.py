@@ -67,18 +67,21 @@ def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | Non
 
     foreground = labels > 0
     slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
-    predicted = offsets.gather(1, slot)[:, 0]
-    wanted = targets.target_offsets.flatten(0, 1)
+
+    def only_foreground(values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
+        return values.masked_fill(~foreground[:, None], 0.0)
 
     def per_image(values: Tensor) -> Tensor:
-        summed = values.masked_fill(~foreground[:, None], 0.0).reshape(n, -1).sum(1)
-        return (summed / counted).mean()
+        return (values.reshape(n, -1).sum(1) / counted).mean()
+
+    predicted = only_foreground(offsets.gather(1, slot)[:, 0])
+    wanted = only_foreground(targets.target_offsets.flatten(0, 1))
 
     statistics = {"foreground_share": foreground.sum() / counted.sum()}
     if log_variance is None:
         losses["roi_box"] = per_image(smooth_l1(predicted.float() - wanted))
         return losses, statistics
-    own = log_variance.gather(1, slot)[:, 0].masked_fill(~foreground[:, None], 0.0)
+    own = only_foreground(log_variance.gather(1, slot)[:, 0])
     data_term, log_term = (per_image(term) for term in kl_loss_terms(predicted, own, wanted))
     losses["roi_box"] = data_term + log_term
     statistics |= {"kl_data_term": data_term.detach(), "kl_log_term": log_term.detach()}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
+STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
+
 
 def roi_align(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float,
               sampling_ratio: int = 0, aligned: bool = False) -> Tensor:
@@ -29,6 +31,7 @@ def roi_align(features: Tensor, rois: Tensor, output_size: int, spatial_scale: f
         ValueError: a RoI that is not finite (a network that diverged; torchvision's CPU operator crashes on it).
     Law: equals torchvision.ops.roi_align, values and gradients.
     """
+    check_finite(rois)
     image, order = rois[:, 0].long().sort(stable=True)
     counts = torch.bincount(image, minlength=len(features))
     slot = torch.arange(len(rois), device=rois.device) - (counts.cumsum(0) - counts)[image]
@@ -45,15 +48,29 @@ def roi_align_batched(features: Tensor, boxes: Tensor, output_size: int, spatial
     ``sampling_ratio`` is positive."""
     check_finite(boxes)
     n, channels, height, width = features.shape
-    p, b = boxes.shape[1], output_size
-    x1, y1, x2, y2 = (boxes.float() * spatial_scale - (0.5 if aligned else 0.0)).unbind(-1)
-    with torch.no_grad():
-        rows = interpolation_matrix(y1, y2, b, height, sampling_ratio, aligned)  # (N, P, B, H)
-        columns = interpolation_matrix(x1, x2, b, width, sampling_ratio, aligned)  # (N, P, B, W)
     by_row = features.permute(0, 2, 3, 1).reshape(n, height, width * channels)
-    strips = rows.to(features.dtype).reshape(n, p * b, height) @ by_row
-    strips = strips.reshape(n * p * b, width, channels)
-    columns = columns.to(features.dtype)[:, :, None].expand(n, p, b, b, width).reshape(n * p * b, b, width)
+    at_once = max(1, STRIP_FLOATS // max(1, n * output_size * width * channels))
+    pooled = []
+    for part in boxes.split(at_once, dim=1):
+        cells = part.to(torch.promote_types(part.dtype, torch.float32)) * spatial_scale - (0.5 if aligned else 0.0)
+        x1, y1, x2, y2 = cells.unbind(-1)
+        with torch.no_grad():
+            rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)  # (N, P, B, H)
+            columns = interpolation_matrix(x1, x2, output_size, width, sampling_ratio, aligned)  # (N, P, B, W)
+        pooled.append(weighted_sums(by_row, rows.to(features.dtype), columns.to(features.dtype)))
+    return torch.cat(pooled, dim=1)
+
+
+def weighted_sums(by_row: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rows @ feature map @ columns^T of each RoI: (N, P, C, B, B).
+
+    by_row (N, H, W * C): the feature maps; rows (N, P, B, H) and columns (N, P, B, W): interpolation weights.
+    """
+    n, p, b, height = rows.shape
+    width = columns.shape[-1]
+    channels = by_row.shape[-1] // width
+    strips = (rows.reshape(n, p * b, height) @ by_row).reshape(n * p * b, width, channels)
+    columns = columns[:, :, None].expand(n, p, b, b, width).reshape(n * p * b, b, width)
     return torch.bmm(columns, strips).reshape(n, p, b, b, channels).permute(0, 1, 4, 2, 3)
 
 
@@ -72,7 +89,7 @@ def interpolation_matrix(start: Tensor, end: Tensor, bins: int, length: int, sam
         samples, most = torch.full_like(bin_size, float(sampling_ratio)), sampling_ratio
     else:
         samples = bin_size.ceil()
-        most = int(samples.max()) if samples.numel() else 0
+        most = max(0, int(samples.max())) if samples.numel() else 0
     grid = torch.arange(most, device=start.device, dtype=start.dtype)
     offset = (grid + 0.5) * bin_size[..., None] / samples.clamp(min=1)[..., None]  # (..., S), cells
     bin_start = start[..., None] + torch.arange(bins, device=start.device) * bin_size[..., None]  # (..., B), cells
@@ -84,13 +101,14 @@ def interpolation_matrix(start: Tensor, end: Tensor, bins: int, length: int, sam
 
 
 def roi_max_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float) -> Tensor:
-    """Fast R-CNN's RoI max pooling (rounded, inclusive ends) by torchvision: (R, C, B, B); the pooling of the Caffe rows.
+    """Fast R-CNN's RoI max pooling (rounded, inclusive ends) by torchvision, (R, C, B, B), for the Caffe rows.
 
-    The Caffe rule takes boxes whose x2, y2 are inside the box, ours end one pixel later: hence the "- 1".
+    The Caffe rule takes boxes whose x2, y2 are inside the box, ours end one pixel later: hence the "- 1". The features
+    take the boxes' type, not the other way round: a half-precision box is whole pixels off.
     """
     check_finite(rois)
     inclusive = rois - rois.new_tensor([0.0, 0.0, 0.0, 1.0, 1.0])
-    return ops.roi_pool(features, inclusive.to(features.dtype), output_size, spatial_scale)
+    return ops.roi_pool(features.to(rois.dtype), inclusive, output_size, spatial_scale).to(features.dtype)
 
 
 def check_finite(boxes: Tensor) -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data.calibration import evaluate_calibration
 from data.coco_eval import evaluate_coco, evaluate_coco_per_class
-from data.loader import build_dataset, test_batches
+from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
 from data.voc_eval import evaluate_voc
 from experiments.records import Row, Run
@@ -29,14 +29,7 @@ from models.build import build_detector
 from postprocess.pipeline import postprocess
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import check_same_run, load_checkpoint, newest_checkpoint, plain, write_atomically
-from scripts.lookup import (
-    add_common_arguments,
-    data_root,
-    find_table,
-    pick_device,
-    run_folder,
-    with_splits,
-)
+from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
 
 BATCH = 4  # images a forward pass
 IMAGES_AT_ONCE = 64  # post-processed together
@@ -120,8 +113,7 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
 
 
 def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
-    scaled = {row.run.name: with_splits(SCALES[args.scale](row.run), args.splits) for row in table.ROWS}
-    root = data_root(args.scale, args.data_root)
+    scaled = {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
     thresholds = {run.name: min(row.postprocess.score_threshold for row in table.ROWS
                                 if scaled[row.run.name].name == run.name) for run in scaled.values()}
     datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
@@ -132,7 +124,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
         run = scaled[row.run.name]
         kind = (run.data.layout, run.data.test)
         if kind not in datasets:
-            dataset = build_dataset(run.data, root, run.data.test)
+            dataset = open_dataset(run, args, run.data.test)
             datasets[kind] = dataset, [dataset.target(i) for i in range(len(dataset))]
         dataset, targets = datasets[kind]
         folder = run_folder(args.out, args.scale, run.name, paper, seed)

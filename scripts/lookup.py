@@ -10,9 +10,12 @@ import torch
 
 from data.ambiguous import ensure_dataset
 from data.errors import DataError
+from data.loader import build_dataset
+from data.records import Dataset
 from experiments.records import Run
 from experiments.scales import SCALES
 
+SHOWN = 3  # of the annotations that were left out
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 
@@ -51,19 +54,32 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the data set (default: datasets/; the mini data set is rendered there)")
     parser.add_argument("--splits", default=None, metavar="TRAIN:TEST", help="use these splits instead of the run's, "
                         "for example train2017:val2017")
+    parser.add_argument("--skip-bad-boxes", action="store_true", help="leave annotations without a usable box out, "
+                        "each named, instead of stopping at them")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images; changes no result")
 
 
-def with_splits(run: Run, splits: str | None) -> Run:
-    """The run on other splits of its layout: "TRAIN:TEST"; TRAIN may be several, joined by "+"."""
-    if splits is None:
-        return run
-    train, colon, test = splits.partition(":")
-    if not (train and colon and test):
-        raise ValueError(f"--splits {splits!r} is not of the form TRAIN:TEST, for example train2017:val2017.")
-    return replace(run, data=replace(run.data, train=tuple(train.split("+")), test=test))
+def on_this_data(run: Run, args: argparse.Namespace) -> Run:
+    """The run on the data that the command line names: --splits (several training splits joined by "+") and
+    --skip-bad-boxes."""
+    data = replace(run.data, on_bad_box="skip") if args.skip_bad_boxes else run.data
+    if args.splits is not None:
+        train, colon, test = args.splits.partition(":")
+        if not (train and colon and test):
+            raise ValueError(f"--splits {args.splits!r} is not of the form TRAIN:TEST, for example train2017:val2017.")
+        data = replace(data, train=tuple(train.split("+")), test=test)
+    return replace(run, data=data)
+
+
+def open_dataset(run: Run, args: argparse.Namespace, split: str | tuple[str, ...]) -> Dataset:
+    """The data set of a split; says how many annotations were left out, and the first few of them."""
+    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), split)
+    if dataset.skipped:
+        print(f"left out: {len(dataset.skipped)} annotations without a usable box, such as: "
+              + " | ".join(dataset.skipped[:SHOWN]))
+    return dataset
 
 
 def data_root(scale: str, given: Path | None) -> Path:

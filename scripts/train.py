@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from data.loader import build_dataset, train_batches
+from data.loader import train_batches
 from experiments.records import Run
 from experiments.scales import SCALES
 from models.build import build_detector, parameter_counts
@@ -29,7 +29,7 @@ from scripts.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from scripts.lookup import add_common_arguments, data_root, find_run, pick_device, run_folder, with_splits
+from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
 from scripts.update import DivergedError, update
@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
 
 def configured(args: argparse.Namespace) -> Run:
     """The run at its scale, with what the command line changes; prints the linear scaling rule when it acts."""
-    run = with_splits(SCALES[args.scale](find_run(args.run)), args.splits)
+    run = on_this_data(SCALES[args.scale](find_run(args.run)), args)
     if args.weights == "none":
         run = replace(run, start="scratch")
     if args.batch_size is not None and args.batch_size != run.train.batch_size:
@@ -87,7 +87,7 @@ def train(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     amp = AMP_TYPES[args.amp] if device.type == "cuda" else None
     folder = run_folder(args.out, args.scale, run.name, args.run.partition("/")[0], args.seed)
-    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), run.data.train)
+    dataset = open_dataset(run, args, run.data.train)
     if len(dataset.classes) != run.model.num_classes:
         print(f"classes: the run has {run.model.num_classes}, the data set {len(dataset.classes)}; the network "
               "predicts the data set's")

@@ -133,6 +133,20 @@ def test_what_is_not_known_is_nan():
     target = Target(boxes=torch.tensor([A]), labels=torch.tensor([1]))
     scores = evaluate_calibration([found([A], [0.9], [1])], [target])
     assert scores.pop("n") == 1
-    assert set(scores) == {"coverage1", "coverage2", "spearman_error", "nll", "clean_distance", "spearman_true"}
+    assert {"coverage1", "clean_distance", "spearman_true", "spearman_true_relative"} <= set(scores)
     assert all(math.isnan(value) for value in scores.values())
     assert evaluate_calibration([], [])["n"] == 0
+
+
+def test_relative_rank_correlation_takes_the_size_of_the_box_out():
+    """Sigma is 10 % of a side everywhere; the truth is 10 % for the small box and 5 % for the large one. In px both grow
+    with the box (correlation 1); relative to the side the prediction is constant, which ranks nothing (nan)."""
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [100.0, 100.0, 200.0, 200.0]])
+    labels = torch.tensor([1, 2])
+    sides = torch.tensor([[10.0] * 4, [100.0] * 4])
+    found = Detections(boxes=boxes, scores=torch.tensor([0.9, 0.8]), labels=labels, sigma=0.1 * sides)
+    truth = torch.tensor([[0.1], [0.05]]) * sides
+    known = Target(boxes=boxes, labels=labels, clean_boxes=boxes, sigma_true=truth)
+    scores = evaluate_calibration([found], [known])
+    assert scores["spearman_true"] == pytest.approx(1.0)
+    assert math.isnan(scores["spearman_true_relative"])

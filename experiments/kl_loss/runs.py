@@ -2,7 +2,7 @@
 
 Differences of a KL run from its baseline: edge offsets in the box head and the RPN (Eq. 1; kl_loss.md point 3) and the
 log variance layer. Recipe, schedule and data are the same. ImageNet weights are torchvision's, so pixels follow its
-convention; a Caffe file needs data.pixels = "caffe".
+convention; a Caffe file needs data.pixels = "caffe". COCO has a few boxes without area, which Detectron leaves out too.
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ from experiments.records import Run, TrainConfig
 from models.build import ModelConfig
 
 COCO = DataConfig(layout="coco", train=("train2014",), test="val2014", short_side=600, long_side=1000,
-                  pixels="torchvision")
+                  pixels="torchvision", on_bad_box="skip")
 VOC07 = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=600, long_side=1000,
                    pixels="torchvision")
 

@@ -13,7 +13,8 @@ from postprocess.pipeline import PostprocessConfig
 TITLE = "KL Loss Table 1: KL Loss, soft-NMS and var voting, VGG-16 Faster R-CNN, MS-COCO"
 METRIC = "coco"
 COLUMNS = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100")
-EXTRA_COLUMNS = ("AP80", "AP90", "clean_distance", "spearman_true", "spearman_error", "coverage1", "coverage2", "nll")
+EXTRA_COLUMNS = ("AP80", "AP90", "clean_distance", "spearman_true", "spearman_true_relative", "spearman_error",
+                 "coverage1", "coverage2", "nll")
 
 NMS = PostprocessConfig(suppression="hard", iou_threshold=0.3)
 SOFT_NMS = PostprocessConfig(suppression="soft_gaussian", soft_nms_sigma=0.5, score_floor=0.001)
