@@ -52,7 +52,8 @@ def accept(problems: Sequence[Problem], on_bad_box: OnBadBox) -> tuple[str, ...]
     stopping = [p for p in problems if p.severity == "error" or (p.severity == "box" and on_bad_box == "error")]
     if stopping:
         more = f" ({len(stopping) - 1} more problems)" if len(stopping) > 1 else ""
-        leave_out = ' or leave such boxes out with --skip-bad-boxes (DataConfig.on_bad_box="skip")' if stopping[0].severity == "box" else ""
+        skip = ' or leave such boxes out with --skip-bad-boxes (DataConfig.on_bad_box="skip")'
+        leave_out = skip if stopping[0].severity == "box" else ""
         raise DataError(f"{stopping[0]}{more}; python -m data.validate lists all of them: correct the data{leave_out}.")
     return tuple(str(problem) for problem in boxes)
 

@@ -64,8 +64,8 @@ def time_rows(rows: tuple[Row, ...], runs: list[Run], repeats: int, device: torc
                 lambda: (network(), postprocess([boxes], row.postprocess)))
 
     network, after, both = zip(*[actions(row, run) for row, run in zip(rows, runs, strict=True)], strict=True)
-    timed = {"latency": interleaved(list(both), repeats, device), "network": interleaved(list(network), repeats, device),
-             "postprocess": interleaved(list(after), repeats, device)}
+    timed = {name: interleaved(list(part), repeats, device)
+             for name, part in (("latency", both), ("network", network), ("postprocess", after))}
     if train_step:
         timed["train_step"] = time_steps(detectors, runs, repeats, device)
     first = timed["latency"][0].median
@@ -111,8 +111,9 @@ def benchmark(args: argparse.Namespace) -> None:
     path = args.out / args.scale / args.table / "seed0.json"
     write_atomically(path, json.dumps({**about, "rows": rows}, indent=1))
     operations = time_operations(runs[0], args.repeats, device)
-    write_atomically(args.out / args.scale / "benchmark.json", json.dumps({**about, "operations": operations}, indent=1))
-    print(f"-> {path} and {args.out / args.scale / 'benchmark.json'}")
+    operations_path = args.out / args.scale / "benchmark.json"
+    write_atomically(operations_path, json.dumps({**about, "operations": operations}, indent=1))
+    print(f"-> {path} and {operations_path}")
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 GB = 1024**3
 REINSTALL = "python -m pip install --upgrade --force-reinstall torch torchvision"
@@ -43,7 +43,8 @@ def reason(error: BaseException) -> str:
 def python() -> list[Finding]:
     name = "python " + ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < (3, 11, 4):
-        return [Finding(state="BROKEN", what=f"{name}; 3.11.4 or newer is needed", fix="make clean install PYTHON=python3.12")]
+        return [Finding(state="BROKEN", what=f"{name}; 3.11.4 or newer is needed",
+                        fix="make clean install PYTHON=python3.12")]
     return [Finding(state="ok", what=f"{name} in {sys.prefix}")]
 
 
@@ -67,8 +68,9 @@ def torch_and_operators() -> list[Finding]:
         return [Finding(state="BROKEN", what=f"torch cannot be imported ({reason(error)})", fix=REINSTALL)]
     found = [Finding(state="ok", what=f"torch {torch.__version__}")]
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
-        found = [Finding(state="BROKEN", what=f"torch {torch.__version__} is older than {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]}"
-                         ", which loads checkpoints unsafely", fix=REINSTALL)]
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        found = [Finding(state="BROKEN", fix=REINSTALL,
+                         what=f"torch {torch.__version__} is older than {oldest} and loads checkpoints unsafely")]
     try:
         vision = importlib.import_module("torchvision")
         kept = importlib.import_module("torchvision.ops").nms(
@@ -80,28 +82,34 @@ def torch_and_operators() -> list[Finding]:
     return [*found, Finding(state="ok", what=f"torchvision {vision.__version__}, operators load"), *gpu(torch, vision)]
 
 
-def gpu(torch: object, vision: object) -> list[Finding]:
-    """GPU, memory, and the CUDA versions that torch and torchvision were built with."""
-    torch_cuda = torch.version.cuda  # type: ignore[attr-defined]
-    vision_cuda = getattr(getattr(vision, "version", None), "cuda", None)
+def gpu(torch: Any, vision: Any) -> list[Finding]:
+    """GPUs with their memory, and whether torch and torchvision are built for the same CUDA."""
+    seen = torch.cuda.is_available()
+    torch_cuda = torch.version.cuda
+    number = getattr(vision.version, "cuda", None)  # 13020 means 13.2
+    vision_cuda = None if number is None else f"{number // 1000}.{number % 1000 // 10}"
     found = []
-    if torch_cuda is not None and vision_cuda is not None and torch_cuda != vision_cuda:
-        found.append(Finding(state="BROKEN", fix=REINSTALL,
+    if major(torch_cuda) != major(vision_cuda):
+        found.append(Finding(state="BROKEN" if seen else "warning", fix=REINSTALL,
                              what=f"torch is built for CUDA {torch_cuda}, torchvision for CUDA {vision_cuda}"))
-    cuda = torch.cuda  # type: ignore[attr-defined]
-    if cuda.is_available():
-        for index in range(cuda.device_count()):
-            free, total = cuda.mem_get_info(index)
-            found.append(Finding(state="ok", what=f"GPU {index}: {cuda.get_device_name(index)}, {free / GB:.1f} of "
-                                 f"{total / GB:.1f} GB free, CUDA {torch_cuda}"))
-    elif not NVIDIA_DRIVER.exists():
-        found.append(Finding(state="ok", what=f"no GPU; everything runs on the CPU (torch built for CUDA {torch_cuda})"))
-    elif torch_cuda is None:
-        found.append(Finding(state="warning", what="there is an NVIDIA driver, but torch is a build for CPUs", fix=REINSTALL))
-    else:
-        found.append(Finding(state="warning", what=f"there is an NVIDIA driver, but torch (CUDA {torch_cuda}) sees no GPU",
-                             fix=f"update the driver to one for CUDA {torch_cuda} or newer; in a container: --gpus all"))
+    for index in range(torch.cuda.device_count() if seen else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        found.append(Finding(state="ok", what=f"GPU {index}: {torch.cuda.get_device_name(index)}, {free / GB:.1f} of "
+                             f"{total / GB:.1f} GB free, CUDA {torch_cuda}"))
+    if not seen and not NVIDIA_DRIVER.exists():
+        found.append(Finding(state="ok", what=f"no GPU, everything runs on the CPU (torch's CUDA: {torch_cuda})"))
+    elif not seen and torch_cuda is None:
+        found.append(Finding(state="warning", what="there is an NVIDIA driver, but torch is a build for the CPU",
+                             fix=REINSTALL))
+    elif not seen:
+        found.append(Finding(state="warning",
+                             fix=f"update the driver to one for CUDA {torch_cuda}; in a container: --gpus all",
+                             what=f"there is an NVIDIA driver, but torch (CUDA {torch_cuda}) sees no GPU"))
     return found
+
+
+def major(version: str | None) -> str:
+    return "none" if version is None else version.partition(".")[0]
 
 
 def disk() -> list[Finding]:
@@ -128,7 +136,8 @@ def environment() -> list[Finding]:
     name = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     if os.environ.get(name, "").lower() not in ("1", "y", "yes", "true"):
         return []
-    return [Finding(state="warning", what=f"{name} is set: a checkpoint from elsewhere can run any code", fix=f"unset {name}")]
+    return [Finding(state="warning", fix=f"unset {name}",
+                    what=f"{name} is set: loading a foreign checkpoint can run any code")]
 
 
 CHECKS: tuple[Callable[[], list[Finding]], ...] = (

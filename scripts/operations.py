@@ -70,7 +70,8 @@ def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[s
     records = []
     for name, ours, other, theirs in pairs:
         mine, others = interleaved([ours, theirs], repeats, device)
+        speedup = others.median / mine.median
         records.append({"operation": name, "ours_ms": asdict(mine), "other": other, "other_ms": asdict(others),
-                        "speedup": others.median / mine.median})
-        print(f"{name}: ours {mine} ms, {other} {others} ms, {others.median / mine.median:.2f} times as fast", flush=True)
+                        "speedup": speedup})
+        print(f"{name}: ours {mine} ms, {other} {others} ms, {speedup:.2f} times as fast", flush=True)
     return records

@@ -20,6 +20,7 @@ class Progress:
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
         self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True) if sys.stderr.isatty() else None
         self.smooth: dict[str, float] = {}
+        self.window: dict[str, list[float]] = {}  # losses since the last scalars
         self.images = 0
         self.waited = 0.0
         self.began = self.shown = time.monotonic()
@@ -30,6 +31,7 @@ class Progress:
         self.waited += waited
         for name, value in {"loss": sum(losses.values()), **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
+            self.window.setdefault(name, []).append(value)
         elapsed = time.monotonic() - self.began
         speed, wait = self.images / elapsed, self.waited / elapsed
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
@@ -43,8 +45,11 @@ class Progress:
             print(f"{self.title}  {step + 1}/{self.total}  {text}  {left / 60:.1f} min left", flush=True)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """TensorBoard scalars; a NaN (no foreground in this step) is left out."""
-        for name, value in values.items():
+        """TensorBoard scalars: ``values`` and, under train/, the mean of each loss since the last call. A NaN (no
+        foreground in this step) is left out."""
+        means = {f"train/{name}": sum(window) / len(window) for name, window in self.window.items()}
+        self.window = {}
+        for name, value in {**means, **values}.items():
             if not math.isnan(value):
                 self.writer.add_scalar(name, value, step)
 

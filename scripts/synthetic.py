@@ -39,7 +39,7 @@ def random_batch(*, images: int, size: tuple[int, int], pixels: str, num_classes
 
 
 def around(objects: Tensor, spread: float, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Each of the boxes (B, 4) with its corners moved by Gaussian noise of ``spread`` of its sides, kept in the image."""
+    """The boxes (B, 4), each corner moved by Gaussian noise of ``spread`` of the sides, kept in the image."""
     sides = (objects[:, 2:] - objects[:, :2]).repeat(1, 2)
     return clip(objects + spread * sides * torch.randn(objects.shape, generator=generator), size)
 

@@ -151,8 +151,7 @@ def train(args: argparse.Namespace) -> int:
                                     max_norm=run.train.max_grad_norm)
         progress.step(step, losses, lr=rate, images=sum(len(b.images) for b in micro_batches), waited=waited)
         if statistics:
-            progress.scalars(step, {"train/loss": sum(losses.values()), "train/lr": rate, "data/skipped": skipped,
-                                    **{f"train/{name}": value for name, value in losses.items()},
+            progress.scalars(step, {"train/lr": rate, "data/skipped": skipped,
                                     **{f"head/{name}": value for name, value in statistics.items()}})
         done = step + 1
         if stop_signals or (done == args.stop_after and done < run.train.iterations):

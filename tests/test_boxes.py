@@ -30,7 +30,7 @@ def random_boxes(count, seed=0, size=300.0):
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 4, generator=generator) * size
     low, high = torch.minimum(corners[:, :2], corners[:, 2:]), torch.maximum(corners[:, :2], corners[:, 2:])
-    return torch.cat([low, high + 1], dim=1)
+    return torch.cat([low, high + 8], dim=1)
 
 
 def test_area_and_intersection_of_boxes_one_can_check():

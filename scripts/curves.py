@@ -1,0 +1,107 @@
+"""Learning curves of a table's runs as numbers and a picture: python -m scripts.curves kl_loss/table5 --scale lite
+
+Reads the TensorBoard files below --out; writes <scale>_curves.csv (means over BIN updates) and <scale>_curves.png into
+the table's results folder.
+"""
+
+import argparse
+import csv
+import io
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from experiments.scales import SCALES
+from scripts.checkpoint import write_atomically
+from scripts.lookup import EXPERIMENTS, find_table, run_folder
+
+BIN = 100  # updates
+SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box",
+         "head/foreground_share", "head/log_variance_mean", "head/log_variance_p10", "head/log_variance_p90")
+
+Curves = dict[tuple[str, int, str], dict[int, float]]  # (run, seed, tag) -> {first update of the bin: mean}
+
+
+def read_curve(folder: Path) -> dict[str, dict[int, float]]:
+    """{tag: {first update of each bin: mean value}} of one run's TensorBoard folder."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        bins: dict[int, list[float]] = defaultdict(list)
+        for event in events.Scalars(tag):
+            bins[event.step // BIN * BIN].append(event.value)
+        curves[tag] = {step: sum(values) / len(values) for step, values in sorted(bins.items())}
+    return curves
+
+
+def table_curves(name: str, scale: str, out: Path) -> Curves:
+    """The curves of every trained run and seed of a table."""
+    paper = name.partition("/")[0]
+    names = list(dict.fromkeys(SCALES[scale](row.run).name for row in find_table(name).ROWS))
+    found: Curves = {}
+    for run in names:
+        for folder in sorted(run_folder(out, scale, run, paper, 0).parent.glob("seed*/tensorboard")):
+            seed = int(folder.parent.name.removeprefix("seed"))
+            found |= {(run, seed, tag): curve for tag, curve in read_curve(folder).items()}
+    if not found:
+        raise ValueError(f"No TensorBoard files of {name} at scale {scale} lie below {out}; train first.")
+    return found
+
+
+def csv_text(curves: Curves) -> str:
+    """One line a bin, one column a tag."""
+    tags = sorted({tag for _, _, tag in curves})
+    lines = sorted({(run, seed, step) for (run, seed, _), curve in curves.items() for step in curve})
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["run", "seed", "update", *tags])
+    for run, seed, step in lines:
+        values = [curves.get((run, seed, tag), {}).get(step) for tag in tags]
+        writer.writerow([run, seed, step, *["" if value is None else f"{value:.5g}" for value in values]])
+    return file.getvalue()
+
+
+def draw(curves: Curves, path: Path, title: str) -> None:
+    """One small plot a tag, one line a run and seed."""
+    figure, axes = plt.subplots(3, 3, figsize=(12, 8), constrained_layout=True)
+    for axis, tag in zip(axes.flat, SHOWN, strict=True):
+        for (run, seed, name), curve in sorted(curves.items()):
+            if name == tag:
+                axis.plot(list(curve), list(curve.values()), label=f"{run}, seed {seed}", linewidth=1)
+        axis.set_title(tag, fontsize=9)
+        axis.set_xlabel("update", fontsize=8)
+        axis.grid(alpha=0.3)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_loss/table5")
+    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
+    args = parser.parse_args()
+    try:
+        curves = table_curves(args.table, args.scale, args.out)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    folder = EXPERIMENTS / args.table / "results"
+    write_atomically(folder / f"{args.scale}_curves.csv", csv_text(curves))
+    draw(curves, folder / f"{args.scale}_curves.png", f"{args.table}, {args.scale}: means over {BIN} updates")
+    print(f"{len(curves)} curves -> {folder}/{args.scale}_curves.csv and .png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

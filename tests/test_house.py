@@ -1,0 +1,89 @@
+"""Who may import whom: data and losses know nobody, models and postprocess never see each other, scripts are on top."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ("data", "losses", "models", "postprocess", "experiments", "scripts")
+ALLOWED = {
+    "data": {"data"},
+    "losses": {"losses"},
+    "models": {"models", "losses", "data.boxes", "data.records"},
+    "postprocess": {"postprocess", "data.boxes", "data.records"},
+    # the records that configure the code, no code
+    "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline"},
+    "scripts": set(LAYERS),
+}
+ONLY_IN = {"pycocotools": ("data/coco",), "tensorboard": ("scripts/",), "torch.utils.tensorboard": ("scripts/",),
+           "tqdm": ("scripts/",), "matplotlib": ("scripts/",)}
+FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(tree):
+    """The modules that a file imports; of ``from a import b`` both a and a.b, since b may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def within(name, prefixes):
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_down_only(path):
+    modules = list(imported(ast.parse(path.read_text())))
+    layer = path.relative_to(ROOT).parts[0]
+    wrong = [name for name in modules if within(name, LAYERS) and not within(name, ALLOWED[layer])]
+    assert not wrong, f"{name_of(path)} may not import {wrong}"
+    assert not within("tests", modules)
+    for package, places in ONLY_IN.items():
+        used = [name for name in modules if within(name, [package])]
+        assert not used or name_of(path).startswith(places), f"{name_of(path)} imports {used}"
+    if layer == "losses":
+        outside = [name for name in modules if not within(name, ["torch", "losses"])]
+        assert not outside, f"{name_of(path)} imports {outside}"
+    if layer == "experiments":
+        assert not within("torch", modules)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_are_absolute_and_at_the_top(path):
+    tree = ast.parse(path.read_text())
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            where = f"{name_of(path)}:{node.lineno}"
+            assert id(node) in top, f"{where} is not at the top of the file"
+            assert not getattr(node, "level", 0), f"{where} is relative"
+            assert all(alias.name != "*" for alias in node.names), f"{where} imports *"
+
+
+def test_there_are_no_cycles():
+    graph = {name_of(path)[:-3].replace("/", "."): set(imported(ast.parse(path.read_text()))) for path in FILES}
+    graph = {name: targets & graph.keys() for name, targets in graph.items()}
+    while leaves := {name for name, targets in graph.items() if not targets}:
+        graph = {name: targets - leaves for name, targets in graph.items() if name not in leaves}
+    assert not graph, f"these import each other: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name in ("runs.py", "rows.py")], ids=name_of)
+def test_runs_and_rows_are_declarations(path):
+    """An ablation is one ``replace`` of one literal: no functions, loops or conditions."""
+    logic = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.ListComp, ast.DictComp,
+             ast.GeneratorExp, ast.AugAssign)
+    found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, logic)]
+    assert not found, f"{name_of(path)}: lines {found}"
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_packages_have_no_code_in_init():
+    assert not [name_of(path) for path in ROOT.rglob("__init__.py") if "runs" not in path.parts and path.stat().st_size]
