@@ -6,7 +6,6 @@ Everything that is special to COCO stays in this file: xywh boxes, and category 
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +43,11 @@ def find_annotation_file(root: Path, split: str) -> Path:
         if (folder / f"instances_{split}.json").is_file():
             return folder / f"instances_{split}.json"
     found = sorted({p.stem.removeprefix("instances_") for folder in folders for p in folder.glob("instances_*.json")})
-    year = re.search(r"(20\d\d)$", split)
+    year = 2017 if split.endswith("2017") else 2014
     raise DataError(
         f"COCO split {split!r} has no annotation file: looked for instances_{split}.json in"
         f" {' and '.join(map(str, folders))}; splits there: {', '.join(found) or 'none'}; choose one of them, correct"
-        f" the data root, or fetch the data with: python -m scripts.get_data coco {year.group(1) if year else '2014'}"
+        f" the data root, or fetch the data with: python -m scripts.get_data coco{year}"
     )
 
 

@@ -72,7 +72,7 @@ def find_voc_root(root: Path, year: int | None) -> Path:
         f"no VOC data for {'a split without a year' if year is None else f'the year {year}'}: looked for a folder"
         f" Annotations in {' and '.join(map(str, places))}; years there: {', '.join(years) or 'none'}; correct the data"
         f" root or the split (2007_trainval means year 2007), or fetch the data with:"
-        f" python -m scripts.get_data voc {year or 2007}"
+        f" python -m scripts.get_data voc{2012 if year == 2012 else 2007}"
     )
 
 
@@ -86,10 +86,10 @@ def read_split(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
     file = lists / f"{split}.txt"
     if not file.is_file():
         found = sorted(p.stem for p in lists.glob("*.txt") if "_" not in p.stem)
-        year = folder.name.removeprefix("VOC") if folder.name.startswith("VOC") else "2007"
+        year = 2012 if folder.name == "VOC2012" else 2007
         raise DataError(
             f"VOC split {split!r} has no image list: looked for {file}; splits there: {', '.join(found) or 'none'};"
-            f" choose one of them, or fetch the data with: python -m scripts.get_data voc {year}"
+            f" choose one of them, or fetch the data with: python -m scripts.get_data voc{year}"
         )
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     names: dict[str, None] = {}

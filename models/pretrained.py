@@ -6,7 +6,6 @@ Pixels: torchvision's weights expect the "torchvision" convention, Caffe convers
 "tf"; a file does not say which, so the run's DataConfig names it.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -32,11 +31,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"The weight file {path} does not exist; give the path of a .pth state dict.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"The weight file {path} cannot be read as a plain state dict ({str(error).splitlines()[0]}); "
-                         "save it again with torch.save(model.state_dict(), path).") from error
+    except Exception as error:  # bytes that are no state dict make the unpickler raise anything, KeyError included
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"The weight file {path} cannot be read as a plain state dict ({reason}); save it again with "
+                         "torch.save(model.state_dict(), path).") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
         raise ValueError(f"The weight file {path} holds no state dict (names to tensors); save model.state_dict().")
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 

@@ -1,4 +1,4 @@
-"""Builds networks at the published size and takes one training step on noise: python -m scripts.full_size [PAPER/RUN ...]
+"""Builds networks at the published size and trains one step on noise: python -m scripts.full_size [PAPER/RUN ...]
 
 Shows without data that a run's full-size network can be built, trained and asked for candidates on this machine, what
 it costs, and that every number is finite. Without names: every run of every paper. Exit code 1 if something fails.
@@ -51,8 +51,8 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     detector.backbone.freeze(run.model.frozen_stages)
     total, trained = parameter_counts(detector)
     layer = sum(value.numel() for key, value in detector.named_parameters() if "log_variance" in key)
-    print(f"{name}: {run.model.backbone}, {total:,} parameters, {trained:,} trained, {layer:,} in the log variance layer",
-          flush=True)
+    print(f"{name}: {run.model.backbone}, {total:,} parameters, {trained:,} trained, {layer:,} in the log variance "
+          "layer", flush=True)
     batch = random_batch(images=1, size=IMAGE, pixels=run.data.pixels, num_classes=run.model.num_classes,
                          generator=torch.Generator().manual_seed(0)).to(device)
     optimiser = build_optimiser(detector, run.train)
@@ -74,11 +74,10 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     columns = [found.boxes, found.scores, found.variances, found.pixel_variances]
     if not all(bool(torch.isfinite(column).all()) for column in columns if column is not None):
         return "a candidate is not finite"
+    memory = f"{peak_memory(device) / GB:.2f} GB" + ("" if device.type == "cuda" else " of the process so far")
     terms = ", ".join(f"{key} {value:.4g}" for key, value in losses.items())
     print(f"  step {step_s:.1f} s: loss {math.fsum(losses.values()):.4g} ({terms}), gradient norm "
-          f"{statistics['gradient_norm']:.4g}\n  detection {detect_s:.1f} s: {len(found.scores)} candidates; "
-          f"peak memory {peak_memory(device) / GB:.2f} GB" + ("" if device.type == "cuda" else " of the process so far"),
-          flush=True)
+          f"{statistics['gradient_norm']:.4g}\n  detection {detect_s:.1f} s: {len(found.scores)} candidates; peak memory {memory}", flush=True)
     return None if len(found.scores) else "there is no candidate"
 
 

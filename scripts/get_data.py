@@ -114,8 +114,9 @@ def receive(url: str, part: Path) -> bool:
             raise http.client.HTTPException(f"the server continues at byte {start} instead of {have}")
         free = shutil.disk_usage(part.parent).free
         if total - start > free:
-            raise DataError(f"{part.parent} has {free / GB:.1f} GB free, and {part.stem} needs {(total - start) / GB:.1f}"
-                            " GB, and about as much again to be unpacked; free some space or choose another --out.")
+            raise DataError(
+                f"{part.parent} has {free / GB:.1f} GB free, and {part.stem} needs {(total - start) / GB:.1f} GB more, and"
+                " about as much again to be unpacked; free some space or choose another --out.")
         with part.open("ab") as file:
             file.truncate(start)
             while block := answer.read(BLOCK):
@@ -204,7 +205,7 @@ def unpack(path: Path, folder: Path) -> None:
 def check_member(member: zipfile.ZipInfo) -> None:
     """Raises BadZipFile for a name that leaves the folder, and for a symbolic link."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+    if name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1]) or stat.S_ISLNK(member.external_attr >> 16):
         raise zipfile.BadZipFile(f"the member {member.filename!r} would be written outside of the folder")
 
 
@@ -223,7 +224,7 @@ def get(part: Part, out: Path, keep_archives: bool) -> None:
             unpack(path, Path(stage))
         for inside, goal in missing:
             if not (Path(stage) / inside).exists():
-                raise DataError(f"{' and '.join(map(str, paths))}: there is no {inside} in it; remove it and run again.")
+                raise DataError(f"{', '.join(map(str, paths))}: there is no {inside} inside; remove it and run again.")
             goal.parent.mkdir(parents=True, exist_ok=True)
             os.rename(Path(stage) / inside, goal)
             print(f"-> {goal}")
@@ -243,6 +244,9 @@ def main() -> int:
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
     return 0
 
 

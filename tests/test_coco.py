@@ -164,7 +164,7 @@ def test_missing_split_says_where_what_and_how(tmp_path):
     write(tmp_path, GOOD)
     with pytest.raises(DataError) as error:
         CocoDataset(tmp_path, "val2017")
-    for part in (str(tmp_path), "instances_val2017.json", "train2014", "python -m scripts.get_data coco 2017"):
+    for part in (str(tmp_path), "instances_val2017.json", "train2014", "python -m scripts.get_data coco2017"):
         assert part in str(error.value)
 
 

@@ -118,11 +118,11 @@ def test_missing_year_and_split_say_where_what_and_how(tmp_path):
     folder = write(tmp_path / "VOC2007", {"a": thing()})
     with pytest.raises(DataError) as error:
         VocDataset(tmp_path, 2012, "trainval")
-    for part in (str(tmp_path / "VOC2012"), "VOC2007", "python -m scripts.get_data voc 2012"):
+    for part in (str(tmp_path / "VOC2012"), "VOC2007", "python -m scripts.get_data voc2012"):
         assert part in str(error.value)
     with pytest.raises(DataError) as error:
         VocDataset(tmp_path, 2007, "val")
-    for part in (str(folder / "ImageSets" / "Main" / "val.txt"), "trainval", "python -m scripts.get_data voc 2007"):
+    for part in (str(folder / "ImageSets" / "Main" / "val.txt"), "trainval", "python -m scripts.get_data voc2007"):
         assert part in str(error.value)
 
 

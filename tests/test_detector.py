@@ -1,0 +1,191 @@
+"""The whole network, thin: what it learns from, what it gives back, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from data.records import Batch, Target
+from models.build import ModelConfig, build_detector
+
+BASE = ModelConfig(
+    backbone="vgg16", num_classes=3, width=1 / 16, fc_dims=(24, 24), anchor_sizes=(16.0, 32.0), rpn_dim=128, rpn_batch=32,
+    pre_nms_train=200, post_nms_train=40, pre_nms_test=200, post_nms_test=30, min_size=4.0, rois_per_image=24,
+    pool_size=3)  # fmt: skip
+KL = replace(BASE, box_coding="edges", log_variance=True)
+EDGES = replace(BASE, box_coding="edges")
+SIZE = (64, 80)
+NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+TERMS = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+
+
+def detector(config, seed=0):
+    torch.manual_seed(seed)
+    return build_detector(config)
+
+
+def scene(seed, boxes=((8, 8, 40, 40), (44, 20, 76, 60)), labels=(1, 3)):
+    """Noise with a bright rectangle for each object."""
+    image = 0.3 * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(seed))
+    for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
+        image[label - 1, y1:y2, x1:x2] += 2
+    return image, Target(boxes=torch.tensor(boxes, dtype=torch.float32), labels=torch.tensor(labels))
+
+
+def batch_of(*scenes, train=True, original=SIZE):
+    images, targets = zip(*scenes, strict=True)
+    count = len(images)
+    return Batch(images=torch.stack(images), image_sizes=(SIZE,) * count, original_sizes=(original,) * count,
+                 image_ids=tuple(f"image{i}" for i in range(count)), targets=targets if train else None)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("config", [BASE, KL, replace(KL, pooling="max", sampling_ratio=0),
+                                    replace(BASE, backbone="vgg_cnn_m_1024")])
+def test_every_parameter_learns(config):
+    network = detector(config)
+    losses = network.losses(batch_of(scene(0), scene(1)), seeded())
+    assert losses.keys() == TERMS
+    assert all(loss.isfinite() and loss.shape == () for loss in losses.values())
+    sum(losses.values()).backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_kl_loss_at_log_variance_zero_is_smooth_l1():
+    with_variance, without = detector(KL), detector(EDGES)
+    without.load_state_dict(with_variance.state_dict(), strict=False)
+    torch.nn.init.zeros_(with_variance.predictor.log_variance.weight)
+    batch = batch_of(scene(0), scene(1))
+    torch.testing.assert_close(with_variance.losses(batch, seeded()), without.losses(batch, seeded()))
+
+
+def test_losses_are_a_function_of_the_generator():
+    network, batch = detector(KL), batch_of(scene(0))
+    first, again, other = (network.losses(batch, seeded(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in TERMS)
+    assert not torch.equal(first["rpn_objectness"], other["rpn_objectness"])
+
+
+def test_statistics_are_filled_and_carry_no_gradient():
+    statistics = {}
+    detector(KL).losses(batch_of(scene(0)), seeded(), statistics)
+    assert {"foreground_share", "kl_data_term", "kl_log_term", "log_variance_p50"} <= statistics.keys()
+    assert not any(value.requires_grad for value in statistics.values())
+
+
+@pytest.mark.parametrize("config", [BASE, KL])
+def test_an_image_without_objects_is_all_background(config):
+    network = detector(config)
+    losses = network.losses(batch_of((scene(0)[0], NONE)), seeded())
+    sum(losses.values()).backward()
+    assert losses["roi_box"] == 0
+    assert losses["rpn_box"] == 0
+    assert losses["rpn_objectness"] > 0
+    assert losses["roi_class"] > 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_a_few_steps_on_one_image_make_the_loss_fall():
+    network, batch = detector(KL), batch_of(scene(0))
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    history = []
+    for _ in range(40):
+        loss = sum(network.losses(batch, seeded()).values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        history.append(loss.item())
+    assert sum(history[-5:]) / 5 < 0.5 * history[0]
+
+
+def test_losses_without_targets_are_refused_and_forward_chooses():
+    network = detector(BASE)
+    with pytest.raises(ValueError, match=r"Detector\.losses needs a batch with targets"):
+        network.losses(batch_of(scene(0), train=False))
+    assert network(batch_of(scene(0))).keys() == TERMS
+    assert len(network.eval()(batch_of(scene(0), train=False))) == 1
+
+
+@pytest.mark.parametrize("config", [BASE, EDGES, KL, replace(KL, pooling="max")])
+def test_candidates_are_in_original_pixels_and_inside_the_image(config):
+    network = detector(config).eval()
+    torch.nn.init.normal_(network.predictor.offsets.weight, std=2.0)  # wild boxes, some of them inverted
+    original = (130, 155)
+    for found in network.candidates(batch_of(scene(0), scene(1), train=False, original=original), 0.1):
+        count = len(found.scores)
+        assert count > 0
+        assert found.boxes.shape == (count, 4)
+        assert found.labels.shape == (count,)
+        assert set(found.labels.tolist()) <= {1, 2, 3}
+        assert (found.scores > 0.1).all()
+        assert (found.boxes >= 0).all()
+        assert (found.boxes <= torch.tensor([155.0, 130, 155, 130])).all()
+        assert (found.boxes[:, 2:] >= found.boxes[:, :2]).all()
+        assert found.boxes[:, 2].max() > SIZE[1]  # not network pixels
+        assert (found.variances is None) == (not config.log_variance)
+        if config.log_variance:
+            assert found.variances.shape == found.pixel_variances.shape == (count, 4)
+            assert (found.pixel_variances > 0).all()
+
+
+def test_threshold_above_one_gives_empty_candidates():
+    (found,) = detector(KL).eval().candidates(batch_of(scene(0), train=False), 1.0)
+    assert found.boxes.shape == found.variances.shape == found.pixel_variances.shape == (0, 4)
+    assert found.scores.shape == found.labels.shape == (0,)
+
+
+@pytest.mark.parametrize("config", [BASE, KL, replace(KL, pooling="max")])
+def test_candidates_of_an_image_do_not_depend_on_the_rest_of_the_batch(config):
+    """A known slip of other implementations: the variances of a batch were not split by image."""
+    network = detector(replace(config, post_nms_test=200)).eval()
+    torch.nn.init.normal_(network.rpn_head.offsets.weight, std=0.3)
+    torch.nn.init.normal_(network.predictor.offsets.weight, std=0.5)
+    if config.log_variance:
+        torch.nn.init.normal_(network.predictor.log_variance.weight, std=1.0)
+    scenes = scene(0), scene(1)
+    together = network.candidates(batch_of(*scenes, train=False), 0.1)
+    alone = [network.candidates(batch_of(one, train=False), 0.1)[0] for one in scenes]
+    assert len(alone[0].scores) != len(alone[1].scores)  # so one of them is padded
+    for both, single in zip(together, alone, strict=True):
+        for name in ("boxes", "scores", "labels", "variances", "pixel_variances"):
+            torch.testing.assert_close(getattr(both, name), getattr(single, name), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["align", "max"])
+def test_no_proposals_in_any_image(pooling):
+    network = detector(replace(KL, min_size=1000.0, pooling=pooling)).eval()
+    for found in network.candidates(batch_of(scene(0), scene(1), train=False), 0.0):
+        assert found.boxes.shape == found.variances.shape == (0, 4)
+    losses = network.train().losses(batch_of(scene(0), (scene(1)[0], NONE)), seeded())  # the ground truth remains
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+@pytest.mark.parametrize("layer", ["backbone.features.0.weight", "rpn_head.objectness.bias", "rpn_head.offsets.weight",
+                                   "box_head.fc6.weight", "predictor.class_logits.bias", "predictor.offsets.weight",
+                                   "predictor.log_variance.bias"])
+def test_a_nan_weight_is_a_sentence_that_names_the_image(layer):
+    network = detector(KL).eval()
+    with torch.no_grad():
+        network.get_parameter(layer).fill_(float("nan"))
+    with pytest.raises(ValueError, match="of image image0 are not finite: a weight is NaN or the network has diverged"):
+        network.candidates(batch_of(scene(0), train=False), 0.0)
+
+
+def test_the_limit_on_log_variances_acts():
+    network = detector(replace(KL, log_variance_limit=2.0)).eval()
+    torch.nn.init.constant_(network.predictor.log_variance.bias, 50.0)
+    (found,) = network.candidates(batch_of(scene(0), train=False), 0.0)
+    torch.testing.assert_close(found.variances, torch.full_like(found.variances, 2.0).exp())
+
+
+def test_frozen_stages_stay_as_they_are():
+    network = detector(BASE)
+    network.backbone.freeze(2)
+    sum(network.losses(batch_of(scene(0)), seeded()).values()).backward()
+    frozen = [name for name, p in network.named_parameters() if p.grad is None]
+    assert frozen == [f"backbone.features.{i}.{kind}" for i in (0, 2, 5, 7) for kind in ("weight", "bias")]

@@ -1,0 +1,242 @@
+import hashlib
+import http.server
+import io
+import stat
+import tarfile
+import threading
+import zipfile
+
+import pytest
+
+from data.errors import DataError
+from data.voc import find_voc_root
+from scripts import get_data
+from scripts.get_data import Archive, Part, check_member, get, unpack
+
+
+class Host:
+    """Serves one file on 127.0.0.1: breaks off after ``breaks`` bytes of each of the first answers; ``ranges`` False
+    ignores Range. ``asked`` lists the Range header of each request."""
+
+    def __init__(self, content, breaks=(), ranges=True, status=None):
+        self.asked, breaks = [], list(breaks)
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                wish = self.headers.get("Range")
+                host.asked.append(wish)
+                if status:
+                    self.send_error(status)
+                    return
+                start = int(wish[6:-1]) if wish and ranges else 0
+                if start >= len(content):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(content)}")
+                    self.end_headers()
+                    return
+                self.send_response(206 if wish and ranges else 200)
+                if wish and ranges:
+                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Length", str(len(content) - start))
+                self.end_headers()
+                body = content[start:]
+                self.wfile.write(body[: breaks.pop(0)] if breaks else body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+
+    def url(self, name):
+        return f"http://{self.address}/{name}"
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(get_data, "PAUSE_S", 0.0)
+    hosts = []
+
+    def start(*arguments, **options):
+        hosts.append(Host(*arguments, **options))
+        return hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.server.shutdown()
+        host.server.server_close()
+
+
+def tar(files):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+TRAINVAL = tar({"VOCdevkit/VOC2007/Annotations/a.xml": b"<a/>", "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt": b"a\n"})
+TEST = tar({"VOCdevkit/VOC2007/Annotations/b.xml": b"<b/>", "VOCdevkit/VOC2007/ImageSets/Main/test.txt": b"b\n"})
+GIVES = (("VOCdevkit/VOC2007", "VOCdevkit/VOC2007"),)
+
+
+def archive(name, content, *urls):
+    return Archive(name=name, md5=hashlib.md5(content).hexdigest(), urls=urls)
+
+
+def part(content, *urls):
+    return Part(archives=(archive("a.tar", content, *urls),), gives=GIVES)
+
+
+def test_two_archives_become_one_voc_folder_and_a_second_call_asks_for_nothing(serve, tmp_path, capsys):
+    hosts = serve(TRAINVAL), serve(TEST)
+    both = Part(gives=GIVES, archives=(archive("trainval.tar", TRAINVAL, hosts[0].url("trainval.tar")),
+                                       archive("test.tar", TEST, hosts[1].url("test.tar"))))
+    for _ in range(2):
+        get(both, tmp_path, keep_archives=False)
+    assert [len(host.asked) for host in hosts] == [1, 1]
+    assert find_voc_root(tmp_path, 2007) == tmp_path / "VOCdevkit" / "VOC2007"
+    assert sorted(p.name for p in (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main").iterdir()) == ["test.txt", "trainval.txt"]
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    assert list((tmp_path / "archives").iterdir()) == []
+    assert "there already" in capsys.readouterr().out
+
+
+def test_only_the_wanted_members_of_a_zip_get_a_place(serve, tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as content:
+        content.writestr("annotations/instances_val2017.json", "{}")
+        content.writestr("annotations/captions_val2017.json", "{}")
+    host = serve(file.getvalue())
+    goal = "coco/annotations/instances_val2017.json"
+    get(Part(archives=(archive("a.zip", file.getvalue(), host.url("a.zip")),), gives=((goal[5:], goal),)), tmp_path, True)
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*")) if p.is_file()] == ["archives/a.zip", goal]
+
+
+def test_a_broken_connection_is_resumed_where_it_broke(serve, tmp_path):
+    host = serve(TRAINVAL, breaks=(1000, 3000))
+    get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
+    assert host.asked == [None, "bytes=1000-", "bytes=4000-"]
+    assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
+
+
+def test_a_server_that_ignores_ranges_is_asked_from_the_start(serve, tmp_path):
+    host = serve(TRAINVAL, breaks=(1000,), ranges=False)
+    get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
+    assert host.asked == [None, "bytes=1000-"]
+    assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
+
+
+@pytest.mark.parametrize("left", [TRAINVAL, TRAINVAL + b"too long"])
+def test_a_part_file_that_is_complete_or_too_long(serve, tmp_path, left):
+    """416 means complete if the length is right, else the download begins anew."""
+    host = serve(TRAINVAL)
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives" / "a.tar.part").write_bytes(left)
+    get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
+    assert host.asked == [f"bytes={len(left)}-"] + [None] * (left != TRAINVAL)
+    assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
+
+
+def test_a_wrong_hash_is_deleted_and_reported(serve, tmp_path):
+    host = serve(TRAINVAL[:-1] + b"x")
+    with pytest.raises(DataError, match=r"a\.tar: the MD5 of the download is [0-9a-f]{32} and should be .* deleted"):
+        get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
+    assert list((tmp_path / "archives").iterdir()) == []
+    assert not (tmp_path / "VOCdevkit").exists()
+
+
+def test_the_second_host_is_asked_when_the_first_has_nothing(serve, tmp_path):
+    first, second = serve(b"", status=404), serve(TRAINVAL)
+    get(part(TRAINVAL, first.url("a.tar"), second.url("a.tar")), tmp_path, keep_archives=False)
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+    assert (tmp_path / GIVES[0][1]).is_dir()
+
+
+def test_without_network_the_sentence_names_host_url_and_path_and_a_file_put_there_is_used(
+        serve, tmp_path, monkeypatch, capsys):
+    host = serve(b"")
+    host.server.shutdown()
+    host.server.server_close()  # the port is closed now: connection refused
+    url, path = host.url("a.tar"), tmp_path / "archives" / "a.tar"
+    monkeypatch.setattr(get_data, "DATASETS", {"voc2007": (part(TRAINVAL, url),)})
+    monkeypatch.setattr("sys.argv", ["get_data", "voc2007", "--out", str(tmp_path)])
+    assert get_data.main() == 2
+    said = capsys.readouterr().err
+    assert f"cannot reach {host.address}" in said
+    assert f"download {url} by hand to {path} and run again" in said
+    path.write_bytes(b"half")
+    assert get_data.main() == 2
+    assert "remove it and run again" in capsys.readouterr().err
+    assert path.read_bytes() == b"half"  # somebody's file: not deleted
+    path.write_bytes(TRAINVAL)
+    assert get_data.main() == 0
+    assert (tmp_path / GIVES[0][1]).is_dir()
+
+
+def test_a_disk_that_is_too_small_is_named_before_anything_is_written(serve, tmp_path, monkeypatch):
+    host = serve(TRAINVAL)
+    monkeypatch.setattr(get_data.shutil, "disk_usage", lambda _: get_data.shutil._ntuple_diskusage(100, 90, 10))
+    with pytest.raises(DataError, match="free some space"):
+        get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
+
+
+@pytest.mark.parametrize("name", ["../evil", "VOCdevkit/../../evil"])
+def test_a_tar_member_that_leaves_the_folder_is_refused(serve, tmp_path, name):
+    content = tar({name: b"x"})
+    host = serve(content)
+    with pytest.raises(DataError, match=r"a\.tar cannot be unpacked .*outside"):
+        get(part(content, host.url("a.tar")), tmp_path / "out", keep_archives=True)
+    assert not (tmp_path / "evil").exists()
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["archives"]
+
+
+def test_a_tar_link_that_leaves_the_folder_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "..\\evil", "c:evil"])
+def test_a_zip_member_that_leaves_the_folder_is_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("good", "x")
+        archive.writestr(name, "x")
+    with pytest.raises(DataError, match="outside of the folder"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_symbolic_link_in_a_zip_is_refused_and_a_folder_is_not():
+    check_member(zipfile.ZipInfo("train2017/"))
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(zipfile.BadZipFile):
+        check_member(link)
+
+
+def test_damaged_archives_are_reported(tmp_path):
+    for name in ("a.zip", "a.tar"):
+        (tmp_path / name).write_bytes(b"no archive")
+        with pytest.raises(DataError, match=f"{name} cannot be unpacked"):
+            unpack(tmp_path / name, tmp_path / "out")
+
+
+def test_every_data_set_lands_where_the_data_layer_reads():
+    assert set(get_data.DATASETS) == {"voc2007", "voc2012", "coco2014", "coco2017"}
+    goals = {name: [goal for p in parts for _, goal in p.gives] for name, parts in get_data.DATASETS.items()}
+    assert goals["voc2012"] == ["VOCdevkit/VOC2012"]
+    assert sorted(goals["coco2014"]) == [
+        "coco/annotations/instances_train2014.json", "coco/annotations/instances_val2014.json", "coco/train2014",
+        "coco/val2014"]
+    archives = [a for parts in get_data.DATASETS.values() for p in parts for a in p.archives]
+    assert len(archives) == 9
+    assert all(len(a.md5) == 32 and all(url.endswith("/" + a.name) for url in a.urls) for a in archives)

@@ -1,0 +1,67 @@
+"""Proposals: the anchors that survive decoding, clipping, the least size and suppression."""
+
+import pytest
+import torch
+
+from data.boxes import CenterSizeCoder, EdgeCoder, pairwise_iou
+from models.proposals import propose
+
+CODER = EdgeCoder(weight=1.0)
+RULE = {"pre_nms": 100, "post_nms": 50, "nms_iou": 0.7, "min_size": 16.0}
+SIZE = (200, 300)
+
+
+def still(anchors, scores, size=SIZE, **changed):
+    """Proposals when every offset is zero."""
+    anchors = torch.tensor(anchors)
+    return propose(anchors, torch.tensor(scores), torch.zeros_like(anchors), size, CODER, **RULE | changed)
+
+
+def random_input(count=400):
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(count, 2, generator=generator) * 250
+    anchors = torch.cat([corner, corner + 20 + torch.rand(count, 2, generator=generator) * 100], dim=1)
+    return anchors, torch.randn(count, generator=generator), torch.randn(count, 4, generator=generator) * 0.2
+
+
+def test_best_first_clipped_and_without_duplicates():
+    found = still([[0.0, 0, 40, 40], [0.0, 0, 40, 41], [100, 100, 140, 140], [280, 180, 330, 230]], [1.0, 2.0, 3.0, 0.0])
+    assert found.tolist() == [[100, 100, 140, 140], [0, 0, 40, 41], [280, 180, 300, 200]]
+
+
+def test_small_boxes_are_dropped_after_clipping():
+    found = still([[0.0, 0, 15.9, 40], [0, 50, 16, 90], [290, 0, 340, 40]], [3.0, 2.0, 1.0])
+    assert found.tolist() == [[0, 50, 16, 90]]
+
+
+@pytest.mark.parametrize("min_size", [0.0, 16.0])
+def test_inverted_and_empty_boxes_are_dropped(min_size):
+    anchors, offsets = torch.tensor([[0.0, 0, 40, 40], [60.0, 60, 99, 99]]), torch.tensor([[1.5, 0, 0, 0], [0.0] * 4])
+    found = propose(anchors, torch.tensor([2.0, 1.0]), offsets, SIZE, CODER, **RULE | {"min_size": min_size})
+    assert found.tolist() == [[60, 60, 99, 99]]
+    outside = still([[400.0, 0, 440, 40]], [1.0], min_size=min_size)
+    assert outside.shape == (0, 4)
+
+
+def test_counts_before_and_after_suppression():
+    boxes = [[50.0 * i, 0, 50.0 * i + 40, 40] for i in range(5)]
+    assert len(still(boxes, [5.0, 4, 3, 2, 1], pre_nms=3)) == 3
+    found = still(boxes, [1.0, 2, 3, 4, 5], post_nms=2)
+    assert found[:, 0].tolist() == [200.0, 150.0]
+
+
+@pytest.mark.parametrize("coder", [CODER, CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))])
+def test_laws_on_random_boxes(coder):
+    found = propose(*random_input(), SIZE, coder, **RULE)
+    assert 0 < len(found) <= 50
+    assert (found >= 0).all()
+    assert (found <= torch.tensor([300.0, 200, 300, 200])).all()
+    assert ((found[:, 2:] - found[:, :2]) >= 16).all()
+    assert pairwise_iou(found, found).fill_diagonal_(0).max() <= 0.7
+
+
+def test_no_gradient_and_nothing_in_nothing_out():
+    anchors, scores, offsets = random_input(20)
+    assert not propose(anchors, scores.requires_grad_(), offsets.requires_grad_(), SIZE, CODER, **RULE).requires_grad
+    none = torch.zeros(0, 4)
+    assert propose(none, torch.zeros(0), none, SIZE, CODER, **RULE).shape == (0, 4)

@@ -1,0 +1,127 @@
+"""Which RoIs the box head learns from and how its losses are normalised (the KL numbers are in test_kl_loss.py)."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from data.boxes import CenterSizeCoder, EdgeCoder
+from data.records import Target
+from losses.smooth_l1 import smooth_l1
+from models.roi import RoITargets, log_variance_statistics, roi_losses, sample_rois
+
+NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+ONE = Target(boxes=torch.tensor([[0.0, 0, 100, 10]]), labels=torch.tensor([3]))
+PROPOSALS = torch.tensor([[0.0, 0, 80, 10], [0, 0, 50, 10], [0, 0, 49, 10], [200, 0, 300, 10]])  # IoU .8 .5 .49 0
+
+
+def draw(proposals, target, size=8, share=0.5, coder=None, seed=0):
+    return sample_rois(proposals, target, coder or EdgeCoder(), rois_per_image=size, positive_share=share,
+                       positive_iou=0.5, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("coder", [EdgeCoder(), CenterSizeCoder()])
+def test_labels_and_targets(coder):
+    boxes, labels, offsets = draw(PROPOSALS, ONE, coder=coder)
+    assert boxes.shape == offsets.shape == (8, 4)
+    found = {(*box, label) for box, label in zip(boxes.tolist(), labels.tolist(), strict=True) if label >= 0}
+    assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),  # the last is the ground truth itself
+                     (0, 0, 49, 10, 0), (200, 0, 300, 10, 0)}  # fmt: skip
+    assert (labels == -1).sum() == 3
+    foreground = labels > 0
+    torch.testing.assert_close(coder.decode(offsets[foreground], boxes[foreground]), ONE.boxes.expand(3, 4))
+    assert not offsets[(boxes == ONE.boxes).all(1) & foreground].any()
+
+
+def test_at_most_the_positive_share():
+    _, labels, _ = draw(PROPOSALS, ONE, size=4, share=0.25)
+    assert sorted(labels.tolist()) == [-1, 0, 0, 3]
+
+
+def test_without_objects_all_are_background_and_without_proposals_the_ground_truth_remains():
+    _, labels, offsets = draw(PROPOSALS, NONE)
+    assert sorted(labels.tolist()) == [-1] * 4 + [0] * 4
+    assert not offsets.any()
+    boxes, labels, _ = draw(PROPOSALS[:0], ONE)
+    assert labels.tolist() == [3] + [-1] * 7
+    assert boxes[0].tolist() == ONE.boxes[0].tolist()
+    boxes, labels, offsets = draw(PROPOSALS[:0], NONE)
+    assert boxes.shape == offsets.shape == (8, 4)
+    assert labels.tolist() == [-1] * 8
+
+
+def test_draws_are_a_function_of_the_generator():
+    many = torch.cat([torch.zeros(60, 2), torch.rand(60, 2, generator=torch.Generator().manual_seed(1)) * 100 + 1], dim=1)
+    first, again, other = (draw(many, ONE, seed=seed)[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def batch(labels, seed=0, classes=3):
+    """Random outputs of the head for labels (N, P), and targets."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.tensor(labels)
+    rows = labels.numel()
+    logits = torch.randn(rows, classes + 1, generator=generator)
+    offsets, log_variance = torch.randn(2, rows, classes + 1, 4, generator=generator)
+    wanted = torch.randn(*labels.shape, 4, generator=generator)
+    return logits, offsets, log_variance, RoITargets(boxes=wanted, labels=labels, target_offsets=wanted)
+
+
+def test_losses_are_divided_by_all_rois_foreground_or_not():
+    logits, offsets, _, targets = batch([[2, 0, 1, 0]])
+    losses, statistics = roi_losses(logits, offsets, None, targets)
+    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits, targets.labels[0]))
+    d = torch.stack([offsets[0, 2] - targets.target_offsets[0, 0], offsets[2, 1] - targets.target_offsets[0, 2]])
+    torch.testing.assert_close(losses["roi_box"], smooth_l1(d).sum() / 4)
+    assert statistics["foreground_share"] == 0.5
+
+
+def test_unfilled_slots_do_not_count():
+    logits, offsets, log_variance, targets = batch([[2, 0, 1, -1, -1]])
+    shorter = RoITargets(boxes=targets.boxes[:, :3], labels=targets.labels[:, :3],
+                         target_offsets=targets.target_offsets[:, :3])
+    for alpha in (None, log_variance):
+        found, _ = roi_losses(logits, offsets, alpha, targets)
+        wanted, _ = roi_losses(logits[:3], offsets[:3], None if alpha is None else alpha[:3], shorter)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_all_slots_unfilled_is_no_loss():
+    logits, offsets, log_variance, targets = batch([[-1, -1]])
+    losses, _ = roi_losses(logits, offsets, log_variance, targets)
+    assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("with_variance", [False, True])
+def test_a_batch_of_two_is_the_mean_of_two_singles(with_variance):
+    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0], [3, 3, 0, -1]])
+
+    def losses(rows, images):
+        part = RoITargets(boxes=targets.boxes[images], labels=targets.labels[images],
+                          target_offsets=targets.target_offsets[images])
+        return roi_losses(logits[rows], offsets[rows], log_variance[rows] if with_variance else None, part)[0]
+
+    both, first, second = losses(slice(0, 8), slice(0, 2)), losses(slice(0, 4), slice(0, 1)), losses(slice(4, 8), slice(1, 2))
+    for name, value in both.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+
+
+@pytest.mark.parametrize("with_variance", [False, True])
+def test_a_background_target_that_is_not_finite_does_not_reach_the_gradient(with_variance):
+    """A ground truth without extent has the target ln 0; its RoIs are background."""
+    logits, offsets, log_variance, targets = batch([[2, 0, 0, -1]])
+    targets.target_offsets[:, 1:] = torch.tensor([-float("inf"), float("nan"), 0, 1])
+    offsets.requires_grad_()
+    losses, _ = roi_losses(logits, offsets, log_variance if with_variance else None, targets)
+    losses["roi_box"].backward()
+    assert losses["roi_box"].isfinite()
+    assert offsets.grad.isfinite().all()
+
+
+def test_log_variance_statistics_are_of_the_foreground():
+    values = torch.tensor([[0.0, 1, 2, 3], [100.0] * 4, [4.0, 5, 6, 7]])
+    found = log_variance_statistics(values, torch.tensor([True, False, True]))
+    assert (found["log_variance_min"], found["log_variance_max"], found["log_variance_mean"]) == (0.0, 7.0, 3.5)
+    assert found["log_variance_p50"] == 3.5
+    nothing = log_variance_statistics(values, torch.tensor([False] * 3))
+    assert all(value.isnan() for value in nothing.values())
