@@ -133,7 +133,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
         network = networks[run.name]
         line: dict[str, Any] = {"group": row.group, "label": row.label, "run": run.name, "metrics": None}
         if row.missing or network is None:
-            line["why"] = row.missing or f"not run: no trained network in {folder}"
+            line["why"] = row.missing or f"no trained network in {folder}"
         else:
             same = (run.name, repr(row.postprocess))
             if same not in done:

@@ -77,7 +77,8 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     memory = f"{peak_memory(device) / GB:.2f} GB" + ("" if device.type == "cuda" else " of the process so far")
     terms = ", ".join(f"{key} {value:.4g}" for key, value in losses.items())
     print(f"  step {step_s:.1f} s: loss {math.fsum(losses.values()):.4g} ({terms}), gradient norm "
-          f"{statistics['gradient_norm']:.4g}\n  detection {detect_s:.1f} s: {len(found.scores)} candidates; peak memory {memory}", flush=True)
+          f"{statistics['gradient_norm']:.4g}\n  detection {detect_s:.1f} s: {len(found.scores)} candidates; "
+          f"peak memory {memory}", flush=True)
     return None if len(found.scores) else "there is no candidate"
 
 

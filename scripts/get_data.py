@@ -115,8 +115,8 @@ def receive(url: str, part: Path) -> bool:
         free = shutil.disk_usage(part.parent).free
         if total - start > free:
             raise DataError(
-                f"{part.parent} has {free / GB:.1f} GB free, and {part.stem} needs {(total - start) / GB:.1f} GB more, and"
-                " about as much again to be unpacked; free some space or choose another --out.")
+                f"{part.parent} has {free / GB:.1f} GB free, and {part.stem} needs {(total - start) / GB:.1f} GB more, "
+                "and about as much again to be unpacked; free some space or choose another --out.")
         with part.open("ab") as file:
             file.truncate(start)
             while block := answer.read(BLOCK):
@@ -205,7 +205,8 @@ def unpack(path: Path, folder: Path) -> None:
 def check_member(member: zipfile.ZipInfo) -> None:
     """Raises BadZipFile for a name that leaves the folder, and for a symbolic link."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1]) or stat.S_ISLNK(member.external_attr >> 16):
+    elsewhere = name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1])
+    if elsewhere or stat.S_ISLNK(member.external_attr >> 16):
         raise zipfile.BadZipFile(f"the member {member.filename!r} would be written outside of the folder")
 
 

@@ -3,6 +3,7 @@
 Letters: D detections.
 """
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -44,7 +45,7 @@ def loop_soft_nms_and_vote(candidates: Candidates, config: PostprocessConfig) ->
             weights = np.exp(-((1 - iou[near]) ** 2) / config.sigma_t)[:, None] / variances[rows][near]
             found.append((left[best], (weights * b[near]).sum(axis=0) / weights.sum(axis=0)))
             left = left * np.exp(-(iou**2) / config.soft_nms_sigma)
-            left[(near & (left < config.score_floor)) | (np.arange(len(rows)) == best)] = -np.inf
+            left[((iou > 0) & (left < config.score_floor)) | (np.arange(len(rows)) == best)] = -np.inf
     found.sort(key=lambda item: -item[0])
     kept = found[: config.max_detections]
     return np.array([box for _, box in kept]).reshape(-1, 4), np.array([score for score, _ in kept])
@@ -54,7 +55,8 @@ def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[s
     """Our operations beside the others', in the sizes of ``run``; prints them and returns one record for each."""
     size = (run.data.short_side, run.data.long_side)
     generator = torch.Generator().manual_seed(2)
-    features = torch.randn(1, 512, size[0] // 16, size[1] // 16, generator=generator).to(device).requires_grad_()
+    height, width = (math.ceil(side / 16) for side in size)
+    features = torch.randn(1, 512, height, width, generator=generator).to(device).requires_grad_()
     count, bins = run.model.rois_per_image, run.model.pool_size
     rois = torch.cat([torch.zeros(count, 1), random_boxes(count, size, generator)], dim=1).to(device)
     config = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02)
