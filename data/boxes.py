@@ -65,7 +65,7 @@ class BoxCoder(Protocol):
 class EdgeCoder:
     """KL Loss Eq. 1: t_x1 = weight (x1 - x1a) / wa, and so on for each edge, in the order (x1, y1, x2, y2).
 
-    weight: 10 in the box head, 1 in the RPN (kl_loss.md points 2, 3: the released code multiplies all four by 10).
+    weight: 10 in the box head, 1 in the RPN (experiments/kl_loss/README.md, points 2, 3).
     limit: decoding clamps |t / weight| to it (released code: 1000 / 16). Decoding can return an inverted box; use
     ``sort_corners`` where that matters.
     """
@@ -118,7 +118,7 @@ class CenterSizeCoder:
 
 
 def sort_corners(boxes: Tensor) -> Tensor:
-    """Boxes (..., 4) with x1 <= x2 and y1 <= y2: repairs what edge decoding may invert (kl_loss.md point 6)."""
+    """Boxes (..., 4) with x1 <= x2 and y1 <= y2: repairs what edge decoding may invert."""
     low = torch.minimum(boxes[..., :2], boxes[..., 2:])
     high = torch.maximum(boxes[..., :2], boxes[..., 2:])
     return torch.cat([low, high], dim=-1)

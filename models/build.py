@@ -21,7 +21,7 @@ Pooling = Literal["align", "max"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A two-stage network. Defaults: py-faster-rcnn's VGG-16 end-to-end recipe (kl_loss.md section 3.2)."""
+    """A two-stage network. Defaults: py-faster-rcnn's VGG-16 end-to-end recipe (experiments/kl_loss/README.md)."""
 
     backbone: BackboneName
     num_classes: int  # K foreground classes

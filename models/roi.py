@@ -1,7 +1,7 @@
 """The second stage of training: which RoIs are learned from, and the losses of the box head.
 
 Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, with the normalisation of kl_loss.md points 9 and 10.
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalised as in experiments/kl_loss/README.md, points 9, 10.
 """
 
 from dataclasses import dataclass
@@ -56,8 +56,9 @@ def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | Non
     """Losses {"roi_class", "roi_box"} and statistics of the box head.
 
     class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
-    foreground RoIs' own class and divides by the number of all RoIs of the image (kl_loss.md point 9), then averages
-    over images. The class slot is gathered before exp(): other slots' log variances never enter (section 4, NaN).
+    foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalisation), then
+    averages over images. The class slot is gathered before exp(), so that other slots' log variances, which nothing
+    trains, cannot turn 0 * inf into NaN.
     """
     n, p = targets.labels.shape
     labels = targets.labels.flatten()

@@ -58,7 +58,7 @@ class PostprocessConfig:
                 raise ValueError(f"PostprocessConfig.{name} is {getattr(self, name)}; it must be {rule}.")
 
 
-# What the released test code does (reference/kl_loss.md points 16, 18-20, 23, 24), as far as it differs from the paper.
+# What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where it differs.
 AUTHOR_RELEASE = PostprocessConfig(
     suppression="soft_gaussian", sigma_t=0.01, voters="remaining", voter_iou=0.01, swap_y1_x2=True
 )

@@ -60,9 +60,10 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
             f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
             "with the same classes in the same order, or train again.")
     run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
-    if state["run"]["start"] == "scratch":
-        run = replace(run, start="scratch")
-    check_same_run({**state["run"], "train": plain(asdict(run))["train"]}, run, path)
+    trained = state["run"]  # what the command line of the training may have changed, the checkpoint knows
+    run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
+                  data=replace(run.data, pixels=trained["data"]["pixels"]))
+    check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
     key = {"checkpoint": json.loads(path.with_suffix(".json").read_text())["sha256"], "threshold": threshold,
            "images": [str(image) for image in dataset.image_ids]}
     stored = load_candidates(folder / "candidates.pt", key)
@@ -133,7 +134,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
         network = networks[run.name]
         line: dict[str, Any] = {"group": row.group, "label": row.label, "run": run.name, "metrics": None}
         if row.missing or network is None:
-            line["why"] = row.missing or f"no trained network in {folder}"
+            line["why"] = row.missing or f"no trained network in {folder.relative_to(args.out)}"
         else:
             same = (run.name, repr(row.postprocess))
             if same not in done:
@@ -141,6 +142,8 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
             finished = folder / "finished.json"
             line |= {"metrics": done[same], "updates": network[1], "of_updates": run.train.iterations,
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
+            shown = "  ".join(f"{c} {done[same].get(c, math.nan):.1f}" for c in table.COLUMNS)
+            print(f"{row.group}{': ' if row.group else ''}{row.label}: {shown}", flush=True)
         rows.append(line)
     return rows
 

@@ -145,6 +145,7 @@ def provenance(results: Results, scale: str) -> list[str]:
                          if line["metrics"] and not line.get("training") and "updates" in line})
     why = sorted({f"{line['label']}: {line['why']}"
                   for seed in results.seeds for line in seed["rows"] if "why" in line})
+    commit = commit or "unknown (not a git checkout)"
     return [f"scale: {scale}; seeds: {[seed['seed'] for seed in results.seeds]}"
             + ("; ± is the sample standard deviation over seeds" if len(results.seeds) > 1 else ""),
             f"commit: {commit}; evaluated on: {', '.join(devices)}; date: {datetime.date.today().isoformat()}",
@@ -199,8 +200,9 @@ def csv_text(results: Results) -> str:
     return file.getvalue()
 
 
-def report(name: str, scale: str, out: Path) -> str:
-    """Writes the three result files of a table and returns the markdown text."""
+def report(name: str, scale: str, out: Path, folder: Path | None = None) -> str:
+    """Writes the three result files of a table into ``folder`` (its results folder) and returns the markdown text."""
+    folder = folder or EXPERIMENTS / name / "results"
     table = find_table(name)
     paths = sorted((out / scale / name).glob("seed*.json"))
     seeds = [json.loads(path.read_text()) for path in paths]
@@ -210,7 +212,6 @@ def report(name: str, scale: str, out: Path) -> str:
         seeds = [{"seed": 0, "device": "none", "rows": empty}]
     results = Results(table, seeds)
     text = report_text(results, scale)
-    folder = EXPERIMENTS / name / "results"
     write_atomically(folder / f"{scale}.md", text)
     write_atomically(folder / f"{scale}.csv", csv_text(results))
     write_atomically(folder / f"{scale}.json", json.dumps(seeds, indent=1) + "\n")
@@ -222,9 +223,11 @@ def main() -> int:
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
     parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
+    parser.add_argument("--results", type=Path, default=None, metavar="DIR",
+                        help="where to write (default: the table's results folder)")
     args = parser.parse_args()
     try:
-        print(report(args.table, args.scale, args.out))
+        print(report(args.table, args.scale, args.out, args.results))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA")
     parser.add_argument("--batch-size", type=int, default=None, help="scale the recipe linearly to this many images")
     parser.add_argument("--accumulate", type=int, default=1, help="forward passes an update (less memory, same batch)")
-    parser.add_argument("--stop-after", type=int, default=None, help="stop (resumable) after this many updates")
+    parser.add_argument("--stop-after", type=int, default=None, help="stop (resumably) after so many updates")
     return parser.parse_args()
 
 
@@ -58,6 +58,9 @@ def configured(args: argparse.Namespace) -> Run:
     run = on_this_data(SCALES[args.scale](find_run(args.run)), args)
     if args.weights == "none":
         run = replace(run, start="scratch")
+    elif args.weights == "auto" and run.model.tf_padding:
+        print("weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow")
+        run = replace(run, model=replace(run.model, tf_padding=False), data=replace(run.data, pixels="torchvision"))
     if args.batch_size is not None and args.batch_size != run.train.batch_size:
         scaled = scaled_to_batch(run.train, args.batch_size)
         print(f"linear scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
@@ -97,6 +100,9 @@ def train(args: argparse.Namespace) -> int:
         check_same_run(json.loads((folder / "run.json").read_text()), run, folder)
         print(f"{folder}: already trained ({json.loads(finished.read_text())['step']} updates), nothing to do")
         return 0
+    if args.resume == "none" and any(folder.glob("step-*.pt")):
+        raise ValueError(f"--resume none: {folder} holds checkpoints of an earlier training; delete that folder to "
+                         "train again, or choose another --out.")
     print(f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; writing {folder}")
 
     torch.manual_seed(args.seed)
@@ -154,7 +160,7 @@ def train(args: argparse.Namespace) -> int:
             progress.scalars(step, {"train/lr": rate, "data/skipped": skipped,
                                     **{f"head/{name}": value for name, value in statistics.items()}})
         done = step + 1
-        if stop_signals or (done == args.stop_after and done < run.train.iterations):
+        if stop_signals or (done - start == args.stop_after and done < run.train.iterations):
             checkpoint(done)
             progress.close()
             print(f"stopped after {done} of {run.train.iterations} updates; the same command continues")

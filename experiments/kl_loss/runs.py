@@ -1,6 +1,6 @@
-"""Every network that the KL Loss paper trains for Tables 1, 2 and 5, at full size (kl_loss.md section 3.2).
+"""Every network that the KL Loss paper trains for Tables 1, 2 and 5, at full size (recipe: README.md here).
 
-Differences of a KL run from its baseline: edge offsets in the box head and the RPN (Eq. 1; kl_loss.md point 3) and the
+Differences of a KL run from its baseline: edge offsets in the box head and the RPN (Eq. 1; README.md point 3) and the
 log variance layer. Recipe, schedule and data are the same. ImageNet weights are torchvision's, so pixels follow its
 convention; a Caffe file needs data.pixels = "caffe". COCO has a few boxes without area, which Detectron leaves out too.
 """

@@ -1,0 +1,110 @@
+"""One update: what it may change, what it is a function of, and when it refuses."""
+
+import copy
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from data.loader import build_dataset, train_batches
+from data.records import Batch
+from models.build import build_detector
+from scripts.optimisation import build_optimiser
+from scripts.update import STATISTICS_EVERY, DivergedError, update
+from tests.tiny import TINY, TINY_KL, tiny_dataset
+
+# every anchor and RoI is learned from: nothing is drawn at random
+NO_DRAW = {"dropout": 0.0, "rpn_batch": 10_000, "rpn_positive_share": 1.0, "rois_per_image": 200, "roi_positive_share": 1.0}
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory):
+    """Two batches of two images."""
+    dataset = build_dataset(TINY.data, tiny_dataset(tmp_path_factory.mktemp("data")), TINY.data.train)
+    return list(islice(train_batches(dataset, TINY.data, batch_size=2, seed=0, start=0, workers=0), 2))
+
+
+def ready(run=TINY_KL, **model):
+    torch.manual_seed(0)
+    run = replace(run, model=replace(run.model, **model))
+    detector = build_detector(run.model).train()
+    return detector, build_optimiser(detector, run.train), torch.amp.GradScaler("cpu", enabled=False)
+
+
+def singles(batch):
+    """The batch as micro-batches of one image."""
+    return [Batch(images=batch.images[i : i + 1], image_sizes=batch.image_sizes[i : i + 1],
+                  original_sizes=batch.original_sizes[i : i + 1], image_ids=batch.image_ids[i : i + 1],
+                  targets=batch.targets[i : i + 1]) for i in range(len(batch.images))]
+
+
+def test_accumulating_two_of_one_is_a_batch_of_two(batches):
+    weights, terms = [], []
+    for micro_batches in ([batches[0]], singles(batches[0])):
+        detector, optimiser, scaler = ready(**NO_DRAW)
+        terms.append(update(detector, optimiser, scaler, micro_batches, step=0, seed=0)[0])
+        weights.append(detector.state_dict())
+    assert terms[0] == pytest.approx(terms[1], rel=1e-5)
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=1e-5, rtol=1e-5)
+
+
+def test_an_update_is_a_function_of_seed_and_step(batches):
+    found = []
+    for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3)):
+        detector, optimiser, scaler = ready()
+        torch.rand(len(found))  # what was drawn before does not matter
+        found.append(update(detector, optimiser, scaler, [batches[0]], step=step, seed=seed)[0])
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+    assert found[0] != found[3]
+
+
+def test_the_gradient_norm_is_limited(batches):
+    detector, optimiser, scaler = ready()
+    for group in optimiser.param_groups:
+        group |= {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+    before = torch.cat([p.detach().flatten().clone() for p in detector.parameters()])
+    _, statistics = update(detector, optimiser, scaler, [batches[0]], step=0, seed=0, max_norm=0.01)
+    moved = torch.cat([p.detach().flatten() for p in detector.parameters()]) - before
+    assert statistics["gradient_norm"] > 0.01  # what is reported is the norm before
+    assert moved.norm().item() == pytest.approx(0.01, rel=1e-2)
+
+
+def test_statistics_come_now_and_then(batches):
+    detector, optimiser, scaler = ready()
+    terms, statistics = update(detector, optimiser, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0)
+    assert terms.keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
+    assert {"gradient_norm", "foreground_share", "log_variance_p50"} <= statistics.keys()
+    assert not update(detector, optimiser, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[1]
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches, micro_batches):
+    detector, optimiser, scaler = ready()
+    update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)  # so that there is momentum
+    before = copy.deepcopy((detector.state_dict(), optimiser.state_dict()["state"]))
+    images = batches[1].images.clone()
+    images[1, 0, 5, 5] = float("nan")
+    bad = replace(batches[1], images=images)
+    with pytest.raises(DivergedError) as caught:
+        update(detector, optimiser, scaler, [bad] if micro_batches == 1 else singles(bad), step=7, seed=0)
+    sentence = str(caught.value)
+    assert sentence.startswith("At update 7 rpn_objectness and rpn_box")
+    assert all(str(image) in sentence for image in bad.image_ids)
+    assert "the weights were not changed" in sentence
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, before[0][name])
+    for index, slots in optimiser.state_dict()["state"].items():
+        assert torch.equal(slots["momentum_buffer"], before[1][index]["momentum_buffer"])
+
+
+def test_an_exploded_log_variance_is_named(batches):
+    """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at fault."""
+    detector, optimiser, scaler = ready()
+    with torch.no_grad():
+        detector.predictor.log_variance.bias.fill_(-120.0)
+        detector.predictor.offsets.bias.fill_(3.0)
+    with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
+        update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)

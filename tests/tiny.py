@@ -1,0 +1,48 @@
+"""A run and a data set so small that a test can train, for the tests of the loops."""
+
+import argparse
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from data.ambiguous import write_dataset
+from data.loader import DataConfig
+from experiments.records import Run, TrainConfig
+from models.build import ModelConfig
+
+TINY = Run(
+    name="tiny", start="scratch",
+    model=ModelConfig(
+        backbone="vgg16", num_classes=6, width=1 / 16, fc_dims=(16, 16), dropout=0.5, anchor_sizes=(16.0, 32.0),
+        rpn_dim=128, rpn_batch=32, pre_nms_train=100, post_nms_train=30, pre_nms_test=100, post_nms_test=20, min_size=4.0,
+        rois_per_image=16, pool_size=3),
+    data=DataConfig(layout="coco", train=("train",), test="val", short_side=64, long_side=96, pixels="torchvision"),
+    train=TrainConfig(batch_size=2, iterations=6, lr=1e-3, lr_drops=(4,), warmup_iterations=2),
+)  # fmt: skip
+TINY_KL = replace(TINY, name="tiny_kl", model=replace(TINY.model, box_coding="edges", log_variance=True))
+SCALES = {"tiny": lambda run: run}
+
+
+def tiny_dataset(folder: Path) -> Path:
+    """12 training and 3 validation scenes in COCO's layout."""
+    return write_dataset(folder / "set", seed=0, train=12, val=3) / "coco"
+
+
+def arguments(data: Path, out: Path, **changed) -> argparse.Namespace:
+    """The command line of scripts.train and scripts.evaluate."""
+    given = {"run": "kl_loss/tiny", "table": "kl_loss/tiny", "scale": "tiny", "data_root": data, "splits": None, "out": out,
+             "skip_bad_boxes": False, "device": "cpu", "workers": 0, "seed": 0, "seeds": 1, "resume": "auto",
+             "weights": "auto", "amp": "off", "batch_size": None, "accumulate": 1, "stop_after": None, "unfinished": False}
+    return argparse.Namespace(**given | changed)
+
+
+@contextmanager
+def signal_handlers_kept():
+    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
