@@ -133,6 +133,49 @@ def test_candidates_are_in_original_pixels_and_inside_the_image(config):
             assert (found.pixel_variances > 0).all()
 
 
+def with_constant_outputs(offsets=0.0, log_variance=0.0, **changed):
+    """A network whose box offsets and log variances are ``constant * label``, whatever the image."""
+    network = detector(replace(KL, **changed)).eval()
+    slots = torch.arange(4.0).repeat_interleave(4)
+    with torch.no_grad():
+        for layer, constant in ((network.predictor.offsets, offsets), (network.predictor.log_variance, log_variance)):
+            layer.weight.zero_()
+            layer.bias.copy_(constant * slots)
+    return network
+
+
+def test_candidates_scale_with_the_original_image():
+    network = with_constant_outputs(min_size=0.0)
+    batch = batch_of(scene(0), train=False)
+    (small,) = network.candidates(batch, 0.0)
+    (large,) = network.candidates(replace(batch, original_sizes=((3 * SIZE[0], 2 * SIZE[1]),)), 0.0)
+    torch.testing.assert_close(large.boxes, small.boxes * torch.tensor([2.0, 3, 2, 3]))
+    torch.testing.assert_close(large.pixel_variances, small.pixel_variances * torch.tensor([4.0, 9, 4, 9]))
+    torch.testing.assert_close(large.variances, small.variances)
+
+
+def test_each_class_has_its_own_offsets_and_variances():
+    batch = batch_of(scene(0), train=False)
+    (still,) = with_constant_outputs().candidates(batch, 0.0)
+    (moved,) = with_constant_outputs(offsets=0.1, log_variance=0.5).candidates(batch, 0.0)
+    label = moved.labels[:, None].float()
+    torch.testing.assert_close(moved.variances, (0.5 * label).exp().expand(-1, 4))
+    sides = (still.boxes[:, 2:] - still.boxes[:, :2]).repeat(1, 2)
+    limit = torch.tensor([80.0, 64, 80, 64])  # every side moves by 0.1 * label / 10 of its length
+    torch.testing.assert_close(moved.boxes, torch.minimum(still.boxes + 0.01 * label * sides, limit))
+    torch.testing.assert_close(moved.pixel_variances, moved.variances * (sides / 10) ** 2)
+
+
+def test_the_least_size_of_a_proposal_is_meant_in_original_pixels():
+    network = with_constant_outputs(min_size=30.0)
+    small = batch_of(scene(0), train=False)
+    large = replace(small, original_sizes=((2 * SIZE[0], 2 * SIZE[1]),))
+    shortest = [(found.boxes[:, 2:] - found.boxes[:, :2]).min()
+                for batch in (small, large) for found in network.candidates(batch, 0.0)]
+    assert shortest[0] >= 30
+    assert 30 <= shortest[1] < 60  # 15 px in the network
+
+
 def test_threshold_above_one_gives_empty_candidates():
     (found,) = detector(KL).eval().candidates(batch_of(scene(0), train=False), 1.0)
     assert found.boxes.shape == found.variances.shape == found.pixel_variances.shape == (0, 4)

@@ -61,6 +61,14 @@ def test_an_update_is_a_function_of_seed_and_step(batches):
     assert found[0] != found[3]
 
 
+def test_micro_batches_draw_independently(batches):
+    detector, optimiser, scaler = ready()
+    once = update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)[0]
+    detector, optimiser, scaler = ready()
+    twice = update(detector, optimiser, scaler, [batches[0], batches[0]], step=0, seed=0)[0]
+    assert once["rpn_objectness"] != pytest.approx(twice["rpn_objectness"], rel=1e-6)
+
+
 def test_the_gradient_norm_is_limited(batches):
     detector, optimiser, scaler = ready()
     for group in optimiser.param_groups:
