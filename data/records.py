@@ -97,6 +97,15 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         return _to(self, device)
 
+    def split(self, parts: int) -> tuple[Batch, ...]:
+        """At most ``parts`` smaller batches with the same images in the same order; ``skipped`` stays in the first."""
+        size = -(-len(self.images) // parts)
+        pieces = [slice(start, start + size) for start in range(0, len(self.images), size)]
+        return tuple(Batch(
+            images=self.images[piece], image_sizes=self.image_sizes[piece], original_sizes=self.original_sizes[piece],
+            image_ids=self.image_ids[piece], targets=None if self.targets is None else self.targets[piece],
+            skipped=self.skipped if piece.start == 0 else ()) for piece in pieces)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:

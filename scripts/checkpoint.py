@@ -8,7 +8,6 @@ Randomness needs no saved generator state: every draw is keyed by (seed, step), 
 import hashlib
 import json
 import os
-import pickle
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a small file so that a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, content: Any) -> str:
@@ -52,6 +54,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def recorded_sha256(path: Path) -> str | None:
+    """The hash that was noted when the checkpoint ``path`` was written; None if the note is missing or damaged."""
+    try:
+        return json.loads(path.with_suffix(".json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Writes ``folder/step-<step>.pt`` and its hash, then removes all but the newest KEPT."""
     path = folder / f"step-{step:08d}.pt"
@@ -65,17 +75,17 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in ``path``. Raises ValueError, in one sentence, if the file is damaged or not one of ours."""
-    note = path.with_suffix(".json")
     if not path.is_file():
         raise ValueError(f"The checkpoint {path} does not exist; train first, or give the path of an existing one.")
-    if note.is_file() and json.loads(note.read_text())["sha256"] != sha256(path):
-        raise ValueError(f"The checkpoint {path} is damaged: its SHA-256 is not the one in {note.name}; delete it to "
-                         "fall back to the one before.")
+    if recorded_sha256(path) not in (None, sha256(path)):
+        raise ValueError(f"The checkpoint {path} is damaged: its SHA-256 is not the one in the .json file beside it; "
+                         "delete it to fall back to the one before.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"The checkpoint {path} cannot be read ({str(error).splitlines()[0]}); delete it to fall back "
-                         "to the one before.") from error
+    except Exception as error:  # bytes that are no checkpoint make the unpickler raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"The checkpoint {path} cannot be read ({reason}); delete it to fall back to the one before."
+                         ) from error
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
         raise ValueError(f"{path} is not a checkpoint of scripts.train: it lacks model, step or run.")
     return state
@@ -84,8 +94,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest complete and undamaged checkpoint, or None. Says which damaged ones it passed over."""
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
-        note = path.with_suffix(".json")
-        if note.is_file() and json.loads(note.read_text())["sha256"] == sha256(path):
+        if recorded_sha256(path) == sha256(path):
             return path
         print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
     return None

@@ -45,8 +45,8 @@ def arguments() -> argparse.Namespace:
 
 
 def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace, threshold: float
-                   ) -> tuple[list[Candidates], int] | None:
-    """Candidates of every test image and the number of updates of the network; None if there is none to evaluate.
+                   ) -> tuple[list[Candidates], int, int] | None:
+    """Candidates of every test image and the network's updates, done and planned; None if there is none to evaluate.
 
     Raises: ValueError if the checkpoint is of another configuration or another number of classes.
     """
@@ -65,10 +65,10 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
                   data=replace(run.data, pixels=trained["data"]["pixels"]))
     check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
     key = {"checkpoint": json.loads(path.with_suffix(".json").read_text())["sha256"], "threshold": threshold,
-           "images": [str(image) for image in dataset.image_ids]}
+           "images": [str(image) for image in dataset.image_ids], "sizes": [list(size) for size in dataset.sizes]}
     stored = load_candidates(folder / "candidates.pt", key)
     if stored is not None:
-        return stored, state["step"]
+        return stored, state["step"], trained["train"]["iterations"]
     device = pick_device(args.device)
     detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
@@ -82,7 +82,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
     save_candidates(folder / "candidates.pt", found, key)
-    return found, state["step"]
+    return found, state["step"], trained["train"]["iterations"]
 
 
 def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections]:
@@ -118,7 +118,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
     thresholds = {run.name: min(row.postprocess.score_threshold for row in table.ROWS
                                 if scaled[row.run.name].name == run.name) for run in scaled.values()}
     datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
-    networks: dict[str, tuple[list[Candidates], int] | None] = {}
+    networks: dict[str, tuple[list[Candidates], int, int] | None] = {}
     done: dict[tuple[str, str], dict[str, Any]] = {}
     rows = []
     for row in table.ROWS:
@@ -140,7 +140,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
             if same not in done:
                 done[same] = score(detections_of(network[0], row), targets, table.METRIC, dataset.classes)
             finished = folder / "finished.json"
-            line |= {"metrics": done[same], "updates": network[1], "of_updates": run.train.iterations,
+            line |= {"metrics": done[same], "updates": network[1], "of_updates": network[2],
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
             shown = "  ".join(f"{c} {done[same].get(c, math.nan):.1f}" for c in table.COLUMNS)
             print(f"{row.group}{': ' if row.group else ''}{row.label}: {shown}", flush=True)
@@ -151,6 +151,9 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
 def evaluate(args: argparse.Namespace) -> None:
     paper, _, name = args.table.partition("/")
     table = find_table(args.table)
+    if table.METRIC == "latency":
+        raise ValueError(f"{args.table} is a table of times; measure it with `python -m scripts.benchmark "
+                         f"{args.table}`.")
     for seed in range(args.seeds):
         rows = evaluate_seed(table, paper, args, seed)
         path = args.out / args.scale / paper / name / f"seed{seed}.json"

@@ -72,16 +72,21 @@ class Results:
         self.table, self.seeds = table, seeds
         self.rows: tuple[Row, ...] = table.ROWS
 
+    def values(self, row: int, column: str, part: str | None = None) -> list[float | None]:
+        """One value a seed. Rows are found by their names: a file of an earlier version may hold others."""
+        name = (self.rows[row].group, self.rows[row].label)
+        return [next((number(line, column, part) for line in seed["rows"]
+                      if (line.get("group", ""), line["label"]) == name), None) for seed in self.seeds]
+
     def cell(self, row: int, column: str, part: str | None = None) -> Cell:
-        return cell([number(seed["rows"][row], column, part) for seed in self.seeds])
+        return cell(self.values(row, column, part))
 
     def has(self, part: str) -> bool:
         return any((line["metrics"] or {}).get(part) for seed in self.seeds for line in seed["rows"])
 
     def comparison(self, better: int, base: int, column: str, part: str | None) -> Cell:
         """``better`` minus ``base`` within each seed: the spread of a difference is not that of its two parts."""
-        pairs = [(number(seed["rows"][better], column, part), number(seed["rows"][base], column, part))
-                 for seed in self.seeds]
+        pairs = zip(self.values(better, column, part), self.values(base, column, part), strict=True)
         return cell([None if a is None or b is None else a - b for a, b in pairs])
 
 
@@ -191,12 +196,14 @@ def csv_text(results: Results) -> str:
     for index, row in enumerate(results.rows):
         for part in ("labels", "clean") if results.has("clean") else ("labels",):
             for column in [*results.table.COLUMNS, *results.table.EXTRA_COLUMNS]:
-                ours = results.cell(index, column, None if part == "labels" else part)
+                values = results.values(index, column, None if part == "labels" else part)
+                ours = cell(values)
                 paper = row.published.get(column)
                 gap = None if ours.mean is None or paper is None else round(ours.mean - paper, 4)
                 writer.writerow([row.group, row.label, part, column, paper,
                                  "not run" if ours.mean is None else round(ours.mean, 4), gap,
-                                 None if ours.spread is None else round(ours.spread, 4), len(results.seeds)])
+                                 None if ours.spread is None else round(ours.spread, 4),
+                                 sum(value is not None for value in values)])
     return file.getvalue()
 
 

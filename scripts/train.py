@@ -66,23 +66,26 @@ def configured(args: argparse.Namespace) -> Run:
         print(f"linear scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
               f"{scaled.lr:g}, {run.train.iterations} -> {scaled.iterations} updates")
         run = replace(run, train=scaled)
-    if args.accumulate < 1 or run.train.batch_size % args.accumulate:
-        raise ValueError(f"--accumulate {args.accumulate} does not divide the batch of {run.train.batch_size} images.")
+    if not 1 <= args.accumulate <= run.train.batch_size:
+        raise ValueError(f"--accumulate is {args.accumulate}; a batch of {run.train.batch_size} images can be split "
+                         f"into 1 to {run.train.batch_size} forward passes.")
     return run
 
 
-def prepared_detector(run: Run, weights: str, device: torch.device) -> Detector:
-    """The network with its starting weights; stages are frozen only if they were pretrained."""
+def prepared_detector(run: Run, weights: str, *, resumed: bool) -> Detector:
+    """The network with its starting weights (unless a checkpoint brings them); only pretrained stages are frozen."""
     detector = build_detector(run.model)
     if run.start == "scratch":
-        print("weights: none; training from scratch, nothing is frozen")
+        unused = "" if weights in ("auto", "none") else f" ({weights} is not used: this scale starts from scratch)"
+        print(f"weights: none{unused}; training from scratch, nothing is frozen")
     else:
-        print(load_pretrained(detector, run.model.backbone, None if weights == "auto" else Path(weights)))
+        if not resumed:
+            print(load_pretrained(detector, run.model.backbone, None if weights == "auto" else Path(weights)))
         detector.backbone.freeze(run.model.frozen_stages)
     total, trainable = parameter_counts(detector)
     print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
     # channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy
-    return detector.to(memory_format=torch.channels_last).to(device)
+    return detector.to(memory_format=torch.channels_last)
 
 
 def train(args: argparse.Namespace) -> int:
@@ -105,18 +108,22 @@ def train(args: argparse.Namespace) -> int:
                          "train again, or choose another --out.")
     print(f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; writing {folder}")
 
+    path = None if args.resume == "none" else newest_checkpoint(folder) if args.resume == "auto" else Path(args.resume)
     torch.manual_seed(args.seed)
-    detector = prepared_detector(run, args.weights, device)
+    detector = prepared_detector(run, args.weights, resumed=path is not None).to(device)
     optimiser = build_optimiser(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
     start, seconds_before = 0, 0.0
-    path = None if args.resume == "none" else newest_checkpoint(folder) if args.resume == "auto" else Path(args.resume)
     if path is not None:
         state = load_checkpoint(path)
         check_same_run(state["run"], run, path)
+        if state["seed"] != args.seed:
+            raise ValueError(f"The checkpoint {path} was trained with seed {state['seed']}; continue it with --seed "
+                             f"{state['seed']}, or start seed {args.seed} in its own folder.")
         detector.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        scaler.load_state_dict(state["scaler"])
+        if scaler.is_enabled() and state["scaler"]:  # empty if the earlier part was not float16
+            scaler.load_state_dict(state["scaler"])
         start, seconds_before = state["step"], state["seconds"]
         print(f"resume: {path} at update {start}")
 
@@ -137,25 +144,31 @@ def train(args: argparse.Namespace) -> int:
 
     write_atomically(folder / "run.json", json.dumps(plain(asdict(run)), indent=1))
     stop_signals: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        if stop_signals:  # the second signal does not wait for the update to end
+            raise KeyboardInterrupt
+        stop_signals.append(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: stop_signals.append(received))
-    batches = train_batches(dataset, run.data, batch_size=run.train.batch_size // args.accumulate, seed=args.seed,
-                            start=start * args.accumulate, workers=args.workers)
+        signal.signal(number, stop)
+    batches = train_batches(dataset, run.data, batch_size=run.train.batch_size, seed=args.seed, start=start,
+                            workers=args.workers)
     progress = Progress(folder=folder, title=run.name, start=start, total=run.train.iterations)
     detector.train()
     saved_at, skipped = time.monotonic(), 0
     for step in range(start, run.train.iterations):
         asked = time.monotonic()
-        micro_batches = [next(batches).to(device) for _ in range(args.accumulate)]
+        batch = next(batches)
         waited = time.monotonic() - asked
-        for sentence in (s for batch in micro_batches for s in batch.skipped):
+        for sentence in batch.skipped:
             skipped += 1
             progress.say(f"skipped image {skipped}: {sentence}")
         rate = learning_rate(step, run.train)
         set_learning_rate(optimiser, rate)
-        losses, statistics = update(detector, optimiser, scaler, micro_batches, step=step, seed=args.seed, amp=amp,
-                                    max_norm=run.train.max_grad_norm)
-        progress.step(step, losses, lr=rate, images=sum(len(b.images) for b in micro_batches), waited=waited)
+        losses, statistics = update(detector, optimiser, scaler, batch.to(device).split(args.accumulate), step=step,
+                                    seed=args.seed, amp=amp, max_norm=run.train.max_grad_norm)
+        progress.step(step, losses, lr=rate, images=len(batch.images), waited=waited)
         if statistics:
             progress.scalars(step, {"train/lr": rate, "data/skipped": skipped,
                                     **{f"head/{name}": value for name, value in statistics.items()}})

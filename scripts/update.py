@@ -19,28 +19,30 @@ class DivergedError(RuntimeError):
 def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
            batches: Sequence[Batch], *, step: int, seed: int, amp: torch.dtype | None = None,
            max_norm: float | None = None) -> tuple[dict[str, float], dict[str, float]]:
-    """One update from micro-batches of equal size: (loss terms, statistics; the latter every STATISTICS_EVERY updates).
+    """One update from micro-batches: (loss terms, statistics); statistics of the last one, every STATISTICS_EVERY.
 
     The host waits for the device once: for the loss terms and the gradient norm, before the weights change.
 
     Raises: DivergedError if a term is not finite; the weights are then as before.
-    Law: two micro-batches of one image equal one batch of two (each image is normalised by itself).
+    Law: micro-batches of one image each add up to the batch's gradient, because each image is normalised by itself;
+    exactly so where nothing is drawn (every anchor and RoI sampled, no dropout), in expectation otherwise.
     """
     device = batches[0].images.device
     optimiser.zero_grad(set_to_none=True)
     parts: list[dict[str, Tensor]] = []
+    shares = [len(batch.images) / sum(len(b.images) for b in batches) for batch in batches]
     statistics: dict[str, Tensor] = {}
     for index, batch in enumerate(batches):
         torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout
         with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
             losses = detector.losses(batch, statistics=statistics)
-        scaler.scale(torch.stack(list(losses.values())).sum() / len(batches)).backward()
-        parts.append({name: loss.detach() for name, loss in losses.items()})
+        scaler.scale(torch.stack(list(losses.values())).sum() * shares[index]).backward()
+        parts.append({name: loss.detach() * shares[index] for name, loss in losses.items()})
     scaler.unscale_(optimiser)
     gradients = [p for p in detector.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
-    means = [torch.stack([part[name] for part in parts]).mean() for name in parts[0]]
-    *terms, norm_value = torch.stack([*means, norm]).tolist()
+    sums = [torch.stack([part[name] for part in parts]).sum() for name in parts[0]]
+    *terms, norm_value = torch.stack([*sums, norm]).tolist()
     values = dict(zip(parts[0], terms, strict=True))
     # under float16 an infinite gradient is normal: the scaler skips that update and lowers its scale
     raise_if_not_finite(values if scaler.is_enabled() else {**values, "gradient norm": norm_value}, step, batches)

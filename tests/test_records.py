@@ -49,3 +49,16 @@ def test_to_moves_every_tensor_and_nothing_else():
 def test_records_are_frozen():
     with pytest.raises(FrozenInstanceError):
         TARGET.boxes = torch.zeros(0, 4)
+
+
+def test_splitting_a_batch_keeps_images_and_order():
+    """5 images in 2 parts are 3 + 2; more parts than images are one image each; what was skipped is said once."""
+    targets = tuple(Target(boxes=torch.zeros(i, 4), labels=torch.zeros(i, dtype=torch.long)) for i in range(5))
+    batch = Batch(images=torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 2, 2), image_sizes=((2, 2),) * 5,
+                  original_sizes=((4, 4),) * 5, image_ids=tuple("abcde"), targets=targets, skipped=("one was broken",))
+    assert [part.image_ids for part in batch.split(2)] == [("a", "b", "c"), ("d", "e")]
+    parts = batch.split(9)
+    assert [part.image_ids for part in parts] == [(name,) for name in "abcde"]
+    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+    assert [len(part.targets[0].boxes) for part in parts] == [0, 1, 2, 3, 4]
+    assert [len(part.skipped) for part in parts] == [1, 0, 0, 0, 0]

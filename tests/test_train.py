@@ -167,7 +167,7 @@ def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_p
 
 
 @pytest.mark.parametrize(("more", "sentence"), [
-    (("--accumulate", "3"), "--accumulate 3 does not divide the batch of 2 images"),
+    (("--accumulate", "3"), "--accumulate is 3; a batch of 2 images can be split into 1 to 2 forward passes"),
     (("--splits", "train"), "--splits 'train' is not of the form TRAIN:TEST"),
     (("--splits", "nowhere:val"), "nowhere"),
     (("--resume", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
