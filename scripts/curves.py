@@ -71,10 +71,11 @@ def csv_text(curves: Curves) -> str:
 def draw(curves: Curves, path: Path, title: str) -> None:
     """One small plot a tag, one line a run and seed."""
     figure, axes = plt.subplots(3, 3, figsize=(12, 8), constrained_layout=True)
+    lines = sorted({(run, seed) for run, seed, _ in curves})
     for axis, tag in zip(axes.flat, SHOWN, strict=True):
-        for (run, seed, name), curve in sorted(curves.items()):
-            if name == tag:
-                axis.plot(list(curve), list(curve.values()), label=f"{run}, seed {seed}", linewidth=1)
+        for index, (run, seed) in enumerate(lines):
+            curve = curves.get((run, seed, tag), {})
+            axis.plot(list(curve), list(curve.values()), f"C{index % 10}", label=f"{run}, seed {seed}", linewidth=1)
         axis.set_title(tag, fontsize=9)
         axis.set_xlabel("update", fontsize=8)
         axis.grid(alpha=0.3)
