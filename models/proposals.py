@@ -7,6 +7,7 @@ from torchvision import ops
 from data.boxes import BoxCoder, clip
 
 
+# The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else in Detector.losses.
 @torch.no_grad()
 def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tuple[int, int], coder: BoxCoder, *,
             pre_nms: int, post_nms: int, nms_iou: float, min_size: float) -> Tensor:
