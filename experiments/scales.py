@@ -33,8 +33,8 @@ def mini(run: Run) -> Run:
         pre_nms_test=1000, post_nms_test=150, min_size=4.0, rois_per_image=64)
     layout = run.data.layout
     data = DataConfig(
-        layout=layout, train=("train",) if layout == "coco" else ("2007_trainval",),
-        test="val" if layout == "coco" else "2007_test", short_side=160, long_side=224, pixels="torchvision")
+        layout=layout, train=("train",) if layout == "coco" else ("trainval",),
+        test="val" if layout == "coco" else "test", short_side=160, long_side=224, pixels="torchvision")
     return replace(run, model=model, data=data, train=MINI_TRAIN, start="scratch")
 
 

@@ -22,6 +22,7 @@ from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import postprocess
 from scripts.checkpoint import write_atomically
+from scripts.command import exit_code
 from scripts.evaluate import device_name
 from scripts.lookup import find_table, pick_device
 from scripts.operations import time_operations
@@ -124,12 +125,8 @@ def main() -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--repeats", type=int, default=20, help="timed calls of each")
     parser.add_argument("--train-step", action="store_true", help="also time one training step of each run")
-    try:
-        benchmark(parser.parse_args())
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    args = parser.parse_args()
+    return exit_code(lambda: benchmark(args))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiments.scales import SCALES
 from scripts.checkpoint import write_atomically
+from scripts.command import exit_code
 from scripts.lookup import EXPERIMENTS, find_table, run_folder
 
 BIN = 100  # updates
@@ -86,22 +87,22 @@ def draw(curves: Curves, path: Path, title: str) -> None:
     plt.close(figure)
 
 
+def write_curves(name: str, scale: str, out: Path) -> None:
+    """Writes both files of a table into its results folder."""
+    curves = table_curves(name, scale, out)
+    folder = EXPERIMENTS / name / "results"
+    write_atomically(folder / f"{scale}_curves.csv", csv_text(curves))
+    draw(curves, folder / f"{scale}_curves.png", f"{name}, {scale}: means over {BIN} updates")
+    print(f"{len(curves)} curves -> {folder}/{scale}_curves.csv and .png")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_loss/table5")
     parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
     args = parser.parse_args()
-    try:
-        curves = table_curves(args.table, args.scale, args.out)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    folder = EXPERIMENTS / args.table / "results"
-    write_atomically(folder / f"{args.scale}_curves.csv", csv_text(curves))
-    draw(curves, folder / f"{args.scale}_curves.png", f"{args.table}, {args.scale}: means over {BIN} updates")
-    print(f"{len(curves)} curves -> {folder}/{args.scale}_curves.csv and .png")
-    return 0
+    return exit_code(lambda: write_curves(args.table, args.scale, args.out))
 
 
 if __name__ == "__main__":

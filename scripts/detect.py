@@ -28,6 +28,7 @@ from models.build import ModelConfig, build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
 from scripts.checkpoint import load_checkpoint, write_atomically
+from scripts.command import exit_code
 from scripts.lookup import pick_device
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -198,11 +199,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    try:
-        return run(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: run(args))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from models.build import build_detector
 from postprocess.pipeline import postprocess
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import check_same_run, load_checkpoint, newest_checkpoint, plain, write_atomically
+from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
 
 BATCH = 4  # images a forward pass
@@ -178,12 +179,8 @@ def device_name(asked: str) -> str:
 
 
 def main() -> int:
-    try:
-        evaluate(arguments())
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    args = arguments()
+    return exit_code(lambda: evaluate(args))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from data.records import Dataset
 from experiments.records import Run
 from experiments.scales import SCALES
 
+MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
 SHOWN = 3  # of the annotations that were left out
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
@@ -75,19 +76,19 @@ def on_this_data(run: Run, args: argparse.Namespace) -> Run:
 
 def open_dataset(run: Run, args: argparse.Namespace, split: str | tuple[str, ...]) -> Dataset:
     """The data set of a split; says how many annotations were left out, and the first few of them."""
-    dataset = build_dataset(run.data, data_root(args.scale, args.data_root), split)
+    dataset = build_dataset(run.data, data_root(args.scale, args.data_root, run.data.layout), split)
     if dataset.skipped:
         print(f"left out: {len(dataset.skipped)} annotations without a usable box, such as: "
               + " | ".join(dataset.skipped[:SHOWN]))
     return dataset
 
 
-def data_root(scale: str, given: Path | None) -> Path:
+def data_root(scale: str, given: Path | None, layout: str) -> Path:
     """The folder to read; renders the mini data set on first use. Raises DataError if the folder is not there."""
     root = given or Path("datasets")
     if scale == "mini":
         ensure_dataset(root / "mini")
-        return root / "mini"
+        return root / "mini" / MINI_FOLDERS[layout]
     if not root.is_dir():
         raise DataError(
             f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or fetch the data with "

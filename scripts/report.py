@@ -21,6 +21,7 @@ from typing import Any
 from experiments.records import Row
 from experiments.scales import SCALES, TITLES
 from scripts.checkpoint import write_atomically
+from scripts.command import exit_code
 from scripts.lookup import EXPERIMENTS, find_table
 
 
@@ -233,12 +234,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=None, metavar="DIR",
                         help="where to write (default: the table's results folder)")
     args = parser.parse_args()
-    try:
-        print(report(args.table, args.scale, args.out, args.results))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(report(args.table, args.scale, args.out, args.results)))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from scripts.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
+from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
@@ -192,14 +193,12 @@ def train(args: argparse.Namespace) -> int:
 
 
 def main() -> int:
+    args = arguments()
     try:
-        return train(arguments())
+        return exit_code(lambda: train(args))
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
 
 
 if __name__ == "__main__":

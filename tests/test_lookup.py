@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.ambiguous import ensure_dataset
 from data.errors import DataError
 from experiments.kl_loss import runs
 from experiments.kl_loss.table1 import rows
+from experiments.scales import SCALES
+from scripts import lookup
 from scripts.lookup import (
     add_common_arguments,
     data_root,
@@ -62,8 +65,8 @@ def test_data_set_of_a_split(tmp_path):
 
 def test_a_missing_data_folder_says_how_to_get_one(tmp_path):
     with pytest.raises(DataError, match=r"nowhere does not exist; pass --data-root DIR .*get_data voc2007"):
-        data_root("lite", tmp_path / "nowhere")
-    assert data_root("lite", tmp_path) == tmp_path
+        data_root("lite", tmp_path / "nowhere", "voc")
+    assert data_root("lite", tmp_path, "voc") == tmp_path
 
 
 def test_devices(monkeypatch):
@@ -85,3 +88,14 @@ def test_the_command_line_has_no_hyper_parameters():
     add_common_arguments(parser)
     assert set(vars(parser.parse_args([]))) == {
         "scale", "data_root", "splits", "skip_bad_boxes", "out", "device", "workers"}  # fmt: skip
+
+
+@pytest.mark.parametrize("run", [runs.vgg16_coco, runs.vggm_voc, runs.vgg16_voc_kl], ids=lambda run: run.name)
+def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatch, run):
+    """Both layouts hold the same images and classes; the run at mini scale names splits that are there."""
+    monkeypatch.setattr(lookup, "ensure_dataset", lambda root: ensure_dataset(root, train=4, val=2))
+    run = SCALES["mini"](run)
+    args = arguments(tmp_path, tmp_path, scale="mini")
+    train, test = (open_dataset(run, args, split) for split in (run.data.train, run.data.test))
+    assert (len(train), len(test)) == (4, 2)
+    assert len(train.classes) == len(test.classes) == run.model.num_classes

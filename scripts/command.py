@@ -1,0 +1,15 @@
+"""How a script ends: well, or with one sentence that says what is wrong."""
+
+import sys
+from collections.abc import Callable
+
+WRONG_INPUT = 2  # exit code
+
+
+def exit_code(work: Callable[[], int | None]) -> int:
+    """Runs ``work`` and returns its exit code; a mistake of the caller is printed as one sentence and returns 2."""
+    try:
+        return work() or 0
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
