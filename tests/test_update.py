@@ -116,3 +116,19 @@ def test_an_exploded_log_variance_is_named(batches):
         detector.predictor.offsets.bias.fill_(3.0)
     with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
         update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)
+
+
+@pytest.mark.parametrize("pooling", ["align", "max"])
+@pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
+def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, pooling, amp):
+    """Half precision keeps 8 or 11 bits; losses, offsets and boxes are computed in float32 from there."""
+    detector, optimiser, scaler = ready(pooling=pooling, dropout=0.0)
+    exact, _ = update(copy.deepcopy(detector), optimiser, scaler, [batches[0]], step=0, seed=0)
+    scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
+    mixed, _ = update(detector, build_optimiser(detector, TINY_KL.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    # proposals may be sampled differently: the classification of RoIs is the coarsest of the four
+    assert mixed == pytest.approx(exact, rel=0.25, abs=0.02)
+    assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
+    with torch.autocast("cpu", dtype=amp):
+        found = detector.eval().candidates(replace(batches[0], targets=None), 0.0)
+    assert {image.boxes.dtype for image in found} == {image.variances.dtype for image in found} == {torch.float32}
