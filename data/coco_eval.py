@@ -37,16 +37,14 @@ def evaluate_coco(detections: Sequence[Detections], targets: Sequence[Target], n
         ARL. nan where there is no ground truth to measure with.
     Raises: DataError if the two sequences or the labels do not fit.
     """
-    precision, recall = coco_tables(detections, targets, num_classes)
-    return summarise(precision, recall)
+    return summarise(*coco_tables(detections, targets, num_classes))
 
 
 def evaluate_coco_per_class(
     detections: Sequence[Detections], targets: Sequence[Target], num_classes: int
 ) -> list[dict[str, float]]:
     """``evaluate_coco`` for each class alone: entry k - 1 is class k."""
-    precision, recall = coco_tables(detections, targets, num_classes)
-    return [summarise(precision[:, :, [k]], recall[:, [k]]) for k in range(num_classes)]
+    return summarise_per_class(*coco_tables(detections, targets, num_classes))
 
 
 def coco_tables(
@@ -75,6 +73,11 @@ def summarise(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     scores |= {f"AR{limit}": _mean(recall[..., 0, index]) for index, limit in enumerate(MAX_DETECTIONS)}
     scores |= {f"AR{name}": _mean(recall[..., index, -1]) for name, index in AREAS.items() if name}
     return scores
+
+
+def summarise_per_class(precision: np.ndarray, recall: np.ndarray) -> list[dict[str, float]]:
+    """``summarise`` of each class's part of the tables."""
+    return [summarise(precision[:, :, [k]], recall[:, [k]]) for k in range(recall.shape[1])]
 
 
 def _mean(table: np.ndarray) -> float:

@@ -73,7 +73,10 @@ def build_backbone(config: ModelConfig) -> Backbone:
 
 
 def build_detector(config: ModelConfig) -> Detector:
-    """The network of a config with freshly initialised weights (from torch's global generator), nothing frozen."""
+    """The network of a config with freshly initialised weights (from torch's global generator), nothing frozen.
+
+    Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the features.
+    """
     backbone = build_backbone(config)
     anchors = AnchorGenerator(sizes=config.anchor_sizes, ratios=config.anchor_ratios, stride=backbone.stride)
     box_head = TwoMLPHead(in_features=backbone.out_channels * config.pool_size**2, fc_dims=config.fc_dims,
@@ -81,7 +84,7 @@ def build_detector(config: ModelConfig) -> Detector:
     edges = config.box_coding == "edges"
     box_coder: BoxCoder = EdgeCoder() if edges else CenterSizeCoder()
     rpn_coder: BoxCoder = EdgeCoder(weight=1.0) if edges else CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
-    return Detector(
+    detector = Detector(
         backbone=backbone, anchors=anchors, box_head=box_head, box_coder=box_coder, rpn_coder=rpn_coder,
         rpn_head=RPNHead(in_channels=backbone.out_channels, channels=max(8, round(config.rpn_dim * config.width)),
                          anchors_per_position=anchors.per_position),
@@ -94,6 +97,7 @@ def build_detector(config: ModelConfig) -> Detector:
         post_nms_test=config.post_nms_test, rpn_nms_iou=config.rpn_nms_iou, min_size=config.min_size,
         rois_per_image=config.rois_per_image, roi_positive_share=config.roi_positive_share,
         roi_positive_iou=config.roi_positive_iou, log_variance_limit=config.log_variance_limit)
+    return detector.to(memory_format=torch.channels_last)
 
 
 def parameter_counts(detector: torch.nn.Module) -> tuple[int, int]:

@@ -41,10 +41,11 @@ class Detector(nn.Module):
         self.log_variance_limit = log_variance_limit
         self.rpn_nms_iou = rpn_nms_iou
         self.train_counts, self.test_counts = (pre_nms_train, post_nms_train), (pre_nms_test, post_nms_test)
-        self.anchor_rule: dict[str, Any] = {"positive_iou": rpn_positive_iou, "negative_iou": rpn_negative_iou,
-                            "batch_per_image": rpn_batch, "positive_share": rpn_positive_share}
-        self.roi_rule: dict[str, Any] = {"rois_per_image": rois_per_image, "positive_share": roi_positive_share,
-                         "positive_iou": roi_positive_iou}
+        self.anchor_rule: dict[str, Any] = {
+            "positive_iou": rpn_positive_iou, "negative_iou": rpn_negative_iou, "batch_per_image": rpn_batch,
+            "positive_share": rpn_positive_share}
+        self.roi_rule: dict[str, Any] = {
+            "rois_per_image": rois_per_image, "positive_share": roi_positive_share, "positive_iou": roi_positive_iou}
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Candidates]:
         return self.candidates(batch) if batch.targets is None else self.losses(batch)

@@ -51,8 +51,7 @@ def time_rows(rows: tuple[Row, ...], runs: list[Run], repeats: int, device: torc
     print(f"image {size[0]} x {size[1]} px of noise, random weights; synthetic candidates: {len(full.scores)} boxes of "
           f"{classes} classes, the same for every row; medians (quartiles) of {repeats} calls in turn, ms", flush=True)
     torch.manual_seed(0)
-    detectors = {run.name: build_detector(run.model).to(memory_format=torch.channels_last).to(device).eval()
-                 for run in runs}
+    detectors = {run.name: build_detector(run.model).to(device).eval() for run in runs}
     thresholds = {name: threshold_for(detector, batch, len(full.scores)) for name, detector in detectors.items()}
 
     def actions(row: Row, run: Run) -> tuple[Action, Action, Action]:

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from data.calibration import evaluate_calibration
-from data.coco_eval import evaluate_coco, evaluate_coco_per_class
+from data.coco_eval import coco_tables, evaluate_coco, summarise, summarise_per_class
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
 from data.voc_eval import evaluate_voc
@@ -28,7 +28,14 @@ from experiments.scales import SCALES
 from models.build import build_detector
 from postprocess.pipeline import postprocess
 from scripts.candidates import load_candidates, save_candidates
-from scripts.checkpoint import check_same_run, load_checkpoint, newest_checkpoint, plain, write_atomically
+from scripts.checkpoint import (
+    check_same_run,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+    recorded_sha256,
+    write_atomically,
+)
 from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
 
@@ -65,7 +72,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
                   data=replace(run.data, pixels=trained["data"]["pixels"]))
     check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
-    key = {"checkpoint": json.loads(path.with_suffix(".json").read_text())["sha256"], "threshold": threshold,
+    key = {"checkpoint": recorded_sha256(path), "threshold": threshold,
            "images": [str(image) for image in dataset.image_ids], "sizes": [list(size) for size in dataset.sizes]}
     stored = load_candidates(folder / "candidates.pt", key)
     if stored is not None:
@@ -73,7 +80,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     device = pick_device(args.device)
     detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
-    detector.to(memory_format=torch.channels_last).to(device).eval()
+    detector.to(device).eval()
     found: list[Candidates] = []
     batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
     began = time.monotonic()
@@ -99,9 +106,10 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
     if metric == "coco":
         # COCO's protocol knows crowds, not difficult objects: on VOC labels these are ignored in the same way
         targets = [replace(target, crowd=target.crowd | target.difficult) for target in targets]
-        scores: dict[str, Any] = dict(evaluate_coco(detections, targets, count))
-        per_class = evaluate_coco_per_class(detections, targets, count)
-        scores["per_class"] = dict(zip(classes, [line["AP"] for line in per_class], strict=True))
+        tables = coco_tables(detections, targets, count)
+        scores: dict[str, Any] = dict(summarise(*tables))
+        per_class = [line["AP"] for line in summarise_per_class(*tables)]
+        scores["per_class"] = dict(zip(classes, per_class, strict=True))
     else:
         voc = evaluate_voc(detections, targets, count)
         scores = {"mAP": voc["mAP"], "per_class": dict(zip(classes, voc["AP_per_class"], strict=True))}
@@ -114,11 +122,12 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
     return scores
 
 
-def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int,
+                  datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]]) -> list[dict[str, Any]]:
+    """Every row of one seed. ``datasets`` keeps what was opened, by layout and split, for the next seed."""
     scaled = {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
     thresholds = {run.name: min(row.postprocess.score_threshold for row in table.ROWS
                                 if scaled[row.run.name].name == run.name) for run in scaled.values()}
-    datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
     networks: dict[str, tuple[list[Candidates], int, int] | None] = {}
     done: dict[tuple[str, str], dict[str, Any]] = {}
     rows = []
@@ -155,8 +164,9 @@ def evaluate(args: argparse.Namespace) -> None:
     if table.METRIC == "latency":
         raise ValueError(f"{args.table} is a table of times; measure it with `python -m scripts.benchmark "
                          f"{args.table}`.")
+    datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
     for seed in range(args.seeds):
-        rows = evaluate_seed(table, paper, args, seed)
+        rows = evaluate_seed(table, paper, args, seed, datasets)
         path = args.out / args.scale / paper / name / f"seed{seed}.json"
         write_atomically(path, json.dumps(json_safe({"table": args.table, "scale": args.scale, "seed": seed,
                                                      "device": device_name(args.device), "rows": rows}), indent=1))

@@ -5,7 +5,6 @@ it costs, and that every number is finite. Without names: every run of every pap
 """
 
 import argparse
-import importlib
 import math
 import resource
 import sys
@@ -15,7 +14,8 @@ import torch
 
 from experiments.records import Run
 from models.build import build_detector, parameter_counts
-from scripts.lookup import EXPERIMENTS, find_run, pick_device
+from scripts.command import exit_code
+from scripts.lookup import find_run, papers, pick_device, runs_of
 from scripts.optimisation import build_optimiser, learning_rate, set_learning_rate
 from scripts.synthetic import random_batch
 from scripts.update import DivergedError, update
@@ -26,12 +26,7 @@ GB = 1e9
 
 def all_runs() -> list[str]:
     """ "paper/run" of every Run in experiments/*/runs.py, in the order of the files."""
-    names = []
-    for path in sorted(EXPERIMENTS.glob("*/runs.py")):
-        paper = path.parent.name
-        runs = vars(importlib.import_module(f"experiments.{paper}.runs"))
-        names += [f"{paper}/{key}" for key, value in runs.items() if isinstance(value, Run)]
-    return names
+    return [f"{paper}/{name}" for paper in papers() for name in runs_of(paper)]
 
 
 def peak_memory(device: torch.device) -> float:
@@ -47,7 +42,7 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     torch.manual_seed(0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    detector = build_detector(run.model).to(memory_format=torch.channels_last).to(device)
+    detector = build_detector(run.model).to(device)
     detector.backbone.freeze(run.model.frozen_stages)
     total, trained = parameter_counts(detector)
     layer = sum(value.numel() for key, value in detector.named_parameters() if "log_variance" in key)
@@ -82,17 +77,10 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     return None if len(found.scores) else "there is no candidate"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("runs", nargs="*", metavar="PAPER/RUN", help="for example kl_loss/vgg16_coco_kl; default: all")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    args = parser.parse_args()
-    try:
-        device = pick_device(args.device)
-        runs = {name: find_run(name) for name in args.runs or all_runs()}
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def try_runs(names: list[str], asked: str) -> int:
+    """Tries each run, prints a summary, and returns the exit code."""
+    device = pick_device(asked)
+    runs = {name: find_run(name) for name in names}
     failures = {}
     for name, run in runs.items():
         problem = try_run(name, run, device)
@@ -102,6 +90,14 @@ def main() -> int:
     print(f"{len(runs) - len(failures)} of {len(runs)} runs work at full size on {device}"
           + (f"; not: {', '.join(failures)}" if failures else ""))
     return 1 if failures else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("runs", nargs="*", metavar="PAPER/RUN", help="for example kl_loss/vgg16_coco_kl; default: all")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    args = parser.parse_args()
+    return exit_code(lambda: try_runs(args.runs or all_runs(), args.device))
 
 
 if __name__ == "__main__":

@@ -20,17 +20,26 @@ SHOWN = 3  # of the annotations that were left out
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 
+def papers() -> list[str]:
+    """The papers that have runs, in order."""
+    return sorted(path.parent.name for path in EXPERIMENTS.glob("*/runs.py"))
+
+
+def runs_of(paper: str) -> dict[str, Run]:
+    """Every Run of experiments/<paper>/runs.py by its name, in the order of the file."""
+    module = importlib.import_module(f"experiments.{paper}.runs")
+    return {name: value for name, value in vars(module).items() if isinstance(value, Run)}
+
+
 def find_run(name: str) -> Run:
     """The Run called "paper/run", for example "kl_loss/vgg16_coco_kl"."""
     paper, _, run = name.partition("/")
-    papers = sorted(path.parent.name for path in EXPERIMENTS.glob("*/runs.py"))
-    if paper not in papers:
-        raise ValueError(f"There is no paper {paper!r} to take the run {name!r} from; choose one of {papers}.")
-    runs = importlib.import_module(f"experiments.{paper}.runs")
-    known = [key for key, value in vars(runs).items() if isinstance(value, Run)]
+    if paper not in papers():
+        raise ValueError(f"There is no paper {paper!r} to take the run {name!r} from; choose one of {papers()}.")
+    known = runs_of(paper)
     if run not in known:
-        raise ValueError(f"There is no run {run!r} in experiments/{paper}/runs.py; choose one of {known}.")
-    return getattr(runs, run)
+        raise ValueError(f"There is no run {run!r} in experiments/{paper}/runs.py; choose one of {list(known)}.")
+    return known[run]
 
 
 def find_table(name: str) -> ModuleType:

@@ -85,8 +85,7 @@ def prepared_detector(run: Run, weights: str, *, resumed: bool) -> Detector:
         detector.backbone.freeze(run.model.frozen_stages)
     total, trainable = parameter_counts(detector)
     print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
-    # channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy
-    return detector.to(memory_format=torch.channels_last)
+    return detector
 
 
 def train(args: argparse.Namespace) -> int:

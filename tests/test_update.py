@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from data.loader import build_dataset, train_batches
-from data.records import Batch
 from models.build import build_detector
 from scripts.optimisation import build_optimiser
 from scripts.update import STATISTICS_EVERY, DivergedError, update
@@ -34,9 +33,7 @@ def ready(run=TINY_KL, **model):
 
 def singles(batch):
     """The batch as micro-batches of one image."""
-    return [Batch(images=batch.images[i : i + 1], image_sizes=batch.image_sizes[i : i + 1],
-                  original_sizes=batch.original_sizes[i : i + 1], image_ids=batch.image_ids[i : i + 1],
-                  targets=batch.targets[i : i + 1]) for i in range(len(batch.images))]
+    return batch.split(len(batch.images))
 
 
 def test_accumulating_two_of_one_is_a_batch_of_two(batches):
