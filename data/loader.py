@@ -306,7 +306,7 @@ def _load(batches: _Batches, numbers: Sequence[int], workers: int) -> Iterator[_
     iterator = iter(loader)
     try:
         while True:
-            item = _next(iterator)
+            item = _next(iterator, workers)
             if item is None:
                 return
             if isinstance(item, DataError):
@@ -316,15 +316,21 @@ def _load(batches: _Batches, numbers: Sequence[int], workers: int) -> Iterator[_
         del iterator  # ends the workers now, not when an error that holds this frame is forgotten
 
 
-def _next(iterator: Iterator[_PackedBatch | DataError]) -> _PackedBatch | DataError | None:
-    """The next batch, None after the last, or an error that says what became of a worker."""
+def _next(iterator: Iterator[_PackedBatch | DataError], workers: int) -> _PackedBatch | DataError | None:
+    """The next batch, None after the last, or an error that says what became of a worker.
+
+    A worker hands out the memory of its batches by itself; if it dies in between, what arrives here is a broken
+    connection (OSError, EOFError) instead of the loader's own RuntimeError.
+    """
     try:
         return next(iterator, None)
-    except RuntimeError as error:
-        if "DataLoader" not in str(error):
+    except (RuntimeError, OSError, EOFError) as error:
+        of_the_loader = "DataLoader" in str(error) if isinstance(error, RuntimeError) else workers > 0
+        if not of_the_loader:
             raise
+        reason = str(error) or type(error).__name__
         return DataError(
-            f"a worker process that loads images failed ({error}); killed means too little memory, a bus error too"
+            f"a worker process that loads images failed ({reason}); killed means too little memory, a bus error too"
             " little shared memory (in Docker: --shm-size); use fewer --workers, 0 loads in this process."
         )
 

@@ -1,5 +1,6 @@
 import itertools
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from data.errors import DataError
 from data.loader import (
     DataConfig,
     EndlessSampler,
+    _next,
     build_dataset,
     check_unreadable,
     test_batches,
@@ -219,6 +221,20 @@ def test_unreadable_image_stops_testing_with_its_own_sentence(workers):
 def test_dead_worker_is_reported_with_advice():
     with pytest.raises(DataError, match=r"worker process .*--workers"):
         list(test_batches(Synthetic(10, kill=5), CONFIG, batch_size=4, workers=1))
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), FileNotFoundError(2, "No such file"),
+                                   EOFError(), RuntimeError("DataLoader worker (pid 7) exited unexpectedly")])
+def test_worker_that_dies_while_its_batch_is_fetched_is_reported_too(error):
+    """Which of these arrives depends on the moment of its death."""
+    def broken():
+        raise error
+        yield
+
+    assert re.search(r"worker process .*--workers", str(_next(broken(), workers=1)))
+    if not isinstance(error, RuntimeError):  # without workers it is something else, and is not hidden
+        with pytest.raises(type(error)):
+            _next(broken(), workers=0)
 
 
 def test_sizes_and_padding():
