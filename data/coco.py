@@ -1,5 +1,7 @@
 """The COCO layout: <root>/annotations/instances_<split>.json and <root>/<split>/<file_name>.
 
+A split whose labels are not published has image_info_<split>.json instead: images and categories, no annotations.
+
 Everything that is special to COCO stays in this file: xywh boxes, and category ids with gaps (1..90) against the labels
 1..K of the rest of the code. Besides the public keys an annotation may carry ``clean_bbox`` (xywh) and ``sigma_true``
 (standard deviations of x1, y1, x2, y2), and ``info.image_folder`` may name another image folder than the split.
@@ -31,6 +33,25 @@ from data.annotations import (
 from data.errors import DataError
 from data.records import Detections, ImageId
 
+LABELLED, UNLABELLED = "instances_", "image_info_"  # what the name of an annotation file begins with
+IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
+    "minival2014": "val2014",
+    "valminusminival2014": "val2014",
+    "test-dev2015": "test2015",
+    "test-dev2017": "test2017",
+}
+
+
+def annotation_folders(root: Path) -> tuple[Path, Path]:
+    """Where the annotation files may be below ``root``, which is the COCO folder or contains a folder coco/."""
+    return root / "annotations", root / "coco" / "annotations"
+
+
+def annotation_file(root: Path, split: str) -> Path | None:
+    """The JSON file of a split below ``root``, or None; a file with labels goes first."""
+    files = [folder / f"{kind}{split}.json" for kind in (LABELLED, UNLABELLED) for folder in annotation_folders(root)]
+    return next((file for file in files if file.is_file()), None)
+
 
 def find_annotation_file(root: Path, split: str) -> Path:
     """The JSON file of a split below ``root``, which is the COCO folder or contains a folder coco/.
@@ -38,21 +59,23 @@ def find_annotation_file(root: Path, split: str) -> Path:
     Raises:
         DataError: there is none; says where it looked, which splits are there, and how to get the data.
     """
-    folders = [root / "annotations", root / "coco" / "annotations"]
-    for folder in folders:
-        if (folder / f"instances_{split}.json").is_file():
-            return folder / f"instances_{split}.json"
-    found = sorted({p.stem.removeprefix("instances_") for folder in folders for p in folder.glob("instances_*.json")})
+    file = annotation_file(root, split)
+    if file is not None:
+        return file
+    folders = annotation_folders(root)
+    found = sorted({p.stem.removeprefix(kind) for kind in (LABELLED, UNLABELLED) for folder in folders
+                    for p in folder.glob(f"{kind}*.json")})  # fmt: skip
     year = 2017 if split.endswith("2017") else 2014
+    data = "coco2017test" if split.startswith("test-dev") else f"coco{year}"
     raise DataError(
-        f"COCO split {split!r} has no annotation file: looked for instances_{split}.json in"
-        f" {' and '.join(map(str, folders))}; splits there: {', '.join(found) or 'none'}; choose one of them, correct"
-        f" the data root, or fetch the data with: python -m scripts.get_data coco{year}"
+        f"COCO split {split!r} has no annotation file: looked for {LABELLED}{split}.json and {UNLABELLED}{split}.json"
+        f" in {' and '.join(map(str, folders))}; splits there: {', '.join(found) or 'none'}; choose one of them,"
+        f" correct the data root, or fetch the data with: python -m scripts.get_data {data}"
     )
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A COCO file as a dict with the lists images, annotations, categories.
+    """A COCO file as a dict with the lists images, annotations, categories; without labels, annotations is empty.
 
     Raises:
         DataError: not readable, not JSON (NaN and Infinity are not JSON), a key given twice, or a list missing.
@@ -72,6 +95,8 @@ def read_json(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_bytes(), object_pairs_hook=unique, parse_constant=refuse)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: the annotation file cannot be read ({error}); correct or replace it.") from error
+    if isinstance(document, dict) and file.name.startswith(UNLABELLED):
+        document.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise DataError(f"{file}: the annotation file has no list {key!r}; it is not in the COCO instances format.")
@@ -258,7 +283,8 @@ class CocoDataset(TableDataset):
     Args:
         root: the COCO folder, or a folder that contains it as coco/.
         split: such as "train2014"; names the annotation file and the image folder.
-        annotation_file: another annotation file for the images of this split; None: instances_<split>.json.
+        annotation_file: another annotation file for the images of this split; None: instances_<split>.json, or
+            image_info_<split>.json, whose images have no annotations and can only be tested on.
         on_bad_box: "error", or "skip": leave boxes without positive size out and name them in ``.skipped``. The public
             COCO files do contain a few boxes of zero width or height.
 
@@ -280,9 +306,9 @@ class CocoDataset(TableDataset):
 
 
 def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> Path:
-    """Where the images are: in the folder info.image_folder, or else <split>, beside annotations/."""
+    """Where the images are: beside annotations/, in info.image_folder, else in IMAGE_FOLDERS, else in <split>."""
     base = file.parent.parent if file.parent.name == "annotations" else root
-    return base / (content.image_folder or split)
+    return base / (content.image_folder or IMAGE_FOLDERS.get(split, split))
 
 
 def coco_results(

@@ -1,8 +1,9 @@
 """Batches for training and testing, made so that a run can be resumed at any batch.
 
 The k-th training batch is a pure function of (seed, k): k gives the epoch, default_rng([seed, epoch]) gives the order
-of that epoch, default_rng([seed, epoch, image index]) gives the augmentation of each image. No state is carried from
-batch to batch, no global random generator is read or moved, and the number of workers changes nothing but the speed.
+of that epoch, default_rng([seed, epoch, image index]) gives the augmentation of each image, and a stream of its own
+gives the size of the batch in multi-scale training (`drawn_short_side`). No state is carried from batch to batch, no
+global random generator is read or moved, and the number of workers changes nothing but the speed.
 """
 
 import re
@@ -22,6 +23,7 @@ from torch.utils.data import Dataset as MapDataset
 
 from data.annotations import FlatTargets, OnBadBox, pack
 from data.coco import CocoDataset
+from data.coco_splits import UNLABELLED, coco_parts
 from data.concat import ConcatDataset
 from data.errors import DataError
 from data.records import Batch, Dataset, ImageId, Target
@@ -44,11 +46,12 @@ class DataConfig:
     """
 
     layout: Layout
-    train: tuple[str, ...]  # COCO: ("train2014",); VOC: ("2007_trainval", "2012_trainval"); without a year ("train",)
-    test: str  # COCO: "val2014"; VOC: "2007_test"
+    train: tuple[str, ...]  # COCO: ("train2014",), ("trainval35k",); VOC: ("2007_trainval", ...); or ("train",)
+    test: str  # COCO: "val2014", "minival"; VOC: "2007_test"
     short_side: int  # network px
-    long_side: int  # network px
+    long_side: int | None  # limit, network px; None: no limit
     pixels: Pixels  # a key of data.transforms.PIXELS
+    train_short_sides: tuple[int, ...] | None = None  # network px: each batch draws one (long_side in proportion)
     flip: bool = True  # augmentation: mirror with probability 1/2
     train_difficult: bool = False  # VOC: difficult objects as training targets
     train_crowd: bool = False  # COCO: crowd regions as training targets
@@ -64,13 +67,29 @@ class DataConfig:
                 raise ValueError(f"DataConfig.{name} is {getattr(self, name)!r}; choose one of {listed}.")
         if isinstance(self.train, str) or not self.train:
             raise ValueError(f"DataConfig.train is {self.train!r}; give at least one split name, as a tuple.")
-        if not 0 < self.short_side <= self.long_side:
+        unlabelled = [name for name in self.train if self.layout == "coco" and name in UNLABELLED]
+        if unlabelled:
+            raise ValueError(
+                f"DataConfig.train names {unlabelled[0]!r}, whose labels are not published; train on a split with"
+                ' labels, such as "trainval35k" or "train2017", and only test on that one.'
+            )
+        if not 0 < self.short_side <= (self.short_side if self.long_side is None else self.long_side):
             raise ValueError(
                 f"DataConfig.short_side is {self.short_side} and long_side {self.long_side} px; they must be positive,"
-                " and the short side not longer than the long side."
+                " and the short side not longer than the long side (long_side None: no limit)."
+            )
+        sides = self.train_short_sides
+        if sides is not None and not (isinstance(sides, tuple) and sides and all(_is_length(side) for side in sides)):
+            raise ValueError(
+                f"DataConfig.train_short_sides is {sides!r}; give at least one positive integer of px, as a tuple, or"
+                " None to train at short_side."
             )
         if self.size_divisor < 1:
             raise ValueError(f"DataConfig.size_divisor is {self.size_divisor}; use 1 for no further padding.")
+
+
+def _is_length(side: object) -> bool:
+    return isinstance(side, int) and not isinstance(side, bool) and side > 0
 
 
 def build_dataset(config: DataConfig, root: Path | str, split: str | Sequence[str]) -> Dataset:
@@ -79,13 +98,16 @@ def build_dataset(config: DataConfig, root: Path | str, split: str | Sequence[st
     Args:
         config: layout and what to do about bad boxes.
         root: the folder of the data, as in `data.coco.find_annotation_file` and `data.voc.find_voc_root`.
-        split: VOC splits carry their year ("2007_trainval"). Without a year ``root`` itself is in the VOC layout, and
-            the classes are those of its annotations instead of the 20 of VOC.
+        split: COCO splits may be names of papers (`data.coco_splits.WAYS`). VOC splits carry their year
+            ("2007_trainval"); without one ``root`` itself is in the VOC layout, and the classes are those of its
+            annotations instead of the 20 of VOC.
 
     Raises:
         DataError: something is missing or wrong; says what, where, and what to do.
     """
     names = (split,) if isinstance(split, str) else tuple(split)
+    if config.layout == "coco":
+        names = tuple(part for name in names for part in coco_parts(Path(root), name))
     parts = [_build_part(config, Path(root), name) for name in names]
     return parts[0] if len(parts) == 1 else ConcatDataset(parts, names)
 
@@ -155,6 +177,17 @@ class EndlessSampler:
         return self._indices[batches[rng.permutation(len(batches))]]
 
 
+def drawn_short_side(config: DataConfig, seed: int, k: int) -> int:
+    """The short side, network px, of all images of training batch ``k``: one of ``config.train_short_sides``.
+
+    The key keeps these draws apart from those of the order and of the mirroring, which stay what they are without it.
+    """
+    if config.train_short_sides is None:
+        return config.short_side
+    rng = np.random.default_rng(np.random.SeedSequence([seed, k], spawn_key=(1,)))
+    return config.train_short_sides[rng.integers(len(config.train_short_sides))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _PackedBatch:
     """A Batch on its way out of a worker: one tensor only, since each costs a file descriptor. unreadable: the indices
@@ -196,14 +229,15 @@ class _Batches(MapDataset[Any]):
         except DataError as error:
             return error
 
-    def read(self, index: int, *, mirror: bool, training: bool) -> Row:
-        """One image made ready; its target is None in testing."""
+    def read(self, index: int, *, short_side: int, mirror: bool, training: bool) -> Row:
+        """One image made ready at ``short_side``, the limit of the long side in proportion; no target in testing."""
         sample = self.dataset[index]
+        limit = self.config.long_side
         image, target = to_network(
             sample.image,
             training_target(sample.target, self.config) if training else None,
-            short_side=self.config.short_side,
-            long_side=self.config.long_side,
+            short_side=short_side,
+            long_side=None if limit is None else limit * short_side / self.config.short_side,
             pixels=self.config.pixels,
             mirror=mirror,
         )
@@ -231,12 +265,13 @@ class _TrainBatches(_Batches):
     def make(self, k: int) -> _PackedBatch:
         """Batch ``k`` without its unreadable images; if none is left, the images of the next batch that has some."""
         skipped: list[tuple[int, str]] = []
+        short_side = drawn_short_side(self.config, self.seed, k)
         for source in range(k, k + self.sampler.batches_per_epoch):
             rows = []
             for epoch, index in self.sampler.batch(source):
                 mirror = self.config.flip and np.random.default_rng([self.seed, epoch, index]).random() < 0.5
                 try:
-                    rows.append(self.read(index, mirror=mirror, training=True))
+                    rows.append(self.read(index, short_side=short_side, mirror=mirror, training=True))
                 except DataError as error:
                     skipped.append((index, str(error)))
             if rows:
@@ -255,7 +290,8 @@ class _TestBatches(_Batches):
 
     def make(self, k: int) -> _PackedBatch:
         chosen = range(k * self.batch_size, min((k + 1) * self.batch_size, len(self.dataset)))
-        return self.collate([self.read(index, mirror=False, training=False) for index in chosen])
+        side = self.config.short_side
+        return self.collate([self.read(index, short_side=side, mirror=False, training=False) for index in chosen])
 
 
 def check_unreadable(unreadable: set[int], images: int, reason: str) -> None:
@@ -350,12 +386,9 @@ def train_batches(
     Raises:
         DataError: no usable image, or too many unreadable ones (`check_unreadable`).
     """
-    usable = [
-        index
-        for index in range(len(dataset))
-        if config.train_empty or len(training_target(dataset.target(index), config).labels) > 0
-    ]
-    if not usable:
+    objects = [len(training_target(dataset.target(index), config).labels) for index in range(len(dataset))]
+    usable = [index for index, count in enumerate(objects) if config.train_empty or count > 0]
+    if not any(objects):
         raise DataError(
             f"the training data have {len(dataset)} images, but none with an object to train on (crowd and difficult"
             " objects count only if the config keeps them); choose another split or add annotations."

@@ -35,9 +35,12 @@ PIXELS = {
 }
 
 
-def resized_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
-    """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``."""
-    scale = min(short_side / min(size), long_side / max(size))
+def resized_size(size: tuple[int, int], short_side: int, long_side: float | None) -> tuple[int, int]:
+    """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``
+    (None: without limit); each side rounded to the nearest px."""
+    scale = short_side / min(size)
+    if long_side is not None:
+        scale = min(scale, long_side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
@@ -83,7 +86,7 @@ def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> 
 
 
 def to_network(
-    image: Tensor, target: Target | None, *, short_side: int, long_side: int, pixels: str, mirror: bool = False
+    image: Tensor, target: Target | None, *, short_side: int, long_side: float | None, pixels: str, mirror: bool = False
 ) -> tuple[Tensor, Target | None]:
     """One image and its target as the network sees them.
 
@@ -91,7 +94,7 @@ def to_network(
         image: (3, H, W) uint8 RGB in original px.
         target: in original px, or None at test time.
         short_side: wanted length of the short side, network px.
-        long_side: limit on the long side, network px.
+        long_side: limit on the long side, network px; None: no limit.
         pixels: a key of PIXELS.
         mirror: left and right exchanged.
 

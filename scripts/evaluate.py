@@ -52,9 +52,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace, threshold: float
-                   ) -> tuple[list[Candidates], int, int] | None:
+def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace, threshold: float,
+                   name: str = "candidates.pt") -> tuple[list[Candidates], int, int] | None:
     """Candidates of every test image and the network's updates, done and planned; None if there is none to evaluate.
+
+    They are kept in the file ``name`` in ``folder``.
 
     Raises: ValueError if the checkpoint is of another configuration or another number of classes.
     """
@@ -74,7 +76,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
     key = {"checkpoint": recorded_sha256(path), "threshold": threshold,
            "images": [str(image) for image in dataset.image_ids], "sizes": [list(size) for size in dataset.sizes]}
-    stored = load_candidates(folder / "candidates.pt", key)
+    stored = load_candidates(folder / name, key)
     if stored is not None:
         return stored, state["step"], trained["train"]["iterations"]
     device = pick_device(args.device)
@@ -89,7 +91,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
         found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold)]
     print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
-    save_candidates(folder / "candidates.pt", found, key)
+    save_candidates(folder / name, found, key)
     return found, state["step"], trained["train"]["iterations"]
 
 

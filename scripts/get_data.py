@@ -85,6 +85,12 @@ DATASETS: dict[str, tuple[Part, ...]] = {
                            "0a379cfc70b0e71301e0f377548639bd"),
     "coco2017": coco_parts(2017, "cced6f7f71b7629ddf16f17bbcfab6b2", "442b8da7639aecaf257c1dceb8ba8c80",
                            "f4bbac642086de4f52a3fdda2de5fa2c"),
+    "coco2017test": (
+        Part(archives=(coco("annotations", "image_info_test2017.zip", "85da7065e5e600ebfee8af1edb634eb5"),),
+             gives=(("annotations/image_info_test-dev2017.json", "coco/annotations/image_info_test-dev2017.json"),)),
+        Part(archives=(coco("zips", "test2017.zip", "77ad2c53ac5d0aea611d422c0938fb35"),),
+             gives=(("test2017", "coco/test2017"),)),
+    ),
 }
 
 

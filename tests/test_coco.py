@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.coco import CocoDataset, coco_results
+from data.coco import CocoDataset, coco_results, find_annotation_file
 from data.errors import DataError
 from data.records import Detections
 
@@ -29,6 +29,16 @@ def write(root, annotations, *, split="train2014", images=None, categories=CATEG
     folder.mkdir(exist_ok=True)
     Image.new("RGB", (60, 40), (255, 0, 0)).save(folder / "seven.png")
     Image.new("RGB", (30, 50), (0, 0, 255)).save(folder / "five.png")
+    return root
+
+
+def write_images_only(root, *, split, folder):
+    """The same images without labels, as COCO's test images come."""
+    write(root, [], split=split, info={"image_folder": folder})
+    labelled = root / "annotations" / f"instances_{split}.json"
+    document = {key: value for key, value in json.loads(labelled.read_text()).items() if key in ("images", "categories")}
+    (root / "annotations" / f"image_info_{split}.json").write_text(json.dumps(document))
+    labelled.unlink()
     return root
 
 
@@ -62,6 +72,12 @@ def test_sample_is_rgb_uint8(tmp_path):
     assert sample.image_id == 7
 
 
+def test_missing_test_images_say_what_to_fetch(tmp_path):
+    write_images_only(tmp_path, split="test2017", folder="test2017")
+    with pytest.raises(DataError, match=r"'test-dev2017' .* splits there: test2017; .*scripts.get_data coco2017test$"):
+        CocoDataset(tmp_path, "test-dev2017")
+
+
 def test_root_may_contain_a_coco_folder(tmp_path):
     write(tmp_path / "coco", GOOD)
     assert len(CocoDataset(tmp_path, "train2014")) == 2
@@ -75,6 +91,36 @@ def test_optional_keys_and_image_folder(tmp_path):
     assert data.target(0).sigma_true.tolist() == [[1, 2, 3, 4]]
     assert data.target(1).sigma_true.shape == (0, 4)
     assert data[0].image.shape == (3, 40, 60)
+
+
+@pytest.mark.parametrize(("split", "folder"), [("test-dev2017", "test2017"), ("test-dev2015", "test2015")])
+def test_images_without_labels_open_as_a_data_set(tmp_path, split, folder):
+    root = write_images_only(tmp_path, split=split, folder=folder)
+    assert find_annotation_file(root, split) == root / "annotations" / f"image_info_{split}.json"
+    data = CocoDataset(root, split)
+    assert (data.image_ids, data.category_ids, data.skipped) == ((7, 5), (1, 3, 90), ())
+    assert [data.target(i).boxes.shape for i in range(2)] == [(0, 4), (0, 4)]
+    assert data[1].image.shape == (3, 50, 30)
+
+
+def test_labels_are_missing_from_test_images_only(tmp_path):
+    root = write_images_only(tmp_path, split="x", folder="x")
+    (root / "annotations" / "image_info_x.json").rename(root / "annotations" / "instances_x.json")
+    with pytest.raises(DataError, match="no list 'annotations'"):
+        CocoDataset(root, "x")
+
+
+def test_a_file_with_labels_goes_before_one_without(tmp_path):
+    write_images_only(tmp_path, split="val2017", folder="val2017")
+    write(tmp_path / "coco", GOOD, split="val2017")
+    assert find_annotation_file(tmp_path, "val2017").name == "instances_val2017.json"
+
+
+@pytest.mark.parametrize("split", ["minival2014", "valminusminival2014"])
+def test_the_parts_of_val2014_have_its_images(tmp_path, split):
+    write(tmp_path, GOOD, split="val2014")
+    (tmp_path / "annotations" / "instances_val2014.json").rename(tmp_path / "annotations" / f"instances_{split}.json")
+    assert CocoDataset(tmp_path, split).file(0) == tmp_path / "val2014" / "seven.png"
 
 
 def test_results_undo_the_label_map_and_the_box_form(tmp_path):

@@ -231,12 +231,12 @@ def test_damaged_archives_are_reported(tmp_path):
 
 
 def test_every_data_set_lands_where_the_data_layer_reads():
-    assert set(get_data.DATASETS) == {"voc2007", "voc2012", "coco2014", "coco2017"}
+    assert set(get_data.DATASETS) == {"voc2007", "voc2012", "coco2014", "coco2017", "coco2017test"}
     goals = {name: [goal for p in parts for _, goal in p.gives] for name, parts in get_data.DATASETS.items()}
     assert goals["voc2012"] == ["VOCdevkit/VOC2012"]
     assert sorted(goals["coco2014"]) == [
         "coco/annotations/instances_train2014.json", "coco/annotations/instances_val2014.json", "coco/train2014",
         "coco/val2014"]
     archives = [a for parts in get_data.DATASETS.values() for p in parts for a in p.archives]
-    assert len(archives) == 9
+    assert len(archives) == 11
     assert all(len(a.md5) == 32 and all(url.endswith("/" + a.name) for url in a.urls) for a in archives)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,17 +16,19 @@ from data.loader import (
     _next,
     build_dataset,
     check_unreadable,
+    drawn_short_side,
     test_batches,
     train_batches,
     training_target,
 )
 from data.records import Sample, Target
-from tests.test_coco import GOOD
+from tests.test_coco import GOOD, write_images_only
 from tests.test_coco import write as write_coco
 from tests.test_voc import thing
 from tests.test_voc import write as write_voc
 
 CONFIG = DataConfig(layout="coco", train=("a",), test="b", short_side=16, long_side=32, pixels="tf")
+MANY_SIZES = replace(CONFIG, train_short_sides=(8, 16, 32))
 
 
 class Synthetic:
@@ -74,19 +77,65 @@ def assert_same(first, second):
         assert torch.equal(a.labels, b.labels)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(workers):
+@pytest.mark.parametrize(("workers", "config"), [(1, CONFIG), (2, CONFIG), (2, MANY_SIZES)])
+def test_workers_change_nothing(workers, config):
     data = Synthetic(11, broken=(3,))
-    for first, second in zip(take(data, 8), take(data, 8, workers=workers), strict=True):
+    for first, second in zip(take(data, 8, config=config), take(data, 8, config=config, workers=workers), strict=True):
         assert_same(first, second)
 
 
+@pytest.mark.parametrize("config", [CONFIG, MANY_SIZES])
 @pytest.mark.parametrize("start", [1, 2, 3, 7])
-def test_resuming_goes_on_exactly(start):
+def test_resuming_goes_on_exactly(start, config):
     """2 batches per epoch: the starts lie inside, at and after an epoch boundary."""
     data = Synthetic(11)
-    for first, second in zip(take(data, 10)[start:], take(data, 10 - start, start=start), strict=True):
+    straight, resumed = take(data, 10, config=config)[start:], take(data, 10 - start, start=start, config=config)
+    for first, second in zip(straight, resumed, strict=True):
         assert_same(first, second)
+
+
+def test_all_images_of_a_batch_share_a_drawn_short_side():
+    """And nothing else changes: the same images, mirrored or not, with the boxes at another scale."""
+    data = Synthetic(40)
+    drawn = []
+    for k, (plain, scaled) in enumerate(zip(take(data, 60), take(data, 60, config=MANY_SIZES), strict=True)):
+        sides = {min(size) for size in scaled.image_sizes}
+        assert sides == {drawn_short_side(MANY_SIZES, 0, k)}
+        drawn += sides
+        assert scaled.image_ids == plain.image_ids
+        for one, other in zip(plain.targets, scaled.targets, strict=True):
+            torch.testing.assert_close(other.boxes, one.boxes * drawn[-1] / 16)
+        assert drawn[-1] != 16 or torch.equal(scaled.images, plain.images)
+    assert min(Counter(drawn).values()) >= 10  # 60 fair dice with three sides: 20 +- 3.7 sd
+    assert set(drawn) == {8, 16, 32}
+
+
+def test_the_short_side_is_a_function_of_seed_and_batch_only():
+    one, other = ([drawn_short_side(MANY_SIZES, seed, k) for k in range(300)] for seed in (0, 1))
+    assert one[::-1] == [drawn_short_side(MANY_SIZES, 0, k) for k in reversed(range(300))]
+    assert 60 < sum(a == b for a, b in zip(one, other, strict=True)) < 140  # independent: 100 +- 8.2 sd
+    assert {drawn_short_side(CONFIG, 0, k) for k in range(9)} == {16}
+
+
+def test_the_draws_are_apart_from_the_order_and_the_mirroring():
+    """The first number of the stream of batch k is none of those of epoch k or of an image in it."""
+    size = np.random.default_rng(np.random.SeedSequence([7, 5], spawn_key=(1,))).random()
+    assert size not in {np.random.default_rng([7, 5, *image]).random() for image in ([], [0], [1], [2])}
+
+
+def test_the_limit_of_the_long_side_keeps_its_proportion():
+    """16 x 24 px images: the limit 20 at short side 16 is 10 at 8 and 40 at 32, so the shape is the same at each."""
+    config = replace(MANY_SIZES, long_side=20, aspect_grouping=False)
+    for batch in take(Synthetic(8), 20, config=config):
+        assert {max(size) for size in batch.image_sizes} in ({10}, {20}, {40})
+        assert {min(size) for size in batch.image_sizes} in ({7}, {13}, {27})  # 20 / 24 * 16 = 13.3
+    whole = replace(MANY_SIZES, long_side=None)
+    assert {max(size) for b in take(Synthetic(8), 20, config=whole) for size in b.image_sizes} == {12, 24, 48}
+
+
+def test_testing_is_always_at_the_short_side():
+    for batch in test_batches(Synthetic(10), MANY_SIZES, batch_size=4, workers=0):
+        assert {min(size) for size in batch.image_sizes} == {16}
 
 
 def test_seeds_and_epochs_differ():
@@ -171,6 +220,8 @@ def test_images_without_objects_are_left_out_unless_kept():
     assert shown == set(range(8))
     with pytest.raises(DataError, match="none with an object"):
         take(Synthetic(2, empty=(0, 1)), 1)
+    with pytest.raises(DataError, match="none with an object"):  # there is nothing to learn from empty images alone
+        take(Synthetic(2, empty=(0, 1)), 1, config=replace(CONFIG, train_empty=True))
 
 
 def test_unreadable_image_is_left_out_and_named():
@@ -253,6 +304,12 @@ def test_sizes_and_padding():
         ("train", "train2014", "as a tuple"),
         ("short_side", 0, "short_side"),
         ("long_side", 10, "long_side"),
+        ("train", ("train2017", "test-dev2017"), "'test-dev2017', whose labels are not published"),
+        ("train_short_sides", (), "train_short_sides"),
+        ("train_short_sides", (400, 0), r"\(400, 0\); give at least one positive integer"),
+        ("train_short_sides", (400.5,), "train_short_sides"),
+        ("train_short_sides", [400], "as a tuple"),
+        ("train_short_sides", 400, "as a tuple"),
         ("size_divisor", 0, "size_divisor"),
     ],
 )
@@ -272,6 +329,21 @@ def test_build_dataset_reads_both_layouts(tmp_path):
     assert both.image_ids == ("2007_trainval/a", "2012_trainval/a", "b")
     write_voc(tmp_path / "cells", {"c": thing("cell")}, split="train")
     assert build_dataset(voc, tmp_path / "cells", "train").classes == ("cell",)
+
+
+def test_build_dataset_resolves_the_names_of_papers(tmp_path):
+    """The halves of val2014 have images of their own in one folder; here both parts hold the same two ids."""
+    write_coco(tmp_path, GOOD, split="train2014")
+    write_coco(tmp_path, GOOD, split="valminusminival2014", info={"image_folder": "val2014"})
+    both = build_dataset(CONFIG, tmp_path, ("trainval35k",))
+    assert both.image_ids == ("train2014/7", "train2014/5", "valminusminival2014/7", "valminusminival2014/5")
+    assert both[3].image.shape == (3, 50, 30)
+    write_images_only(tmp_path, split="test-dev2017", folder="test2017")
+    assert build_dataset(CONFIG, tmp_path, "test-dev").image_ids == (7, 5)
+    with pytest.raises(DataError, match="'minival' is minival2014 or val2017"):
+        build_dataset(CONFIG, tmp_path, "minival")
+    with pytest.raises(DataError, match="none with an object to train on"):
+        take(build_dataset(CONFIG, tmp_path, "test-dev2017"), 1, config=replace(CONFIG, train_empty=True))
 
 
 def test_truncated_file_is_skipped_in_training(tmp_path):

@@ -23,6 +23,11 @@ def target():
         ((200, 500), 600, 1000, (400, 1000)),  # the long side rules: 1000 / 500 = 2
         ((500, 200), 600, 1000, (1000, 400)),
         ((1, 1000), 300, 500, (1, 500)),  # never below 1 px
+        ((375, 500), 600, None, (600, 800)),
+        ((200, 500), 600, None, (600, 1500)),  # no limit: 600 / 200 = 3
+        ((480, 640), 800, 1200, (800, 1067)),  # 640 * 800 / 480 = 1066.67
+        ((333, 500), 400, None, (400, 601)),  # 500 * 400 / 333 = 600.6
+        ((200, 500), 400, 1000 * 400 / 600, (267, 667)),  # a limit need not be an integer: 666.67
     ],
 )
 def test_size_rule(size, short, long, expected):
@@ -94,6 +99,11 @@ def test_no_target_no_copy_needed():
     result, none = to_network(image, None, short_side=40, long_side=60, pixels="tf")
     assert none is None
     assert result.shape == (3, 40, 60)
+
+
+def test_an_image_without_limit_on_its_long_side():
+    image = torch.zeros(3, 10, 60, dtype=torch.uint8)
+    assert to_network(image, None, short_side=40, long_side=None, pixels="tf")[0].shape == (3, 40, 240)
 
 
 def test_empty_target_passes_through():
