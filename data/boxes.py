@@ -94,10 +94,12 @@ class CenterSizeCoder:
     weights: (10, 10, 5, 5) in the box head (targets divided by stds .1, .1, .2, .2), (1, 1, 1, 1) in the RPN.
     limit: decoding clamps the log size ratio to it; Detectron's ln(1000 / 16) (py-faster-rcnn has no limit and can
     overflow).
+    minus_one: False decodes as faster-rcnn.pytorch does, which forgets a "- 1": x2 and y2 come out 1 px too large.
     """
 
     weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     limit: float = math.log(1000.0 / 16)
+    minus_one: bool = True
 
     def encode(self, boxes: Tensor, references: Tensor) -> Tensor:
         """Offsets (..., 4) of boxes (..., 4) from references (..., 4), px -> unitless."""
@@ -114,7 +116,7 @@ class CenterSizeCoder:
         size_a = references[..., 2:] - references[..., :2]
         centre = references[..., :2] + 0.5 * size_a + raw[..., :2] * size_a
         size = size_a * torch.exp(raw[..., 2:].clamp(max=self.limit))
-        return torch.cat([centre - 0.5 * size, centre + 0.5 * size], dim=-1)
+        return torch.cat([centre - 0.5 * size, centre + 0.5 * size + (0.0 if self.minus_one else 1.0)], dim=-1)
 
 
 def sort_corners(boxes: Tensor) -> Tensor:

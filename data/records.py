@@ -1,7 +1,8 @@
-"""The records that the parts of the pipeline hand to each other: Sample, Batch, Target, Candidates, Detections.
+"""The records that the parts of the pipeline hand to each other: Sample, Batch, Target, Proposals, Candidates,
+Detections.
 
-Letters: N images, G ground-truth boxes, M candidates, D detections. Boxes are (x1, y1, x2, y2) float32 in absolute
-pixels with continuous edges (width = x2 - x1). Sizes are (height, width). Labels are 1..K; 0 is background.
+Letters: N images, P proposals, G ground-truth boxes, M candidates, D detections. Boxes are (x1, y1, x2, y2) float32 in
+absolute pixels with continuous edges (width = x2 - x1). Sizes are (height, width). Labels are 1..K; 0 is background.
 All records are frozen, keyword-only, and have ``.to(device)`` where they hold tensors.
 """
 
@@ -105,6 +106,20 @@ class Batch:
             images=self.images[piece], image_sizes=self.image_sizes[piece], original_sizes=self.original_sizes[piece],
             image_ids=self.image_ids[piece], targets=None if self.targets is None else self.targets[piece],
             skipped=self.skipped if piece.start == 0 else ()) for piece in pieces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """What the region proposal network alone finds in one image, best objectness first.
+
+    boxes (P, 4) original px; objectness (P,): larger is better, RPN: a logit, KL-RPN: -0.5 * sum(log variance).
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+
+    def to(self, device: torch.device | str) -> Proposals:
+        return _to(self, device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from data.loader import DataConfig
 from models.build import ModelConfig
 from postprocess.pipeline import PostprocessConfig
 
-Optimiser = Literal["sgd", "adamw"]
+Optimiser = Literal["sgd", "adam", "adamw"]
 PAPER_TABLES = json.loads((Path(__file__).parent / "paper_tables.json").read_text())
 
 
@@ -24,13 +24,14 @@ class TrainConfig:
     lr_drop_factor: float = 0.1
     warmup_iterations: int = 0  # linear warm-up
     warmup_factor: float = 1 / 3  # of lr, at the first update
-    optimiser: Optimiser = "sgd"
+    optimiser: Optimiser = "sgd"  # "adam" adds the decay to the gradient, "adamw" decouples it
     momentum: float = 0.9
     weight_decay: float = 5e-4
     bias_lr_factor: float = 2.0  # Caffe and Detectron: biases learn twice as fast
     bias_decay: bool = True  # Caffe decays biases, Detectron does not
     backbone_lr_factor: float = 1.0
     max_grad_norm: float | None = None  # clip the global gradient norm; the papers do not
+    roi_loss_weight: float = 1.0  # of the second stage's losses; 10 in KL-RPN Eq. 9
 
     def __post_init__(self) -> None:
         if self.optimiser not in get_args(Optimiser):
@@ -39,13 +40,17 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One network to train: its name is its folder, its start is "imagenet" or "scratch"."""
+    """One network to train: its name is its folder, its start is "imagenet" or "scratch".
+
+    mini_batch: images an update at the mini scale; tables of many networks take fewer, to end in minutes as well.
+    """
 
     name: str
     model: ModelConfig
     data: DataConfig
     train: TrainConfig
     start: str = "imagenet"
+    mini_batch: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,8 @@ class Row:
     """One line of a table: a run, what happens to its candidates, and what the paper printed.
 
     group: a heading shared by neighbouring rows (the backbone in Table 5). cited: whom the paper quotes for the
-    number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can.
+    number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
+    ours that the paper does not have.
     """
 
     label: str
@@ -63,6 +69,17 @@ class Row:
     group: str = ""
     cited: str = ""
     missing: str = ""
+    added: bool = False
+
+
+def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
+    """``iterations`` and ``lr_drops`` of a TrainConfig, in epochs of faster-rcnn.pytorch (each image and its mirror).
+
+    The rate drops at the start of each epoch (counted from 1) that ``drop_every`` + 1 divides.
+    """
+    each = 2 * images // batch_size
+    drops = tuple((epoch - 1) * each for epoch in range(drop_every + 1, epochs + 1, drop_every + 1))
+    return {"batch_size": batch_size, "iterations": epochs * each, "lr_drops": drops}
 
 
 def published(table: str, row: int) -> dict[str, float]:

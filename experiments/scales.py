@@ -29,13 +29,15 @@ def mini(run: Run) -> Run:
     """The synthetic scenes of data/ambiguous.py, the paper's layers at a quarter of their width, from scratch."""
     model = replace(
         run.model, num_classes=6, width=0.25, fc_dims=(256, 256), dropout=0.0, frozen_stages=0, pooling="align",
-        anchor_sizes=(16.0, 32.0, 64.0, 128.0), rpn_batch=128, pre_nms_train=1000, post_nms_train=300,
-        pre_nms_test=1000, post_nms_test=150, min_size=4.0, rois_per_image=64)
+        resnet_blocks=(1, 2, 2, 1), anchor_sizes=(16.0, 32.0, 64.0, 128.0), rpn_batch=128, pre_nms_train=1000,
+        post_nms_train=300, pre_nms_test=1000, post_nms_test=150, min_size=4.0, rois_per_image=64)
     layout = run.data.layout
     data = DataConfig(
         layout=layout, train=("train",) if layout == "coco" else ("trainval",),
-        test="val" if layout == "coco" else "test", short_side=160, long_side=224, pixels="torchvision")
-    return replace(run, model=model, data=data, train=MINI_TRAIN, start="scratch")
+        test="val" if layout == "coco" else "test", short_side=160, long_side=224, pixels="torchvision",
+        train_short_sides=shrunk_sides(run.data, 160))
+    train = same_for_all(replace(MINI_TRAIN, batch_size=run.mini_batch), run)
+    return replace(run, model=model, data=data, train=train, start="scratch")
 
 
 def lite(run: Run) -> Run:
@@ -44,15 +46,32 @@ def lite(run: Run) -> Run:
     All backbones of a table become the same network, so runs that differ in nothing else get one name and are
     trained once.
     """
+    rfcn, kl_rpn = run.model.second_stage == "rfcn", run.model.region_proposal == "kl_rpn"
     model = replace(
         run.model, backbone="mobilenet_v2", num_classes=20, width=1.0, fc_dims=(1024, 1024), dropout=0.0,
         frozen_stages=11, mobilenet_blocks=18, tf_padding=True, pooling="align", pool_size=7, rpn_dim=256,
         anchor_sizes=(32.0, 64.0, 128.0, 256.0), rois_per_image=64, pre_nms_train=2000, post_nms_train=500,
         pre_nms_test=1000, post_nms_test=300, min_size=4.0)
     data = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=300, long_side=500,
-                      pixels="tf")
-    name = "mobilenet_voc" + ("_kl" if run.model.log_variance else "")
-    return replace(run, name=name, model=model, data=data, train=LITE_TRAIN)
+                      pixels="tf", train_short_sides=shrunk_sides(run.data, 300))
+    name = ("mobilenet" + ("_rfcn" if rfcn else "") + "_voc" + ("_klrpn" if kl_rpn else "")
+            + ("_kl" if run.model.log_variance else ""))
+    return replace(run, name=name, model=model, data=data, train=same_for_all(LITE_TRAIN, run), mini_batch=8)
+
+
+def same_for_all(train: TrainConfig, run: Run) -> TrainConfig:
+    """The scale's recipe with what belongs to the method: the weight of the second stage's losses. The gradient norm is
+    clipped in units of it, since Adam does not see a factor on the whole loss but clipping does."""
+    assert train.max_grad_norm is not None
+    weight = run.train.roi_loss_weight
+    return replace(train, roi_loss_weight=weight, max_grad_norm=train.max_grad_norm * weight)
+
+
+def shrunk_sides(data: DataConfig, short_side: int) -> tuple[int, ...] | None:
+    """The short sides of multi-scale training when the test images' becomes ``short_side`` px."""
+    if data.train_short_sides is None:
+        return None
+    return tuple(round(side * short_side / data.short_side) for side in data.train_short_sides)
 
 
 SCALES: dict[str, Callable[[Run], Run]] = {"mini": mini, "lite": lite, "paper": paper}

@@ -1,44 +1,51 @@
 """The two-stage detector: anchors -> proposals -> rois -> candidates.
 
-Letters: N images, P RoIs of one image, R = N * P, K foreground classes, M candidates.
+Letters: N images, A anchors, P RoIs of one image, R = N * P, K foreground classes, M candidates.
+The first stage is an RPN or a KL-RPN, the second that of Faster R-CNN (models/heads.py) or R-FCN (models/rfcn.py).
 ``losses`` trains, ``candidates`` detects; suppression and voting are pure functions in postprocess/.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data.boxes import BoxCoder, EdgeCoder, clip, sort_corners
-from data.records import Batch, Candidates, ImageId
+from data.records import Batch, Candidates, ImageId, Proposals
 from models.anchors import AnchorGenerator
-from models.heads import TwoMLPHead
-from models.predictor import BoxPredictor
+from models.kl_rpn import kl_rpn_statistics
 from models.proposals import propose
+from models.resnet import freeze_norms
 from models.roi import RoITargets, roi_losses, sample_rois
-from models.roi_align import roi_align_batched, roi_max_pool
-from models.rpn import RPNHead, anchor_targets, rpn_losses
+from models.rpn import RPNOutput, anchor_targets
 from models.vgg import Backbone
 
+RPNLosses = Callable[[RPNOutput, Tensor, Tensor, Tensor], dict[str, Tensor]]  # output, positive, negative, targets
 LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
 
 
 class Detector(nn.Module):
-    """Faster R-CNN, with or without a log variance for each box side. Built by models.build.build_detector."""
+    """Faster R-CNN or R-FCN, with or without a log variance for each box side. Built by models.build.build_detector.
 
-    def __init__(self, *, backbone: Backbone, anchors: AnchorGenerator, rpn_head: RPNHead, box_head: TwoMLPHead,
-                 predictor: BoxPredictor, rpn_coder: BoxCoder, box_coder: BoxCoder, pooling: str, pool_size: int,
-                 sampling_ratio: int, rpn_batch: int, rpn_positive_share: float, rpn_positive_iou: float,
-                 rpn_negative_iou: float, pre_nms_train: int, post_nms_train: int, pre_nms_test: int,
+    rpn_head: features -> RPNOutput; rpn_losses: what it learns from.
+    roi_head: (features, boxes (N, P, 4)) -> class logits, offsets and log variances of the N * P RoIs.
+    """
+
+    def __init__(self, *, backbone: Backbone, anchors: AnchorGenerator, rpn_head: nn.Module, rpn_losses: RPNLosses,
+                 roi_head: nn.Module, rpn_coder: BoxCoder, box_coder: BoxCoder, rpn_batch: int,
+                 rpn_positive_share: float, rpn_positive_iou: float, rpn_negative_iou: float,
+                 rpn_log_variance_limit: float | None, pre_nms_train: int, post_nms_train: int, pre_nms_test: int,
                  post_nms_test: int, rpn_nms_iou: float, min_size: float, rois_per_image: int,
-                 roi_positive_share: float, roi_positive_iou: float, log_variance_limit: float | None) -> None:
+                 roi_positive_share: float, roi_positive_iou: float, hardest_rois: int | None,
+                 log_variance_limit: float | None) -> None:
         super().__init__()
-        self.backbone, self.anchors, self.rpn_head = backbone, anchors, rpn_head
-        self.box_head, self.predictor = box_head, predictor
+        self.backbone, self.anchors, self.rpn_head, self.roi_head = backbone, anchors, rpn_head, roi_head
+        self.rpn_losses = rpn_losses
         self.rpn_coder, self.box_coder = rpn_coder, box_coder
-        self.pooling, self.pool_size, self.sampling_ratio = pooling, pool_size, sampling_ratio
         self.min_size = min_size
-        self.log_variance_limit = log_variance_limit
+        self.hardest_rois = hardest_rois
+        self.rpn_log_variance_limit, self.log_variance_limit = rpn_log_variance_limit, log_variance_limit
         self.rpn_nms_iou = rpn_nms_iou
         self.train_counts, self.test_counts = (pre_nms_train, post_nms_train), (pre_nms_test, post_nms_test)
         self.anchor_rule: dict[str, Any] = {
@@ -50,9 +57,14 @@ class Detector(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Candidates]:
         return self.candidates(batch) if batch.targets is None else self.losses(batch)
 
+    def freeze(self, stages: int) -> None:
+        """Stops training of the backbone's first ``stages`` stages and of every batch norm: for pretrained weights."""
+        self.backbone.freeze(stages)
+        freeze_norms(self)
+
     def losses(self, batch: Batch, generator: torch.Generator | None = None,
                statistics: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The loss terms of a batch with targets, scalars: rpn_objectness, rpn_box, roi_class, roi_box.
+        """The loss terms of a batch with targets, scalars: rpn_objectness, rpn_box (or rpn_kl), roi_class, roi_box.
 
         Args:
             batch: with targets in network px.
@@ -61,23 +73,24 @@ class Detector(nn.Module):
         """
         if batch.targets is None:
             raise ValueError("Detector.losses needs a batch with targets; this one has none (a test batch?).")
-        features = self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
-        anchors = self.anchors(features)
-        objectness, offsets = self.rpn_head(features)
+        features, anchors, output = self._first_stage(batch)
         learned = [anchor_targets(anchors, target, size, self.rpn_coder, generator=generator, **self.anchor_rule)
                    for target, size in zip(batch.targets, batch.image_sizes, strict=True)]
         positive, negative, target_offsets = (torch.stack(parts) for parts in zip(*learned, strict=True))
-        rpn_class, rpn_box = rpn_losses(objectness, offsets, positive, negative, target_offsets)
+        rpn_terms = self.rpn_losses(output, positive, negative, target_offsets)
 
-        proposals = self._proposals(anchors, objectness, offsets, batch, self.train_counts)
+        proposals = self._proposals(anchors, output, batch, self.train_counts)
         rois = [sample_rois(boxes, target, self.box_coder, generator=generator, **self.roi_rule)
-                for boxes, target in zip(proposals, batch.targets, strict=True)]
+                for (boxes, _), target in zip(proposals, batch.targets, strict=True)]
         boxes, labels, wanted = (torch.stack(parts) for parts in zip(*rois, strict=True))
         outputs = self._box_outputs(features, boxes)
-        roi_terms, seen = roi_losses(*outputs, RoITargets(boxes=boxes, labels=labels, target_offsets=wanted))
+        roi_terms, seen = roi_losses(*outputs, RoITargets(boxes=boxes, labels=labels, target_offsets=wanted),
+                                     hardest=self.hardest_rois)
         if statistics is not None:
             statistics |= seen
-        return {"rpn_objectness": rpn_class, "rpn_box": rpn_box, **roi_terms}
+            if output.log_variance is not None:
+                statistics |= kl_rpn_statistics(output.log_variance, positive, negative, self.rpn_log_variance_limit)
+        return {**rpn_terms, **roi_terms}
 
     @torch.no_grad()
     def candidates(self, batch: Batch, score_threshold: float = 0.05) -> list[Candidates]:
@@ -85,12 +98,9 @@ class Detector(nn.Module):
 
         Raises: ValueError if the network's outputs are not finite, naming the image.
         """
-        features = self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
-        anchors = self.anchors(features)
-        objectness, offsets = self.rpn_head(features)
-        for i, image_id in enumerate(batch.image_ids):
-            check_finite(image_id, objectness=objectness[i], proposal_offsets=offsets[i])
-        proposals = self._proposals(anchors, objectness, offsets, batch, self.test_counts)
+        features, anchors, output = self._first_stage(batch)
+        check_finite_output(batch, output)
+        proposals = [boxes for boxes, _ in self._proposals(anchors, output, batch, self.test_counts)]
         counts = [len(boxes) for boxes in proposals]
         padded = nn.utils.rnn.pad_sequence(proposals, batch_first=True)
         logits, offsets, log_variance = (
@@ -98,31 +108,39 @@ class Detector(nn.Module):
             for output in self._box_outputs(features, padded))
         found = []
         for i, count in enumerate(counts):
-            network, original = batch.image_sizes[i], batch.original_sizes[i]
-            ratio = proposals[i].new_tensor([original[1] / network[1], original[0] / network[0]] * 2)
             found.append(self._decode(
-                proposals[i] * ratio, logits[i, :count], offsets[i, :count],  # type: ignore[index]
-                None if log_variance is None else log_variance[i, :count], original, score_threshold,
+                to_original(proposals[i], batch, i), logits[i, :count], offsets[i, :count],  # type: ignore[index]
+                None if log_variance is None else log_variance[i, :count], batch.original_sizes[i], score_threshold,
                 batch.image_ids[i]))
         return found
 
-    def _proposals(self, anchors: Tensor, objectness: Tensor, offsets: Tensor, batch: Batch,
-                   counts: tuple[int, int]) -> list[Tensor]:
-        """Proposals (P, 4) of each image; the least size is meant in original px."""
-        return [propose(anchors, objectness[i], offsets[i], network, self.rpn_coder, pre_nms=counts[0],
+    @torch.no_grad()
+    def proposals(self, batch: Batch, count: int) -> list[Proposals]:
+        """The first stage alone: the best ``count`` boxes of each image after suppression, in original px.
+
+        Raises: ValueError if the network's outputs are not finite, naming the image.
+        """
+        _, anchors, output = self._first_stage(batch)
+        check_finite_output(batch, output)
+        kept = self._proposals(anchors, output, batch, (self.test_counts[0], count))
+        return [Proposals(boxes=to_original(boxes, batch, i), objectness=objectness)
+                for i, (boxes, objectness) in enumerate(kept)]
+
+    def _first_stage(self, batch: Batch) -> tuple[Tensor, Tensor, RPNOutput]:
+        """Features (N, C, H, W), anchors (A, 4) and what the RPN says of them."""
+        features = self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
+        return features, self.anchors(features), self.rpn_head(features)
+
+    def _proposals(self, anchors: Tensor, output: RPNOutput, batch: Batch,
+                   counts: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """Proposals (P, 4) of each image and their objectness (P,); the least size is meant in original px."""
+        return [propose(anchors, output.objectness[i], output.offsets[i], network, self.rpn_coder, pre_nms=counts[0],
                         post_nms=counts[1], nms_iou=self.rpn_nms_iou, min_size=self.min_size * network[0] / original[0])
                 for i, (network, original) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True))]
 
     def _box_outputs(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Class logits, offsets and log variances of boxes (N, P, 4), rows in the order of ``boxes``."""
-        scale = 1 / self.anchors.stride
-        if self.pooling == "align":
-            pooled = roi_align_batched(features, boxes, self.pool_size, scale, self.sampling_ratio).flatten(0, 1)
-        else:
-            image = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
-            rois = torch.cat([image[:, None].to(boxes.dtype), boxes.flatten(0, 1)], dim=1)
-            pooled = roi_max_pool(features, rois, self.pool_size, scale)
-        logits, offsets, log_variance = self.predictor(self.box_head(pooled))
+        logits, offsets, log_variance = self.roi_head(features, boxes)
         if log_variance is not None and self.log_variance_limit is not None:
             log_variance = log_variance.clamp(-self.log_variance_limit, self.log_variance_limit)
         return logits, offsets, log_variance
@@ -143,6 +161,18 @@ class Detector(nn.Module):
         check_finite(image_id, scores=scores, boxes=boxes, variances=variances)
         return Candidates(boxes=boxes, scores=scores[row, column], labels=column + 1, variances=variances,
                           pixel_variances=pixel_variances)
+
+
+def to_original(boxes: Tensor, batch: Batch, index: int) -> Tensor:
+    """Boxes (P, 4) of image ``index`` from network px to original px."""
+    network, original = batch.image_sizes[index], batch.original_sizes[index]
+    return boxes * boxes.new_tensor([original[1] / network[1], original[0] / network[0]] * 2)
+
+
+def check_finite_output(batch: Batch, output: RPNOutput) -> None:
+    """Raises ValueError naming the image whose RPN outputs are not finite."""
+    for i, image_id in enumerate(batch.image_ids):
+        check_finite(image_id, objectness=output.objectness[i], proposal_offsets=output.offsets[i])
 
 
 def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:

@@ -1,7 +1,13 @@
-"""What turns the pooled features of a RoI into one vector: the two fully connected layers fc6 and fc7."""
+"""The second stage of Faster R-CNN: RoIs are pooled, each becomes one vector, and a predictor reads it.
+
+Letters: N images, P RoIs of one image, R = N * P, C channels, B x B bins, K foreground classes, D features.
+"""
+
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from models.predictor import BoxPredictor
 from models.vgg import initialise
 
 
@@ -22,3 +28,20 @@ class TwoMLPHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         return self.activate(self.fc7(self.activate(self.fc6(pooled.flatten(1)))))
+
+
+class RoIHead(nn.Module):
+    """RoIs of a feature map -> class logits, offsets and log variances, the second stage of Faster R-CNN.
+
+    pool: (features (N, C, H, W), boxes (N, P, 4) network px) -> (N, P, C, B, B).
+    box_head: (R, C, B, B) -> (R, D). models/rfcn.py has the other second stage with the same outputs.
+    """
+
+    def __init__(self, *, pool: Callable[[Tensor, Tensor], Tensor], box_head: nn.Module,
+                 predictor: BoxPredictor) -> None:
+        super().__init__()
+        self.pool, self.box_head, self.predictor = pool, box_head, predictor
+
+    def forward(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Outputs of ``BoxPredictor`` for boxes (N, P, 4), rows in the order of ``boxes``."""
+        return self.predictor(self.box_head(self.pool(features, boxes).flatten(0, 1)))

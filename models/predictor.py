@@ -11,19 +11,25 @@ class BoxPredictor(nn.Module):
     """(R, D) -> class_logits (R, K + 1), offsets (R, K + 1, 4), log_variance (R, K + 1, 4) or None.
 
     Offsets and log variances are class-specific, in the order (x1, y1, x2, y2) or (x, y, w, h) of the box coder;
-    column 0 is background.
+    column 0 is background. class_agnostic: one box for all classes, which every column then shows.
     """
 
-    def __init__(self, *, in_features: int, num_classes: int, log_variance: bool) -> None:
+    def __init__(self, *, in_features: int, num_classes: int, log_variance: bool, class_agnostic: bool = False) -> None:
         super().__init__()
-        self.class_logits = linear(in_features, num_classes + 1, std=0.01)
-        self.offsets = linear(in_features, (num_classes + 1) * 4, std=0.001)
-        self.log_variance = linear(in_features, (num_classes + 1) * 4, std=0.0001) if log_variance else None
+        self.columns = num_classes + 1
+        boxes = 1 if class_agnostic else self.columns
+        self.class_logits = linear(in_features, self.columns, std=0.01)
+        self.offsets = linear(in_features, boxes * 4, std=0.001)
+        self.log_variance = linear(in_features, boxes * 4, std=0.0001) if log_variance else None
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        offsets = self.offsets(features).unflatten(1, (-1, 4))
-        log_variance = None if self.log_variance is None else self.log_variance(features).unflatten(1, (-1, 4))
+        offsets = self.per_class(self.offsets(features))
+        log_variance = None if self.log_variance is None else self.per_class(self.log_variance(features))
         return self.class_logits(features), offsets, log_variance
+
+    def per_class(self, outputs: Tensor) -> Tensor:
+        """(R, 4 * (K + 1)), or (R, 4) for all classes, -> (R, K + 1, 4)."""
+        return outputs.unflatten(1, (-1, 4)).expand(-1, self.columns, -1)
 
 
 def linear(in_features: int, out_features: int, *, std: float) -> nn.Linear:

@@ -1,10 +1,11 @@
 """The second stage of training: which RoIs are learned from, and the losses of the box head.
 
 Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalised as in experiments/kl_loss/README.md, points 9, 10.
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalised as in experiments/kl_loss/README.md, points 9, 10;
+online hard example mining as in R-FCN section 2.2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,42 +52,73 @@ def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_
     return boxes[chosen], labels.masked_fill(~real, IGNORED), target_offsets
 
 
-def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
-               targets: RoITargets) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
+               hardest: int | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses {"roi_class", "roi_box"} and statistics of the box head.
 
     class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
     foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalisation), then
-    averages over images. The class slot is gathered before exp(), so that other slots' log variances, which nothing
-    trains, cannot turn 0 * inf into NaN.
+    averages over images. hardest: only so many RoIs of each image count, those with the largest losses.
     """
+    if hardest is not None:
+        targets = hardest_rois(class_logits, offsets, log_variance, targets, hardest)
     n, p = targets.labels.shape
-    labels = targets.labels.flatten()
+    foreground = targets.labels.flatten() > 0
     counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
-    cross_entropy = functional.cross_entropy(class_logits.float(), labels, ignore_index=IGNORED, reduction="none")
-    losses = {"roi_class": (cross_entropy.reshape(n, p).sum(1) / counted).mean()}
-
-    foreground = labels > 0
-    slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
-
-    def only_foreground(values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
-        return values.masked_fill(~foreground[:, None], 0.0)
 
     def per_image(values: Tensor) -> Tensor:
         return (values.reshape(n, -1).sum(1) / counted).mean()
 
-    predicted = only_foreground(offsets.gather(1, slot)[:, 0])
-    wanted = only_foreground(targets.target_offsets.flatten(0, 1))
-
+    cross_entropy, box_terms, own = roi_terms(class_logits, offsets, log_variance, targets)
+    losses = {"roi_class": (cross_entropy.reshape(n, p).sum(1) / counted).mean()}
     statistics = {"foreground_share": foreground.sum() / counted.sum()}
-    if log_variance is None:
-        losses["roi_box"] = per_image(smooth_l1(predicted.float() - wanted))
+    if own is None:
+        losses["roi_box"] = per_image(box_terms[0])
         return losses, statistics
-    own = only_foreground(log_variance.gather(1, slot)[:, 0])
-    data_term, log_term = (per_image(term) for term in kl_loss_terms(predicted, own, wanted))
+    data_term, log_term = (per_image(term) for term in box_terms)
     losses["roi_box"] = data_term + log_term
     statistics |= {"kl_data_term": data_term.detach(), "kl_log_term": log_term.detach()}
     return losses, statistics | log_variance_statistics(own.detach(), foreground)
+
+
+def roi_terms(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
+              targets: RoITargets) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+    """Cross-entropy (R,), the summands of the box loss, each (R, 4), and the own class's log variances (R, 4) or None.
+
+    All are 0 where the RoI does not count. The class slot is gathered before exp(), so that other slots' log variances,
+    which nothing trains, cannot turn 0 * inf into NaN.
+    """
+    labels = targets.labels.flatten()
+    cross_entropy = functional.cross_entropy(class_logits.float(), labels, ignore_index=IGNORED, reduction="none")
+    slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
+
+    def only_foreground(values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
+        return values.masked_fill(labels[:, None] <= 0, 0.0)
+
+    predicted = only_foreground(offsets.gather(1, slot)[:, 0])
+    wanted = only_foreground(targets.target_offsets.flatten(0, 1))
+    if log_variance is None:
+        return cross_entropy, (smooth_l1(predicted.float() - wanted),), None
+    own = only_foreground(log_variance.gather(1, slot)[:, 0])
+    return cross_entropy, kl_loss_terms(predicted, own, wanted), own
+
+
+@torch.no_grad()
+def hardest_rois(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
+                 hardest: int) -> RoITargets:
+    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labelled IGNORED.
+
+    Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch R-FCN keeps every
+    foreground RoI and ranks the others by cross-entropy; the Caffe code divides by ``hardest`` even where an image has
+    fewer RoIs.) Of equal losses the first counts. Unfilled slots come last and stay IGNORED.
+    """
+    if hardest < 1:
+        raise ValueError(f"Hard example mining keeps at least 1 RoI an image, not {hardest}; None keeps all.")
+    cross_entropy, box_terms, _ = roi_terms(class_logits, offsets, log_variance, targets)
+    loss = (cross_entropy + sum(term.sum(1) for term in box_terms)).view_as(targets.labels)
+    order = loss.masked_fill(targets.labels == IGNORED, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    kept = torch.zeros_like(targets.labels, dtype=torch.bool).scatter(1, order[:, :hardest], True)
+    return replace(targets, labels=targets.labels.masked_fill(~kept, IGNORED))
 
 
 def log_variance_statistics(log_variance: Tensor, foreground: Tensor) -> dict[str, Tensor]:

@@ -111,6 +111,18 @@ def roi_max_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale
     return ops.roi_pool(features.to(rois.dtype), inclusive, output_size, spatial_scale).to(features.dtype)
 
 
+def roi_max_pool_batched(features: Tensor, boxes: Tensor, output_size: int, spatial_scale: float) -> Tensor:
+    """``roi_max_pool`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B)."""
+    pooled = roi_max_pool(features, with_image_index(boxes), output_size, spatial_scale)
+    return pooled.unflatten(0, boxes.shape[:2])
+
+
+def with_image_index(boxes: Tensor) -> Tensor:
+    """Boxes (N, P, 4) as RoIs (N * P, 5): image index, then the box."""
+    image = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
+    return torch.cat([image[:, None].to(boxes.dtype), boxes.flatten(0, 1)], dim=1)
+
+
 def check_finite(boxes: Tensor) -> None:
     """Raises ValueError if a box is not finite.
 

@@ -4,6 +4,8 @@ Letters: N images, A anchors, G ground-truth boxes. Objectness is a logit: large
 with a two-way softmax (``softmax=True``, background first): its logit is the difference of the two outputs.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,8 +18,17 @@ from models.matching import POSITIVE, label_anchors, sample
 RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
 
 
+class RPNOutput(NamedTuple):
+    """What a region proposal network says of every anchor: objectness (N, A), offsets (N, A, 4), and for KL-RPN
+    log_variance (N, A, 4)."""
+
+    objectness: Tensor
+    offsets: Tensor
+    log_variance: Tensor | None = None
+
+
 class RPNHead(nn.Module):
-    """Objectness (N, A) and offsets (N, A, 4) at every anchor of a feature map (N, C, H, W)."""
+    """RPNOutput of a feature map (N, C, H, W)."""
 
     def __init__(self, *, in_channels: int, channels: int, anchors_per_position: int, softmax: bool = True) -> None:
         super().__init__()
@@ -29,11 +40,11 @@ class RPNHead(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> RPNOutput:
         hidden = functional.relu(self.conv(features))
         logits = per_anchor(self.objectness(hidden), self.outputs)
         objectness = logits[..., 1] - logits[..., 0] if self.outputs == 2 else logits[..., 0]
-        return objectness, per_anchor(self.offsets(hidden), 4)
+        return RPNOutput(objectness, per_anchor(self.offsets(hidden), 4))
 
 
 def per_anchor(outputs: Tensor, values: int) -> Tensor:
@@ -58,18 +69,17 @@ def anchor_targets(anchors: Tensor, target: Target, image_size: tuple[int, int],
     return positive, negative, coder.encode(target.boxes[index], anchors)
 
 
-def rpn_losses(objectness: Tensor, offsets: Tensor, positive: Tensor, negative: Tensor,
-               target_offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Classification and box loss of the RPN, each a scalar.
+def rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_offsets: Tensor) -> dict[str, Tensor]:
+    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar.
 
-    objectness (N, A), offsets and target_offsets (N, A, 4), positive and negative (N, A) bool: the sampled anchors.
-    Both are sums over the sampled anchors of an image, divided by their number, averaged over images; so a batch of two
-    equals two accumulated batches of one.
+    output: objectness (N, A), offsets (N, A, 4); positive and negative (N, A) bool: the sampled anchors; target_offsets
+    (N, A, 4). Both are sums over the sampled anchors of an image, divided by their number, averaged over images; so a
+    batch of two equals two accumulated batches of one.
     """
     sampled = positive | negative
     count = sampled.sum(1).clamp(min=1)
     cross_entropy = functional.binary_cross_entropy_with_logits(
-        objectness.float(), (positive * POSITIVE).float(), reduction="none")
-    difference = (offsets.float() - target_offsets).masked_fill(~positive[..., None], 0.0)
+        output.objectness.float(), (positive * POSITIVE).float(), reduction="none")
+    difference = (output.offsets.float() - target_offsets).masked_fill(~positive[..., None], 0.0)
     box_loss = smooth_l1(difference, RPN_SMOOTH_L1_BETA).sum((1, 2)) / count
-    return ((cross_entropy * sampled).sum(1) / count).mean(), box_loss.mean()
+    return {"rpn_objectness": ((cross_entropy * sampled).sum(1) / count).mean(), "rpn_box": box_loss.mean()}

@@ -28,7 +28,7 @@ from scripts.lookup import find_table, pick_device
 from scripts.operations import time_operations
 from scripts.optimisation import build_optimiser, set_learning_rate
 from scripts.report import markdown_table
-from scripts.synthetic import random_batch, trained_candidates
+from scripts.synthetic import largest_size, random_batch, trained_candidates
 from scripts.timing import Action, Times, interleaved
 from scripts.update import update
 
@@ -43,7 +43,7 @@ def time_rows(rows: tuple[Row, ...], runs: list[Run], repeats: int, device: torc
               ) -> list[dict[str, float]]:
     """For each row latency, network and post-processing in ms, and the ratio of its latency to the first row's."""
     data = runs[0].data
-    size = (data.short_side, data.long_side)
+    size = largest_size(data)
     classes = runs[0].model.num_classes
     generator = torch.Generator().manual_seed(0)
     batch = random_batch(images=1, size=size, pixels=data.pixels, num_classes=classes, generator=generator).to(device)
@@ -85,12 +85,13 @@ def time_steps(detectors: dict[str, Detector], runs: list[Run], repeats: int, de
 
     def step(run: Run) -> Action:
         data, detector = run.data, detectors[run.name].train()
-        detector.backbone.freeze(run.model.frozen_stages)
+        detector.freeze(run.model.frozen_stages)
         optimiser = build_optimiser(detector, run.train)
         set_learning_rate(optimiser, 0.0)
-        batch = random_batch(images=run.train.batch_size, size=(data.short_side, data.long_side), pixels=data.pixels,
+        batch = random_batch(images=run.train.batch_size, size=largest_size(data), pixels=data.pixels,
                              num_classes=run.model.num_classes, generator=torch.Generator().manual_seed(1)).to(device)
-        return lambda: update(detector, optimiser, scaler, [batch], step=0, seed=0, max_norm=run.train.max_grad_norm)
+        return lambda: update(detector, optimiser, scaler, [batch], step=0, seed=0, max_norm=run.train.max_grad_norm,
+                              roi_loss_weight=run.train.roi_loss_weight)
 
     return interleaved([step(run) for run in runs], repeats, device)
 

@@ -66,12 +66,13 @@ def rebuilt(kind: type[Config], saved: dict[str, Any], path: Path) -> Config:
     return kind(**values)
 
 
-def load_detector(path: Path, device: torch.device) -> tuple[Detector, DataConfig, list[str]]:
-    """The trained network of a checkpoint, how it wants its images, and its class names."""
+def load_detector(path: Path, device: torch.device) -> tuple[Detector, ModelConfig, DataConfig, list[str]]:
+    """The trained network of a checkpoint, what it is, how it wants its images, and its class names."""
     state = load_checkpoint(path)
-    detector = build_detector(rebuilt(ModelConfig, state["run"]["model"], path))
+    model, data = rebuilt(ModelConfig, state["run"]["model"], path), rebuilt(DataConfig, state["run"]["data"], path)
+    detector = build_detector(model)
     detector.load_state_dict(state["model"])
-    return detector.to(device).eval(), rebuilt(DataConfig, state["run"]["data"], path), state["classes"]
+    return detector.to(device).eval(), model, data, state["classes"]
 
 
 def chosen_postprocess(args: argparse.Namespace, log_variance: bool) -> PostprocessConfig:
@@ -176,8 +177,8 @@ def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
-    detector, data, classes = load_detector(args.checkpoint, device)
-    config = chosen_postprocess(args, detector.predictor.log_variance is not None)
+    detector, model, data, classes = load_detector(args.checkpoint, device)
+    config = chosen_postprocess(args, model.log_variance)
     paths = find_images(args.images, args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[dict[str, Any]]] = {}

@@ -43,7 +43,7 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     detector = build_detector(run.model).to(device)
-    detector.backbone.freeze(run.model.frozen_stages)
+    detector.freeze(run.model.frozen_stages)
     total, trained = parameter_counts(detector)
     layer = sum(value.numel() for key, value in detector.named_parameters() if "log_variance" in key)
     print(f"{name}: {run.model.backbone}, {total:,} parameters, {trained:,} trained, {layer:,} in the log variance "
@@ -56,7 +56,8 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     began = time.monotonic()
     try:
         losses, statistics = update(detector.train(), optimiser, scaler, [batch], step=0, seed=0,
-                                    max_norm=run.train.max_grad_norm)
+                                    max_norm=run.train.max_grad_norm,
+                                    roi_loss_weight=run.train.roi_loss_weight)
         step_s = time.monotonic() - began
         bad = [key for key, value in detector.named_parameters() if not bool(torch.isfinite(value).all())]
         if bad:

@@ -15,7 +15,7 @@ from data.records import Candidates
 from experiments.records import Run
 from models.roi_align import roi_align
 from postprocess.pipeline import PostprocessConfig, postprocess
-from scripts.synthetic import dense_candidates, random_boxes
+from scripts.synthetic import dense_candidates, largest_size, random_boxes
 from scripts.timing import Action, interleaved
 
 CROWDS = ((300, 20), (1000, 80))  # (boxes in each class, classes) of the worst-case post-processing
@@ -53,7 +53,7 @@ def loop_soft_nms_and_vote(candidates: Candidates, config: PostprocessConfig) ->
 
 def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[str, Any]]:
     """Our operations beside the others', in the sizes of ``run``; prints them and returns one record for each."""
-    size = (run.data.short_side, run.data.long_side)
+    size = largest_size(run.data)
     generator = torch.Generator().manual_seed(2)
     height, width = (math.ceil(side / 16) for side in size)
     features = torch.randn(1, 512, height, width, generator=generator).to(device).requires_grad_()

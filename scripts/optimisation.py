@@ -31,6 +31,8 @@ def build_optimiser(detector: nn.Module, train: TrainConfig) -> torch.optim.Opti
     groups = parameter_groups(detector, train)
     if train.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+    if train.optimiser == "adam":  # decay is added to the gradient, as in the papers' time; AdamW decouples it
+        return torch.optim.Adam(groups, lr=train.lr)
     return torch.optim.AdamW(groups, lr=train.lr)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from data.boxes import clip
+from data.loader import DataConfig
 from data.records import Batch, Candidates, Target
 from data.transforms import PIXELS, normalise
 
@@ -21,6 +22,11 @@ def random_boxes(count: int, size: tuple[int, int], generator: torch.Generator) 
     sides = uniform((count, 2), 0.1, 0.5, generator) * image
     corner = uniform((count, 2), 0.0, 1.0, generator) * (image - sides)
     return torch.cat([corner, corner + sides], dim=1)
+
+
+def largest_size(data: DataConfig) -> tuple[int, int]:
+    """(height, width) px of a wide image at its largest; without a limit on the long side that of a 3:5 photo."""
+    return data.short_side, data.long_side if data.long_side is not None else round(data.short_side * 5 / 3)
 
 
 def random_batch(*, images: int, size: tuple[int, int], pixels: str, num_classes: int, generator: torch.Generator,

@@ -74,7 +74,8 @@ def configured(args: argparse.Namespace) -> Run:
 
 
 def prepared_detector(run: Run, weights: str, *, resumed: bool) -> Detector:
-    """The network with its starting weights (unless a checkpoint brings them); only pretrained stages are frozen."""
+    """The network with its starting weights (unless a checkpoint brings them); only what is pretrained is frozen: the
+    first stages, and every batch norm."""
     detector = build_detector(run.model)
     if run.start == "scratch":
         unused = "" if weights in ("auto", "none") else f" ({weights} is not used: this scale starts from scratch)"
@@ -82,7 +83,7 @@ def prepared_detector(run: Run, weights: str, *, resumed: bool) -> Detector:
     else:
         if not resumed:
             print(load_pretrained(detector, run.model.backbone, None if weights == "auto" else Path(weights)))
-        detector.backbone.freeze(run.model.frozen_stages)
+        detector.freeze(run.model.frozen_stages)
     total, trainable = parameter_counts(detector)
     print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
     return detector
@@ -167,11 +168,13 @@ def train(args: argparse.Namespace) -> int:
         rate = learning_rate(step, run.train)
         set_learning_rate(optimiser, rate)
         losses, statistics = update(detector, optimiser, scaler, batch.to(device).split(args.accumulate), step=step,
-                                    seed=args.seed, amp=amp, max_norm=run.train.max_grad_norm)
+                                    seed=args.seed, amp=amp, max_norm=run.train.max_grad_norm,
+                                    roi_loss_weight=run.train.roi_loss_weight)
         progress.step(step, losses, lr=rate, images=len(batch.images), waited=waited)
         if statistics:
             progress.scalars(step, {"train/lr": rate, "data/skipped": skipped,
-                                    **{f"head/{name}": value for name, value in statistics.items()}})
+                                    **{name if "/" in name else f"head/{name}": value
+                                       for name, value in statistics.items()}})
         done = step + 1
         if stop_signals or (done - start == args.stop_after and done < run.train.iterations):
             checkpoint(done)

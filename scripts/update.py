@@ -18,9 +18,11 @@ class DivergedError(RuntimeError):
 
 def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
            batches: Sequence[Batch], *, step: int, seed: int, amp: torch.dtype | None = None,
-           max_norm: float | None = None) -> tuple[dict[str, float], dict[str, float]]:
+           max_norm: float | None = None, roi_loss_weight: float = 1.0) -> tuple[dict[str, float], dict[str, float]]:
     """One update from micro-batches: (loss terms, statistics); statistics of the last one, every STATISTICS_EVERY.
 
+    The loss is the sum of the terms, the second stage's (roi_*) times ``roi_loss_weight`` (KL-RPN Eq. 9); the terms are
+    returned as weighted.
     The host waits for the device once: for the loss terms and the gradient norm, before the weights change.
 
     Raises: DivergedError if a term is not finite; the weights are then as before.
@@ -35,7 +37,8 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
     for index, batch in enumerate(batches):
         torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout
         with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
-            losses = detector.losses(batch, statistics=statistics)
+            losses = {name: loss * (roi_loss_weight if name.startswith("roi_") else 1.0)
+                      for name, loss in detector.losses(batch, statistics=statistics).items()}
         scaler.scale(torch.stack(list(losses.values())).sum() * shares[index]).backward()
         parts.append({name: loss.detach() * shares[index] for name, loss in losses.items()})
     scaler.unscale_(optimiser)

@@ -18,6 +18,20 @@ def test_cell_anchors_are_py_faster_rcnns():
     torch.testing.assert_close(cell_anchors((128.0, 256.0, 512.0), RATIOS), continuous)
 
 
+def test_anchors_of_the_coco_recipes_add_scale_4():
+    with_64 = cell_anchors((64.0, 128.0, 256.0, 512.0), RATIOS).reshape(3, 4, 4)
+    old = torch.tensor([[-38.0, -16, 53, 31], [-24, -24, 39, 39], [-14, -36, 29, 51]])
+    torch.testing.assert_close(with_64[:, 0], old + torch.tensor([0.0, 0, 1, 1]))
+    torch.testing.assert_close(with_64[:, 1:].reshape(9, 4), cell_anchors((128.0, 256.0, 512.0), RATIOS))
+
+
+def test_grid_of_two_rows_and_three_columns():
+    anchors = AnchorGenerator(sizes=(128.0, 256.0, 512.0), ratios=RATIOS, stride=16)(torch.zeros(1, 1, 2, 3))
+    assert len(anchors) == 54
+    inclusive = (anchors - torch.tensor([0.0, 0, 1, 1]))[[0, 9, 27, 53]]
+    assert inclusive.tolist() == [[-84, -40, 99, 55], [-68, -40, 115, 55], [-84, -24, 99, 71], [-136, -328, 215, 375]]
+
+
 def test_square_anchors_have_the_size_that_names_them():
     boxes = cell_anchors((16.0, 64.0), (1.0,))
     assert boxes.tolist() == [[0, 0, 16, 16], [-24, -24, 40, 40]]

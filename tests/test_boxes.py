@@ -1,6 +1,7 @@
 """Box arithmetic against hand-checked numbers and torchvision; coders against kl_loss.json's encode and decode tables."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -158,3 +159,19 @@ def test_empty_goes_in_and_comes_out():
     for coder in (EdgeCoder(), CenterSizeCoder()):
         assert coder.encode(none, none).shape == coder.decode(none, none).shape == (0, 4)
     assert EdgeCoder().pixel_variances(none, none).shape == (0, 4)
+
+
+def test_center_size_coding_of_the_kl_rpn_baseline():
+    """In inclusive pixels: anchor (-84, -40, 99, 55) is 184 x 96, the box (10, 20, 150, 90) is 141 x 71."""
+    one = torch.tensor([0.0, 0, 1, 1])
+    anchor, box = torch.tensor([-84.0, -40, 99, 55]) + one, torch.tensor([10.0, 20, 150, 90]) + one
+    coder = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
+    offsets = coder.encode(box, anchor)
+    expected = torch.tensor([0.39402173913043476, 0.4947916666666667, -0.2661758672308174, -0.30166831442652076])
+    torch.testing.assert_close(offsets, expected)
+    torch.testing.assert_close(coder.decode(offsets, anchor) - one, torch.tensor([10.0, 20, 150, 90]))
+    baseline = replace(coder, minus_one=False)
+    torch.testing.assert_close(baseline.decode(offsets, anchor) - one, torch.tensor([10.0, 20, 151, 91]))
+    cell = torch.tensor([0.0, 0, 15, 15]) + one
+    assert (coder.decode(torch.zeros(4), cell) - one).tolist() == [0, 0, 15, 15]
+    assert (baseline.decode(torch.zeros(4), cell) - one).tolist() == [0, 0, 16, 16]

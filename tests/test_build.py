@@ -7,7 +7,10 @@ import torch
 
 from data.boxes import CenterSizeCoder, EdgeCoder
 from models.build import ModelConfig, build_detector, parameter_counts
+from models.kl_rpn import KLRPNHead
 from models.mobilenet import MobileNetV2
+from models.resnet import Conv5Head
+from models.rfcn import RFCNHead
 from models.vgg import VGG16, VGGCNNM1024
 
 COCO = ModelConfig(backbone="vgg16", num_classes=80)
@@ -28,6 +31,10 @@ def size(config):
     ({"backbone": "vgg19"}, r"ModelConfig\.backbone is 'vgg19'; choose one of .*'vgg16'"),
     ({"box_coding": "corners"}, r"ModelConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
     ({"pooling": "avg"}, r"ModelConfig\.pooling is 'avg'; choose one of \('align', 'max'\)"),
+    ({"second_stage": "yolo"}, r"ModelConfig\.second_stage is 'yolo'; choose one of \('faster_rcnn', 'rfcn'\)"),
+    ({"region_proposal": "none"}, r"ModelConfig\.region_proposal is 'none'; choose one of \('rpn', 'kl_rpn'\)"),
+    ({"coordinate_reduction": "max"}, r"coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)"),
+    ({"second_stage": "rfcn", "sampling_ratio": 0}, r"sampling_ratio is 0; PSRoIAlign needs 1 or more"),
     ({"num_classes": 0}, r"ModelConfig\.num_classes is 0"),
     ({"log_variance": True}, r"ModelConfig\.log_variance needs box_coding='edges'"),
 ])
@@ -58,6 +65,45 @@ def test_vgg_cnn_m_1024_on_voc_has_the_parameters_of_its_layers():
     assert size(VOC_M)[0] == convolutions + rpn + head + last
 
 
+def truncated(count):
+    """Millions with two digits, cut as KL-RPN's Table 1 does (rounding would fit 9 anchors, not the baseline's 12)."""
+    return count // 10_000 / 100
+
+
+@pytest.mark.parametrize(("backbone", "anchors", "rpn", "kl_rpn"), [
+    ("vgg16", 12, 138_316_573, 138_328_885), ("vgg16", 9, 138_307_339, 138_316_573),
+    ("resnet101", 12, 48_086_045, 48_098_357), ("resnet101", 9, 48_076_811, 48_086_045)])
+def test_parameters_of_kl_rpn_table_1(backbone, anchors, rpn, kl_rpn):
+    sizes = (64.0, 128.0, 256.0, 512.0)[12 // 3 - anchors // 3 :]
+    config = replace(COCO, backbone=backbone, anchor_sizes=sizes)
+    with_kl = replace(config, region_proposal="kl_rpn")
+    assert (size(config)[0], size(with_kl)[0]) == (rpn, kl_rpn)
+    assert kl_rpn - rpn == 1026 * anchors
+    if anchors == 12:
+        printed = {"vgg16": (138.31, 138.32), "resnet101": (48.08, 48.09)}
+        assert (truncated(rpn), truncated(kl_rpn)) == printed[backbone]
+
+
+@pytest.mark.parametrize(("classes", "sizes", "agnostic", "rpn", "kl_rpn"), [
+    (20, (128.0, 256.0, 512.0), False, 54_612_598, 54_621_832), (20, (128.0, 256.0, 512.0), True, 50_598_518, 50_607_752),
+    (80, COCO.anchor_sizes, False, 69_674_632, 69_686_944), (80, COCO.anchor_sizes, True, 53_618_312, 53_630_624)])
+def test_parameters_of_rfcn(classes, sizes, agnostic, rpn, kl_rpn):
+    config = replace(COCO, backbone="resnet101", second_stage="rfcn", num_classes=classes, anchor_sizes=sizes,
+                     class_agnostic=agnostic)
+    assert (size(config)[0], size(replace(config, region_proposal="kl_rpn"))[0]) == (rpn, kl_rpn)
+
+
+def test_class_agnostic_boxes_are_the_same_for_every_class():
+    torch.manual_seed(0)
+    thin = replace(COCO, width=1 / 16, fc_dims=(8, 8), num_classes=3, class_agnostic=True)
+    for config in (thin, with_variance(thin)):
+        predictor = build_detector(config).roi_head.predictor
+        _, offsets, log_variance = predictor(torch.randn(5, 8))
+        for values in (offsets, log_variance):
+            assert values is None or (values.shape == (5, 4, 4) and (values == values[:, :1]).all())
+        assert predictor.offsets.out_features == 4
+
+
 def test_names_choose_the_parts():
     thin = replace(COCO, width=1 / 16, fc_dims=(8, 8))
     assert isinstance(build_detector(thin).backbone, VGG16)
@@ -69,11 +115,18 @@ def test_names_choose_the_parts():
     edges = build_detector(replace(thin, box_coding="edges"))
     assert edges.box_coder == EdgeCoder(weight=10.0)
     assert edges.rpn_coder == EdgeCoder(weight=1.0)
+    both = build_detector(replace(thin, box_coding="edges", log_variance=True, region_proposal="kl_rpn"))
+    assert isinstance(both.rpn_head, KLRPNHead)
+    assert both.rpn_coder == CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))  # KL-RPN's offsets are x, y, w, h
+    assert both.box_coder == EdgeCoder(weight=10.0)
+    assert isinstance(build_detector(replace(thin, backbone="resnet50")).roi_head.box_head, Conv5Head)
+    assert isinstance(build_detector(replace(thin, backbone="resnet50", second_stage="rfcn")).roi_head, RFCNHead)
+    assert not build_detector(replace(thin, decode_minus_one=False)).rpn_coder.minus_one
 
 
 def test_initial_weights_are_those_of_the_paper():
     torch.manual_seed(0)
-    last = build_detector(with_variance(replace(COCO, width=1 / 16, fc_dims=(64, 512)))).predictor
+    last = build_detector(with_variance(replace(COCO, width=1 / 16, fc_dims=(64, 512)))).roi_head.predictor
     for layer, std in ((last.class_logits, 1e-2), (last.offsets, 1e-3), (last.log_variance, 1e-4)):
         assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
         assert not layer.bias.any()

@@ -44,7 +44,11 @@ def seeded(seed=0):
 
 
 @pytest.mark.parametrize("config", [BASE, KL, replace(KL, pooling="max", sampling_ratio=0),
-                                    replace(BASE, backbone="vgg_cnn_m_1024")])
+                                    replace(BASE, backbone="vgg_cnn_m_1024"),
+                                    replace(BASE, backbone="resnet50", resnet_blocks=(1, 1, 1, 1)),
+                                    replace(KL, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), second_stage="rfcn"),
+                                    replace(BASE, second_stage="rfcn", rfcn_pooling="average", class_agnostic=True),
+                                    replace(KL, hardest_rois=8)])
 def test_every_parameter_learns(config):
     network = detector(config)
     losses = network.losses(batch_of(scene(0), scene(1)), seeded())
@@ -59,7 +63,7 @@ def test_every_parameter_learns(config):
 def test_kl_loss_at_log_variance_zero_is_smooth_l1():
     with_variance, without = detector(KL), detector(EDGES)
     without.load_state_dict(with_variance.state_dict(), strict=False)
-    torch.nn.init.zeros_(with_variance.predictor.log_variance.weight)
+    torch.nn.init.zeros_(with_variance.roi_head.predictor.log_variance.weight)
     batch = batch_of(scene(0), scene(1))
     torch.testing.assert_close(with_variance.losses(batch, seeded()), without.losses(batch, seeded()))
 
@@ -103,6 +107,35 @@ def test_a_few_steps_on_one_image_make_the_loss_fall():
     assert sum(history[-5:]) / 5 < 0.5 * history[0]
 
 
+@pytest.mark.parametrize("config", [BASE, replace(BASE, region_proposal="kl_rpn")])
+def test_proposals_are_the_first_stage_alone(config):
+    """In original px, best first, at most as many as asked for; candidates come from the first ``post_nms_test``."""
+    network = detector(config).eval()
+    batch = batch_of(scene(0), scene(1), train=False, original=(128, 160))
+    found = network.proposals(batch, 12)
+    assert [len(image.boxes) for image in found] == [12, 12]
+    for image, longer in zip(found, network.proposals(batch, 25), strict=True):
+        assert torch.equal(image.boxes, longer.boxes[:12])
+        assert image.objectness.tolist() == sorted(image.objectness.tolist(), reverse=True)
+        assert (image.boxes >= 0).all()
+        assert (image.boxes <= torch.tensor([160.0, 128, 160, 128])).all()
+        assert image.boxes.max() > 100
+
+
+def test_freezing_is_of_the_first_stages_and_of_every_norm():
+    network = detector(replace(BASE, backbone="resnet50", resnet_blocks=(1, 1, 1, 1)))
+    network.freeze(2)
+    network.train()
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    assert all(name.startswith(("backbone.features.0", "backbone.features.1", "backbone.features.4")) or "bn" in name
+               or "downsample.1" in name for name in frozen)
+    assert {"backbone.features.0.weight", "backbone.features.4.0.conv2.weight",
+            "roi_head.box_head.layer4.0.bn3.weight"} <= frozen
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network.losses(batch_of(scene(0)), seeded())
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+
+
 def test_losses_without_targets_are_refused_and_forward_chooses():
     network = detector(BASE)
     with pytest.raises(ValueError, match=r"Detector\.losses needs a batch with targets"):
@@ -114,7 +147,7 @@ def test_losses_without_targets_are_refused_and_forward_chooses():
 @pytest.mark.parametrize("config", [BASE, EDGES, KL, replace(KL, pooling="max")])
 def test_candidates_are_in_original_pixels_and_inside_the_image(config):
     network = detector(config).eval()
-    torch.nn.init.normal_(network.predictor.offsets.weight, std=2.0)  # wild boxes, some of them inverted
+    torch.nn.init.normal_(network.roi_head.predictor.offsets.weight, std=2.0)  # wild boxes, some of them inverted
     original = (130, 155)
     for found in network.candidates(batch_of(scene(0), scene(1), train=False, original=original), 0.1):
         count = len(found.scores)
@@ -138,7 +171,7 @@ def with_constant_outputs(offsets=0.0, log_variance=0.0, **changed):
     network = detector(replace(KL, **changed)).eval()
     slots = torch.arange(4.0).repeat_interleave(4)
     with torch.no_grad():
-        for layer, constant in ((network.predictor.offsets, offsets), (network.predictor.log_variance, log_variance)):
+        for layer, constant in ((network.roi_head.predictor.offsets, offsets), (network.roi_head.predictor.log_variance, log_variance)):
             layer.weight.zero_()
             layer.bias.copy_(constant * slots)
     return network
@@ -187,9 +220,9 @@ def test_candidates_of_an_image_do_not_depend_on_the_rest_of_the_batch(config):
     """A known slip of other implementations: the variances of a batch were not split by image."""
     network = detector(replace(config, post_nms_test=200)).eval()
     torch.nn.init.normal_(network.rpn_head.offsets.weight, std=0.3)
-    torch.nn.init.normal_(network.predictor.offsets.weight, std=0.5)
+    torch.nn.init.normal_(network.roi_head.predictor.offsets.weight, std=0.5)
     if config.log_variance:
-        torch.nn.init.normal_(network.predictor.log_variance.weight, std=1.0)
+        torch.nn.init.normal_(network.roi_head.predictor.log_variance.weight, std=1.0)
     scenes = scene(0), scene(1)
     together = network.candidates(batch_of(*scenes, train=False), 0.1)
     alone = [network.candidates(batch_of(one, train=False), 0.1)[0] for one in scenes]
@@ -209,8 +242,8 @@ def test_no_proposals_in_any_image(pooling):
 
 
 @pytest.mark.parametrize("layer", ["backbone.features.0.weight", "rpn_head.objectness.bias", "rpn_head.offsets.weight",
-                                   "box_head.fc6.weight", "predictor.class_logits.bias", "predictor.offsets.weight",
-                                   "predictor.log_variance.bias"])
+                                   "roi_head.box_head.fc6.weight", "roi_head.predictor.class_logits.bias", "roi_head.predictor.offsets.weight",
+                                   "roi_head.predictor.log_variance.bias"])
 def test_a_nan_weight_is_a_sentence_that_names_the_image(layer):
     network = detector(KL).eval()
     with torch.no_grad():
@@ -221,7 +254,7 @@ def test_a_nan_weight_is_a_sentence_that_names_the_image(layer):
 
 def test_the_limit_on_log_variances_acts():
     network = detector(replace(KL, log_variance_limit=2.0)).eval()
-    torch.nn.init.constant_(network.predictor.log_variance.bias, 50.0)
+    torch.nn.init.constant_(network.roi_head.predictor.log_variance.bias, 50.0)
     (found,) = network.candidates(batch_of(scene(0), train=False), 0.0)
     torch.testing.assert_close(found.variances, torch.full_like(found.variances, 2.0).exp())
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.records import PAPER_TABLES, Run
+from experiments.records import PAPER_TABLES, Run, TrainConfig, epoch_schedule
 from experiments.scales import SCALES, TITLES
 from models.build import build_detector, parameter_counts
 from scripts.checkpoint import differences, plain
+from scripts.optimisation import learning_rate
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 MODULES = {path.parent.name: importlib.import_module(f"experiments.{path.parent.name}.runs")
@@ -21,7 +22,9 @@ RUNS = {f"{paper}/{key}": value for paper, module in MODULES.items() for key, va
 TABLES = {f"{path.parent.parent.name}_{path.parent.name}":
           importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows")
           for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))}
-PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS]
+PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")]
+RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
+PAPER_TABLES_HERE = {name: table for name, table in TABLES.items() if table.METRIC not in ("recall", "figure3")}
 at_every_scale = pytest.mark.parametrize("scale", SCALES)
 
 
@@ -39,7 +42,7 @@ def test_a_run_can_be_built(scale, name):
     assert total < {"mini": 4e6, "lite": 3e7, "paper": 3e8}[scale]  # parameters
     assert replace(run) == run
     assert all(drop < run.train.iterations for drop in run.train.lr_drops)
-    assert len(plain(asdict(run))) == 5
+    assert len(plain(asdict(run))) == 6
 
 
 @at_every_scale
@@ -48,6 +51,50 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl)))
     assert {line.partition(":")[0] for line in changed} == {"name", "model.box_coding", "model.log_variance"}
     assert "model.box_coding: center_size -> edges" in changed
+
+
+@at_every_scale
+@pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
+def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_alone(scale, baseline, kl_rpn):
+    """At paper scale the paper changes optimiser, rate and clipping as well; at the others only the loss weight is the
+    method's (Eq. 9), and with it the unit of the gradient norm."""
+    changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
+    fields = {line.partition(":")[0] for line in changed}
+    assert fields >= {"name", "model.region_proposal", "train.roi_loss_weight"}
+    allowed = {"train.max_grad_norm"} | ({"train.optimiser", "train.lr"} if scale == "paper" else set())
+    assert fields - {"name", "model.region_proposal", "train.roi_loss_weight"} <= allowed
+    run = SCALES[scale](RUNS[kl_rpn])
+    assert run.train.roi_loss_weight == 10
+    if scale != "paper":
+        assert run.train.max_grad_norm == 10 * SCALES[scale](RUNS[baseline]).train.max_grad_norm
+
+
+def test_both_papers_in_one_detector():
+    both = RUNS["kl_rpn/vgg16_coco_klrpn_kl"].model
+    assert (both.region_proposal, both.log_variance, both.box_coding) == ("kl_rpn", True, "edges")
+    assert replace(both, log_variance=False, box_coding="center_size") == RUNS["kl_rpn/vgg16_coco_klrpn"].model
+
+
+@pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [  # lr of each epoch, from 1, in the baseline's README rows
+    (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
+    (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
+    (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
+    (4e-3, 8, 20, [4e-3] * 8 + [4e-4] * 9 + [4e-5] * 3),
+    (6e-5, 4, 10, [6e-5] * 4 + [6e-6] * 5 + [6e-7]),
+])
+def test_rate_of_each_epoch(lr, step, epochs, rates):
+    each = 2 * 100 // 4
+    train = TrainConfig(lr=lr, **epoch_schedule(images=100, batch_size=4, epochs=epochs, drop_every=step))
+    assert train.iterations == epochs * each
+    for epoch, rate in enumerate(rates):
+        for update in (epoch * each, (epoch + 1) * each - 1):
+            assert learning_rate(update, train) == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(("images", "batch", "updates"), [
+    (5011, 1, 10022), (5011, 2, 5011), (16551, 1, 33102), (117266, 16, 14658), (117266, 24, 9772)])
+def test_updates_of_an_epoch_count_each_image_and_its_mirror(images, batch, updates):
+    assert epoch_schedule(images=images, batch_size=batch, epochs=1, drop_every=1)["iterations"] == updates
 
 
 def test_lite_runs_with_one_name_are_one_run():
@@ -65,26 +112,38 @@ def test_scales():
 
 def spelled(label):
     """One spelling of a row's name: without citation marks, one space at each side of a plus."""
-    return re.sub(r"\s*\+\s*", " + ", re.sub(r"\s*\[\d+\]", "", label))
+    return re.sub(r"\s*\+\s*", " + ", re.sub(r"\s*(\[\d+\]|\(footnote.*\))", "", label))
 
 
-@pytest.mark.parametrize("name", TABLES)
+def printed_name(line):
+    """(group, label) of a printed row: the tables of KL-RPN compare region proposals within each detector."""
+    if "region_proposal" in line:
+        return f"{line['method']} {line['backbone']}", spelled(line["region_proposal"])
+    return line.get("backbone", ""), spelled(line.get("label") or line.get("method"))
+
+
+@pytest.mark.parametrize("name", PAPER_TABLES_HERE)
 def test_rows_are_those_of_the_paper_in_its_order(name):
-    printed, rows = PAPER_TABLES[name]["rows"], TABLES[name].ROWS
-    assert [row.label for row in rows] == [spelled(line.get("label") or line.get("method")) for line in printed]
+    printed, rows = PAPER_TABLES[name]["rows"], [row for row in TABLES[name].ROWS if not row.added]
+    assert [(row.group, row.label) for row in rows] == [printed_name(line) for line in printed]
     assert [row.published for row in rows] == [line["metrics"] for line in printed]
-    assert [row.group for row in rows] == [line.get("backbone", "") for line in printed]
+    assert [bool(row.cited) for row in rows] == ["cited" in line.get("baseline_ref", "") for line in printed]
     assert list(TABLES[name].COLUMNS) == PAPER_TABLES[name]["columns"]
+    assert not any(row.published for row in TABLES[name].ROWS if row.added)
+    assert len({(row.group, row.label) for row in TABLES[name].ROWS}) == len(TABLES[name].ROWS)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_use_known_runs_and_say_what_their_labels_say(name):
     table, paper = TABLES[name], name.rpartition("_")[0]
     assert table.TITLE
-    assert table.METRIC in ("coco", "voc", "latency")
+    assert table.METRIC in ("coco", "voc", "latency", "recall", "figure3")
     known = {id(run) for key, run in RUNS.items() if key.startswith(paper + "/")}
     for row in table.ROWS:
         assert id(row.run) in known
+        if paper == "kl_rpn":
+            assert ("KL-RPN" in row.label) == (row.run.model.region_proposal == "kl_rpn")
+            assert ("R-FCN" in row.group) == (row.run.model.second_stage == "rfcn")
         if table.METRIC != "latency" and not row.missing:
             assert ("KL Loss" in row.label) == row.run.model.log_variance
             assert ("soft-NMS" in row.label) == (row.postprocess.suppression == "soft_gaussian")

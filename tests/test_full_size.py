@@ -41,7 +41,7 @@ def test_a_number_that_is_not_finite_fails(small, monkeypatch, capsys):
 
     def poisoned(config):
         detector = build(config)
-        detector.predictor.class_logits.bias.data[0] = torch.nan
+        detector.roi_head.predictor.class_logits.bias.data[0] = torch.nan
         return detector
 
     monkeypatch.setattr(full_size, "build_detector", poisoned)

@@ -101,5 +101,22 @@ def test_sgd_is_caffes():
 
 
 def test_an_unknown_optimiser_is_named():
-    with pytest.raises(ValueError, match=r"TrainConfig\.optimiser is 'adam'; choose one of \('sgd', 'adamw'\)"):
-        replace(VGG16_COCO, optimiser="adam")
+    with pytest.raises(ValueError, match=r"TrainConfig\.optimiser is 'lamb'; choose one of \('sgd', 'adam', 'adamw'\)"):
+        replace(VGG16_COCO, optimiser="lamb")
+
+
+def test_adam_adds_the_decay_to_the_gradient():
+    """Three updates of one weight at 0.5 with gradients 0.2, -0.1, 0.3, rate 6e-5, decay 5e-4 (KL-RPN's Adam)."""
+    network = nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(0.5)
+    network.double()
+    train = replace(VGG16_COCO, optimiser="adam", lr=6e-5, weight_decay=5e-4)
+    optimiser = build_optimiser(network, train)
+    seen = []
+    for gradient in (0.2, -0.1, 0.3):
+        network.weight.grad = torch.tensor([[gradient]], dtype=torch.float64)
+        optimiser.step()
+        seen.append(network.weight.item())
+    assert seen == pytest.approx([0.49994000000299627, 0.4999239329479739, 0.4998857715900025], abs=1e-12)
+    assert optimiser.defaults["betas"] == (0.9, 0.999)
+    assert optimiser.defaults["eps"] == 1e-8

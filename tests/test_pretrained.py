@@ -4,10 +4,13 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
 from torchvision import models
+from torchvision.models import resnet
 
 from models.build import ModelConfig, build_detector
-from models.pretrained import load_pretrained, read_state_dict, torchvision_state
+from models.pretrained import RENAMED, load_pretrained, read_state_dict, torchvision_state
+from models.resnet import Conv5Head, ResNet, conv5
 
 THIN = {"num_classes": 3, "fc_dims": (8, 8), "rpn_dim": 8}
 
@@ -46,7 +49,7 @@ def test_vgg16_classifier_becomes_fc6_and_fc7(vgg16, tmp_path):
               "classifier.3.weight": torch.full((8, 8), 4.0), "classifier.3.bias": torch.full((8,), 5.0)}
     network = build_detector(ModelConfig(backbone="vgg16", pool_size=3, **THIN))
     assert "4 of the box head" in load_pretrained(network, "vgg16", saved(tmp_path / "vgg.pth", {"state_dict": state}))
-    values = [p.flatten()[0].item() for p in network.box_head.parameters()]
+    values = [p.flatten()[0].item() for p in network.roi_head.box_head.parameters()]
     assert values == [2.0, 3.0, 4.0, 5.0]
 
 
@@ -73,6 +76,84 @@ def test_mobilenet_is_folded_on_the_way(tmp_path):
     images = torch.randn(1, 3, 32, 48)
     with torch.no_grad():
         torch.testing.assert_close(network.backbone.features[0](images), source.features[0](images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def resnet_state():
+    """torchvision's ResNet with few blocks and statistics as after training; fc included."""
+    torch.manual_seed(0)
+    network = resnet.ResNet(resnet.Bottleneck, [1, 2, 2, 1], num_classes=2)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, std=0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)
+    return network.state_dict()
+
+
+def faster_rcnn(blocks=(1, 2, 2, 1), **how):
+    """The parts of a detector that have ImageNet weights, under the names that they have in it."""
+    head = Conv5Head(in_channels=1024, blocks=blocks[3], width=1.0, caffe=False)
+    return nn.ModuleDict({"backbone": ResNet(blocks=blocks, **how), "roi_head": nn.ModuleDict({"box_head": head})})
+
+
+def rfcn():
+    body = conv5(1024, blocks=1, width=1.0, caffe=True, dilated=True)
+    return nn.ModuleDict({"backbone": ResNet(blocks=(1, 2, 2, 1), caffe=True), "roi_head": nn.ModuleDict({"body": body})})
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
+@pytest.mark.parametrize(("network", "home"), [(faster_rcnn, "roi_head.box_head.layer4."), (rfcn, "roi_head.body.")])
+def test_every_tensor_of_a_resnet_has_a_home(resnet_state, tmp_path, backbone, network, home):
+    """6 blocks with 3 * 5 tensors, 4 of them with a projection of 5 more, and the first layer's 5: 115."""
+    network = network()
+    line = load_pretrained(network, backbone, saved(tmp_path / "resnet.pth", resnet_state))
+    assert "115 of 115 backbone tensors and 0 of the box head" in line
+    homes = {"conv1.": "backbone.features.0.", "bn1.": "backbone.features.1.", "layer1.": "backbone.features.4.",
+             "layer2.": "backbone.features.5.", "layer3.": "backbone.features.6.", "layer4.": home}
+    found = network.state_dict()
+    for name, value in resnet_state.items():
+        prefix, rest = name.split(".", 1)
+        if prefix != "fc" and rest.split(".")[-1] != "num_batches_tracked":
+            torch.testing.assert_close(found[homes[f"{prefix}."] + rest], value, atol=0, rtol=0)
+
+
+def test_resnet_file_as_converted_from_caffe(resnet_state, tmp_path):
+    """Old files count no batches; the layout of the strides is the detector's, not the file's."""
+    state = {name: value for name, value in resnet_state.items() if not name.endswith("num_batches_tracked")}
+    network = faster_rcnn(caffe=True)
+    assert "115 of 115" in load_pretrained(network, "resnet101", saved(tmp_path / "resnet101_caffe.pth", state))
+    assert network["backbone"].features[5][0].conv1.stride == (2, 2)
+    torch.testing.assert_close(network["backbone"].features[1].running_var, state["bn1.running_var"], atol=0, rtol=0)
+
+
+def test_layer4_of_a_resnet_counts_as_backbone(resnet_state, tmp_path):
+    state = {name: value for name, value in resnet_state.items() if not name.startswith("layer4.")}
+    with pytest.raises(ValueError, match=r"fits only 95 of the 115 .* roi_head\.box_head\.layer4\.0\.conv1\.weight is missing"):
+        load_pretrained(faster_rcnn(), "resnet50", saved(tmp_path / "body.pth", state))
+
+
+def test_resnets_of_another_depth(resnet_state, tmp_path):
+    path = saved(tmp_path / "resnet.pth", resnet_state)
+    with pytest.raises(ValueError, match=r"fits only 115 of the 130 .* backbone\.features\.6\.2\.conv1\.weight is missing"):
+        load_pretrained(faster_rcnn((1, 2, 3, 1)), "resnet101", path)
+    network = faster_rcnn((1, 2, 1, 1))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=r"of a deeper network than resnet50, which has no backbone\.features\.6\.1\.conv1"):
+        load_pretrained(network, "resnet50", path)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("backbone", "named"), [("resnet50", models.ResNet50_Weights), ("resnet101", models.ResNet101_Weights)])
+def test_torchvisions_resnets_are_the_first_edition(monkeypatch, backbone, named):
+    monkeypatch.setattr(named, "get_state_dict", lambda entry, **_: {"entry": entry})
+    state, source = torchvision_state(backbone)
+    assert state["entry"] is named.IMAGENET1K_V1
+    assert source == f"torchvision {named.__name__}.IMAGENET1K_V1"
+
+
+def test_no_two_prefixes_of_a_file_share_a_home():
+    for pairs in RENAMED.values():
+        assert len({new for _, new in pairs}) == len(pairs)
 
 
 @pytest.mark.parametrize(("content", "sentence"), [

@@ -14,7 +14,10 @@ SIZE = (200, 300)
 def still(anchors, scores, size=SIZE, **changed):
     """Proposals when every offset is zero."""
     anchors = torch.tensor(anchors)
-    return propose(anchors, torch.tensor(scores), torch.zeros_like(anchors), size, CODER, **RULE | changed)
+    boxes, objectness = propose(anchors, torch.tensor(scores), torch.zeros_like(anchors), size, CODER, **RULE | changed)
+    assert len(boxes) == len(objectness)
+    assert objectness.tolist() == sorted(objectness.tolist(), reverse=True)
+    return boxes
 
 
 def random_input(count=400):
@@ -37,7 +40,7 @@ def test_small_boxes_are_dropped_after_clipping():
 @pytest.mark.parametrize("min_size", [0.0, 16.0])
 def test_inverted_and_empty_boxes_are_dropped(min_size):
     anchors, offsets = torch.tensor([[0.0, 0, 40, 40], [60.0, 60, 99, 99]]), torch.tensor([[1.5, 0, 0, 0], [0.0] * 4])
-    found = propose(anchors, torch.tensor([2.0, 1.0]), offsets, SIZE, CODER, **RULE | {"min_size": min_size})
+    found, _ = propose(anchors, torch.tensor([2.0, 1.0]), offsets, SIZE, CODER, **RULE | {"min_size": min_size})
     assert found.tolist() == [[60, 60, 99, 99]]
     outside = still([[400.0, 0, 440, 40]], [1.0], min_size=min_size)
     assert outside.shape == (0, 4)
@@ -52,7 +55,7 @@ def test_counts_before_and_after_suppression():
 
 @pytest.mark.parametrize("coder", [CODER, CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))])
 def test_laws_on_random_boxes(coder):
-    found = propose(*random_input(), SIZE, coder, **RULE)
+    found, _ = propose(*random_input(), SIZE, coder, **RULE)
     assert 0 < len(found) <= 50
     assert (found >= 0).all()
     assert (found <= torch.tensor([300.0, 200, 300, 200])).all()
@@ -62,6 +65,12 @@ def test_laws_on_random_boxes(coder):
 
 def test_no_gradient_and_nothing_in_nothing_out():
     anchors, scores, offsets = random_input(20)
-    assert not propose(anchors, scores.requires_grad_(), offsets.requires_grad_(), SIZE, CODER, **RULE).requires_grad
+    found = propose(anchors, scores.requires_grad_(), offsets.requires_grad_(), SIZE, CODER, **RULE)
+    assert not any(part.requires_grad for part in found)
     none = torch.zeros(0, 4)
-    assert propose(none, torch.zeros(0), none, SIZE, CODER, **RULE).shape == (0, 4)
+    assert [part.shape for part in propose(none, torch.zeros(0), none, SIZE, CODER, **RULE)] == [(0, 4), (0,)]
+
+
+def test_equal_objectness_keeps_the_order_of_the_anchors():
+    boxes = [[20.0 * (i % 14), 20.0 * (i // 14), 20.0 * (i % 14) + 18, 20.0 * (i // 14) + 18] for i in range(98)]
+    assert still(boxes, [0.0] * 98, pre_nms=60).tolist() == boxes[:50]

@@ -125,3 +125,77 @@ def test_log_variance_statistics_are_of_the_foreground():
     assert found["log_variance_p50"] == 3.5
     nothing = log_variance_statistics(values, torch.tensor([False] * 3))
     assert all(value.isnan() for value in nothing.values())
+
+
+def gradients(logits, offsets, log_variance, targets, hardest):
+    """Losses and the gradients of their sum with respect to the head's outputs, each (R, -1)."""
+    outputs = [output if output is None else output.clone().requires_grad_() for output in (logits, offsets, log_variance)]
+    losses, statistics = roi_losses(*outputs, targets, hardest=hardest)
+    sum(losses.values()).backward()
+    return losses, statistics, [output.grad.flatten(1) for output in outputs if output is not None]
+
+
+def loss_of_each(logits, offsets, log_variance, targets):
+    """Class plus box loss of each RoI (N, P), each as a batch of its own."""
+    flat = targets.labels.flatten()
+    found = [sum(roi_losses(logits[r : r + 1], offsets[r : r + 1],
+                            None if log_variance is None else log_variance[r : r + 1],
+                            RoITargets(boxes=targets.boxes.flatten(0, 1)[None, r : r + 1], labels=flat[None, r : r + 1],
+                                       target_offsets=targets.target_offsets.flatten(0, 1)[None, r : r + 1]))[0].values())
+             for r in range(len(flat))]
+    return torch.stack(found).view_as(targets.labels)
+
+
+@pytest.mark.parametrize("with_variance", [False, True])
+def test_only_the_hardest_of_each_image_count(with_variance):
+    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0, 3, 0], [3, 0, 0, 1, -1, -1]], seed=4)
+    log_variance = log_variance if with_variance else None
+    each = loss_of_each(logits, offsets, log_variance, targets)
+    each[targets.labels == -1] = -torch.inf
+    losses, statistics, found = gradients(logits, offsets, log_variance, targets, hardest=2)
+    top = each.topk(2)
+    torch.testing.assert_close(sum(losses.values()), top.values.mean())
+    kept = torch.zeros_like(each, dtype=torch.bool).scatter(1, top.indices, True)
+    assert torch.equal(found[0].any(1), kept.flatten())
+    for gradient in found[1:]:
+        assert torch.equal(gradient.any(1), (kept & (targets.labels > 0)).flatten())
+    assert statistics["foreground_share"] == (kept & (targets.labels > 0)).sum() / 4
+
+
+@pytest.mark.parametrize("hardest", [4, 6, 100])
+@pytest.mark.parametrize("with_variance", [False, True])
+def test_as_many_hardest_as_rois_is_the_plain_loss(hardest, with_variance):
+    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0, -1, -1], [3, 3, 0, -1, -1, -1]])
+    outputs = (logits, offsets, log_variance if with_variance else None, targets)
+    mined, plain = gradients(*outputs, hardest=hardest), gradients(*outputs, hardest=None)
+    for name, value in plain[0].items():
+        assert torch.equal(mined[0][name], value)
+    for one, other in zip(mined[2], plain[2], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_of_equally_hard_rois_the_first_count():
+    logits, offsets = torch.zeros(40, 4), torch.zeros(40, 4, 4)
+    labels = torch.zeros(1, 40, dtype=torch.long)
+    labels[0, 0] = -1  # an unfilled slot does not take a place
+    nothing = torch.zeros(1, 40, 4)
+    found = gradients(logits, offsets, None, RoITargets(boxes=nothing, labels=labels, target_offsets=nothing), hardest=3)[2]
+    assert found[0].any(1).nonzero().flatten().tolist() == [1, 2, 3]
+
+
+def test_hardness_is_class_and_box_loss_together():
+    logits = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])  # cross-entropy 0.69, 0.13, 0.13
+    offsets = torch.zeros(3, 2, 4)
+    wanted = torch.tensor([[[0.0] * 4, [0.0] * 4, [1.0] * 4]])  # box loss 0, 0, 2
+    targets = RoITargets(boxes=wanted, labels=torch.tensor([[0, 0, 1]]), target_offsets=wanted)
+    losses, _ = roi_losses(logits, offsets, None, targets, hardest=1)
+    assert losses["roi_box"] == 2.0
+    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits[2:], torch.tensor([1])))
+
+
+def test_mining_nothing_or_among_nothing():
+    logits, offsets, log_variance, targets = batch([[-1, -1]])
+    losses, _ = roi_losses(logits, offsets, log_variance, targets, hardest=1)
+    assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
+    with pytest.raises(ValueError, match="keeps at least 1 RoI an image, not 0; None keeps all"):
+        roi_losses(logits, offsets, log_variance, targets, hardest=0)

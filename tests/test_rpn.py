@@ -8,7 +8,7 @@ from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.anchors import AnchorGenerator
-from models.rpn import RPNHead, anchor_targets, per_anchor, rpn_losses
+from models.rpn import RPNHead, RPNOutput, anchor_targets, per_anchor, rpn_losses
 
 RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "batch_per_image": 8, "positive_share": 0.5}
 
@@ -31,12 +31,13 @@ def test_outputs_are_in_the_order_of_the_anchors():
     """A network that only looks at one position moves the anchors of that position only."""
     network, features = head(), torch.randn(1, 6, 4, 5)
     anchors = AnchorGenerator(sizes=(32.0,), ratios=(0.5, 1.0, 2.0), stride=16)(features)
-    objectness, offsets = network(features)
+    objectness, offsets, log_variance = network(features)
+    assert log_variance is None
     assert objectness.shape == (1, len(anchors))
     assert offsets.shape == (1, len(anchors), 4)
     changed = features.clone()
     changed[..., 0, 4] += 10  # top right corner: a 3x3 convolution reaches two rows and two columns
-    moved = (network(changed)[1] - offsets).abs().amax(-1)[0] > 1e-6
+    moved = (network(changed).offsets - offsets).abs().amax(-1)[0] > 1e-6
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
     assert moved.any()
     assert (centres[moved] >= torch.tensor([56.0, 8.0])).all()
@@ -45,7 +46,7 @@ def test_outputs_are_in_the_order_of_the_anchors():
 
 def test_two_way_softmax_is_the_logistic_of_the_difference():
     network, features = head(), torch.randn(2, 6, 3, 4)
-    objectness, _ = network(features)
+    objectness = network(features).objectness
     two = per_anchor(network.objectness(functional.relu(network.conv(features))), 2)
     torch.testing.assert_close(objectness.sigmoid(), two.softmax(-1)[..., 1])
     assert head(softmax=False)(features)[0].shape == objectness.shape
@@ -59,9 +60,15 @@ def example(images=2, anchors=12, seed=0):
     return objectness, offsets, labels == 1, labels == 0, targets
 
 
+def losses(objectness, offsets, positive, negative, targets):
+    found = rpn_losses(RPNOutput(objectness, offsets), positive, negative, targets)
+    assert list(found) == ["rpn_objectness", "rpn_box"]
+    return tuple(found.values())
+
+
 def test_losses_are_the_formulas():
     objectness, offsets, positive, negative, targets = example(images=1)
-    by_class, by_box = rpn_losses(objectness, offsets, positive, negative, targets)
+    by_class, by_box = losses(objectness, offsets, positive, negative, targets)
     count = int((positive | negative).sum())
     likelihood = torch.where(positive, objectness.sigmoid(), 1 - objectness.sigmoid())[positive | negative]
     torch.testing.assert_close(by_class, -likelihood.log().sum() / count)
@@ -70,8 +77,8 @@ def test_losses_are_the_formulas():
 
 def test_a_batch_of_two_is_the_mean_of_two_singles():
     inputs = example()
-    singles = [rpn_losses(*(part[i : i + 1] for part in inputs)) for i in range(2)]
-    for batch, first, second in zip(rpn_losses(*inputs), *singles, strict=True):
+    singles = [losses(*(part[i : i + 1] for part in inputs)) for i in range(2)]
+    for batch, first, second in zip(losses(*inputs), *singles, strict=True):
         torch.testing.assert_close(batch, (first + second) / 2)
 
 
@@ -79,9 +86,9 @@ def test_no_sampled_anchor_is_no_loss_and_bad_targets_of_others_do_not_matter():
     objectness, offsets, positive, negative, targets = example()
     offsets.requires_grad_()
     nothing = torch.zeros_like(positive)
-    assert [loss.item() for loss in rpn_losses(objectness, offsets, nothing, nothing, targets)] == [0.0, 0.0]
+    assert [loss.item() for loss in losses(objectness, offsets, nothing, nothing, targets)] == [0.0, 0.0]
     targets = targets.masked_fill(~positive[..., None], -float("inf"))  # ln of a box without extent
-    _, by_box = rpn_losses(objectness, offsets, positive, negative, targets)
+    _, by_box = losses(objectness, offsets, positive, negative, targets)
     by_box.backward()
     assert by_box.isfinite()
     assert offsets.grad.isfinite().all()

@@ -191,4 +191,4 @@ def test_the_network_predicts_the_classes_of_the_data(data, tmp_path, tiny, caps
     tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, num_classes=20))
     train(arguments(data, tmp_path, stop_after=1))
     assert "the run has 20, the data set 6" in capsys.readouterr().out
-    assert final(tmp_path)["model"]["predictor.class_logits.weight"].shape[0] == 7
+    assert final(tmp_path)["model"]["roi_head.predictor.class_logits.weight"].shape[0] == 7

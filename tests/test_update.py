@@ -109,8 +109,8 @@ def test_an_exploded_log_variance_is_named(batches):
     """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at fault."""
     detector, optimiser, scaler = ready()
     with torch.no_grad():
-        detector.predictor.log_variance.bias.fill_(-120.0)
-        detector.predictor.offsets.bias.fill_(3.0)
+        detector.roi_head.predictor.log_variance.bias.fill_(-120.0)
+        detector.roi_head.predictor.offsets.bias.fill_(3.0)
     with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
         update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)
 
@@ -129,3 +129,26 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
     with torch.autocast("cpu", dtype=amp):
         found = detector.eval().candidates(replace(batches[0], targets=None), 0.0)
     assert {image.boxes.dtype for image in found} == {image.variances.dtype for image in found} == {torch.float32}
+
+
+class Terms(torch.nn.Module):
+    """A detector whose losses are the numbers it was given, each with its own weight."""
+
+    def __init__(self, **terms):
+        super().__init__()
+        self.weights = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.tensor(value)) for name, value in terms.items()})
+
+    def losses(self, batch, statistics=None):
+        return dict(self.weights.items())
+
+
+@pytest.mark.parametrize(("weight", "total"), [(10.0, 10.88), (1.0, 0.98)])
+def test_the_second_stage_is_weighted(weight, total, batches):
+    """KL-RPN Eq. 9: L_KL + 10 (L_cls + L_reg) at -0.12, 0.8 and 0.3 is 10.88."""
+    detector = Terms(rpn_kl=-0.12, roi_class=0.8, roi_box=0.3)
+    optimiser = torch.optim.SGD(detector.parameters(), lr=0.0)
+    terms, _ = update(detector, optimiser, torch.amp.GradScaler("cpu", enabled=False), [batches[0]], step=0, seed=0,
+                      roi_loss_weight=weight)
+    assert sum(terms.values()) == pytest.approx(total, abs=1e-6)
+    assert {name: p.grad.item() for name, p in detector.weights.items()} == {
+        "rpn_kl": 1.0, "roi_class": weight, "roi_box": weight}
