@@ -1,0 +1,249 @@
+"""The first stage of trained networks on test images, for scripts/recall.py and scripts/figure3.py.
+
+Proposals lie in ``proposals.pt`` beside the checkpoint that they come from. The best n of many proposals are the best
+n, and so are the first images of many: a file with more of either answers a smaller question as well.
+"""
+
+import argparse
+import csv
+import io
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from data.loader import test_batches
+from data.records import Dataset, Proposals, Target
+from experiments.records import Run
+from experiments.scales import SCALES, TITLES
+from models.build import build_detector
+from scripts.checkpoint import (
+    check_same_run,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+    recorded_sha256,
+    save_tensors,
+    write_atomically,
+)
+from scripts.evaluate import BATCH, device_name, json_safe
+from scripts.lookup import (
+    EXPERIMENTS,
+    add_common_arguments,
+    find_table,
+    on_this_data,
+    open_dataset,
+    pick_device,
+    run_folder,
+)
+from scripts.report import Cell, Results, provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """What the first stage of one run gave: proposals and targets of each image, or None and the reason in ``facts``.
+
+    facts: what a line of the results says about the network beside its numbers ("updates", "training", or "why").
+    """
+
+    run: Run
+    proposals: list[Proposals] | None
+    targets: list[Target]
+    facts: dict[str, Any]
+
+
+def arguments(description: str | None, example: str) -> argparse.Namespace:
+    """The command line of both scripts."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("table", help=f"paper/table, for example {example}")
+    add_common_arguments(parser)
+    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    parser.add_argument("--unfinished", action="store_true", help="also evaluate runs whose training has not ended")
+    parser.add_argument("--results", type=Path, default=None, metavar="DIR",
+                        help="where to write (default: the table's results folder)")
+    return parser.parse_args()
+
+
+def table_of(args: argparse.Namespace, metric: str) -> ModuleType:
+    """The rows.py that the command line names. Raises: ValueError if it is of another kind than ``metric``."""
+    table = find_table(args.table)
+    if metric != table.METRIC:
+        raise ValueError(f"{args.table} is a table of {table.METRIC!r}, not of {metric!r}; evaluate it as "
+                         f"experiments/{args.table}/eval.sh does.")
+    return table
+
+
+def trained_run(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace
+                ) -> tuple[Run, Path, dict[str, Any]] | None:
+    """The run as it was trained, its newest checkpoint and the state in it; None if there is none to evaluate.
+
+    Raises: ValueError if the checkpoint is of another configuration or another number of classes.
+    """
+    path = newest_checkpoint(folder)
+    if path is None or not ((folder / "finished.json").is_file() or args.unfinished):
+        return None
+    state = load_checkpoint(path)
+    if state["classes"] != list(dataset.classes):
+        raise ValueError(
+            f"The checkpoint {path} was trained on {len(state['classes'])} classes ({', '.join(state['classes'][:5])}, "
+            f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
+            "with the same classes in the same order, or train again.")
+    run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
+    trained = state["run"]  # what the command line of the training may have changed, the checkpoint knows
+    run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
+                  data=replace(run.data, pixels=trained["data"]["pixels"]))
+    check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
+    return run, path, state
+
+
+def run_proposals(run: Run, path: Path, state: dict[str, Any], dataset: Dataset, args: argparse.Namespace, count: int,
+                  images: int) -> list[Proposals]:
+    """The best ``count`` proposals of each of the first ``images`` test images, from disk or a forward pass."""
+    key = {"checkpoint": recorded_sha256(path), "count": count,
+           "images": [str(image) for image in dataset.image_ids[:images]],
+           "sizes": [list(size) for size in dataset.sizes[:images]]}
+    stored = load_proposals(path.parent / "proposals.pt", key)
+    if stored is not None:
+        return stored
+    device = pick_device(args.device)
+    detector = build_detector(run.model)
+    detector.load_state_dict(state["model"])
+    detector.to(device).eval()
+    found: list[Proposals] = []
+    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
+    began = time.monotonic()
+    needed = max(1, math.ceil(images / BATCH))  # of an empty data set too: the loader says what is wrong
+    for batch in tqdm(itertools.islice(batches, needed), total=needed, desc=f"{run.name} proposals",
+                      disable=not sys.stderr.isatty()):
+        found += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
+    found = found[:images]
+    print(f"{run.name}: {len(found)} images, {sum(len(p.boxes) for p in found)} proposals, "
+          f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
+    save_proposals(path.parent / "proposals.pt", found, key)
+    return found
+
+
+def save_proposals(path: Path, proposals: Sequence[Proposals], key: dict[str, Any]) -> None:
+    """Writes the proposals with ``key``, which says what they were computed from."""
+    save_tensors(path, {"key": key, "counts": [len(image.boxes) for image in proposals],
+                        "boxes": torch.cat([image.boxes for image in proposals]),
+                        "objectness": torch.cat([image.objectness for image in proposals])})
+
+
+def load_proposals(path: Path, key: dict[str, Any]) -> list[Proposals] | None:
+    """The proposals in ``path`` if they answer ``key``: the same checkpoint, as many proposals and images or more."""
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+    except Exception:  # bytes that are no such file make the unpickler raise anything
+        content = None
+    if not isinstance(content, dict) or not {"key", "counts", "boxes", "objectness"} <= content.keys():
+        print(f"warning: {path} is damaged and is computed again.", flush=True)
+        return None
+    known, images = content["key"], len(key["images"])
+    if (known["checkpoint"], known["images"][:images], known["sizes"][:images]) != (
+            key["checkpoint"], key["images"], key["sizes"]) or known["count"] < key["count"]:
+        return None
+    parts = zip(content["boxes"].split(content["counts"]), content["objectness"].split(content["counts"]), strict=True)
+    return [Proposals(boxes=boxes[: key["count"]], objectness=objectness[: key["count"]])
+            for boxes, objectness in itertools.islice(parts, images)]
+
+
+def first_stages(table: ModuleType, args: argparse.Namespace, seed: int,
+                 datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]], *, count: int | None = None,
+                 images: int | None = None) -> Iterator[FirstStage]:
+    """The first stage of each network of a table, those that a scale makes equal once.
+
+    Args:
+        datasets: keeps what was opened, by layout and split, for the next seed.
+        count: proposals an image; None: those that the network's second stage gets.
+        images: only the first so many test images; None: all.
+    """
+    paper = args.table.partition("/")[0]
+    for run in {run.name: run for run in scaled_runs(table, args).values()}.values():
+        kind = (run.data.layout, run.data.test)
+        if kind not in datasets:
+            dataset = open_dataset(run, args, run.data.test)
+            shown = len(dataset) if images is None else min(images, len(dataset))
+            datasets[kind] = dataset, [dataset.target(i) for i in range(shown)]
+        dataset, targets = datasets[kind]
+        folder = run_folder(args.out, args.scale, run.name, paper, seed)
+        found = trained_run(run, folder, dataset, args)
+        if found is None:
+            why = f"no trained network in {folder.relative_to(args.out)}"
+            yield FirstStage(run=run, proposals=None, targets=targets, facts={"why": why})
+            continue
+        trained, path, state = found
+        finished = folder / "finished.json"
+        many = count or run.model.post_nms_test
+        yield FirstStage(
+            run=run, targets=targets,
+            proposals=run_proposals(trained, path, state, dataset, args, many, len(targets)),
+            facts={"updates": state["step"], "of_updates": state["run"]["train"]["iterations"],
+                   "training": json.loads(finished.read_text()) if finished.is_file() else None})
+
+
+def scaled_runs(table: ModuleType, args: argparse.Namespace) -> dict[str, Run]:
+    """The runs of a table on this scale and data, by their names at the paper's scale."""
+    return {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
+
+
+def seed_record(table: ModuleType, args: argparse.Namespace, seed: int, facts: dict[str, dict[str, Any]]
+                ) -> dict[str, Any]:
+    """The results of one seed as scripts/evaluate.py writes them.
+
+    Args:
+        facts: for each scaled run, by name, ``FirstStage.facts`` and, where there are numbers, "metrics".
+    """
+    runs = scaled_runs(table, args)
+    rows = [{"group": row.group, "label": row.label, "run": runs[row.run.name].name, "metrics": None,
+             **({"why": row.missing} if row.missing else facts[runs[row.run.name].name])} for row in table.ROWS]
+    return {"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
+            "rows": json_safe(rows)}
+
+
+def shared_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each network that stands behind several rows at this scale."""
+    rows: dict[str, list[str]] = {}
+    for line in itertools.chain.from_iterable(seed["rows"] for seed in seeds[:1]):
+        rows.setdefault(line["run"], []).append(f"{line['group']}: {line['label']}" if line["group"] else line["label"])
+    return [f"one network at this scale, measured once (`{run}`): {', '.join(names)}"
+            for run, names in rows.items() if len(names) > 1]
+
+
+def signed(step: Cell) -> str:
+    """A difference with its sign, "-" where one side was not run."""
+    return "-" if step.mean is None else f"{'+' if step.mean >= 0 else ''}{step}"
+
+
+def write_results(args: argparse.Namespace, results: Results, sections: Sequence[str],
+                  table_lines: Sequence[Sequence[Any]]) -> str:
+    """Writes <scale>.md, .csv and .json of a table and returns the markdown text.
+
+    Args:
+        sections: of the markdown file, between its title and its notes.
+        table_lines: of the CSV file, its header first.
+    """
+    folder = results_folder(args)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(table_lines)
+    notes = [f"* {line}" for line in [*provenance(results, args.scale), *shared_networks(results.seeds)]]
+    text = "\n\n".join([f"# {results.table.TITLE}", f"**{TITLES[args.scale]}**", *sections, "\n".join(notes)]) + "\n"
+    write_atomically(folder / f"{args.scale}.md", text)
+    write_atomically(folder / f"{args.scale}.csv", file.getvalue())
+    write_atomically(folder / f"{args.scale}.json", json.dumps(results.seeds, indent=1) + "\n")
+    return text
+
+
+def results_folder(args: argparse.Namespace) -> Path:
+    return args.results or EXPERIMENTS / args.table / "results"
