@@ -1,6 +1,6 @@
-# make reproduce-table1 [SCALE=mini|lite|paper] [SEEDS=3] [PAPERS=kl_loss] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda]
+# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda]
 PYTHON ?= python3
-PAPERS ?= kl_loss
+PAPERS ?= kl_loss kl_rpn
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet ".[dev]"
 	@touch $@
 
-reproduce-%: install ## reproduce-table1, -table2, -table5: train, evaluate, print "paper | ours"
+reproduce-%: install ## reproduce-table1, -table2, -table5, -figure3, -proposals: train, evaluate, print "paper | ours"
 	@found=; for paper in $(PAPERS); do \
 	  if [ -d experiments/$$paper/$* ]; then found=1; \
 	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \

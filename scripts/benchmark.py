@@ -28,7 +28,7 @@ from scripts.lookup import find_table, pick_device
 from scripts.operations import time_operations
 from scripts.optimisation import build_optimiser, set_learning_rate
 from scripts.report import markdown_table
-from scripts.synthetic import largest_size, random_batch, trained_candidates
+from scripts.synthetic import largest_size, random_batch, tame, trained_candidates
 from scripts.timing import Action, Times, interleaved
 from scripts.update import update
 
@@ -52,6 +52,8 @@ def time_rows(rows: tuple[Row, ...], runs: list[Run], repeats: int, device: torc
           f"{classes} classes, the same for every row; medians (quartiles) of {repeats} calls in turn, ms", flush=True)
     torch.manual_seed(0)
     detectors = {run.name: build_detector(run.model).to(device).eval() for run in runs}
+    for detector in detectors.values():
+        tame(detector)
     thresholds = {name: threshold_for(detector, batch, len(full.scores)) for name, detector in detectors.items()}
 
     def actions(row: Row, run: Run) -> tuple[Action, Action, Action]:

@@ -23,8 +23,10 @@ from scripts.command import exit_code
 from scripts.lookup import EXPERIMENTS, find_table, run_folder
 
 BIN = 100  # updates
-SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box",
-         "head/foreground_share", "head/log_variance_mean", "head/log_variance_p10", "head/log_variance_p90")
+COLUMNS = 3  # plots side by side
+SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box", "train/rpn_kl",
+         "rpn/log_variance_positive", "rpn/log_variance_negative", "head/foreground_share", "head/log_variance_mean",
+         "head/log_variance_p10", "head/log_variance_p90")  # those that some run has
 
 Curves = dict[tuple[str, int, str], dict[int, float]]  # (run, seed, tag) -> {first update of the bin: mean}
 
@@ -71,9 +73,13 @@ def csv_text(curves: Curves) -> str:
 
 def draw(curves: Curves, path: Path, title: str) -> None:
     """One small plot a tag, one line a run and seed."""
-    figure, axes = plt.subplots(3, 3, figsize=(12, 8), constrained_layout=True)
+    tags = [tag for tag in SHOWN if any(tag == known for _, _, known in curves)]
+    rows = max(1, -(-len(tags) // COLUMNS))
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False)
     lines = sorted({(run, seed) for run, seed, _ in curves})
-    for axis, tag in zip(axes.flat, SHOWN, strict=True):
+    for axis in axes.flat[len(tags):]:
+        axis.set_visible(False)
+    for axis, tag in zip(axes.flat, tags, strict=False):
         for index, (run, seed) in enumerate(lines):
             curve = curves.get((run, seed, tag), {})
             axis.plot(list(curve), list(curve.values()), f"C{index % 10}", label=f"{run}, seed {seed}", linewidth=1)

@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,22 +25,17 @@ from data.records import Candidates, Dataset, Detections, Target
 from data.voc_eval import evaluate_voc
 from experiments.records import Row, Run
 from experiments.scales import SCALES
-from models.build import build_detector
 from postprocess.pipeline import postprocess
 from scripts.candidates import load_candidates, save_candidates
-from scripts.checkpoint import (
-    check_same_run,
-    load_checkpoint,
-    newest_checkpoint,
-    plain,
-    recorded_sha256,
-    write_atomically,
-)
+from scripts.checkpoint import recorded_sha256, write_atomically
 from scripts.command import exit_code
+from scripts.cost import COST_COLUMNS, row_costs
 from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
+from scripts.trained import trained_detector, trained_run
 
 BATCH = 4  # images a forward pass
 IMAGES_AT_ONCE = 64  # post-processed together
+OTHER_SCRIPTS = {"latency": "benchmark", "recall": "recall", "figure3": "figure3"}  # metric -> script
 
 
 def arguments() -> argparse.Namespace:
@@ -60,29 +55,18 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
 
     Raises: ValueError if the checkpoint is of another configuration or another number of classes.
     """
-    path = newest_checkpoint(folder)
-    if path is None or not ((folder / "finished.json").is_file() or args.unfinished):
+    trained = trained_run(run, folder, dataset, args)
+    if trained is None:
         return None
-    state = load_checkpoint(path)
-    if state["classes"] != list(dataset.classes):
-        raise ValueError(
-            f"The checkpoint {path} was trained on {len(state['classes'])} classes ({', '.join(state['classes'][:5])}, "
-            f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
-            "with the same classes in the same order, or train again.")
-    run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
-    trained = state["run"]  # what the command line of the training may have changed, the checkpoint knows
-    run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
-                  data=replace(run.data, pixels=trained["data"]["pixels"]))
-    check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
+    run, path, state = trained
+    progress = state["step"], state["run"]["train"]["iterations"]
     key = {"checkpoint": recorded_sha256(path), "threshold": threshold,
            "images": [str(image) for image in dataset.image_ids], "sizes": [list(size) for size in dataset.sizes]}
     stored = load_candidates(folder / name, key)
     if stored is not None:
-        return stored, state["step"], trained["train"]["iterations"]
+        return stored, *progress
     device = pick_device(args.device)
-    detector = build_detector(run.model)
-    detector.load_state_dict(state["model"])
-    detector.to(device).eval()
+    detector = trained_detector(run, state, device)
     found: list[Candidates] = []
     batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
     began = time.monotonic()
@@ -92,7 +76,7 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
     save_candidates(folder / name, found, key)
-    return found, state["step"], trained["train"]["iterations"]
+    return found, *progress
 
 
 def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections]:
@@ -154,18 +138,29 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
             finished = folder / "finished.json"
             line |= {"metrics": done[same], "updates": network[1], "of_updates": network[2],
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
-            shown = "  ".join(f"{c} {done[same].get(c, math.nan):.1f}" for c in table.COLUMNS)
+            shown = "  ".join(f"{c} {done[same][c]:.1f}" for c in table.COLUMNS if c in done[same])
             print(f"{row.group}{': ' if row.group else ''}{row.label}: {shown}", flush=True)
         rows.append(line)
+    if COST_COLUMNS & set(table.COLUMNS):
+        folders = {name: run_folder(args.out, args.scale, run.name, paper, seed) for name, run in scaled.items()}
+        costs = row_costs(table.ROWS, scaled, folders, dataset, args)
+        rows = [line if line["metrics"] is None else {**line, "metrics": with_costs(line["metrics"], cost)}
+                for line, cost in zip(rows, costs, strict=True)]
     return rows
+
+
+def with_costs(metrics: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a row with its costs, which are the same whatever it is scored on."""
+    clean = {"clean": {**metrics["clean"], **costs}} if "clean" in metrics else {}
+    return {**metrics, **costs, **clean}
 
 
 def evaluate(args: argparse.Namespace) -> None:
     paper, _, name = args.table.partition("/")
     table = find_table(args.table)
-    if table.METRIC == "latency":
-        raise ValueError(f"{args.table} is a table of times; measure it with `python -m scripts.benchmark "
-                         f"{args.table}`.")
+    if table.METRIC in OTHER_SCRIPTS:
+        raise ValueError(f"{args.table} is not scored from candidates; use `python -m scripts."
+                         f"{OTHER_SCRIPTS[table.METRIC]} {args.table}`.")
     datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
     for seed in range(args.seeds):
         rows = evaluate_seed(table, paper, args, seed, datasets)

@@ -15,12 +15,14 @@ import torch
 from experiments.records import Run
 from models.build import build_detector, parameter_counts
 from scripts.command import exit_code
+from scripts.cost import truncated_millions
 from scripts.lookup import find_run, papers, pick_device, runs_of
 from scripts.optimisation import build_optimiser, learning_rate, set_learning_rate
-from scripts.synthetic import random_batch
+from scripts.synthetic import random_batch, tame
 from scripts.update import DivergedError, update
 
 IMAGE = (600, 800)  # (height, width) px
+RATE_SHARE = 1e-3  # of the recipe's rate, which is meant for pretrained weights and sends random ones far away
 GB = 1e9
 
 
@@ -43,15 +45,16 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     detector = build_detector(run.model).to(device)
+    tame(detector)
     detector.freeze(run.model.frozen_stages)
     total, trained = parameter_counts(detector)
     layer = sum(value.numel() for key, value in detector.named_parameters() if "log_variance" in key)
-    print(f"{name}: {run.model.backbone}, {total:,} parameters, {trained:,} trained, {layer:,} in the log variance "
-          "layer", flush=True)
+    print(f"{name}: {run.model.backbone}, {total:,} parameters ({truncated_millions(total):.2f} M, cut off), "
+          f"{trained:,} trained, {layer:,} in log variance layers", flush=True)
     batch = random_batch(images=1, size=IMAGE, pixels=run.data.pixels, num_classes=run.model.num_classes,
                          generator=torch.Generator().manual_seed(0)).to(device)
     optimiser = build_optimiser(detector, run.train)
-    set_learning_rate(optimiser, learning_rate(0, run.train))
+    set_learning_rate(optimiser, RATE_SHARE * learning_rate(0, run.train))
     scaler = torch.amp.GradScaler(device.type, enabled=False)
     began = time.monotonic()
     try:

@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,16 +25,7 @@ from data.loader import test_batches
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run
 from experiments.scales import SCALES, TITLES
-from models.build import build_detector
-from scripts.checkpoint import (
-    check_same_run,
-    load_checkpoint,
-    newest_checkpoint,
-    plain,
-    recorded_sha256,
-    save_tensors,
-    write_atomically,
-)
+from scripts.checkpoint import recorded_sha256, save_tensors, write_atomically
 from scripts.evaluate import BATCH, device_name, json_safe
 from scripts.lookup import (
     EXPERIMENTS,
@@ -46,6 +37,7 @@ from scripts.lookup import (
     run_folder,
 )
 from scripts.report import Cell, Results, provenance
+from scripts.trained import trained_detector, trained_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,29 +74,6 @@ def table_of(args: argparse.Namespace, metric: str) -> ModuleType:
     return table
 
 
-def trained_run(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace
-                ) -> tuple[Run, Path, dict[str, Any]] | None:
-    """The run as it was trained, its newest checkpoint and the state in it; None if there is none to evaluate.
-
-    Raises: ValueError if the checkpoint is of another configuration or another number of classes.
-    """
-    path = newest_checkpoint(folder)
-    if path is None or not ((folder / "finished.json").is_file() or args.unfinished):
-        return None
-    state = load_checkpoint(path)
-    if state["classes"] != list(dataset.classes):
-        raise ValueError(
-            f"The checkpoint {path} was trained on {len(state['classes'])} classes ({', '.join(state['classes'][:5])}, "
-            f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
-            "with the same classes in the same order, or train again.")
-    run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
-    trained = state["run"]  # what the command line of the training may have changed, the checkpoint knows
-    run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
-                  data=replace(run.data, pixels=trained["data"]["pixels"]))
-    check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
-    return run, path, state
-
-
 def run_proposals(run: Run, path: Path, state: dict[str, Any], dataset: Dataset, args: argparse.Namespace, count: int,
                   images: int) -> list[Proposals]:
     """The best ``count`` proposals of each of the first ``images`` test images, from disk or a forward pass."""
@@ -115,9 +84,7 @@ def run_proposals(run: Run, path: Path, state: dict[str, Any], dataset: Dataset,
     if stored is not None:
         return stored
     device = pick_device(args.device)
-    detector = build_detector(run.model)
-    detector.load_state_dict(state["model"])
-    detector.to(device).eval()
+    detector = trained_detector(run, state, device)
     found: list[Proposals] = []
     batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
     began = time.monotonic()

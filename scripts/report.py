@@ -31,23 +31,29 @@ class Cell:
 
     mean: float | None
     spread: float | None
+    exact: bool = False  # a count in millions: always two digits, and the same with every seed
+
+    @property
+    def decimals(self) -> int:
+        return 2 if self.exact or self.mean is None else digits(self.mean)
 
     def __str__(self) -> str:
         if self.mean is None:
             return "not run"
-        return f"{self.mean:.{digits(self.mean)}f}" + (
-            "" if self.spread is None else f" ± {self.spread:.{digits(self.mean)}f}")
+        spread = "" if self.spread is None or self.exact else f" ± {self.spread:.{self.decimals}f}"
+        return f"{self.mean:.{self.decimals}f}{spread}"
 
 
 def digits(value: float) -> int:
     return 1 if abs(value) >= 10 else 2
 
 
-def cell(values: list[float | None]) -> Cell:
+def cell(values: list[float | None], *, exact: bool = False) -> Cell:
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return Cell(mean=None, spread=None)
-    return Cell(mean=statistics.mean(known), spread=statistics.stdev(known) if len(known) > 1 else None)
+    spread = statistics.stdev(known) if len(known) > 1 else None
+    return Cell(mean=statistics.mean(known), spread=spread, exact=exact)
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
@@ -80,7 +86,7 @@ class Results:
                       if (line.get("group", ""), line["label"]) == name), None) for seed in self.seeds]
 
     def cell(self, row: int, column: str, part: str | None = None) -> Cell:
-        return cell(self.values(row, column, part))
+        return cell(self.values(row, column, part), exact=column == "params_M")
 
     def has(self, part: str) -> bool:
         return any((line["metrics"] or {}).get(part) for seed in self.seeds for line in seed["rows"])
@@ -101,12 +107,13 @@ def main_section(results: Results, part: str | None) -> str:
     lines = []
     for index, row in enumerate(results.rows):
         ours = [results.cell(index, column, part) for column in columns]
-        lines.append([name_of(row), "paper" + (" (cited)" if row.cited else ""),
+        source = "no such row in the paper" if row.added else "paper (cited)" if row.cited else "paper"
+        lines.append([name_of(row) + (" (ours)" if row.added else ""), source,
                       *[f"{row.published[c]:g}" if row.published.get(c) is not None else "-" for c in columns]])
         lines.append(["", "ours", *map(str, ours)])
         lines.append(["", "difference", *[
             "-" if o.mean is None or row.published.get(c) is None
-            else f"{o.mean - row.published[c]:+.{digits(o.mean)}f}" for o, c in zip(ours, columns, strict=True)]])
+            else f"{o.mean - row.published[c]:+.{o.decimals}f}" for o, c in zip(ours, columns, strict=True)]])
     return markdown_table(["row", "", *columns], lines)
 
 
@@ -157,7 +164,9 @@ def provenance(results: Results, scale: str) -> list[str]:
             f"commit: {commit}; evaluated on: {', '.join(devices)}; date: {datetime.date.today().isoformat()}",
             *([f"training: {'; '.join(training)}"] if training else []),
             *([f"UNFINISHED: {'; '.join(unfinished)}"] if unfinished else []),
-            *[f"not run: {line}" for line in why]]
+            *[f"not run: {line}" for line in why],
+            *[f"cited by the paper: {name_of(row)} from {row.cited}" for row in results.rows if row.cited],
+            *getattr(results.table, "NOTES", {}).get(scale, ())]
 
 
 def git(*arguments: str) -> str:
@@ -212,6 +221,8 @@ def report(name: str, scale: str, out: Path, folder: Path | None = None) -> str:
     """Writes the three result files of a table into ``folder`` (its results folder) and returns the markdown text."""
     folder = folder or EXPERIMENTS / name / "results"
     table = find_table(name)
+    if not hasattr(table, "COLUMNS"):
+        raise ValueError(f"{name} has its own report: experiments/{name}/eval.sh prints it.")
     paths = sorted((out / scale / name).glob("seed*.json"))
     seeds = [json.loads(path.read_text()) for path in paths]
     if not seeds:

@@ -11,11 +11,13 @@ import torch
 from data.loader import build_dataset
 from data.records import Candidates
 from experiments.records import Row
+from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
+from scripts import cost, lookup
 from scripts import evaluate as module
-from scripts import lookup
 from scripts import report as report_module
 from scripts import train as train_module
+from scripts import trained as trained_module
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.evaluate import detections_of, evaluate, json_safe, main
@@ -100,6 +102,29 @@ def test_train_evaluate_report(data, trained, tmp_path):
     assert json.loads((folder / "tiny.json").read_text())[0]["rows"] == rows
 
 
+def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
+    """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and post-processing."""
+    with_costs = SimpleNamespace(**{**vars(TABLE), "COLUMNS": ("AP", "params_M", "speed_ms")})
+    monkeypatch.setattr(module, "find_table", lambda name: with_costs)
+    monkeypatch.setattr(cost, "REPEATS", 1)
+    evaluate(arguments(data, trained))
+    rows = rows_of(trained)
+    total = parameter_counts(build_detector(TINY.model))[0]
+    for row in rows[:3]:
+        metrics = row["metrics"]
+        assert metrics["speed_ms"] > 0
+        assert metrics["clean"]["params_M"] == metrics["params_M"]
+    assert rows[0]["metrics"]["params_M"] == int(total / 1e4) / 100
+    assert rows[3]["metrics"] is None
+
+
+@pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3")])
+def test_tables_of_another_kind_name_their_script(data, trained, monkeypatch, metric, script):
+    monkeypatch.setattr(module, "find_table", lambda name: SimpleNamespace(**{**vars(TABLE), "METRIC": metric}))
+    with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):
+        evaluate(arguments(data, trained))
+
+
 def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
     evaluate(arguments(data, trained))
     before = rows_of(trained)
@@ -107,7 +132,7 @@ def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
     def forward_pass(*_):
         raise AssertionError("a second forward pass")
 
-    monkeypatch.setattr(module, "build_detector", forward_pass)
+    monkeypatch.setattr(trained_module, "build_detector", forward_pass)
     evaluate(arguments(data, trained))
     assert rows_of(trained) == before
     stored = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
@@ -126,8 +151,8 @@ def change_checkpoint(out, **changed):
 def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
     evaluate(arguments(data, trained))
     change_checkpoint(trained, seed=5)
-    asked, real = [], module.build_detector
-    monkeypatch.setattr(module, "build_detector", lambda config: asked.append(config) or real(config))
+    asked, real = [], trained_module.build_detector
+    monkeypatch.setattr(trained_module, "build_detector", lambda config: asked.append(config) or real(config))
     evaluate(arguments(data, trained))
     assert asked == [TINY.model]
 

@@ -30,7 +30,7 @@ def test_a_run_prints_its_parameters_and_what_a_step_takes(small, capsys):
     run = small("kl_loss/vgg16_coco_kl")
     assert full_size.try_run("kl_loss/vgg16_coco_kl", run, CPU) is None
     said = capsys.readouterr().out
-    assert f"{8 * 7 * 4 + 7 * 4:,} in the log variance layer" in said  # 8 features, 6 classes and background, 4 sides
+    assert f"{8 * 7 * 4 + 7 * 4:,} in log variance layers" in said  # 8 features, 6 classes and background, 4 sides
     for word in ("parameters", "trained", "gradient norm", "candidates", "peak memory"):
         assert word in said
 

@@ -14,7 +14,7 @@ from data.loader import build_dataset
 from data.records import Proposals
 from experiments.records import Row
 from postprocess.pipeline import PostprocessConfig
-from scripts import figure3, recall
+from scripts import figure3, recall, trained
 from scripts import proposals as module
 from scripts.checkpoint import plain, save_checkpoint
 from scripts.proposals import load_proposals, save_proposals
@@ -77,7 +77,7 @@ def stub(monkeypatch, data):
     monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     monkeypatch.setattr(figure3, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
-    monkeypatch.setattr(module, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
+    monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
     FirstStage.passes = 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from experiments.kl_loss.runs import vgg16_coco
 from experiments.records import Row
 from postprocess.pipeline import PostprocessConfig
-from scripts.report import Results, cell, comparison_section, csv_text, main_section, markdown_table
+from scripts.report import Results, cell, comparison_section, csv_text, main_section, markdown_table, provenance
 
 ROWS = tuple(Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), published={"AP": ap})
              for label, ap in (("base", 20.0), ("better", 22.0)))
@@ -25,6 +25,23 @@ def test_a_cell_is_mean_and_sample_deviation_of_what_is_there():
     assert str(cell([10.0, None, float("nan")])) == "10.0"
     assert str(cell([0.5])) == "0.50"
     assert str(cell([None])) == "not run"
+
+
+def test_a_count_has_two_digits_and_no_spread():
+    assert str(cell([138.31, 138.31], exact=True)) == "138.31"
+
+
+def test_rows_of_ours_and_cited_rows_are_marked():
+    rows = (Row(label="theirs", run=vgg16_coco, postprocess=PostprocessConfig(), published={"AP": 1.0}, cited="a paper"),
+            Row(label="new", run=vgg16_coco, postprocess=PostprocessConfig(), added=True))
+    table = types.SimpleNamespace(ROWS=rows, COLUMNS=("AP",), EXTRA_COLUMNS=(), COMPARISONS=(), TITLE="t",
+                                  NOTES={"paper": ("a proxy",)})
+    results = Results(table, [{"seed": 0, "device": "CPU", "rows": []}])
+    text = main_section(results, None)
+    assert "| paper (cited) " in text
+    assert "| new (ours) | no such row in the paper | -" in text
+    assert provenance(results, "paper")[-2:] == ["cited by the paper: theirs from a paper", "a proxy"]
+    assert "a proxy" not in provenance(results, "mini")
 
 
 def test_a_step_is_differenced_within_each_seed():

@@ -13,7 +13,7 @@ from scripts import lookup
 from scripts import train as module
 from scripts.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.train import DIVERGED, STOPPED, main, train
-from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
+from tests.tiny import SCALES, TINY, TINY_KL, TINY_KLRPN, arguments, signal_handlers_kept, tiny_dataset
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    runs = {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL}
+    runs = {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL, "kl_loss/tiny_klrpn": TINY_KLRPN}
     monkeypatch.setattr(module, "SCALES", SCALES)
     monkeypatch.setattr(lookup, "SCALES", SCALES)
     monkeypatch.setattr(module, "find_run", runs.__getitem__)
@@ -50,13 +50,14 @@ def equal(first, second):
     return first == second
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, accumulate):
-    how = {"run": "kl_loss/tiny_kl", "accumulate": accumulate}
+@pytest.mark.parametrize(("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)])
+def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
+    """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
+    how = {"run": f"kl_loss/{name}", "accumulate": accumulate}
     assert train(arguments(data, tmp_path / "a", **how)) == 0
     for stop in (1, 3, None):  # updates in each part
         assert train(arguments(data, tmp_path / "b", stop_after=stop, **how)) == 0
-    whole, parts = final(tmp_path / "a", "tiny_kl"), final(tmp_path / "b", "tiny_kl")
+    whole, parts = final(tmp_path / "a", name), final(tmp_path / "b", name)
     assert whole["step"] == parts["step"] == 6
     assert equal(whole["model"], parts["model"])
     assert equal(whole["optimiser"], parts["optimiser"])

@@ -1,0 +1,62 @@
+"""What each row of a table costs: parameters, and milliseconds from one image to its detections."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.loader import test_batches
+from data.records import Batch, Dataset, Detections
+from experiments.records import Row, Run
+from models.build import parameter_counts
+from models.detector import Detector
+from postprocess.pipeline import postprocess
+from scripts.lookup import pick_device
+from scripts.timing import Action, interleaved
+from scripts.trained import trained_detector, trained_run
+
+COST_COLUMNS = {"params_M", "speed_ms"}
+REPEATS = 20
+
+
+def truncated_millions(count: int) -> float:
+    """Millions with two digits, cut off, as KL-RPN Table 1 prints parameters."""
+    return count // 10_000 / 100
+
+
+def row_costs(rows: Sequence[Row], runs: Mapping[str, Run], folders: Mapping[str, Path], dataset: Dataset,
+              args: argparse.Namespace) -> list[dict[str, Any]]:
+    """{"params_M", "speed_ms"} of each row, empty where its network is not trained.
+
+    speed_ms: median over REPEATS calls of network and post-processing on the first test image, batch 1; all rows in one
+    process and in turn, so that a warm or busy machine slows all alike.
+
+    Args:
+        runs, folders: the scaled run of each paper-scale run name, and where each is kept.
+    """
+    device = pick_device(args.device)
+    detectors: dict[str, Detector] = {}
+    actions: dict[int, Action] = {}
+    sizes: dict[int, int] = {}
+    for index, row in enumerate(rows):
+        found = None if row.missing else trained_run(runs[row.run.name], folders[row.run.name], dataset, args)
+        if found is None:
+            continue
+        run, _, state = found
+        if run.name not in detectors:
+            detectors[run.name] = trained_detector(run, state, device)
+        batch = next(test_batches(dataset, run.data, batch_size=1, workers=0)).to(device)
+        actions[index] = detection(detectors[run.name], batch, row)
+        sizes[index] = parameter_counts(detectors[run.name])[0]
+    times = dict(zip(actions, interleaved(list(actions.values()), REPEATS, device), strict=True)) if actions else {}
+    return [{"params_M": truncated_millions(sizes[i]), "speed_ms": times[i].median} if i in times else {}
+            for i in range(len(rows))]
+
+
+def detection(detector: Detector, batch: Batch, row: Row) -> Action:
+    """One image through the network and the row's post-processing."""
+
+    def act() -> list[Detections]:
+        return postprocess(detector.candidates(batch, row.postprocess.score_threshold), row.postprocess)
+
+    return act
