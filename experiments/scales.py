@@ -54,8 +54,10 @@ def lite(run: Run) -> Run:
         pre_nms_test=1000, post_nms_test=300, min_size=4.0)
     data = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=300, long_side=500,
                       pixels="tf", train_short_sides=shrunk_sides(run.data, 300))
+    weight = run.train.roi_loss_weight
     name = ("mobilenet" + ("_rfcn" if rfcn else "") + "_voc" + ("_klrpn" if kl_rpn else "")
-            + ("_kl" if run.model.log_variance else ""))
+            + ("_kl" if run.model.log_variance else "")
+            + ("" if weight == (10 if kl_rpn else 1) else f"_weight{weight:g}"))
     return replace(run, name=name, model=model, data=data, train=same_for_all(LITE_TRAIN, run), mini_batch=8)
 
 

@@ -1,4 +1,4 @@
-"""Every network that the KL-RPN paper trains, at full size, and one of ours (recipe and choices: README.md here).
+"""Every network that the KL-RPN paper trains, at full size, and three of ours (recipe and choices: README.md here).
 
 Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight 10 of the second
 stage's losses (Eq. 9), Adam with the paper's rate, and no gradient clipping. Baselines: faster-rcnn.pytorch for Faster
@@ -44,6 +44,11 @@ vgg16_coco_klrpn = replace(
 vgg16_coco_klrpn_kl = replace(
     vgg16_coco_klrpn, name="vgg16_coco_klrpn_kl",
     model=replace(vgg16_coco_klrpn.model, box_coding="edges", log_variance=True))
+
+# controls, ours: Eq. 9's weight given to the RPN, and taken from KL-RPN
+vgg16_coco_weight10 = replace(vgg16_coco, name="vgg16_coco_weight10", train=replace(VGG16_SGD, roi_loss_weight=10.0))
+vgg16_coco_klrpn_weight1 = replace(
+    vgg16_coco_klrpn, name="vgg16_coco_klrpn_weight1", train=replace(vgg16_coco_klrpn.train, roi_loss_weight=1.0))
 
 r101_coco = Run(name="r101_coco", model=R101_COCO, data=COCO, train=R101_SGD, mini_batch=4)
 r101_coco_klrpn = replace(
