@@ -67,6 +67,21 @@ def test_a_linear_ramp_is_sampled_exactly():
     torch.testing.assert_close(pooled[0, 0], torch.tensor([[3.0, 5.0], [3.0, 5.0]]))
 
 
+@pytest.mark.parametrize(("roi", "aligned", "expected"), [
+    ((10.0, 6.0, 70.0, 58.0), False, [[14.100830078125, 15.5931396484375], [29.9837646484375, 31.725830078125]]),
+    ((10.0, 6.0, 70.0, 58.0), True, [[8.2840576171875, 10.0462646484375], [24.606689453125, 26.2791748046875]]),
+    ((33.4, 17.6, 40.2, 20.1), False, [[16.3840625, 16.4715625], [21.2184375, 21.4309375]]),
+    ((33.4, 17.6, 40.2, 20.1), True, [[8.625581054687501, 8.9059814453125], [9.472993164062501, 9.761694335937502]]),
+])
+def test_worked_examples_with_adaptive_samples(roi, aligned, expected):
+    """A map of 5 x 6 cells in two channels that differ by 100; the values are torchvision's kernel by hand in float64."""
+    first = torch.tensor([[0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5],
+                          [30, 31, 32, 33, 34, 35], [40, 41.5, 43, 43, 44.5, 46]])
+    pooled = roi_align(torch.stack([first, first + 100])[None], torch.tensor([[0.0, *roi]]), 2, SCALE, 0, aligned)
+    wanted = torch.tensor(expected)
+    torch.testing.assert_close(pooled[0], torch.stack([wanted, wanted + 100]), atol=1e-4, rtol=1e-5)
+
+
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 def test_all_boxes_inverted_and_aligned_pool_to_what_torchvision_gives(sampling_ratio):
     rois = torch.tensor([[0.0, 90, 80, 30, 20], [1.0, 90, 80, 30, 20]])
