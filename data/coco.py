@@ -33,7 +33,7 @@ from data.annotations import (
 from data.errors import DataError
 from data.records import Detections, ImageId
 
-LABELLED, UNLABELLED = "instances_", "image_info_"  # what the name of an annotation file begins with
+INSTANCES, IMAGE_LISTS = "instances_", "image_info_"  # what the name of an annotation file begins with
 IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
     "minival2014": "val2014",
     "valminusminival2014": "val2014",
@@ -49,7 +49,7 @@ def annotation_folders(root: Path) -> tuple[Path, Path]:
 
 def annotation_file(root: Path, split: str) -> Path | None:
     """The JSON file of a split below ``root``, or None; a file with labels goes first."""
-    files = [folder / f"{kind}{split}.json" for kind in (LABELLED, UNLABELLED) for folder in annotation_folders(root)]
+    files = [folder / f"{kind}{split}.json" for kind in (INSTANCES, IMAGE_LISTS) for folder in annotation_folders(root)]
     return next((file for file in files if file.is_file()), None)
 
 
@@ -63,12 +63,12 @@ def find_annotation_file(root: Path, split: str) -> Path:
     if file is not None:
         return file
     folders = annotation_folders(root)
-    found = sorted({p.stem.removeprefix(kind) for kind in (LABELLED, UNLABELLED) for folder in folders
+    found = sorted({p.stem.removeprefix(kind) for kind in (INSTANCES, IMAGE_LISTS) for folder in folders
                     for p in folder.glob(f"{kind}*.json")})  # fmt: skip
     year = 2017 if split.endswith("2017") else 2014
     data = "coco2017test" if split.startswith("test-dev") else f"coco{year}"
     raise DataError(
-        f"COCO split {split!r} has no annotation file: looked for {LABELLED}{split}.json and {UNLABELLED}{split}.json"
+        f"COCO split {split!r} has no annotation file: looked for {INSTANCES}{split}.json and {IMAGE_LISTS}{split}.json"
         f" in {' and '.join(map(str, folders))}; splits there: {', '.join(found) or 'none'}; choose one of them,"
         f" correct the data root, or fetch the data with: python -m scripts.get_data {data}"
     )
@@ -95,7 +95,7 @@ def read_json(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_bytes(), object_pairs_hook=unique, parse_constant=refuse)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: the annotation file cannot be read ({error}); correct or replace it.") from error
-    if isinstance(document, dict) and file.name.startswith(UNLABELLED):
+    if isinstance(document, dict) and file.name.startswith(IMAGE_LISTS):
         document.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, dict) or not isinstance(document.get(key), list):

@@ -51,7 +51,8 @@ class DataConfig:
     short_side: int  # network px
     long_side: int | None  # limit, network px; None: no limit
     pixels: Pixels  # a key of data.transforms.PIXELS
-    train_short_sides: tuple[int, ...] | None = None  # network px: each batch draws one (long_side in proportion)
+    train_short_sides: tuple[int, ...] | None = None  # network px: each batch draws one (the limit in proportion)
+    train_long_side: int | None = None  # limit in training, network px; None: long_side
     flip: bool = True  # augmentation: mirror with probability 1/2
     train_difficult: bool = False  # VOC: difficult objects as training targets
     train_crowd: bool = False  # COCO: crowd regions as training targets
@@ -83,6 +84,11 @@ class DataConfig:
             raise ValueError(
                 f"DataConfig.train_short_sides is {sides!r}; give at least one positive integer of px, as a tuple, or"
                 " None to train at short_side."
+            )
+        if self.train_long_side is not None and self.train_long_side < self.short_side:
+            raise ValueError(
+                f"DataConfig.train_long_side is {self.train_long_side} px, less than short_side {self.short_side};"
+                " give a larger limit, or None for that of long_side."
             )
         if self.size_divisor < 1:
             raise ValueError(f"DataConfig.size_divisor is {self.size_divisor}; use 1 for no further padding.")
@@ -233,6 +239,8 @@ class _Batches(MapDataset[Any]):
         """One image made ready at ``short_side``, the limit of the long side in proportion; no target in testing."""
         sample = self.dataset[index]
         limit = self.config.long_side
+        if training and self.config.train_long_side is not None:
+            limit = self.config.train_long_side
         image, target = to_network(
             sample.image,
             training_target(sample.target, self.config) if training else None,

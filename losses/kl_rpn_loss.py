@@ -24,10 +24,10 @@ def positive_anchor_loss(offsets: Tensor, log_variance: Tensor, target_offsets: 
         target_offsets: encoded ground truth (..., 4), the paper's mu_1.
         mean_error_weight: gamma.
 
-    Returns: one value per coordinate (..., 4), float32 also under autocast (exp(11.1) overflows float16).
+    Returns: one value per coordinate (..., 4), at least float32 also under autocast (exp(11.1) overflows float16).
     Law: least at log_variance = ln(gamma error^2).
     """
-    return gaussian_loss(offsets.float() - target_offsets.float(), log_variance, mean_error_weight, 0.0)
+    return gaussian_loss(exact(offsets) - exact(target_offsets), exact(log_variance), mean_error_weight, 0.0)
 
 
 def negative_anchor_loss(offsets: Tensor, log_variance: Tensor, mean_error_weight: float = MEAN_ERROR_WEIGHT,
@@ -38,13 +38,17 @@ def negative_anchor_loss(offsets: Tensor, log_variance: Tensor, mean_error_weigh
         offsets, log_variance, mean_error_weight: as in ``positive_anchor_loss``.
         negative_variance: variance of the target Gaussian, 1/3.
 
-    Returns: one value per coordinate (..., 4), float32.
+    Returns: one value per coordinate (..., 4), at least float32.
     Law: least at offset 0 and variance 1/3, whatever gamma is.
     """
-    return gaussian_loss(offsets.float(), log_variance, mean_error_weight, negative_variance)
+    return gaussian_loss(exact(offsets), exact(log_variance), mean_error_weight, negative_variance)
 
 
 def gaussian_loss(mean_error: Tensor, log_variance: Tensor, mean_error_weight: float, target_variance: float) -> Tensor:
     """Eq. 3 without its constants: (sigma_1^2 + gamma (mu_1 - mu_2)^2) / (2 sigma_2^2) + ln(sigma_2^2) / 2."""
-    log_variance = log_variance.float()
     return 0.5 * torch.exp(-log_variance) * (mean_error_weight * mean_error**2 + target_variance) + 0.5 * log_variance
+
+
+def exact(values: Tensor) -> Tensor:
+    """``values`` in float32, or in float64 if they are that already."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -12,7 +12,7 @@ from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
 from models.anchors import AnchorGenerator
 from models.detector import Detector, RPNLosses
 from models.heads import RoIHead, TwoMLPHead
-from models.kl_rpn import CoordinateReduction, KLRPNHead, kl_rpn_losses
+from models.kl_rpn import KLRPNHead, kl_rpn_losses
 from models.mobilenet import MobileNetV2
 from models.predictor import BoxPredictor
 from models.ps_roi_align import ps_roi_align_batched, ps_roi_pool_batched
@@ -28,6 +28,7 @@ RegionProposal = Literal["rpn", "kl_rpn"]
 BoxCoding = Literal["center_size", "edges"]
 Pooling = Literal["align", "max"]
 PositionSensitivePooling = Literal["align", "average"]
+CoordinateReduction = Literal["sum", "mean"]
 RESNET_BLOCKS = {"resnet50": RESNET50, "resnet101": RESNET101}
 
 
@@ -69,7 +70,7 @@ class ModelConfig:
     negative_variance: float = 1 / 3  # KL-RPN: variance that a negative anchor's offsets should have
     coordinate_reduction: CoordinateReduction = "sum"  # KL-RPN: of an anchor's four losses
     rpn_log_variance_std: float = 1e-5  # KL-RPN: standard deviation of the initial weights of the log variances
-    rpn_log_variance_limit: float | None = 20.0  # KL-RPN: clamp |ln sigma^2| in the loss; not in the paper
+    rpn_log_variance_limit: float | None = 20.0  # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
     pre_nms_train: int = 12000
     post_nms_train: int = 2000
     pre_nms_test: int = 6000
@@ -121,7 +122,7 @@ def build_rpn(config: ModelConfig, in_channels: int,
                          log_variance_std=config.rpn_log_variance_std)
         losses = partial(kl_rpn_losses, mean_error_weight=config.mean_error_weight,
                          negative_variance=config.negative_variance, log_variance_limit=config.rpn_log_variance_limit,
-                         coordinate_reduction=config.coordinate_reduction)
+                         reduce_coordinates=torch.sum if config.coordinate_reduction == "sum" else torch.mean)
         return head, losses, center_size
     rpn = RPNHead(in_channels=in_channels, channels=channels, anchors_per_position=anchors_per_position)
     return rpn, rpn_losses, EdgeCoder(weight=1.0) if config.box_coding == "edges" else center_size
@@ -178,7 +179,6 @@ def build_detector(config: ModelConfig) -> Detector:
         box_coder=box_coder, rpn_coder=rpn_coder,
         rpn_batch=config.rpn_batch, rpn_positive_share=config.rpn_positive_share,
         rpn_positive_iou=config.rpn_positive_iou, rpn_negative_iou=config.rpn_negative_iou,
-        rpn_log_variance_limit=config.rpn_log_variance_limit,
         pre_nms_train=config.pre_nms_train, post_nms_train=config.post_nms_train, pre_nms_test=config.pre_nms_test,
         post_nms_test=config.post_nms_test, rpn_nms_iou=config.rpn_nms_iou, min_size=config.min_size,
         rois_per_image=config.rois_per_image, roi_positive_share=config.roi_positive_share,

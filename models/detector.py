@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from data.boxes import BoxCoder, EdgeCoder, clip, sort_corners
 from data.records import Batch, Candidates, ImageId, Proposals
 from models.anchors import AnchorGenerator
-from models.kl_rpn import kl_rpn_statistics
 from models.proposals import propose
 from models.resnet import freeze_norms
 from models.roi import RoITargets, roi_losses, sample_rois
 from models.rpn import RPNOutput, anchor_targets
 from models.vgg import Backbone
 
-RPNLosses = Callable[[RPNOutput, Tensor, Tensor, Tensor], dict[str, Tensor]]  # output, positive, negative, targets
+# (output, positive, negative, target offsets) -> (losses, statistics)
+RPNLosses = Callable[[RPNOutput, Tensor, Tensor, Tensor], tuple[dict[str, Tensor], dict[str, Tensor]]]
 LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
 
 
@@ -34,10 +34,9 @@ class Detector(nn.Module):
 
     def __init__(self, *, backbone: Backbone, anchors: AnchorGenerator, rpn_head: nn.Module, rpn_losses: RPNLosses,
                  roi_head: nn.Module, rpn_coder: BoxCoder, box_coder: BoxCoder, rpn_batch: int,
-                 rpn_positive_share: float, rpn_positive_iou: float, rpn_negative_iou: float,
-                 rpn_log_variance_limit: float | None, pre_nms_train: int, post_nms_train: int, pre_nms_test: int,
-                 post_nms_test: int, rpn_nms_iou: float, min_size: float, rois_per_image: int,
-                 roi_positive_share: float, roi_positive_iou: float, hardest_rois: int | None,
+                 rpn_positive_share: float, rpn_positive_iou: float, rpn_negative_iou: float, pre_nms_train: int,
+                 post_nms_train: int, pre_nms_test: int, post_nms_test: int, rpn_nms_iou: float, min_size: float,
+                 rois_per_image: int, roi_positive_share: float, roi_positive_iou: float, hardest_rois: int | None,
                  log_variance_limit: float | None) -> None:
         super().__init__()
         self.backbone, self.anchors, self.rpn_head, self.roi_head = backbone, anchors, rpn_head, roi_head
@@ -45,7 +44,7 @@ class Detector(nn.Module):
         self.rpn_coder, self.box_coder = rpn_coder, box_coder
         self.min_size = min_size
         self.hardest_rois = hardest_rois
-        self.rpn_log_variance_limit, self.log_variance_limit = rpn_log_variance_limit, log_variance_limit
+        self.log_variance_limit = log_variance_limit
         self.rpn_nms_iou = rpn_nms_iou
         self.train_counts, self.test_counts = (pre_nms_train, post_nms_train), (pre_nms_test, post_nms_test)
         self.anchor_rule: dict[str, Any] = {
@@ -77,7 +76,7 @@ class Detector(nn.Module):
         learned = [anchor_targets(anchors, target, size, self.rpn_coder, generator=generator, **self.anchor_rule)
                    for target, size in zip(batch.targets, batch.image_sizes, strict=True)]
         positive, negative, target_offsets = (torch.stack(parts) for parts in zip(*learned, strict=True))
-        rpn_terms = self.rpn_losses(output, positive, negative, target_offsets)
+        rpn_terms, rpn_seen = self.rpn_losses(output, positive, negative, target_offsets)
 
         proposals = self._proposals(anchors, output, batch, self.train_counts)
         rois = [sample_rois(boxes, target, self.box_coder, generator=generator, **self.roi_rule)
@@ -87,9 +86,7 @@ class Detector(nn.Module):
         roi_terms, seen = roi_losses(*outputs, RoITargets(boxes=boxes, labels=labels, target_offsets=wanted),
                                      hardest=self.hardest_rois)
         if statistics is not None:
-            statistics |= seen
-            if output.log_variance is not None:
-                statistics |= kl_rpn_statistics(output.log_variance, positive, negative, self.rpn_log_variance_limit)
+            statistics |= {**rpn_seen, **seen}
         return {**rpn_terms, **roi_terms}
 
     @torch.no_grad()

@@ -4,7 +4,7 @@ Letters: N images, A anchors. One loss (Eq. 8) replaces classification and regre
 (section 2.5). Proposals are decoded from the mean alone.
 """
 
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from torch.nn import functional
 from losses.kl_rpn_loss import negative_anchor_loss, positive_anchor_loss
 from models.rpn import RPNOutput, per_anchor
 
-CoordinateReduction = Literal["sum", "mean"]
 EPSILON = 1e-12  # Eq. 10
 
 
@@ -56,19 +55,29 @@ def objectness_score(log_variance: Tensor) -> Tensor:
     return 1 / (torch.exp(-log_objectness(log_variance)) + EPSILON)
 
 
+def bounded(log_variance: Tensor, limit: float) -> Tensor:
+    """``log_variance`` within [-limit, limit], with the gradient of the bounded value for all of it.
+
+    So exp() cannot overflow, and a log variance that has run away is still pulled back (clamp() alone would leave it
+    where it is: beyond its limit the gradient is 0).
+    """
+    return log_variance + (log_variance.clamp(-limit, limit) - log_variance).detach()
+
+
 def kl_rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_offsets: Tensor, *,
                   mean_error_weight: float, negative_variance: float, log_variance_limit: float | None,
-                  coordinate_reduction: CoordinateReduction) -> dict[str, Tensor]:
-    """{"rpn_kl": L_KL of Eq. 8}: sum over the sampled anchors of an image, divided by their number, mean over images.
+                  reduce_coordinates: Callable[..., Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """{"rpn_kl": L_KL of Eq. 8} and statistics: the losses of the sampled anchors of an image, added and divided by
+    their number, then the mean over images.
 
     output: offsets and log variances (N, A, 4); positive, negative (N, A) bool: the sampled anchors; target_offsets
-    (N, A, 4), used where positive. coordinate_reduction: the four values of an anchor are added or averaged.
-    log_variance_limit: |log variance| is clamped to it before exp(); beyond, an anchor pulls no longer at its variance.
+    (N, A, 4), used where positive. log_variance_limit: see ``bounded``; None: no limit. reduce_coordinates: torch.sum
+    or torch.mean, of an anchor's four values.
     """
     assert output.log_variance is not None
     log_variance = output.log_variance
     if log_variance_limit is not None:
-        log_variance = log_variance.clamp(-log_variance_limit, log_variance_limit)
+        log_variance = bounded(log_variance, log_variance_limit)
 
     def only(mask: Tensor, values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
         return values.masked_fill(~mask[..., None], 0.0)
@@ -77,22 +86,21 @@ def kl_rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_
                                  only(positive, target_offsets), mean_error_weight)
     nothing = negative_anchor_loss(only(negative, output.offsets), only(negative, log_variance), mean_error_weight,
                                    negative_variance)
-    values = only(positive, found) + only(negative, nothing)
-    per_anchor_loss = values.sum(-1) if coordinate_reduction == "sum" else values.mean(-1)
+    losses = reduce_coordinates(only(positive, found) + only(negative, nothing), dim=-1)
     count = (positive | negative).sum(1).clamp(min=1)
-    return {"rpn_kl": (per_anchor_loss.sum(1) / count).mean()}
+    statistics = kl_rpn_statistics(output.log_variance, positive, negative, log_variance_limit)
+    return {"rpn_kl": (losses.sum(1) / count).mean()}, statistics
 
 
 @torch.no_grad()
 def kl_rpn_statistics(log_variance: Tensor, positive: Tensor, negative: Tensor,
                       log_variance_limit: float | None) -> dict[str, Tensor]:
-    """Mean log variance of the sampled positive and negative anchors (NaN where there is none), the share of all
-    anchors whose log variance is beyond the limit, and the least and greatest log variance."""
+    """Mean log variance of the sampled positive and negative anchors (NaN where there is none), least and greatest of
+    all, and the share of anchors that have one beyond the limit."""
     def mean(mask: Tensor) -> Tensor:
         return log_variance.masked_fill(~mask[..., None], 0.0).sum() / (4 * mask.sum())
 
-    beyond = log_variance.new_zeros(()) if log_variance_limit is None else (
-        (log_variance.abs() > log_variance_limit).any(-1).float().mean())
+    limit = float("inf") if log_variance_limit is None else log_variance_limit
     return {"rpn/log_variance_positive": mean(positive), "rpn/log_variance_negative": mean(negative),
-            "rpn/clamped_share": beyond, "rpn/log_variance_min": log_variance.min(),
-            "rpn/log_variance_max": log_variance.max()}
+            "rpn/log_variance_min": log_variance.min(), "rpn/log_variance_max": log_variance.max(),
+            "rpn/clamped_share": (log_variance.abs() > limit).any(-1).float().mean()}

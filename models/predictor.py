@@ -23,13 +23,14 @@ class BoxPredictor(nn.Module):
         self.log_variance = linear(in_features, boxes * 4, std=0.0001) if log_variance else None
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        offsets = self.per_class(self.offsets(features))
-        log_variance = None if self.log_variance is None else self.per_class(self.log_variance(features))
+        offsets = per_class(self.offsets(features), self.columns)
+        log_variance = None if self.log_variance is None else per_class(self.log_variance(features), self.columns)
         return self.class_logits(features), offsets, log_variance
 
-    def per_class(self, outputs: Tensor) -> Tensor:
-        """(R, 4 * (K + 1)), or (R, 4) for all classes, -> (R, K + 1, 4)."""
-        return outputs.unflatten(1, (-1, 4)).expand(-1, self.columns, -1)
+
+def per_class(outputs: Tensor, columns: int) -> Tensor:
+    """(R, 4 * columns), or (R, 4) for all classes alike, -> (R, columns, 4)."""
+    return outputs.unflatten(1, (-1, 4)).expand(-1, columns, -1)
 
 
 def linear(in_features: int, out_features: int, *, std: float) -> nn.Linear:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.predictor import per_class
+
 
 class RFCNHead(nn.Module):
     """RoIs of a feature map -> class logits, offsets and log variances, by position-sensitive maps.
@@ -43,18 +45,14 @@ class RFCNHead(nn.Module):
         """
         reduced = functional.relu(self.reduction(self.body(features)))
         class_logits = self.vote(self.class_maps(reduced), boxes)
-        offsets = self.per_class(self.vote(self.offset_maps(reduced), boxes))
+        offsets = per_class(self.vote(self.offset_maps(reduced), boxes), self.columns)
         if self.log_variance_maps is None:
             return class_logits, offsets, None
-        return class_logits, offsets, self.per_class(self.vote(self.log_variance_maps(reduced), boxes))
+        return class_logits, offsets, per_class(self.vote(self.log_variance_maps(reduced), boxes), self.columns)
 
     def vote(self, maps: Tensor, boxes: Tensor) -> Tensor:
         """The mean over a RoI's bins, each read from its own maps: (R, D)."""
         return self.pool(maps, boxes).mean((-2, -1)).flatten(0, 1)
-
-    def per_class(self, votes: Tensor) -> Tensor:
-        """(R, 4 * (K + 1)), or (R, 4) for all classes, -> (R, K + 1, 4)."""
-        return votes.unflatten(1, (-1, 4)).expand(-1, self.columns, -1)
 
 
 def conv1x1(in_channels: int, out_channels: int, *, std: float) -> nn.Conv2d:

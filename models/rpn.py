@@ -69,8 +69,9 @@ def anchor_targets(anchors: Tensor, target: Target, image_size: tuple[int, int],
     return positive, negative, coder.encode(target.boxes[index], anchors)
 
 
-def rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_offsets: Tensor) -> dict[str, Tensor]:
-    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar.
+def rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_offsets: Tensor
+               ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar; and no statistics.
 
     output: objectness (N, A), offsets (N, A, 4); positive and negative (N, A) bool: the sampled anchors; target_offsets
     (N, A, 4). Both are sums over the sampled anchors of an image, divided by their number, averaged over images; so a
@@ -82,4 +83,4 @@ def rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_off
         output.objectness.float(), (positive * POSITIVE).float(), reduction="none")
     difference = (output.offsets.float() - target_offsets).masked_fill(~positive[..., None], 0.0)
     box_loss = smooth_l1(difference, RPN_SMOOTH_L1_BETA).sum((1, 2)) / count
-    return {"rpn_objectness": ((cross_entropy * sampled).sum(1) / count).mean(), "rpn_box": box_loss.mean()}
+    return {"rpn_objectness": ((cross_entropy * sampled).sum(1) / count).mean(), "rpn_box": box_loss.mean()}, {}

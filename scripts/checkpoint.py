@@ -8,7 +8,7 @@ Randomness needs no saved generator state: every draw is keyed by (seed, step), 
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,18 @@ def differences(saved: Any, now: Any, name: str = "") -> list[str]:
     return [] if saved == now else [f"{name}: {saved} -> {now}"]
 
 
+def with_defaults(saved: Any, record: Any) -> Any:
+    """A saved record, with the fields that it is too old to have at the defaults of ``record``'s class: what the code
+    did before a field existed is what its default does."""
+    if not is_dataclass(record) or not isinstance(saved, dict):
+        return saved
+    added = {f.name: plain(f.default) for f in fields(record) if f.name not in saved and f.default is not MISSING}
+    return added | {name: with_defaults(value, getattr(record, name, None)) for name, value in saved.items()}
+
+
 def check_same_run(saved: dict[str, Any], run: Run, path: Path) -> None:
     """Raises ValueError naming the fields in which the checkpoint's run differs from the one asked for."""
-    changed = differences(saved, plain(asdict(run)))
+    changed = differences(with_defaults(saved, run), plain(asdict(run)))
     if changed:
         raise ValueError(f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use another "
                          "--out folder, or --resume none to start over.")

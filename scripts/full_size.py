@@ -5,7 +5,6 @@ it costs, and that every number is finite. Without names: every run of every pap
 """
 
 import argparse
-import math
 import resource
 import sys
 import time
@@ -19,7 +18,7 @@ from scripts.cost import truncated_millions
 from scripts.lookup import find_run, papers, pick_device, runs_of
 from scripts.optimisation import build_optimiser, learning_rate, set_learning_rate
 from scripts.synthetic import random_batch, tame
-from scripts.update import DivergedError, update
+from scripts.update import DivergedError, update, weighted_sum
 
 IMAGE = (600, 800)  # (height, width) px
 RATE_SHARE = 1e-3  # of the recipe's rate, which is meant for pretrained weights and sends random ones far away
@@ -75,7 +74,7 @@ def try_run(name: str, run: Run, device: torch.device) -> str | None:
         return "a candidate is not finite"
     memory = f"{peak_memory(device) / GB:.2f} GB" + ("" if device.type == "cuda" else " of the process so far")
     terms = ", ".join(f"{key} {value:.4g}" for key, value in losses.items())
-    print(f"  step {step_s:.1f} s: loss {math.fsum(losses.values()):.4g} ({terms}), gradient norm "
+    print(f"  step {step_s:.1f} s: loss {weighted_sum(losses, run.train.roi_loss_weight):.4g} ({terms}), gradient norm "
           f"{statistics['gradient_norm']:.4g}\n  detection {detect_s:.1f} s: {len(found.scores)} candidates; "
           f"peak memory {memory}", flush=True)
     return None if len(found.scores) else "there is no candidate"

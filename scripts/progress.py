@@ -25,11 +25,13 @@ class Progress:
         self.waited = 0.0
         self.began = self.shown = time.monotonic()
 
-    def step(self, step: int, losses: dict[str, float], *, lr: float, images: int, waited: float) -> None:
-        """Reports update ``step`` (from 0). waited: seconds that this update waited for data."""
+    def step(self, step: int, losses: dict[str, float], *, total: float, lr: float, images: int,
+             waited: float) -> None:
+        """Reports update ``step`` (from 0). total: the weighted sum of ``losses``; waited: seconds that this update
+        waited for data."""
         self.images += images
         self.waited += waited
-        for name, value in {"loss": sum(losses.values()), **losses}.items():
+        for name, value in {"loss": total, **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
             self.window.setdefault(name, []).append(value)
         elapsed = time.monotonic() - self.began

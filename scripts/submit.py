@@ -79,7 +79,7 @@ def submit(args: argparse.Namespace) -> None:
                                 if other.name == run.name) for run in scaled}
     networks: dict[str, tuple[list[Candidates], int, int] | None] = {}
     written = 0
-    for row, run, slug in zip(table.ROWS, scaled, slugs(table.ROWS), strict=True):
+    for index, (row, run, slug) in enumerate(zip(table.ROWS, scaled, slugs(table.ROWS), strict=True)):
         label = f"{row.group}{': ' if row.group else ''}{row.label}"
         folder = run_folder(args.out, args.scale, run.name, paper, args.seed)
         if not row.missing and run.name not in networks:
@@ -91,6 +91,8 @@ def submit(args: argparse.Namespace) -> None:
             continue
         candidates, done, planned = network
         detections = detections_of(candidates, row)
+        if not any(other.name == run.name for other in scaled[index + 1 :]):
+            del networks[run.name], network, candidates  # gigabytes on test-dev
         path = args.out / args.scale / paper / name / "submission" / f"detections_{split}_{slug}_results.json"
         write_atomically(path, results_json(detections, dataset.image_ids, dataset.category_ids))
         unfinished = f" (UNFINISHED: only {done} of {planned} updates)" if done < planned else ""

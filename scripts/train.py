@@ -33,7 +33,7 @@ from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
-from scripts.update import DivergedError, update
+from scripts.update import DivergedError, update, weighted_sum
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 SAVE_EVERY_S = 300.0
@@ -64,7 +64,8 @@ def configured(args: argparse.Namespace) -> Run:
         run = replace(run, model=replace(run.model, tf_padding=False), data=replace(run.data, pixels="torchvision"))
     if args.batch_size is not None and args.batch_size != run.train.batch_size:
         scaled = scaled_to_batch(run.train, args.batch_size)
-        print(f"linear scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
+        rule = "linear" if run.train.optimiser == "sgd" else "square root"
+        print(f"{rule} scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
               f"{scaled.lr:g}, {run.train.iterations} -> {scaled.iterations} updates")
         run = replace(run, train=scaled)
     if not 1 <= args.accumulate <= run.train.batch_size:
@@ -170,7 +171,8 @@ def train(args: argparse.Namespace) -> int:
         losses, statistics = update(detector, optimiser, scaler, batch.to(device).split(args.accumulate), step=step,
                                     seed=args.seed, amp=amp, max_norm=run.train.max_grad_norm,
                                     roi_loss_weight=run.train.roi_loss_weight)
-        progress.step(step, losses, lr=rate, images=len(batch.images), waited=waited)
+        progress.step(step, losses, total=weighted_sum(losses, run.train.roi_loss_weight), lr=rate,
+                      images=len(batch.images), waited=waited)
         if statistics:
             progress.scalars(step, {"train/lr": rate, "data/skipped": skipped,
                                     **{name if "/" in name else f"head/{name}": value

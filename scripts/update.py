@@ -1,7 +1,10 @@
 """One update of the weights: forward, backward, finite check, step; every random draw keyed by (seed, step)."""
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from data.records import Batch
 from models.detector import Detector
 
 STATISTICS_EVERY = 20  # updates
+Number = TypeVar("Number", float, Tensor)
 
 
 class DivergedError(RuntimeError):
@@ -21,13 +25,13 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
            max_norm: float | None = None, roi_loss_weight: float = 1.0) -> tuple[dict[str, float], dict[str, float]]:
     """One update from micro-batches: (loss terms, statistics); statistics of the last one, every STATISTICS_EVERY.
 
-    The loss is the sum of the terms, the second stage's (roi_*) times ``roi_loss_weight`` (KL-RPN Eq. 9); the terms are
-    returned as weighted.
+    What is minimised is ``weighted_sum`` of the terms; the terms themselves are returned.
     The host waits for the device once: for the loss terms and the gradient norm, before the weights change.
 
     Raises: DivergedError if a term is not finite; the weights are then as before.
     Law: micro-batches of one image each add up to the batch's gradient, because each image is normalised by itself;
-    exactly so where nothing is drawn (every anchor and RoI sampled, no dropout), in expectation otherwise.
+    exactly so where nothing is drawn (every anchor and RoI sampled, no dropout), in expectation otherwise; and not if a
+    batch norm learns (networks with norms that train from scratch).
     """
     device = batches[0].images.device
     optimiser.zero_grad(set_to_none=True)
@@ -37,9 +41,8 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
     for index, batch in enumerate(batches):
         torch.manual_seed((seed * 10**9 + step) * 1000 + index)  # sampling and dropout
         with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
-            losses = {name: loss * (roi_loss_weight if name.startswith("roi_") else 1.0)
-                      for name, loss in detector.losses(batch, statistics=statistics).items()}
-        scaler.scale(torch.stack(list(losses.values())).sum() * shares[index]).backward()
+            losses = detector.losses(batch, statistics=statistics)
+        scaler.scale(weighted_sum(losses, roi_loss_weight) * shares[index]).backward()
         parts.append({name: loss.detach() * shares[index] for name, loss in losses.items()})
     scaler.unscale_(optimiser)
     gradients = [p for p in detector.parameters() if p.grad is not None]
@@ -56,6 +59,12 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
     return values, {"gradient_norm": norm_value, **{name: float(value) for name, value in statistics.items()}}
 
 
+def weighted_sum(losses: Mapping[str, Number], roi_loss_weight: float) -> Number:
+    """The terms of the first stage plus ``roi_loss_weight`` times those of the second, roi_* (KL-RPN Eq. 9)."""
+    terms = [roi_loss_weight * loss if name.startswith("roi_") else loss for name, loss in losses.items()]
+    return reduce(operator.add, terms)
+
+
 def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[Batch]) -> None:
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
@@ -63,4 +72,4 @@ def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[B
         raise DivergedError(
             f"At update {step} {' and '.join(bad)} of images {images} are not finite; the weights were not changed. "
             "Check these images' boxes (python -m data.validate), lower the learning rate, or set "
-            "ModelConfig.log_variance_limit.")
+            f"ModelConfig.{'rpn_log_variance_limit' if 'rpn_kl' in bad else 'log_variance_limit'}.")

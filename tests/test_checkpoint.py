@@ -131,9 +131,13 @@ def test_another_run_names_the_fields():
     other = replace(TINY, train=replace(TINY.train, lr=0.5), model=replace(TINY.model, anchor_sizes=(8.0,)))
     with pytest.raises(ValueError, match=r"model\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
         check_same_run(saved, other, "x.pt")
-    del saved["model"]["dropout"]  # written before the field existed
-    with pytest.raises(ValueError, match=r"model\.dropout: None -> 0\.5"):
+    del saved["model"]["dropout"]  # written before the field existed: it did what the default does
+    with pytest.raises(ValueError, match=r"model\.dropout: 0\.0 -> 0\.5"):
         check_same_run(saved, TINY, "x.pt")
+    check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
+    saved["model"]["colour"] = "red"  # a field that this version does not know
+    with pytest.raises(ValueError, match=r"model\.colour: red -> None"):
+        check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
 
 
 def test_differences_are_found_at_any_depth():

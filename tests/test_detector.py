@@ -109,7 +109,7 @@ def test_a_few_steps_on_one_image_make_the_loss_fall():
 
 @pytest.mark.parametrize("config", [BASE, replace(BASE, region_proposal="kl_rpn")])
 def test_proposals_are_the_first_stage_alone(config):
-    """In original px, best first, at most as many as asked for; candidates come from the first ``post_nms_test``."""
+    """In original px, best first, at most as many as asked for; a longer list begins with the shorter."""
     network = detector(config).eval()
     batch = batch_of(scene(0), scene(1), train=False, original=(128, 160))
     found = network.proposals(batch, 12)

@@ -55,7 +55,7 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
 
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
-def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_alone(scale, baseline, kl_rpn):
+def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(scale, baseline, kl_rpn):
     """At paper scale the paper changes optimiser, rate and clipping as well; at the others only the loss weight is the
     method's (Eq. 9), and with it the unit of the gradient norm."""
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
@@ -67,6 +67,49 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_alone(sca
     assert run.train.roi_loss_weight == 10
     if scale != "paper":
         assert run.train.max_grad_norm == 10 * SCALES[scale](RUNS[baseline]).train.max_grad_norm
+
+
+@pytest.mark.parametrize("name", ["kl_rpn_table1", "kl_rpn_table2"])
+def test_batch_and_rate_are_those_the_paper_prints(name):
+    rows = [row for row in TABLES[name].ROWS if not row.added]
+    for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
+        assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
+        assert row.run.train.optimiser == ("adam" if row.label == "KL-RPN" else "sgd")
+        assert row.run.model.backbone == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
+        assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
+                                      "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]
+        assert row.run.data.short_side == 600
+        assert row.run.model.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
+
+
+# rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates, drops, training scales
+RECIPES = {
+    "vgg16_coco": (256, 4, 5e-4, 2.0, 10.0, 146_580, (58_632, 131_922), None),
+    "r101_coco": (128, 4, 1e-4, 1.0, None, 146_580, (58_632, 131_922), None),
+    "rfcn_r101_coco": (128, 4, 5e-4, 2.0, None, 120_000, (90_000,), (400, 500, 600, 700, 800)),
+    "vgg16_voc": (256, 3, 5e-4, 2.0, 10.0, 198_612, (165_510,), None),
+    "r101_voc": (128, 3, 1e-4, 1.0, None, 231_714, (165_510,), None),
+    "rfcn_r101_voc": (128, 3, 1e-4, 1.0, None, 100_220, (40_088, 85_187), (400, 500, 600, 700, 800)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_the_kl_rpn_baselines(name):
+    """faster-rcnn.pytorch's and RFCN_CoupleNet.pytorch's; R-FCN on COCO is the R-FCN paper's. 117,266 COCO and 16,551 or 5,011 VOC images, each also mirrored."""
+    rois, scales, decay, biases, clip, updates, drops, sides = RECIPES[name]
+    for run in (RUNS[f"kl_rpn/{name}"], RUNS[f"kl_rpn/{name}_klrpn"]):
+        model, train, data = run.model, run.train, run.data
+        assert (model.rois_per_image, len(model.anchor_sizes), model.min_size) == (rois, scales, 0.0)
+        assert (model.rpn_batch, model.rpn_positive_share, model.frozen_stages) == (256, 0.5, 2)
+        assert (model.pre_nms_train, model.post_nms_train, model.pre_nms_test) == (12000, 2000, 6000)
+        assert (model.pooling, model.rfcn_pooling, model.pool_size) == ("align", "align", 7)
+        assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (decay, biases, False)
+        assert (train.iterations, train.lr_drops, train.warmup_iterations) == (updates, drops, 0)
+        assert (data.long_side, data.train_long_side, data.train_short_sides) == (None, 1200, sides)
+        assert data.train_difficult == (data.layout == "voc")
+        assert not data.train_crowd
+        assert train.max_grad_norm == (clip if model.region_proposal == "rpn" else None)
+        assert model.dropout == (0.5 if model.backbone == "vgg16" else 0.0)
 
 
 def test_both_papers_in_one_detector():

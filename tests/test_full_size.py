@@ -26,6 +26,12 @@ def test_every_run_of_every_paper_is_found():
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("name", ["kl_rpn/rfcn_r101_coco_klrpn", "kl_rpn/r101_voc", "kl_rpn/vgg16_coco_klrpn_kl"])
+def test_runs_of_the_second_paper(small, capsys, name):
+    assert full_size.try_run(name, small(name), CPU) is None
+    assert " M, cut off), " in capsys.readouterr().out
+
+
 def test_a_run_prints_its_parameters_and_what_a_step_takes(small, capsys):
     run = small("kl_loss/vgg16_coco_kl")
     assert full_size.try_run("kl_loss/vgg16_coco_kl", run, CPU) is None

@@ -59,8 +59,20 @@ def test_which_reading_of_the_equations_is_meant():
     assert positive_anchor_loss(offset, log_variance, target).item() == pytest.approx(-0.4388386589, abs=1e-6)
     assert negative_anchor_loss(offset, log_variance, mean_error_weight=1).item() == pytest.approx(0.1705095177, abs=1e-6)
     assert positive_anchor_loss(offset, log_variance, target, 1).item() == pytest.approx(-0.3776773177, abs=1e-6)
-    narrow = negative_anchor_loss(offset, log_variance, negative_variance=1 / 9)
+    narrow = negative_anchor_loss(offset, log_variance, negative_variance=1 / 9, mean_error_weight=0.5)
     assert narrow.item() == pytest.approx(-0.2402530697, abs=1e-6)
+    whole_bracket = 0.5 * math.exp(1.0) * 0.5 * (0.4**2 + 1 / 3) - 0.5
+    in_the_exponent = 0.5 * math.exp(0.5) * 0.3**2 - 0.5
+    assert (whole_bracket, in_the_exponent) == pytest.approx((-0.1647452412, -0.4258075428))
+    assert negative_anchor_loss(offset, log_variance).item() - whole_bracket == pytest.approx(math.exp(1.0) / 12, abs=1e-6)
+    assert positive_anchor_loss(offset, log_variance, target).item() != pytest.approx(in_the_exponent, abs=1e-3)
+
+
+def test_gradients_in_double_precision():
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(3, 4, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(3)]
+    assert torch.autograd.gradcheck(positive_anchor_loss, values)
+    assert torch.autograd.gradcheck(negative_anchor_loss, values[:2])
 
 
 @pytest.mark.parametrize(("offset", "log_variance", "divergence"), [

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -117,10 +116,13 @@ def test_the_short_side_is_a_function_of_seed_and_batch_only():
     assert {drawn_short_side(CONFIG, 0, k) for k in range(9)} == {16}
 
 
-def test_the_draws_are_apart_from_the_order_and_the_mirroring():
-    """The first number of the stream of batch k is none of those of epoch k or of an image in it."""
-    size = np.random.default_rng(np.random.SeedSequence([7, 5], spawn_key=(1,))).random()
-    assert size not in {np.random.default_rng([7, 5, *image]).random() for image in ([], [0], [1], [2])}
+def test_the_limit_in_training_is_its_own():
+    """16 x 24 px images without a limit: whole in testing, at most 18 px long in training, in proportion at each scale."""
+    config = replace(MANY_SIZES, long_side=None, train_long_side=18, aspect_grouping=False)
+    seen = {max(size) for batch in take(Synthetic(8), 30, config=config) for size in batch.image_sizes}
+    assert seen == {9, 18, 36}
+    whole = next(iter(test_batches(Synthetic(4), config, batch_size=4, workers=0)))
+    assert {max(size) for size in whole.image_sizes} == {24}
 
 
 def test_the_limit_of_the_long_side_keeps_its_proportion():
@@ -306,6 +308,7 @@ def test_sizes_and_padding():
         ("long_side", 10, "long_side"),
         ("train", ("train2017", "test-dev2017"), "'test-dev2017', whose labels are not published"),
         ("train_short_sides", (), "train_short_sides"),
+        ("train_long_side", 10, "train_long_side is 10 px, less than short_side 16"),
         ("train_short_sides", (400, 0), r"\(400, 0\); give at least one positive integer"),
         ("train_short_sides", (400.5,), "train_short_sides"),
         ("train_short_sides", [400], "as a tuple"),

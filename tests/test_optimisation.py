@@ -42,6 +42,17 @@ def test_linear_scaling(recipe, batch, lr, iterations, drops):
     assert scaled_to_batch(scaled, recipe.batch_size).lr == pytest.approx(recipe.lr)
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_adams_rate_grows_with_the_square_root_of_the_batch(optimiser):
+    """16 images at 6e-5: 8 at 4.2e-5 (KL-RPN prints 4e-5), 64 at 1.2e-4."""
+    recipe = TrainConfig(batch_size=16, iterations=1000, lr=6e-5, lr_drops=(800,), optimiser=optimiser)
+    for batch, lr, iterations in ((8, 4.2426e-5, 2000), (64, 1.2e-4, 250)):
+        scaled = scaled_to_batch(recipe, batch)
+        assert scaled.lr == pytest.approx(lr, rel=1e-4)
+        assert scaled.iterations == iterations
+        assert scaled.lr_drops == (0.8 * iterations,)
+
+
 class Network(nn.Module):
     def __init__(self):
         super().__init__()

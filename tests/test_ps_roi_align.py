@@ -277,3 +277,26 @@ def test_adaptive_sampling_is_a_sentence(sampling_ratio):
 def test_channels_that_are_no_multiple_of_the_bins_are_a_sentence(pool):
     with pytest.raises(ValueError, match="into 7 x 7 bins needs a multiple of 49 channels, not 18"):
         pool(feature_maps(3), ROIS, 7, SCALE)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("pool", [ps_roi_align_batched, ps_roi_pool_batched])
+def test_cuda_equals_cpu_and_does_not_wait_for_the_device(pool):
+    maps = torch.randn(2, 2 * 9, 12, 15, generator=torch.Generator().manual_seed(0))
+    corner = torch.rand(2, 20, 2, generator=torch.Generator().manual_seed(1)) * 100
+    boxes = torch.cat([corner, corner + 60], dim=-1)
+    found = []
+    for device in ("cpu", "cuda"):
+        here, rois = maps.to(device).requires_grad_(), boxes.to(device)
+        try:
+            if device == "cuda":
+                torch.cuda.synchronize()
+                torch.cuda.set_sync_debug_mode("error")
+            pooled = pool(here, rois, 3, 1 / 16)
+            (gradient,) = torch.autograd.grad(pooled.sum(), here)
+        finally:
+            if device == "cuda":
+                torch.cuda.set_sync_debug_mode("default")
+        found.append((pooled.detach().cpu(), gradient.cpu()))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)

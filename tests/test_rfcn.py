@@ -134,18 +134,6 @@ def full_size(*, classes, class_agnostic, log_variance=False):
                     log_variance=log_variance, class_agnostic=class_agnostic, pool=ps_roi_align_batched)
 
 
-@pytest.mark.parametrize(("classes", "anchors", "class_agnostic", "total"), [
-    (20, 9, False, 54_612_598), (20, 9, True, 50_598_518), (80, 12, False, 69_674_632), (80, 12, True, 53_618_312)])
-def test_parameters_of_resnet_101_at_full_size(classes, anchors, class_agnostic, total):
-    """The totals of the whole detector: ResNet-101 without its classifier, and an RPN on 1024 channels."""
-    found = sum(parameter.numel() for parameter in full_size(classes=classes, class_agnostic=class_agnostic).parameters())
-    layer4 = 14_964_736  # of the 42,500,160 of conv1 .. layer4
-    maps = 49 * (classes + 1) + 49 * 4 * (1 if class_agnostic else classes + 1)
-    assert found == layer4 + 2048 * 1024 + 1024 * maps
-    rpn = (1024 * 512 * 9 + 512) + (512 + 1) * 2 * anchors + (512 + 1) * 4 * anchors
-    assert 42_500_160 - layer4 + rpn + found == total
-
-
 def test_log_variance_maps_are_as_many_as_box_maps():
     for class_agnostic in (False, True):
         with_them, without = (sum(parameter.numel() for parameter in full_size(

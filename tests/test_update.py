@@ -10,8 +10,8 @@ import torch
 from data.loader import build_dataset, train_batches
 from models.build import build_detector
 from scripts.optimisation import build_optimiser
-from scripts.update import STATISTICS_EVERY, DivergedError, update
-from tests.tiny import TINY, TINY_KL, tiny_dataset
+from scripts.update import STATISTICS_EVERY, DivergedError, update, weighted_sum
+from tests.tiny import TINY, TINY_KL, TINY_KLRPN, tiny_dataset
 
 # every anchor and RoI is learned from: nothing is drawn at random
 NO_DRAW = {"dropout": 0.0, "rpn_batch": 10_000, "rpn_positive_share": 1.0, "rois_per_image": 200, "roi_positive_share": 1.0}
@@ -131,6 +131,28 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
     assert {image.boxes.dtype for image in found} == {image.variances.dtype for image in found} == {torch.float32}
 
 
+@pytest.mark.parametrize("pooling", ["align", "average"])
+@pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
+def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
+    """exp() of the log variances and the pooling sums are float32 inside; no batch norm here, whose statistics move."""
+    detector, optimiser, scaler = ready(TINY_KLRPN, backbone="vgg16", rfcn_pooling=pooling)
+    exact, _ = update(copy.deepcopy(detector), optimiser, scaler, [batches[0]], step=0, seed=0)
+    scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
+    mixed, _ = update(detector, build_optimiser(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    assert mixed == pytest.approx(exact, rel=0.25, abs=0.02)
+    with torch.autocast("cpu", dtype=amp):
+        found = detector.eval().candidates(replace(batches[0], targets=None), 0.0)
+    assert {image.boxes.dtype for image in found} == {torch.float32}
+
+
+def test_an_exploded_kl_rpn_names_its_own_limit(batches):
+    detector, optimiser, scaler = ready(TINY_KLRPN, rpn_log_variance_limit=None)
+    with torch.no_grad():
+        detector.rpn_head.log_variance.bias.fill_(-120.0)
+    with pytest.raises(DivergedError, match=r"At update 0 rpn_kl and gradient norm .*set ModelConfig\.rpn_log_variance_limit"):
+        update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)
+
+
 class Terms(torch.nn.Module):
     """A detector whose losses are the numbers it was given, each with its own weight."""
 
@@ -149,6 +171,7 @@ def test_the_second_stage_is_weighted(weight, total, batches):
     optimiser = torch.optim.SGD(detector.parameters(), lr=0.0)
     terms, _ = update(detector, optimiser, torch.amp.GradScaler("cpu", enabled=False), [batches[0]], step=0, seed=0,
                       roi_loss_weight=weight)
-    assert sum(terms.values()) == pytest.approx(total, abs=1e-6)
+    assert terms == pytest.approx({"rpn_kl": -0.12, "roi_class": 0.8, "roi_box": 0.3})
+    assert weighted_sum(terms, weight) == pytest.approx(total, abs=1e-6)
     assert {name: p.grad.item() for name, p in detector.weights.items()} == {
         "rpn_kl": 1.0, "roi_class": weight, "roi_box": weight}

@@ -14,10 +14,10 @@ from models.build import ModelConfig
 
 MULTI_SCALE = (400, 500, 600, 700, 800)  # px, short sides of R-FCN's multi-scale training
 COCO = DataConfig(layout="coco", train=("trainval35k",), test="minival", short_side=600, long_side=None,
-                  pixels="torchvision", on_bad_box="skip")
+                  train_long_side=1200, pixels="torchvision", on_bad_box="skip")
 COCO_RFCN = replace(COCO, train=("trainval",), train_short_sides=MULTI_SCALE)
 VOC0712 = DataConfig(layout="voc", train=("2007_trainval", "2012_trainval"), test="2007_test", short_side=600,
-                     long_side=None, pixels="torchvision", train_difficult=True)
+                     long_side=None, train_long_side=1200, pixels="torchvision", train_difficult=True)
 VOC07_RFCN = replace(VOC0712, train=("2007_trainval",), train_short_sides=MULTI_SCALE)
 
 VGG16_COCO = ModelConfig(backbone="vgg16", num_classes=80, dropout=0.5, min_size=0.0, post_nms_test=1000,
@@ -31,7 +31,8 @@ RFCN_VOC = replace(R101_VOC, second_stage="rfcn")
 VGG16_SGD = TrainConfig(lr=1e-2, weight_decay=5e-4, bias_lr_factor=2.0, bias_decay=False, max_grad_norm=10.0,
                         **epoch_schedule(images=117_266, batch_size=16, epochs=10, drop_every=4))
 R101_SGD = replace(VGG16_SGD, weight_decay=1e-4, bias_lr_factor=1.0, max_grad_norm=None)
-RFCN_SGD = replace(R101_SGD, lr=1e-3, batch_size=8, iterations=120_000, lr_drops=(90_000,))
+RFCN_SGD = replace(R101_SGD, lr=1e-3, batch_size=8, iterations=120_000, lr_drops=(90_000,), weight_decay=5e-4,
+                   bias_lr_factor=2.0)
 VGG16_VOC_SGD = replace(VGG16_SGD, lr=1e-3, **epoch_schedule(images=16_551, batch_size=1, epochs=6, drop_every=5))
 R101_VOC_SGD = replace(R101_SGD, lr=1e-3, **epoch_schedule(images=16_551, batch_size=1, epochs=7, drop_every=5))
 RFCN_VOC_SGD = replace(R101_SGD, lr=4e-3, **epoch_schedule(images=5_011, batch_size=2, epochs=20, drop_every=8))
