@@ -33,6 +33,12 @@ def _to(record: Record, device: torch.device | str) -> Record:
     return replace(record, **moved)  # type: ignore[type-var]
 
 
+def _select(record: Record, keep: Tensor) -> Record:
+    """The same record with the rows ``keep`` of every tensor in it."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]
+    return replace(record, **{name: None if v is None else v[keep] for name, v in values.items()})  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Ground truth of one image. Fields that are None at construction are filled with the neutral value.
@@ -66,9 +72,7 @@ class Target:
 
     def select(self, keep: Tensor) -> Target:
         """The annotations that the index or mask ``keep`` (G,) chooses."""
-        chosen = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept = {name: None if value is None else value[keep] for name, value in chosen.items()}
-        return Target(**kept)  # type: ignore[arg-type]
+        return _select(self, keep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +131,8 @@ class Candidates:
     """The model's last word on one image, before any suppression; boxes in original px.
 
     boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL Loss Eq. 11 votes
-    with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a network without log variance.
+    with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a network without log variance;
+    localisation (M,): the IoU with its object that the network predicts for each box (IoU-Net), or None.
     """
 
     boxes: Tensor
@@ -135,9 +140,14 @@ class Candidates:
     labels: Tensor
     variances: Tensor | None = None
     pixel_variances: Tensor | None = None
+    localisation: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Candidates:
         return _to(self, device)
+
+    def select(self, keep: Tensor) -> Candidates:
+        """The candidates that the index or mask ``keep`` (M,) chooses."""
+        return _select(self, keep)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,19 @@
 """Puts flat rows into padded groups, so that all classes of all images can be processed side by side.
 
-Letters: T rows, G groups, M width of the largest group. A group is one (image, class) pair that occurs. Memory is
-G x M index entries; nothing of size M x M is ever built.
+Letters: T rows, G groups, M width of the largest group, D detections. A group is one (image, class) pair that occurs.
+Memory is G x M index entries; nothing of size M x M is built here.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from data.boxes import pairwise_iou
+
+CHUNK = 2**16  # (detection, neighbour) pairs handled at a time: bounds memory to a few MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +44,33 @@ def group_rows(keys: Tensor) -> Groups:
     members[group, slot] = row
     valid = torch.arange(members.shape[1], device=keys.device) < sizes[:, None]
     return Groups(members=members, valid=valid)
+
+
+class Neighbours(NamedTuple):
+    """All boxes in the groups of some detections.
+
+    part: which detections these are; rows (D, M) i64; valid (D, M) bool, False in the padding; iou (D, M) with the
+    selected box, and 1 at that box itself, even if it has no area.
+    """
+
+    part: slice
+    rows: Tensor
+    valid: Tensor
+    iou: Tensor
+
+
+def neighbourhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -> Iterator[Neighbours]:
+    """The neighbours of D selected boxes, a bounded number at a time, in order.
+
+    Args:
+        boxes: (T, 4) px of all rows.
+        groups: the rows of each group.
+        group, slot: (D,) where each selected box is.
+    """
+    size = max(1, CHUNK // groups.members.shape[1])
+    for start in range(0, len(group), size):
+        part = slice(start, start + size)
+        rows = groups.members[group[part]]
+        own = slot[part, None]
+        iou = pairwise_iou(boxes[rows.gather(1, own)], boxes[rows])[:, 0].scatter(1, own, 1.0)
+        yield Neighbours(part, rows, groups.valid[group[part]], iou)

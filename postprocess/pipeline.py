@@ -1,11 +1,12 @@
-"""Candidates -> Detections: score threshold, (soft-)NMS in each class, the best D per image, variance voting.
+"""Candidates -> Detections: score threshold, suppression in each class, the best D per image, variance or box voting.
 
 Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D detections.
-KL Loss section 3.3, Algorithm 1. All classes of all images take part in one selection loop.
+KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All classes of all images advance
+together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import accumulate
 from typing import Literal, NamedTuple, get_args, overload
@@ -14,11 +15,14 @@ import torch
 from torch import Tensor
 
 from data.records import Candidates, Detections
+from postprocess.box_voting import BoxVoting, vote_boxes, vote_scores
 from postprocess.groups import Groups, group_rows
+from postprocess.iou_nms import iou_guided
+from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, Qubo, greedy, qubo_select, tabu_search
 from postprocess.suppression import GONE, Decay, Selection, gaussian_decay, hard_decay, linear_decay, select
 from postprocess.variance_voting import all_voters, remaining_voters, vote_selected
 
-Suppression = Literal["hard", "soft_linear", "soft_gaussian"]
+Suppression = Literal["hard", "soft_linear", "soft_gaussian", "iou_guided", "qubo_greedy", "qubo_tabu"]
 VoterSet = Literal["all", "remaining"]
 VarianceSpace = Literal["offset", "pixel"]
 
@@ -30,10 +34,12 @@ class PostprocessConfig:
     """How candidates become detections. The defaults are plain NMS without voting."""
 
     suppression: Suppression = "hard"
-    iou_threshold: float = 0.5  # IoU; hard and soft_linear act on boxes that overlap the winner by more
+    iou_threshold: float = 0.5  # IoU; hard, soft_linear and iou_guided act on boxes that overlap the winner by more
     soft_nms_sigma: float = 0.5  # the sigma of soft_gaussian, IoU^2
     score_floor: float = 0.001  # soft: an overlapping box whose decayed score is below drops out
-    sigma_t: float = 0.0  # the vote's temperature, Eq. 11; 0 means no voting
+    qubo: Qubo | None = None  # the energy of qubo_greedy and qubo_tabu; None is the one that the authors gave each
+    box_voting: BoxVoting | None = None  # the vote by scores of MR-CNN and Detectron; None means no such vote
+    sigma_t: float = 0.0  # the variance vote's temperature, Eq. 11; 0 means no such vote
     voters: VoterSet = "all"  # "all": Algorithm 1; "remaining": the released code, see variance_voting.py
     voter_iou: float = 0.0  # a box votes if its IoU with the selected box is larger
     variance_space: VarianceSpace = "offset"  # which variances vote: of the offsets (released code) or of the pixels
@@ -56,6 +62,11 @@ class PostprocessConfig:
         ):
             if not good:
                 raise ValueError(f"PostprocessConfig.{name} is {getattr(self, name)}; it must be {rule}.")
+        if self.box_voting is not None and self.sigma_t > 0:
+            raise ValueError(
+                f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves by one vote only: set "
+                "sigma_t to 0, or box_voting to None."
+            )
 
 
 # What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where it differs.
@@ -81,6 +92,50 @@ def decay_and_floor(config: PostprocessConfig) -> tuple[Decay, float]:
     return partial(gaussian_decay, sigma=config.soft_nms_sigma), config.score_floor
 
 
+def suppress(candidates: Candidates, groups: Groups, config: PostprocessConfig) -> Selection:
+    """The method that ``config.suppression`` names, in each group."""
+    boxes, scores = candidates.boxes[groups.members], candidates.scores[groups.members]
+    if config.suppression == "iou_guided":
+        assert candidates.localisation is not None
+        localisation = candidates.localisation[groups.members]
+        return iou_guided(boxes, scores, localisation, groups.valid, threshold=config.iou_threshold)
+    if config.suppression == "qubo_greedy":
+        return qubo_select(boxes, scores, groups.valid, qubo=config.qubo or AUTHORS_GREEDY, search=greedy)
+    if config.suppression == "qubo_tabu":
+        qubo = config.qubo or AUTHORS_TABU
+        search = tabu_search(scores.shape[1], torch.Generator().manual_seed(qubo.seed), scores.device)
+        return qubo_select(boxes, scores, groups.valid, qubo=qubo, search=search)
+    decay, floor = decay_and_floor(config)
+    # A vote may raise the score of a box that would come too late otherwise.
+    rescored = config.box_voting is not None and config.box_voting.scoring != "ID"
+    steps = scores.shape[1] if rescored else config.max_detections
+    return select(boxes, scores, groups.valid, decay=decay, floor=floor, max_steps=steps)
+
+
+def vote_on(
+    candidates: Candidates, groups: Groups, selection: Selection, group: Tensor, step: Tensor, config: PostprocessConfig
+) -> Tensor:
+    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of ``group`` (D,)."""
+    slot = selection.slots[group, step]
+    if config.box_voting is not None:
+        return vote_boxes(candidates.boxes, candidates.scores, groups, group=group, slot=slot, voting=config.box_voting)
+    if config.sigma_t == 0:
+        return candidates.boxes[groups.members[group, slot]]
+    assert candidates.variances is not None
+    return vote_selected(
+        candidates.boxes,
+        candidates.variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else candidates.variances,
+        groups,
+        selection.exit_step,
+        group=group,
+        slot=slot,
+        step=step,
+        sigma_t=config.sigma_t,
+        voter_iou=config.voter_iou,
+        may_vote=all_voters if config.voters == "all" else remaining_voters,
+    )
+
+
 def best_of_each_image(
     selection: Selection, groups: Groups, images: Tensor, max_detections: int
 ) -> tuple[Tensor, Tensor]:
@@ -101,78 +156,62 @@ def best_of_each_image(
     return group[order], step[order]
 
 
-def suppress_and_vote(
-    boxes: Tensor, scores: Tensor, variances: Tensor | None, images: Tensor, labels: Tensor, config: PostprocessConfig
-) -> Kept:
+def suppress_and_vote(candidates: Candidates, images: Tensor, config: PostprocessConfig) -> Kept:
     """Algorithm 1 in each class of each image, then the best ``max_detections`` of each image.
 
     Args:
-        boxes, scores: (M, 4) px and (M,), the candidates of all images one after the other.
-        variances: (M, 4) that vote, or None for no voting.
-        images, labels: (M,) i64, images ascending.
+        candidates: of all images, one after the other; float32. ``variances`` are those that vote.
+        images: (M,) i64, ascending.
         config: see PostprocessConfig.
     """
-    above = (scores > config.score_threshold).nonzero()[:, 0]
+    above = (candidates.scores > config.score_threshold).nonzero()[:, 0]
+    candidates, images = candidates.select(above), images[above]
     if len(above) == 0:
-        return Kept(above, boxes[above], scores[above])
-    boxes, scores, images, labels = boxes[above], scores[above], images[above], labels[above]
-    groups = group_rows(images * (labels.max() + 1) + labels)
-    decay, floor = decay_and_floor(config)
-    selection = select(
-        boxes[groups.members],
-        scores[groups.members],
-        groups.valid,
-        decay=decay,
-        floor=floor,
-        max_steps=config.max_detections,
-    )
+        return Kept(above, candidates.boxes, candidates.scores)
+    groups = group_rows(images * (candidates.labels.max() + 1) + candidates.labels)
+    selection = suppress(candidates, groups, config)
+    if config.box_voting is not None:
+        selection = vote_scores(selection, candidates.boxes, candidates.scores, groups, voting=config.box_voting)
     group, step = best_of_each_image(selection, groups, images, config.max_detections)
-    slot = selection.slots[group, step]
-    rows = groups.members[group, slot]
-    if variances is None:
-        return Kept(above[rows], boxes[rows], selection.scores[group, step])
-    variances = variances[above]
-    voted = vote_selected(
-        boxes,
-        variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else variances,
-        groups,
-        selection.exit_step,
-        group=group,
-        slot=slot,
-        step=step,
-        sigma_t=config.sigma_t,
-        voter_iou=config.voter_iou,
-        may_vote=all_voters if config.voters == "all" else remaining_voters,
-    )
-    return Kept(above[rows], voted, selection.scores[group, step])
+    rows = groups.members[group, selection.slots[group, step]]
+    boxes = vote_on(candidates, groups, selection, group, step, config)
+    return Kept(above[rows], boxes, selection.scores[group, step])
 
 
-def check(
-    where: str, boxes: Tensor, scores: Tensor, variances: Sequence[Tensor | None], config: PostprocessConfig
-) -> None:
+def check(where: str, candidates: Candidates, config: PostprocessConfig) -> None:
     """Stops at numbers that would otherwise win or vanish without a word.
 
     Args:
         where: what the message calls the input.
-        boxes, scores: (M, 4), (M,).
-        variances: each (M, 4) or None; the first is the one that votes.
+        candidates: ``variances`` are those that vote.
         config: see PostprocessConfig.
 
-    Raises: ValueError if shapes do not fit together, a number is not finite, a variance is negative, or the variances
-        for the vote are missing.
+    Raises: ValueError if shapes do not fit together, a number is not finite, a variance is negative, or what the
+        vote or the suppression needs is missing.
     """
-    count = len(scores)
-    given = [v for v in variances if v is not None]
-    if scores.shape != (count,) or any(x.shape != (count, 4) for x in (boxes, *given)):
-        shapes = ", ".join(str(tuple(x.shape)) for x in (boxes, scores, *given))
-        raise ValueError(f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,) and variances (M, 4).")
-    if config.sigma_t > 0 and variances[0] is None:
+    count = len(candidates.scores)
+    variances = [v for v in (candidates.variances, candidates.pixel_variances) if v is not None]
+    localisation = [] if candidates.localisation is None else [candidates.localisation]
+    wide, narrow = [candidates.boxes, *variances], [candidates.scores, *localisation]
+    if any(x.shape != (count, 4) for x in wide) or any(x.shape != (count,) for x in narrow):
+        shapes = ", ".join(str(tuple(x.shape)) for x in (*wide, *narrow))
+        raise ValueError(
+            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4) and localisation (M,)."
+        )
+    if config.sigma_t > 0 and candidates.variances is None:
         raise ValueError(
             f"{where}: sigma_t is {config.sigma_t}, but there are no variances (in {config.variance_space!r} space) to "
             "vote with; use a network that predicts log variances, or set sigma_t to 0."
         )
-    usable = [("boxes", boxes.abs() < LARGEST_COORDINATE), ("scores", scores.abs() < torch.inf)]  # False for NaN
-    usable += [("variances", (v >= 0) & (v < torch.inf)) for v in given]
+    if config.suppression == "iou_guided" and candidates.localisation is None:
+        raise ValueError(
+            f"{where}: suppression is 'iou_guided', but there is no localisation confidence to rank by; use a network "
+            "that predicts the IoU of its boxes, or another suppression."
+        )
+    usable = [("boxes", candidates.boxes.abs() < LARGEST_COORDINATE)]  # all False for NaN
+    usable += [("scores", candidates.scores.abs() < torch.inf)]
+    usable += [("variances", (v >= 0) & (v < torch.inf)) for v in variances]
+    usable += [("localisation values", x.abs() < torch.inf) for x in localisation]
     for name, good in usable:
         if not good.all():
             rows = (~good).reshape(count, -1).any(dim=1)
@@ -183,7 +222,11 @@ def check(
 
 
 def postprocess_class(
-    boxes: Tensor, scores: Tensor, variances: Tensor | None, config: PostprocessConfig
+    boxes: Tensor,
+    scores: Tensor,
+    variances: Tensor | None,
+    config: PostprocessConfig,
+    localisation: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Algorithm 1 for one class of one image.
 
@@ -192,38 +235,40 @@ def postprocess_class(
         scores: (M,) probabilities.
         variances: (M, 4) that vote, in whichever unit; None is fine if ``config.sigma_t`` is 0.
         config: see PostprocessConfig; ``variance_space`` has no effect here.
+        localisation: (M,) predicted IoU, which ``suppression="iou_guided"`` needs.
 
     Returns: boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each, in the order of
-        selection, which is that of falling scores.
-    Raises: ValueError if a number is not finite, or if a vote is asked for without variances.
+        falling scores, which is that of selection in NMS and soft-NMS.
+    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
     """
-    check("postprocess_class", boxes, scores, [variances], config)
     same = torch.zeros_like(scores, dtype=torch.int64)
-    voting = None if variances is None or config.sigma_t == 0 else variances.float()
-    kept = suppress_and_vote(boxes.float(), scores.float(), voting, same, same, config)
+    candidates = Candidates(boxes=boxes, scores=scores, labels=same, variances=variances, localisation=localisation)
+    check("postprocess_class", candidates, config)
+    kept = suppress_and_vote(_floats([candidates], config), same, config)
     return kept.boxes, kept.scores, kept.rows
+
+
+def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
+    """The candidates of all images as one record in float32, without what ``config`` does not use."""
+    unused = {"pixel_variances"}
+    unused |= {"variances"} if config.sigma_t == 0 else set()
+    unused |= {"localisation"} if config.suppression != "iou_guided" else set()
+    used = [f.name for f in fields(Candidates) if f.name not in unused]
+    columns = {name: torch.cat([getattr(image, name) for image in candidates]) for name in used}
+    return Candidates(**{name: x if name == "labels" else x.float() for name, x in columns.items()})
 
 
 def postprocess_images(candidates: Sequence[Candidates], config: PostprocessConfig) -> list[Detections]:
     """``postprocess`` for several images."""
-    voting = []
-    for index, image in enumerate(candidates):
-        pair = [image.variances, image.pixel_variances]
-        pair = pair if config.variance_space == "offset" else pair[::-1]
-        check(f"postprocess, image {index}", image.boxes, image.scores, pair, config)
-        voting.append(pair[0])
+    voting = list(candidates)
+    if config.variance_space == "pixel":
+        voting = [replace(c, variances=c.pixel_variances, pixel_variances=c.variances) for c in candidates]
+    for index, image in enumerate(voting):
+        check(f"postprocess, image {index}", image, config)
     if not candidates:
         return []
-    labels = torch.cat([image.labels for image in candidates])
     images = torch.cat([torch.full_like(image.labels, index) for index, image in enumerate(candidates)])
-    kept = suppress_and_vote(
-        torch.cat([image.boxes for image in candidates]).float(),
-        torch.cat([image.scores for image in candidates]).float(),
-        None if config.sigma_t == 0 else torch.cat([v for v in voting if v is not None]).float(),
-        images,
-        labels,
-        config,
-    )
+    kept = suppress_and_vote(_floats(voting, config), images, config)
     counts = torch.bincount(images[kept.rows], minlength=len(candidates)).tolist()
     firsts = accumulate([0] + [len(image.scores) for image in candidates])
     per_image = zip(candidates, firsts, *(part.split(counts) for part in kept), strict=False)
@@ -255,7 +300,7 @@ def postprocess(
 
     Returns: Detections, or a list with one per image; sigma is the square root of the selected box's own
         ``pixel_variances``, also after voting.
-    Raises: ValueError if a number is not finite, or if a vote is asked for without the variances that it needs.
+    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
     Law: the detections of an image do not depend on the other images.
     """
     if isinstance(candidates, Candidates):

@@ -35,6 +35,20 @@ class Selection:
     exit_step: Tensor
 
 
+def selection_of(kept: Tensor, scores: Tensor) -> Selection:
+    """The Selection of a method that decides on all boxes at once: its boxes with their own scores, best first.
+
+    Args:
+        kept: (G, M) bool, False in the padding.
+        scores: (G, M) finite.
+
+    Returns: the Selection; of equal scores the lowest slot comes first.
+    """
+    ranked, slots = scores.masked_fill(~kept, GONE).sort(dim=1, descending=True, stable=True)
+    exit_step = slots.argsort(dim=1).masked_fill(~kept, kept.shape[1])
+    return Selection(slots=slots, scores=ranked, exit_step=exit_step)
+
+
 def hard_decay(iou: Tensor, *, threshold: float) -> Tensor:
     """Factor 0 where IoU > threshold, else 1."""
     return (iou <= threshold).to(iou.dtype)

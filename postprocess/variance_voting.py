@@ -13,12 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
-from postprocess.groups import Groups
+from postprocess.groups import Groups, neighbourhoods
 
 Voters = Callable[[Tensor, Tensor], Tensor]
-
-CHUNK = 2**16  # (detection, voter) pairs handled at a time: bounds memory to a few MB
 
 
 def log_proximity(iou: Tensor, sigma_t: float) -> Tensor:
@@ -90,14 +87,9 @@ def vote_selected(
     Returns: voted boxes (D, 4) px. The selected box always votes, with p = 1, even if it has no area.
     """
     voted = [boxes.new_zeros(0, 4)]
-    size = max(1, CHUNK // groups.members.shape[1])
-    for start in range(0, len(group), size):
-        part = slice(start, start + size)
-        members = groups.members[group[part]]
-        own = slot[part, None]
-        neighbours = boxes[members]
-        selected = neighbours.take_along_dim(own[..., None], dim=1)
-        iou = pairwise_iou(selected, neighbours)[:, 0].scatter(1, own, 1.0)
-        voters = groups.valid[group[part]] & (iou > voter_iou) & may_vote(exit_step[group[part]], step[part])
-        voted.append(vote(selected[:, 0], neighbours, variances[members], iou, voters, sigma_t))
+    for near in neighbourhoods(boxes, groups, group, slot):
+        selected = boxes[groups.members[group[near.part], slot[near.part]]]
+        may = may_vote(exit_step[group[near.part]], step[near.part])
+        voters = near.valid & (near.iou > voter_iou) & may
+        voted.append(vote(selected, boxes[near.rows], variances[near.rows], near.iou, voters, sigma_t))
     return torch.cat(voted)

@@ -9,7 +9,7 @@ import torch
 from data.records import Candidates
 from scripts.checkpoint import save_tensors
 
-FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances")
+FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localisation")
 
 
 def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str, Any]) -> None:
@@ -34,6 +34,7 @@ def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
         return None
     if content["key"] != key:
         return None
-    parts = {name: None if content[name] is None else content[name].split(content["counts"]) for name in FIELDS}
+    present = {name: content.get(name) for name in FIELDS}  # an older file has no localisation
+    parts = {name: None if value is None else value.split(content["counts"]) for name, value in present.items()}
     return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})  # type: ignore[arg-type]
             for i in range(len(content["counts"]))]

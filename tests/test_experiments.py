@@ -197,6 +197,8 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
             assert ("KL Loss" in row.label) == row.run.model.log_variance
             assert ("soft-NMS" in row.label) == (row.postprocess.suppression == "soft_gaussian")
             assert ("var voting" in row.label) == (row.postprocess.sigma_t > 0)
+            assert ("QUBO (tabu)" in row.label) == (row.postprocess.suppression == "qubo_tabu")
+            assert ("QUBO (greedy)" in row.label) == (row.postprocess.suppression == "qubo_greedy")
     labels = {row.label for row in table.ROWS}
     assert {label for pair in table.COMPARISONS for label in pair} <= labels
 

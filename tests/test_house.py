@@ -13,7 +13,8 @@ ALLOWED = {
     "models": {"models", "losses", "data.boxes", "data.records"},
     "postprocess": {"postprocess", "data.boxes", "data.records"},
     # the records that configure the code, no code
-    "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline"},
+    "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline", "postprocess.qubo",
+                    "postprocess.box_voting"},
     "scripts": set(LAYERS),
 }
 ONLY_IN = {"pycocotools": "data/coco", "tensorboard": "scripts/", "torch.utils.tensorboard": "scripts/"}

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from data.records import Candidates
+from postprocess.box_voting import BoxVoting
 from postprocess.pipeline import AUTHOR_RELEASE, PostprocessConfig, postprocess, postprocess_class
+from postprocess.qubo import CORRECTED
 
 # Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for the released rules, by
 # the released code itself. PLUS_ONE turns the "+1" IoU into that of continuous edges; a vote moves along with its boxes.
@@ -52,6 +54,10 @@ SOFT = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02, voters="rema
 HARD = replace(SOFT, suppression="hard")
 ALL = replace(SOFT, voters="all", voter_iou=0.0)
 SWAPPED = replace(SOFT, swap_y1_x2=True)
+GUIDED = PostprocessConfig(suppression="iou_guided", box_voting=BoxVoting(scoring="IOU_AVG"))
+QUBO = PostprocessConfig(suppression="qubo_greedy", qubo=CORRECTED, sigma_t=0.02)
+TABU = PostprocessConfig(suppression="qubo_tabu", box_voting=BoxVoting(iou=0.5))
+COMPARED = (GUIDED, QUBO, TABU, PostprocessConfig(suppression="soft_linear", box_voting=BoxVoting(scoring="AVG")))
 
 SCORE = {0: 0.9, 4: 0.7, 3: 0.411961, 1: 0.139965, 5: 0.092067, 2: 0.057329}  # after Gaussian decay
 FIRST, FIFTH = [99.535079, 98.668508, 204.159529, 219.718627], [400.030166, 301.176165, 463.364856, 379.327029]
@@ -114,6 +120,49 @@ def test_worked_examples(name):
     torch.testing.assert_close(boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
     decayed = SCORES if config.suppression == "hard" else torch.tensor([SCORE[index] for index in sorted(SCORE)])
     torch.testing.assert_close(scores, decayed[keep], atol=1e-6, rtol=0)
+
+
+# Six boxes with continuous edges, computed by an independent script. Box 0 votes with 1, 2 (IoU .312) and 4 (.906977);
+# by the released rule box 1 (second of its cluster to be selected) can no longer be voted on by box 0.
+SIX = torch.tensor(
+    [
+        [10.0, 10, 50, 50],
+        [12.0, 12, 52, 50],
+        [11.0, 30, 51, 72],
+        [60.0, 60, 90, 90],
+        [9.0, 9, 49, 51],
+        [62.0, 58, 92, 91],
+    ]
+)
+SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
+SIX_VARIANCES = torch.tensor(
+    [
+        [0.04, 0.01, 0.01, 0.04],
+        [0.01, 0.01, 0.04, 0.01],
+        [0.01, 0.02, 0.02, 0.01],
+        [0.01, 0.01, 0.01, 0.01],
+        [0.005, 0.005, 0.005, 0.005],
+        [0.02, 0.02, 0.02, 0.02],
+    ]
+)
+SIX_0, SIX_2, SIX_3 = [9.725407, 9.802218, 49.538017, 50.671895], [11.0, 30, 51, 72], [60.126758, 59.873242, 90.126758, 90.063379]
+SIX_ALL = {1: [11.402165, 11.146262, 50.371567, 50.149667], 5: [61.573972, 58.426028, 91.573972, 90.786986],
+           4: [9.199913, 9.341726, 49.269787, 50.885489]}  # fmt: skip
+SIX_LEFT = {1: [11.514898, 11.514898, 50.693418, 50.161701], 5: [62.0, 58, 92, 91], 4: [9.0, 9, 49, 51]}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (ALL, {0: SIX_0, 3: SIX_3, 2: SIX_2, **SIX_ALL}),
+        (SOFT, {0: SIX_0, 3: SIX_3, 2: SIX_2, **SIX_LEFT}),
+        (replace(ALL, suppression="hard"), {0: SIX_0, 2: SIX_2, 3: SIX_3}),
+    ],
+)
+def test_worked_examples_with_continuous_edges(config, expected):
+    boxes, _, keep = postprocess_class(SIX, SIX_SCORES, SIX_VARIANCES, config)
+    assert keep.tolist() == list(expected)
+    torch.testing.assert_close(boxes, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
 
 
 def test_pixel_space_reads_the_pixel_variances():
@@ -193,6 +242,7 @@ def random_candidates(count, seed, classes=5):
         labels=labels,
         variances=variances,
         pixel_variances=9 * variances,
+        localisation=torch.randn(count, generator=generator),
     )
 
 
@@ -221,7 +271,7 @@ def test_equals_the_plain_double_loop(suppression, voters, max_detections):
 
 def test_a_batch_is_its_images_one_by_one():
     images = [random_candidates(count, seed, classes=9) for seed, count in enumerate((60, 3, 0, 200))]
-    for config in (PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE):
+    for config in (PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE, *COMPARED):
         for found, image in zip(postprocess(images, config), images, strict=True):
             alone = postprocess(image, config)
             assert found.labels.equal(alone.labels)
@@ -233,15 +283,8 @@ def test_a_batch_is_its_images_one_by_one():
 def test_permuting_candidates_changes_nothing():
     image = random_candidates(80, 5)
     order = torch.randperm(80, generator=torch.Generator().manual_seed(6))
-    shuffled = Candidates(
-        boxes=image.boxes[order],
-        scores=image.scores[order],
-        labels=image.labels[order],
-        variances=image.variances[order],
-        pixel_variances=image.pixel_variances[order],
-    )
-    for config in (PostprocessConfig(), SOFT, ALL):
-        a, b = postprocess(image, config), postprocess(shuffled, config)
+    for config in (PostprocessConfig(), SOFT, ALL, *COMPARED):
+        a, b = postprocess(image, config), postprocess(image.select(order), config)
         assert a.labels.equal(b.labels)
         torch.testing.assert_close(a.scores, b.scores)
         torch.testing.assert_close(a.boxes, b.boxes)
@@ -267,7 +310,7 @@ def test_score_threshold_is_exclusive_and_the_sub_threshold_boxes_do_not_vote():
     assert voted[0, 2] > 10.4
 
 
-@pytest.mark.parametrize("config", [PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE])
+@pytest.mark.parametrize("config", [PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE, *COMPARED])
 def test_no_candidates_give_no_detections(config):
     empty = Candidates(
         boxes=torch.zeros(0, 4),
@@ -275,13 +318,14 @@ def test_no_candidates_give_no_detections(config):
         labels=torch.zeros(0, dtype=torch.int64),
         variances=torch.zeros(0, 4),
         pixel_variances=torch.zeros(0, 4),
+        localisation=torch.zeros(0),
     )
     weak = replace(random_candidates(4, 0), scores=torch.zeros(4))
     for found in postprocess([empty, weak], config):
         assert found.boxes.shape == found.sigma.shape == (0, 4)
         assert len(found.scores) == len(found.labels) == 0
     assert postprocess([], config) == []
-    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config)
+    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config, empty.localisation)
     assert boxes.shape == (0, 4)
     assert len(scores) == len(keep) == 0
 
@@ -315,13 +359,13 @@ def test_temperature_to_zero_leaves_boxes_unchanged():
     assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(postprocess(image, replace(SOFT, sigma_t=0)).boxes)
 
 
-@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances"])
+@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances", "localisation"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_named(name, value):
     image = random_candidates(5, 0)
     broken = getattr(image, name).clone()
     broken[[1, 3]] = value
-    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances)"):
+    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances|localisation)"):
         postprocess([image, replace(image, **{name: broken})], PostprocessConfig())
 
 
@@ -332,6 +376,18 @@ def test_a_vote_without_variances_is_refused():
         postprocess_class(BOXES, SCORES, -VARIANCES, SOFT)
     with pytest.raises(ValueError, match="shapes"):
         postprocess_class(BOXES[:2], SCORES, None, HARD)
+
+
+def test_two_votes_are_refused():
+    with pytest.raises(ValueError, match="one vote only"):
+        PostprocessConfig(box_voting=BoxVoting(), sigma_t=0.02)
+
+
+def test_images_without_confidence_are_named():
+    images = [random_candidates(5, 0), replace(random_candidates(5, 1), localisation=None)]
+    with pytest.raises(ValueError, match="image 1: suppression is 'iou_guided', but there is no localisation"):
+        postprocess(images, GUIDED)
+    assert len(postprocess(images, PostprocessConfig())) == 2
 
 
 @pytest.mark.parametrize(
@@ -356,7 +412,7 @@ def test_wrong_settings_are_named(wrong):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_cpu():
     image = random_candidates(300, 11)
-    for config in (PostprocessConfig(), SOFT, ALL):
+    for config in (PostprocessConfig(), SOFT, ALL, *COMPARED):
         cpu, cuda = postprocess(image, config), postprocess(image.to("cuda"), config)
         assert cuda.boxes.is_cuda
         assert cuda.labels.cpu().equal(cpu.labels)
@@ -367,5 +423,5 @@ def test_cuda_equals_cpu():
 def test_voting_in_small_chunks_changes_nothing(monkeypatch):
     image = random_candidates(120, 12)
     whole = postprocess(image, ALL)
-    monkeypatch.setattr("postprocess.variance_voting.CHUNK", 100)
+    monkeypatch.setattr("postprocess.groups.CHUNK", 100)
     torch.testing.assert_close(postprocess(image, ALL).boxes, whole.boxes)

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from postprocess.groups import group_rows
-from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select
+from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select, selection_of
 
 # Six boxes with inclusive pixels (the "+1" rule); x2 and y2 are shifted by one to get the same IoU from continuous edges.
 # IoU: 0-1 .850423, 0-2 .776486, 0-3 .380125, 1-2 .662704, 1-3 .385216, 2-3 .363258, 4-5 .768527, all others 0.
@@ -59,6 +59,36 @@ def test_worked_examples(name):
     slots, scores, _ = select_one(BOXES, SCORES, decay, floor)
     assert slots.tolist() == [index for index, _ in expected]
     torch.testing.assert_close(scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0)
+
+
+# The six boxes of test_qubo.py, test_box_voting.py and test_iou_nms.py (continuous edges): IoU 0-1 .861575, 0-2 .312,
+# 1-2 .322314, 0-4 .906977, 3-5 .8. Gaussian, box 2 after box 0: .6 exp(-.312^2 / .5) = .493855; linear, box 1:
+# .85 (1 - .861575) = .117661.
+SIX = torch.tensor([[10.0, 10, 50, 50], [12.0, 12, 52, 50], [11.0, 30, 51, 72], [60.0, 60, 90, 90], [9.0, 9, 49, 51],
+                    [62.0, 58, 92, 91]])  # fmt: skip
+SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
+
+
+@pytest.mark.parametrize(("decay", "expected"), [
+    (partial(hard_decay, threshold=0.5), [(0, 0.9), (2, 0.6), (3, 0.55)]),
+    (partial(linear_decay, threshold=0.5),
+     [(0, 0.9), (2, 0.6), (3, 0.55), (1, 0.117661), (5, 0.06), (4, 0.008047)]),
+    (partial(gaussian_decay, sigma=0.5),
+     [(0, 0.9), (3, 0.55), (2, 0.493855), (1, 0.156466), (5, 0.083411), (4, 0.018611)]),
+])  # fmt: skip
+def test_worked_examples_with_continuous_edges(decay, expected):
+    slots, scores, _ = select_one(SIX, SIX_SCORES, decay, 0.001)
+    assert slots.tolist() == [index for index, _ in expected]
+    torch.testing.assert_close(scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0)
+
+
+def test_a_selection_from_a_set_is_sorted_by_score():
+    kept = torch.tensor([[True, False, True, True], [False, False, False, False]])
+    selection = selection_of(kept, torch.tensor([[0.2, 0.9, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4]]))
+    assert selection.slots[0, :3].tolist() == [2, 3, 0]  # of equal scores the lowest slot
+    assert selection.scores[0, :3].tolist() == pytest.approx([0.5, 0.5, 0.2])
+    assert selection.scores.isfinite().sum(dim=1).tolist() == [3, 0]
+    assert selection.exit_step.tolist() == [[2, 4, 0, 1], [4, 4, 4, 4]]  # 4: still there at the end
 
 
 def test_exit_steps():
