@@ -22,6 +22,6 @@ ROWS = (
     Row(label="KL-RPN", run=vgg16_coco_klrpn, postprocess=NMS, added=True),
 )
 COMPARISONS = (
-    ("KL-RPN, weight 1", "RPN"), ("KL-RPN", "RPN, weight 10"), ("RPN, weight 10", "RPN"), ("KL-RPN", "KL-RPN, weight 1"),
-    ("KL-RPN", "RPN"),
+    ("KL-RPN, weight 1", "RPN"), ("KL-RPN", "RPN, weight 10"), ("RPN, weight 10", "RPN"),
+    ("KL-RPN", "KL-RPN, weight 1"), ("KL-RPN", "RPN"),
 )  # fmt: skip
