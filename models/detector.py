@@ -72,7 +72,7 @@ class Detector(nn.Module):
         """
         if batch.targets is None:
             raise ValueError("Detector.losses needs a batch with targets; this one has none (a test batch?).")
-        features, anchors, output = self._first_stage(batch)
+        features, anchors, output = self.first_stage(batch)
         learned = [anchor_targets(anchors, target, size, self.rpn_coder, generator=generator, **self.anchor_rule)
                    for target, size in zip(batch.targets, batch.image_sizes, strict=True)]
         positive, negative, target_offsets = (torch.stack(parts) for parts in zip(*learned, strict=True))
@@ -95,7 +95,7 @@ class Detector(nn.Module):
 
         Raises: ValueError if the network's outputs are not finite, naming the image.
         """
-        features, anchors, output = self._first_stage(batch)
+        features, anchors, output = self.first_stage(batch)
         check_finite_output(batch, output)
         proposals = [boxes for boxes, _ in self._proposals(anchors, output, batch, self.test_counts)]
         counts = [len(boxes) for boxes in proposals]
@@ -117,13 +117,13 @@ class Detector(nn.Module):
 
         Raises: ValueError if the network's outputs are not finite, naming the image.
         """
-        _, anchors, output = self._first_stage(batch)
+        _, anchors, output = self.first_stage(batch)
         check_finite_output(batch, output)
         kept = self._proposals(anchors, output, batch, (self.test_counts[0], count))
         return [Proposals(boxes=to_original(boxes, batch, i), objectness=objectness)
                 for i, (boxes, objectness) in enumerate(kept)]
 
-    def _first_stage(self, batch: Batch) -> tuple[Tensor, Tensor, RPNOutput]:
+    def first_stage(self, batch: Batch) -> tuple[Tensor, Tensor, RPNOutput]:
         """Features (N, C, H, W), anchors (A, 4) and what the RPN says of them."""
         features = self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
         return features, self.anchors(features), self.rpn_head(features)
