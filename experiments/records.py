@@ -42,7 +42,7 @@ class TrainConfig:
 class Run:
     """One network to train: its name is its folder, its start is "imagenet" or "scratch".
 
-    mini_batch: images an update at the mini scale; tables of many networks take fewer, to end in minutes as well.
+    short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Run:
     data: DataConfig
     train: TrainConfig
     start: str = "imagenet"
-    mini_batch: int = 8
+    short_mini: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

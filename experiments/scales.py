@@ -15,6 +15,8 @@ MINI_TRAIN = TrainConfig(
     batch_size=8, iterations=900, lr=1e-3, lr_drops=(700,), warmup_iterations=50, warmup_factor=0.1,
     optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, max_grad_norm=10.0)
 
+MINI_SHORT_TRAIN = replace(MINI_TRAIN, batch_size=4, iterations=650, lr_drops=(500,))
+
 LITE_TRAIN = TrainConfig(
     batch_size=4, iterations=2360, lr=4e-4, lr_drops=(1770,), warmup_iterations=200, warmup_factor=0.001,
     optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, backbone_lr_factor=0.25, max_grad_norm=10.0)
@@ -36,7 +38,7 @@ def mini(run: Run) -> Run:
         layout=layout, train=("train",) if layout == "coco" else ("trainval",),
         test="val" if layout == "coco" else "test", short_side=160, long_side=224, pixels="torchvision",
         train_short_sides=shrunk_sides(run.data, 160))
-    train = same_for_all(replace(MINI_TRAIN, batch_size=run.mini_batch), run)
+    train = same_for_all(MINI_SHORT_TRAIN if run.short_mini else MINI_TRAIN, run)
     return replace(run, model=model, data=data, train=train, start="scratch")
 
 
@@ -58,7 +60,7 @@ def lite(run: Run) -> Run:
     name = ("mobilenet" + ("_rfcn" if rfcn else "") + "_voc" + ("_klrpn" if kl_rpn else "")
             + ("_kl" if run.model.log_variance else "")
             + ("" if weight == (10 if kl_rpn else 1) else f"_weight{weight:g}"))
-    return replace(run, name=name, model=model, data=data, train=same_for_all(LITE_TRAIN, run), mini_batch=8)
+    return replace(run, name=name, model=model, data=data, train=same_for_all(LITE_TRAIN, run), short_mini=False)
 
 
 def same_for_all(train: TrainConfig, run: Run) -> TrainConfig:

@@ -37,7 +37,7 @@ VGG16_VOC_SGD = replace(VGG16_SGD, lr=1e-3, **epoch_schedule(images=16_551, batc
 R101_VOC_SGD = replace(R101_SGD, lr=1e-3, **epoch_schedule(images=16_551, batch_size=1, epochs=7, drop_every=5))
 RFCN_VOC_SGD = replace(R101_SGD, lr=4e-3, **epoch_schedule(images=5_011, batch_size=2, epochs=20, drop_every=8))
 
-vgg16_coco = Run(name="vgg16_coco", model=VGG16_COCO, data=COCO, train=VGG16_SGD, mini_batch=4)
+vgg16_coco = Run(name="vgg16_coco", model=VGG16_COCO, data=COCO, train=VGG16_SGD, short_mini=True)
 vgg16_coco_klrpn = replace(
     vgg16_coco, name="vgg16_coco_klrpn", model=replace(VGG16_COCO, region_proposal="kl_rpn"),
     train=replace(VGG16_SGD, optimiser="adam", lr=6e-5, max_grad_norm=None, roi_loss_weight=10.0))
@@ -51,27 +51,27 @@ vgg16_coco_weight10 = replace(vgg16_coco, name="vgg16_coco_weight10", train=repl
 vgg16_coco_klrpn_weight1 = replace(
     vgg16_coco_klrpn, name="vgg16_coco_klrpn_weight1", train=replace(vgg16_coco_klrpn.train, roi_loss_weight=1.0))
 
-r101_coco = Run(name="r101_coco", model=R101_COCO, data=COCO, train=R101_SGD, mini_batch=4)
+r101_coco = Run(name="r101_coco", model=R101_COCO, data=COCO, train=R101_SGD, short_mini=True)
 r101_coco_klrpn = replace(
     r101_coco, name="r101_coco_klrpn", model=replace(R101_COCO, region_proposal="kl_rpn"),
     train=replace(R101_SGD, optimiser="adam", lr=6e-5, roi_loss_weight=10.0))
 
-rfcn_r101_coco = Run(name="rfcn_r101_coco", model=RFCN_COCO, data=COCO_RFCN, train=RFCN_SGD, mini_batch=4)
+rfcn_r101_coco = Run(name="rfcn_r101_coco", model=RFCN_COCO, data=COCO_RFCN, train=RFCN_SGD, short_mini=True)
 rfcn_r101_coco_klrpn = replace(
     rfcn_r101_coco, name="rfcn_r101_coco_klrpn", model=replace(RFCN_COCO, region_proposal="kl_rpn"),
     train=replace(RFCN_SGD, optimiser="adam", lr=4e-5, roi_loss_weight=10.0))
 
-vgg16_voc = Run(name="vgg16_voc", model=VGG16_VOC, data=VOC0712, train=VGG16_VOC_SGD, mini_batch=4)
+vgg16_voc = Run(name="vgg16_voc", model=VGG16_VOC, data=VOC0712, train=VGG16_VOC_SGD, short_mini=True)
 vgg16_voc_klrpn = replace(
     vgg16_voc, name="vgg16_voc_klrpn", model=replace(VGG16_VOC, region_proposal="kl_rpn"),
     train=replace(VGG16_VOC_SGD, optimiser="adam", lr=2e-5, max_grad_norm=None, roi_loss_weight=10.0))
 
-r101_voc = Run(name="r101_voc", model=R101_VOC, data=VOC0712, train=R101_VOC_SGD, mini_batch=4)
+r101_voc = Run(name="r101_voc", model=R101_VOC, data=VOC0712, train=R101_VOC_SGD, short_mini=True)
 r101_voc_klrpn = replace(
     r101_voc, name="r101_voc_klrpn", model=replace(R101_VOC, region_proposal="kl_rpn"),
     train=replace(R101_VOC_SGD, optimiser="adam", lr=2e-5, roi_loss_weight=10.0))
 
-rfcn_r101_voc = Run(name="rfcn_r101_voc", model=RFCN_VOC, data=VOC07_RFCN, train=RFCN_VOC_SGD, mini_batch=4)
+rfcn_r101_voc = Run(name="rfcn_r101_voc", model=RFCN_VOC, data=VOC07_RFCN, train=RFCN_VOC_SGD, short_mini=True)
 rfcn_r101_voc_klrpn = replace(
     rfcn_r101_voc, name="rfcn_r101_voc_klrpn", model=replace(RFCN_VOC, region_proposal="kl_rpn"),
     train=replace(RFCN_VOC_SGD, optimiser="adam", lr=4e-5, roi_loss_weight=10.0))
