@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from data.records import Candidates
-from scripts.checkpoint import save_tensors
+from scripts.checkpoint import load_tensors, save_tensors
 
 FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localisation")
 
@@ -23,16 +23,8 @@ def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str,
 
 def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
     """The candidates in ``path`` if they were computed from ``key``, else None (then they are computed again)."""
-    if not path.is_file():
-        return None
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception:  # bytes that are no such file make the unpickler raise anything
-        content = None
-    if not isinstance(content, dict) or "key" not in content:
-        print(f"warning: {path} is damaged and is computed again.", flush=True)
-        return None
-    if content["key"] != key:
+    content = load_tensors(path, {"key", "counts"})
+    if content is None or content["key"] != key:
         return None
     present = {name: content.get(name) for name in FIELDS}  # an older file has no localisation
     parts = {name: None if value is None else value.split(content["counts"]) for name, value in present.items()}

@@ -62,6 +62,21 @@ def recorded_sha256(path: Path) -> str | None:
         return None
 
 
+def load_tensors(path: Path, needed: set[str]) -> dict[str, Any] | None:
+    """The content of a file of ``save_tensors`` that can be computed again; None if it is not there or, with a warning,
+    if it is damaged or lacks a key that is ``needed``."""
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+    except Exception:  # bytes that are no such file make the unpickler raise anything
+        content = None
+    if not isinstance(content, dict) or not needed <= content.keys():
+        print(f"warning: {path} is damaged and is computed again.", flush=True)
+        return None
+    return content
+
+
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Writes ``folder/step-<step>.pt`` and its hash, then removes all but the newest KEPT."""
     path = folder / f"step-{step:08d}.pt"

@@ -25,7 +25,7 @@ from data.loader import test_batches
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run
 from experiments.scales import SCALES, TITLES
-from scripts.checkpoint import recorded_sha256, save_tensors, write_atomically
+from scripts.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
 from scripts.evaluate import BATCH, device_name, json_safe
 from scripts.lookup import (
     EXPERIMENTS,
@@ -108,14 +108,8 @@ def save_proposals(path: Path, proposals: Sequence[Proposals], key: dict[str, An
 
 def load_proposals(path: Path, key: dict[str, Any]) -> list[Proposals] | None:
     """The proposals in ``path`` if they answer ``key``: the same checkpoint, as many proposals and images or more."""
-    if not path.is_file():
-        return None
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception:  # bytes that are no such file make the unpickler raise anything
-        content = None
-    if not isinstance(content, dict) or not {"key", "counts", "boxes", "objectness"} <= content.keys():
-        print(f"warning: {path} is damaged and is computed again.", flush=True)
+    content = load_tensors(path, {"key", "counts", "boxes", "objectness"})
+    if content is None:
         return None
     known, images = content["key"], len(key["images"])
     if (known["checkpoint"], known["images"][:images], known["sizes"][:images]) != (

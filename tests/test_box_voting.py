@@ -10,18 +10,9 @@ from data.boxes import pairwise_iou
 from data.records import Candidates
 from postprocess.box_voting import MR_CNN, BoxVoting, new_score, score_weights
 from postprocess.pipeline import PostprocessConfig, postprocess, postprocess_class
+from tests.six_boxes import SIX as BOXES
+from tests.six_boxes import SIX_SCORES as SCORES
 
-BOXES = torch.tensor(
-    [
-        [10.0, 10, 50, 50],
-        [12.0, 12, 52, 50],
-        [11.0, 30, 51, 72],
-        [60.0, 60, 90, 90],
-        [9.0, 9, 49, 51],
-        [62.0, 58, 92, 91],
-    ]
-)
-SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 # IoU 0-1 .861575, 0-4 .906977, 1-4 .783724, 3-5 .8 exactly; box 2 overlaps 0, 1 and 4 by less than a third.
 # Box 0 is voted on by 0, 1 and 4: x1 = (.9 * 10 + .85 * 12 + .4 * 9) / 2.15 = 22.8 / 2.15 = 10.604651;
 # box 3 by 3 and 5: x1 = (.55 * 60 + .3 * 62) / .85 = 60.705882.

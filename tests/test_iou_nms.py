@@ -10,18 +10,9 @@ from postprocess.groups import group_rows
 from postprocess.iou_nms import iou_guided
 from postprocess.pipeline import PostprocessConfig, postprocess_class
 from postprocess.suppression import hard_decay, select
+from tests.six_boxes import SIX as BOXES
+from tests.six_boxes import SIX_SCORES as SCORES
 
-BOXES = torch.tensor(
-    [
-        [10.0, 10, 50, 50],
-        [12.0, 12, 52, 50],
-        [11.0, 30, 51, 72],
-        [60.0, 60, 90, 90],
-        [9.0, 9, 49, 51],
-        [62.0, 58, 92, 91],
-    ]
-)
-SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 LOCALISATION = torch.tensor([0.7, 0.92, 0.8, 0.6, 0.95, 0.88])
 GUIDED = PostprocessConfig(suppression="iou_guided")
 

@@ -10,6 +10,7 @@ from data.records import Candidates
 from postprocess.box_voting import BoxVoting
 from postprocess.pipeline import AUTHOR_RELEASE, PostprocessConfig, postprocess, postprocess_class
 from postprocess.qubo import CORRECTED
+from tests.six_boxes import SIX, SIX_SCORES
 
 # Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for the released rules, by
 # the released code itself. PLUS_ONE turns the "+1" IoU into that of continuous edges; a vote moves along with its boxes.
@@ -124,17 +125,6 @@ def test_worked_examples(name):
 
 # Six boxes with continuous edges, computed by an independent script. Box 0 votes with 1, 2 (IoU .312) and 4 (.906977);
 # by the released rule box 1 (second of its cluster to be selected) can no longer be voted on by box 0.
-SIX = torch.tensor(
-    [
-        [10.0, 10, 50, 50],
-        [12.0, 12, 52, 50],
-        [11.0, 30, 51, 72],
-        [60.0, 60, 90, 90],
-        [9.0, 9, 49, 51],
-        [62.0, 58, 92, 91],
-    ]
-)
-SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 SIX_VARIANCES = torch.tensor(
     [
         [0.04, 0.01, 0.01, 0.04],

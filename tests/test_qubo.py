@@ -18,18 +18,9 @@ from postprocess.qubo import (
     qubo_select,
     tabu_search,
 )
+from tests.six_boxes import SIX as BOXES
+from tests.six_boxes import SIX_SCORES as SCORES
 
-BOXES = torch.tensor(
-    [
-        [10.0, 10, 50, 50],
-        [12.0, 12, 52, 50],
-        [11.0, 30, 51, 72],
-        [60.0, 60, 90, 90],
-        [9.0, 9, 49, 51],
-        [62.0, 58, 92, 91],
-    ]
-)
-SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 GREEDY, TABU = PostprocessConfig(suppression="qubo_greedy"), PostprocessConfig(suppression="qubo_tabu")
 
 
