@@ -24,6 +24,7 @@ from scripts.lookup import EXPERIMENTS, find_table, run_folder
 
 BIN = 100  # updates
 COLUMNS = 3  # plots side by side
+DASHES = ("-", "--", ":", "-.")  # of the seeds
 SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box", "train/rpn_kl",
          "rpn/log_variance_positive", "rpn/log_variance_negative", "head/foreground_share", "head/log_variance_mean",
          "head/log_variance_p10", "head/log_variance_p90")  # those that some run has
@@ -72,17 +73,19 @@ def csv_text(curves: Curves) -> str:
 
 
 def draw(curves: Curves, path: Path, title: str) -> None:
-    """One small plot a tag, one line a run and seed."""
+    """One small plot a tag, one line a run and seed: the colour tells the run, the dashes the seed."""
     tags = [tag for tag in SHOWN if any(tag == known for _, _, known in curves)]
     rows = max(1, -(-len(tags) // COLUMNS))
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False)
     lines = sorted({(run, seed) for run, seed, _ in curves})
+    colours = {run: f"C{index % 10}" for index, run in enumerate(sorted({run for run, _ in lines}))}
     for axis in axes.flat[len(tags):]:
         axis.set_visible(False)
     for axis, tag in zip(axes.flat, tags, strict=False):
-        for index, (run, seed) in enumerate(lines):
+        for run, seed in lines:
             curve = curves.get((run, seed, tag), {})
-            axis.plot(list(curve), list(curve.values()), f"C{index % 10}", label=f"{run}, seed {seed}", linewidth=1)
+            axis.plot(list(curve), list(curve.values()), color=colours[run], linestyle=DASHES[seed % len(DASHES)],
+                      label=f"{run}, seed {seed}", linewidth=1)
         axis.set_title(tag, fontsize=9)
         axis.set_xlabel("update", fontsize=8)
         axis.grid(alpha=0.3)
