@@ -1,6 +1,7 @@
 """One update: what it may change, what it is a function of, and when it refuses."""
 
 import copy
+import math
 from dataclasses import replace
 from itertools import islice
 
@@ -134,12 +135,15 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
 @pytest.mark.parametrize("pooling", ["align", "average"])
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
 def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
-    """exp() of the log variances and the pooling sums are float32 inside; no batch norm here, whose statistics move."""
+    """exp() of the log variances and the pooling sums are float32 inside. At the start all objectness is nearly equal, so
+    half precision ranks, and then samples, other RoIs: only the first stage's loss can be compared."""
     detector, optimiser, scaler = ready(TINY_KLRPN, backbone="vgg16", rfcn_pooling=pooling)
     exact, _ = update(copy.deepcopy(detector), optimiser, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(detector, build_optimiser(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
-    assert mixed == pytest.approx(exact, rel=0.25, abs=0.02)
+    assert mixed["rpn_kl"] == pytest.approx(exact["rpn_kl"], rel=0.02)
+    assert all(math.isfinite(loss) for loss in mixed.values())
+    assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
     with torch.autocast("cpu", dtype=amp):
         found = detector.eval().candidates(replace(batches[0], targets=None), 0.0)
     assert {image.boxes.dtype for image in found} == {torch.float32}
