@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data.loader import test_batches
 from data.records import Batch, Dataset, Detections
 from experiments.records import Row, Run
@@ -35,22 +37,31 @@ def row_costs(rows: Sequence[Row], runs: Mapping[str, Run], folders: Mapping[str
         runs, folders: the scaled run of each paper-scale run name, and where each is kept.
     """
     device = pick_device(args.device)
-    detectors: dict[str, Detector] = {}
+    networks: dict[str, tuple[Detector, Batch] | None] = {}  # each read once, however many rows it stands behind
     actions: dict[int, Action] = {}
     sizes: dict[int, int] = {}
     for index, row in enumerate(rows):
-        found = None if row.missing else trained_run(runs[row.run.name], folders[row.run.name], dataset, args)
-        if found is None:
-            continue
-        run, _, state = found
-        if run.name not in detectors:
-            detectors[run.name] = trained_detector(run, state, device)
-        batch = next(test_batches(dataset, run.data, batch_size=1, workers=0)).to(device)
-        actions[index] = detection(detectors[run.name], batch, row)
-        sizes[index] = parameter_counts(detectors[run.name])[0]
+        name = runs[row.run.name].name
+        if name not in networks and not row.missing:
+            networks[name] = ready(runs[row.run.name], folders[row.run.name], dataset, args, device)
+        network = None if row.missing else networks[name]
+        if network is not None:
+            actions[index] = detection(*network, row)
+            sizes[index] = parameter_counts(network[0])[0]
     times = dict(zip(actions, interleaved(list(actions.values()), REPEATS, device), strict=True)) if actions else {}
     return [{"params_M": truncated_millions(sizes[i]), "speed_ms": times[i].median} if i in times else {}
             for i in range(len(rows))]
+
+
+def ready(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace,
+          device: torch.device) -> tuple[Detector, Batch] | None:
+    """A trained network and the first test image as it wants it; None if it is not trained."""
+    found = trained_run(run, folder, dataset, args)
+    if found is None:
+        return None
+    trained, _, state = found
+    batch = next(test_batches(dataset, trained.data, batch_size=1, workers=0)).to(device)
+    return trained_detector(trained, state, device), batch
 
 
 def detection(detector: Detector, batch: Batch, row: Row) -> Action:

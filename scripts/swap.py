@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from data.loader import test_batches
+from data.loader import DataConfig, test_batches
 from data.proposal_recall import recall
 from data.records import Batch, Dataset, Proposals, Target
 from experiments.scales import TITLES
@@ -57,7 +57,8 @@ def swapped(detectors: dict[str, Detector], batch: Batch) -> Iterator[tuple[tupl
         yield (ranking, boxes), found
 
 
-def measure(detectors: dict[str, Detector], dataset: Dataset, args: argparse.Namespace, data: Any) -> dict[str, Any]:
+def measure(detectors: dict[str, Detector], dataset: Dataset, args: argparse.Namespace, data: DataConfig
+            ) -> dict[str, Any]:
     """{"RPN ranks, boxes of KL-RPN": {"0.5": recall, %, ...}, ...}, against the clean boxes where they are known."""
     targets: list[Target] = [dataset.target(i) for i in range(len(dataset))]
     if all(target.clean_boxes is not None for target in targets):
