@@ -1,8 +1,8 @@
 """The embedded mini data set: the rendered scenes of data/scenes.py as files in both public layouts, COCO and VOC.
 
 Nothing else in the code knows that the data is synthetic. The COCO files carry two optional keys per annotation,
-clean_bbox and sigma_true; instances_val_clean.json has the images of val with the clean boxes as labels. A stamp file
-says which data set a folder holds.
+clean_bbox and sigma_true, and the visible pixels of the object as segmentation; instances_val_clean.json has the images
+of val with the clean boxes as labels. A stamp file says which data set a folder holds.
 
     python -m data.ambiguous --out DIR
 """
@@ -17,13 +17,16 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image
 
-from data.appearance import CLASSES, Floats
+from data.appearance import CLASSES, Floats, window
+from data.coco_masks import Rle, encode_masks
 from data.errors import DataError
 from data.scenes import FIRST_ID, Scene, Split, scene
 
-VERSION = 1  # a change of any pixel or label, by this file, scenes.py or appearance.py, must raise it
+VERSION = 2  # a change of any pixel, label or mask, by this file, scenes.py or appearance.py, must raise it
 TRAIN_IMAGES = 1200
 VAL_IMAGES = 300
 STAMP = "mini.json"
@@ -35,7 +38,17 @@ def _xywh(box: Floats) -> list[float]:
     return [round(float(value), 2) for value in (*box[:2], *(box[2:] - box[:2]))]
 
 
-def _coco_annotation(drawn: Scene, i: int, annotation_id: int, image_id: int, *, clean: bool) -> dict[str, object]:
+def _segments(drawn: Scene) -> list[Rle]:
+    """The visible pixels of each object of a scene, on the image."""
+    masks = np.zeros((len(drawn.labels), *drawn.image.shape[:2]), dtype=np.bool_)
+    for mask, box, visible in zip(masks, drawn.clean_boxes, drawn.visible, strict=True):
+        mask[window(box)] = visible
+    return encode_masks(torch.from_numpy(masks))
+
+
+def _coco_annotation(
+    drawn: Scene, i: int, annotation_id: int, image_id: int, segment: Rle, *, clean: bool
+) -> dict[str, object]:
     bbox, clean_bbox = _xywh(drawn.boxes[i]), _xywh(drawn.clean_boxes[i])
     chosen = clean_bbox if clean else bbox
     return {
@@ -45,6 +58,7 @@ def _coco_annotation(drawn: Scene, i: int, annotation_id: int, image_id: int, *,
         "bbox": chosen,
         "area": round(chosen[2] * chosen[3], 2),
         "iscrowd": 0,
+        "segmentation": segment,
         "clean_bbox": clean_bbox,
         "sigma_true": drawn.sigma_true[i].tolist(),
     }
@@ -57,8 +71,8 @@ def _coco_file(scenes: Sequence[tuple[int, Scene]], split: Split, seed: int, *, 
     for image_id, drawn in scenes:
         height, width = drawn.image.shape[:2]
         images.append({"id": image_id, "file_name": f"{image_id:06d}.jpg", "height": height, "width": width})
-        for i in range(len(drawn.labels)):
-            annotations.append(_coco_annotation(drawn, i, len(annotations) + 1, image_id, clean=clean))
+        for i, segment in enumerate(_segments(drawn)):
+            annotations.append(_coco_annotation(drawn, i, len(annotations) + 1, image_id, segment, clean=clean))
     info = {
         "description": "rendered scenes with known label noise (data/ambiguous.py)",
         "version": str(VERSION),

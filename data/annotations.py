@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -95,7 +95,8 @@ class FlatTargets:
     """The targets of N images in a few NumPy arrays: no Python object per annotation that each worker process would
     copy on first touch, and nothing that needs a file descriptor on its way out of a worker.
 
-    Image i owns the rows starts[i]:starts[i + 1] of the arrays, which hold what the fields of Target hold.
+    Image i owns the rows starts[i]:starts[i + 1] of the arrays, which hold what the fields of Target hold. The masks of
+    image i are entry i of a tuple: each image has its own height and width.
     """
 
     starts: NDArray[np.int64]
@@ -106,6 +107,7 @@ class FlatTargets:
     area: NDArray[np.float32]
     clean_boxes: NDArray[np.float32] | None = None
     sigma_true: NDArray[np.float32] | None = None
+    masks: tuple[NDArray[np.uint8], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -123,6 +125,7 @@ class FlatTargets:
             area=torch.from_numpy(self.area[rows].copy()),
             clean_boxes=None if self.clean_boxes is None else torch.from_numpy(self.clean_boxes[rows].copy()),
             sigma_true=None if self.sigma_true is None else torch.from_numpy(self.sigma_true[rows].copy()),
+            masks=None if self.masks is None else torch.from_numpy(self.masks[index].copy()),
         )
 
 
@@ -130,6 +133,7 @@ def pack(targets: Sequence[Target]) -> FlatTargets:
     """The flat form of at least one target; the optional fields are kept if all targets have them."""
     clean = [t.clean_boxes.numpy() for t in targets if t.clean_boxes is not None]
     sigma = [t.sigma_true.numpy() for t in targets if t.sigma_true is not None]
+    masks = [t.masks.numpy() for t in targets if t.masks is not None]
     return FlatTargets(
         starts=np.cumsum([0] + [len(t.labels) for t in targets], dtype=np.int64),
         boxes=np.concatenate([t.boxes.numpy() for t in targets]),
@@ -139,6 +143,7 @@ def pack(targets: Sequence[Target]) -> FlatTargets:
         area=np.concatenate([t.area.numpy() for t in targets]),
         clean_boxes=np.concatenate(clean) if len(clean) == len(targets) else None,
         sigma_true=np.concatenate(sigma) if len(sigma) == len(targets) else None,
+        masks=tuple(masks) if len(masks) == len(targets) else None,
     )
 
 
@@ -181,6 +186,13 @@ class TableDataset:
     def target(self, index: int) -> Target:
         """All annotations of one image, crowd and difficult ones included, without opening the image."""
         return self._targets.target(index)
+
+    def segments(self, index: int) -> list[dict[str, Any]]:
+        """Raises DataError: only a COCO data set that was opened with masks has segments."""
+        raise DataError(
+            f"{self._image_folder}: masks were asked for, but this data set was opened without them; open one in the"
+            " COCO layout with DataConfig.masks=True."
+        )
 
     def __getitem__(self, index: int) -> Sample:
         """One decoded image with all its annotations.

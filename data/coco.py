@@ -5,13 +5,14 @@ A split whose labels are not published has image_info_<split>.json instead: imag
 Everything that is special to COCO stays in this file: xywh boxes, and category ids with gaps (1..90) against the labels
 1..K of the rest of the code. Besides the public keys an annotation may carry ``clean_bbox`` (xywh) and ``sigma_true``
 (standard deviations of x1, y1, x2, y2), and ``info.image_folder`` may name another image folder than the split.
+Segmentations are read only if masks are asked for; their format is the matter of data/coco_masks.py.
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,12 @@ from data.annotations import (
     is_number,
     name_problem,
 )
+from data.coco_masks import Rle, Segments, compressed, decode_masks, pack_segments, segmentation_problem
 from data.errors import DataError
-from data.records import Detections, ImageId
+from data.records import Detections, ImageId, Sample
 
 INSTANCES, IMAGE_LISTS = "instances_", "image_info_"  # what the name of an annotation file begins with
+Segmentations = Literal["leave", "check", "read"]  # "check": a bad one is reported, and its box kept
 IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
     "minival2014": "val2014",
     "valminusminival2014": "val2014",
@@ -118,6 +121,7 @@ class _Reader:
     """Collects the usable part of one COCO file, and what is wrong with the rest."""
 
     file: str
+    segmentations: Segmentations = "leave"
     problems: list[Problem] = field(default_factory=list)
     categories: dict[int, str] = field(default_factory=dict)
     images: dict[int, tuple[str, tuple[int, int]]] = field(default_factory=dict)
@@ -190,7 +194,20 @@ class _Reader:
         for key in ("clean_bbox", "sigma_true"):
             if entry.get(key) is not None:
                 checked[key] = _four_numbers(entry[key], f"{where}: {key}", "error")
+        if self.segmentations != "leave":
+            checked["segment"] = self.read_segmentation(entry.get("segmentation"), size, where)
         self.annotations.append(checked)
+
+    def read_segmentation(self, segmentation: object, size: tuple[int, int], where: str) -> str | None:
+        """The compressed RLE, or None if segmentations are only checked: boxes do not need them."""
+        fault = segmentation_problem(segmentation, size)
+        if self.segmentations == "check":
+            if fault:
+                self.report("repaired", f"{where}: {fault} (only a network with masks needs it)")
+            return None
+        if fault:
+            raise _Unusable(f"{where}: {fault}", "box")
+        return compressed(segmentation, size)
 
 
 def _is_int(value: object) -> TypeGuard[int]:
@@ -205,12 +222,11 @@ def _four_numbers(value: object, where: str, severity: Severity) -> tuple[float,
 
 
 def _flat_targets(reader: _Reader, labels: dict[int, int]) -> FlatTargets:
-    """The checked annotations, sorted by image; within an image in the order of the file."""
+    """The checked annotations, which are sorted by image."""
+    annotations = reader.annotations
     rank = {number: i for i, number in enumerate(reader.images)}
-    owner = np.array([rank[a["image_id"]] for a in reader.annotations], dtype=np.int64)
-    order = np.argsort(owner, kind="stable")
-    annotations = [reader.annotations[i] for i in order]
-    sizes = np.array([size for _, size in reader.images.values()], dtype=np.float64).reshape(-1, 2)[owner[order]]
+    owner = np.array([rank[a["image_id"]] for a in annotations], dtype=np.int64)
+    sizes = np.array([size for _, size in reader.images.values()], dtype=np.float64).reshape(-1, 2)[owner]
 
     def optional(key: str) -> NDArray[np.float64] | None:
         if not annotations or not all(key in a for a in annotations):
@@ -236,26 +252,37 @@ def _flat_targets(reader: _Reader, labels: dict[int, int]) -> FlatTargets:
 class CocoFile:
     """What is usable of one annotation file, and everything that is wrong with the rest.
 
-    category_ids: entry k - 1 is the COCO category id of label k. image_folder: info.image_folder, or None.
+    category_ids: entry k - 1 is the COCO category id of label k. image_folder: info.image_folder, or None. segments:
+    the masks, row by row of table.targets, or None if they were not to be read.
     """
 
     table: ImageTable
     category_ids: tuple[int, ...]
     image_folder: str | None
     problems: tuple[Problem, ...]
+    segments: Segments | None = None
 
 
-def read_coco(file: Path) -> CocoFile:
+def read_coco(file: Path, segmentations: Segmentations = "leave") -> CocoFile:
     """Reads and checks a COCO instances file; a box that leaves its image is clipped to it.
+
+    segmentations: "leave" them alone, "check" them if the file has any, or "read" them: then each annotation needs one.
 
     Raises:
         DataError: the file is not a COCO instances file at all.
     """
     document = read_json(file)
-    reader = _Reader(file=str(file))
+    reader = _Reader(file=str(file), segmentations=segmentations)
+    if document["annotations"] and not any(entry.get("segmentation") for entry in document["annotations"]):
+        reader.segmentations = "leave"
+        if segmentations == "read":
+            reader.report("error", "no annotation has a segmentation, which a network with masks needs; use a file with"
+                          " masks or DataConfig.masks=False")
     reader.read(document["categories"], reader.read_category)
     reader.read(document["images"], reader.read_image)
     reader.read(document["annotations"], reader.read_annotation)
+    rank = {number: i for i, number in enumerate(reader.images)}
+    reader.annotations.sort(key=lambda a: rank[a["image_id"]])  # within an image the order of the file stays
     category_ids = tuple(sorted(reader.categories))
     if not reader.categories:
         reader.report("error", "the file declares no category")
@@ -273,8 +300,9 @@ def read_coco(file: Path) -> CocoFile:
         sizes=tuple(size for _, size in reader.images.values()),
         targets=_flat_targets(reader, {number: k + 1 for k, number in enumerate(category_ids)}),
     )
-    problems = tuple(reader.problems)
-    return CocoFile(table=table, category_ids=category_ids, image_folder=image_folder, problems=problems)
+    segments = pack_segments([a["segment"] for a in reader.annotations]) if reader.segmentations == "read" else None
+    return CocoFile(table=table, category_ids=category_ids, image_folder=image_folder,
+                    problems=tuple(reader.problems), segments=segments)  # fmt: skip
 
 
 class CocoDataset(TableDataset):
@@ -287,22 +315,50 @@ class CocoDataset(TableDataset):
             image_info_<split>.json, whose images have no annotations and can only be tested on.
         on_bad_box: "error", or "skip": leave boxes without positive size out and name them in ``.skipped``. The public
             COCO files do contain a few boxes of zero width or height.
+        masks: read the segmentations: the targets of samples then have masks. An annotation whose segmentation is
+            missing or cannot be used is treated as a bad box.
 
     Raises:
         DataError: something is missing or wrong; says what, where, and what to do.
     """
 
     def __init__(
-        self, root: Path | str, split: str, *, annotation_file: Path | None = None, on_bad_box: OnBadBox = "error"
+        self,
+        root: Path | str,
+        split: str,
+        *,
+        annotation_file: Path | None = None,
+        on_bad_box: OnBadBox = "error",
+        masks: bool = False,
     ) -> None:
         file = annotation_file if annotation_file is not None else find_annotation_file(Path(root), split)
-        content = read_coco(file)
+        content = read_coco(file, "read" if masks else "leave")
         self.skipped = accept(content.problems, on_bad_box)
         folder = find_image_folder(Path(root), split, file, content)
         if not folder.is_dir():
             raise DataError(f"COCO split {split!r}: the image folder {folder} does not exist; put the images there.")
         super().__init__(content.table, folder)
         self.category_ids = content.category_ids
+        self._segments = content.segments
+
+    def segments(self, index: int) -> list[Rle]:
+        """The compressed RLE of each annotation of one image, in the order of its target, in original px.
+
+        Raises:
+            DataError: the data set was opened without masks.
+        """
+        if self._segments is None:
+            return super().segments(index)
+        first, end = self._targets.starts[index : index + 2].tolist()
+        return self._segments.rles(first, end, self.sizes[index])
+
+    def __getitem__(self, index: int) -> Sample:
+        """As in TableDataset; the target has masks if the data set was opened with them."""
+        sample = super().__getitem__(index)
+        if self._segments is None:
+            return sample
+        masks = decode_masks(self.segments(index), self.sizes[index])
+        return replace(sample, target=replace(sample.target, masks=masks))
 
 
 def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> Path:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 from data.errors import DataError
 from data.records import Dataset, ImageId, Sample, Target
@@ -52,6 +53,11 @@ class ConcatDataset:
         """All annotations of one image, crowd and difficult ones included, without opening the image."""
         part, i = self._locate(index)
         return part.target(i)
+
+    def segments(self, index: int) -> list[dict[str, Any]]:
+        """COCO's run lengths of one image's annotations. Raises: DataError if its part was opened without masks."""
+        part, i = self._locate(index)
+        return part.segments(i)
 
     def __getitem__(self, index: int) -> Sample:
         """Decodes one image. Raises: DataError naming the file if it cannot be read."""

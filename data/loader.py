@@ -26,13 +26,15 @@ from data.coco import CocoDataset
 from data.coco_splits import UNLABELLED, coco_parts
 from data.concat import ConcatDataset
 from data.errors import DataError
-from data.records import Batch, Dataset, ImageId, Target
-from data.transforms import pad, to_network
+from data.proposals_file import SavedProposals, outside_crowds
+from data.records import Batch, Dataset, ImageId, Sample, Target
+from data.transforms import boxes_to_network, pad, to_network
 from data.voc import VOC_CLASSES, VocDataset
 
 Layout = Literal["coco", "voc"]
 Pixels = Literal["torchvision", "caffe", "tf"]
-Row = tuple[Tensor, Target | None, tuple[int, int], ImageId]  # network image, target, original (height, width), id
+# network image, target, original (height, width), id, saved proposals (P, 4) in network px
+Row = tuple[Tensor, Target | None, tuple[int, int], ImageId, Tensor | None]
 WORKER_TIMEOUT = 120.0  # seconds without a batch until a worker counts as hanging
 UNREADABLE_SHARE = 0.01  # of the training images; beyond it the data, not a file, is at fault
 
@@ -60,6 +62,10 @@ class DataConfig:
     aspect_grouping: bool = True  # wide and tall images in different batches: less padding
     size_divisor: int = 1  # H and W of a batch are padded up to a multiple, network px
     on_bad_box: OnBadBox = "error"  # boxes without positive size: stop, or "skip" (the public COCO files need it)
+    masks: bool = False  # read the segments, for Mask R-CNN
+    proposals_train: int | None = None  # Fast R-CNN: the best so many saved proposals of an image; None: all
+    proposals_test: int = 1000
+    proposals_crowd_iou: float = 0.7  # in training without those of which a crowd region covers a larger share
 
     def __post_init__(self) -> None:
         for name, choices in (("layout", Layout), ("pixels", Pixels), ("on_bad_box", OnBadBox)):
@@ -92,6 +98,15 @@ class DataConfig:
             )
         if self.size_divisor < 1:
             raise ValueError(f"DataConfig.size_divisor is {self.size_divisor}; use 1 for no further padding.")
+        if self.proposals_test < 1 or (self.proposals_train is not None and self.proposals_train < 1):
+            raise ValueError(
+                f"DataConfig.proposals_train is {self.proposals_train} and proposals_test {self.proposals_test}; use"
+                " 1 or more proposals an image (proposals_train None: all of the file)."
+            )
+        if not 0 < self.proposals_crowd_iou <= 1:
+            raise ValueError(
+                f"DataConfig.proposals_crowd_iou is {self.proposals_crowd_iou}; it is a share above 0, and 1 keeps all."
+            )
 
 
 def _is_length(side: object) -> bool:
@@ -120,7 +135,12 @@ def build_dataset(config: DataConfig, root: Path | str, split: str | Sequence[st
 
 def _build_part(config: DataConfig, root: Path, split: str) -> Dataset:
     if config.layout == "coco":
-        return CocoDataset(root, split, on_bad_box=config.on_bad_box)
+        return CocoDataset(root, split, on_bad_box=config.on_bad_box, masks=config.masks)
+    if config.masks:
+        raise DataError(
+            f"the split {split!r} is in the VOC layout, whose annotations have boxes but no masks; train a network"
+            " without masks (DataConfig.masks=False), or use data in the COCO layout."
+        )
     dated = re.fullmatch(r"(\d{4})_(.+)", split)
     if dated:
         return VocDataset(root, int(dated[1]), dated[2], classes=VOC_CLASSES, on_bad_box=config.on_bad_box)
@@ -206,6 +226,7 @@ class _PackedBatch:
     targets: FlatTargets | None
     skipped: tuple[str, ...]
     unreadable: tuple[int, ...]
+    proposals: tuple[NDArray[np.float32], ...] | None
 
     def unpack(self) -> Batch:
         targets = self.targets
@@ -216,15 +237,17 @@ class _PackedBatch:
             image_ids=self.image_ids,
             targets=None if targets is None else tuple(targets.target(i) for i in range(len(targets))),
             skipped=self.skipped,
+            proposals=None if self.proposals is None else tuple(map(torch.from_numpy, self.proposals)),
         )
 
 
 class _Batches(MapDataset[Any]):
     """Batch k at index k; runs in the workers. Errors come back as values, so that their sentence arrives unwrapped."""
 
-    def __init__(self, dataset: Dataset, config: DataConfig) -> None:
+    def __init__(self, dataset: Dataset, config: DataConfig, proposals: SavedProposals | None) -> None:
         self.dataset = dataset
         self.config = config
+        self.proposals = proposals
 
     def make(self, k: int) -> _PackedBatch:
         raise NotImplementedError
@@ -249,10 +272,24 @@ class _Batches(MapDataset[Any]):
             pixels=self.config.pixels,
             mirror=mirror,
         )
-        return image, target, (sample.image.shape[-2], sample.image.shape[-1]), sample.image_id
+        size = (sample.image.shape[-2], sample.image.shape[-1])
+        boxes = self.saved_boxes(sample, size, training=training)
+        if boxes is not None:
+            boxes = boxes_to_network(boxes, size, (image.shape[-2], image.shape[-1]), mirror=mirror)
+        return image, target, size, sample.image_id, boxes
+
+    def saved_boxes(self, sample: Sample, size: tuple[int, int], *, training: bool) -> Tensor | None:
+        """The saved proposals (P, 4) of one image in original px, in training those outside crowds; None without."""
+        if self.proposals is None:
+            return None
+        count = self.config.proposals_train if training else self.config.proposals_test
+        boxes = self.proposals.proposals_of(sample.image_id, size, count=count)
+        if not training:
+            return boxes
+        return outside_crowds(boxes, sample.target.boxes[sample.target.crowd], self.config.proposals_crowd_iou)
 
     def collate(self, rows: Sequence[Row], skipped: Sequence[tuple[int, str]] = ()) -> _PackedBatch:
-        images, targets, sizes, image_ids = zip(*rows, strict=True)
+        images, targets, sizes, image_ids, proposals = zip(*rows, strict=True)
         return _PackedBatch(
             images=pad(images, self.config.size_divisor),
             image_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
@@ -261,12 +298,15 @@ class _Batches(MapDataset[Any]):
             targets=None if targets[0] is None else pack(targets),
             skipped=tuple(text for _, text in skipped),
             unreadable=tuple(index for index, _ in skipped),
+            proposals=None if self.proposals is None else tuple(boxes.numpy() for boxes in proposals),
         )
 
 
 class _TrainBatches(_Batches):
-    def __init__(self, dataset: Dataset, config: DataConfig, sampler: EndlessSampler, seed: int) -> None:
-        super().__init__(dataset, config)
+    def __init__(
+        self, dataset: Dataset, config: DataConfig, proposals: SavedProposals | None, sampler: EndlessSampler, seed: int
+    ) -> None:
+        super().__init__(dataset, config, proposals)
         self.sampler = sampler
         self.seed = seed
 
@@ -289,8 +329,10 @@ class _TrainBatches(_Batches):
 
 
 class _TestBatches(_Batches):
-    def __init__(self, dataset: Dataset, config: DataConfig, batch_size: int) -> None:
-        super().__init__(dataset, config)
+    def __init__(
+        self, dataset: Dataset, config: DataConfig, proposals: SavedProposals | None, batch_size: int
+    ) -> None:
+        super().__init__(dataset, config, proposals)
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -380,7 +422,8 @@ def _next(iterator: Iterator[_PackedBatch | DataError], workers: int) -> _Packed
 
 
 def train_batches(
-    dataset: Dataset, config: DataConfig, *, batch_size: int, seed: int, start: int, workers: int
+    dataset: Dataset, config: DataConfig, *, batch_size: int, seed: int, start: int, workers: int,
+    proposals: SavedProposals | None = None,
 ) -> Iterator[Batch]:
     """Training batches without end; the k-th is a function of (seed, k) alone.
 
@@ -390,9 +433,10 @@ def train_batches(
     Args:
         start: number of the first batch; a run that is resumed after ``start`` batches goes on exactly.
         workers: processes that load images; 0: this process.
+        proposals: saved ones for Fast R-CNN, which become ``Batch.proposals``; None: the network has an RPN.
 
     Raises:
-        DataError: no usable image, or too many unreadable ones (`check_unreadable`).
+        DataError: no usable image, too many unreadable ones (`check_unreadable`), or one without saved proposals.
     """
     objects = [len(training_target(dataset.target(index), config).labels) for index in range(len(dataset))]
     usable = [index for index, count in enumerate(objects) if config.train_empty or count > 0]
@@ -402,24 +446,36 @@ def train_batches(
             " objects count only if the config keeps them); choose another split or add annotations."
         )
     wide = [config.aspect_grouping and dataset.sizes[index][1] >= dataset.sizes[index][0] for index in usable]
+    if proposals is not None:
+        proposals.check_covers([dataset.image_ids[index] for index in usable])
     sampler = EndlessSampler(usable, wide, batch_size=batch_size, seed=seed)
     unreadable: set[int] = set()
-    for packed in _load(_TrainBatches(dataset, config, sampler, seed), range(start, sys.maxsize), workers):
+    batches = _TrainBatches(dataset, config, proposals, sampler, seed)
+    for packed in _load(batches, range(start, sys.maxsize), workers):
         unreadable.update(packed.unreadable)
         if packed.skipped:
             check_unreadable(unreadable, len(dataset), packed.skipped[-1])
         yield packed.unpack()
 
 
-def test_batches(dataset: Dataset, config: DataConfig, *, batch_size: int, workers: int) -> Iterator[Batch]:
+def test_batches(
+    dataset: Dataset, config: DataConfig, *, batch_size: int, workers: int,
+    proposals: SavedProposals | None = None,  # noqa: PT028 (no test)
+) -> Iterator[Batch]:
     """Each image once, in the order of the data set, without targets and without augmentation.
 
+    Args:
+        proposals: as in `train_batches`.
+
     Raises:
-        DataError: no image, or an image cannot be read: leaving it out would change the score without a word.
+        DataError: no image, one without saved proposals, or one that cannot be read: leaving it out would change the
+            score without a word.
     """
     if len(dataset) == 0:
         raise DataError("the test data have no image; choose another split or add images.")
-    batches = _TestBatches(dataset, config, batch_size)
+    if proposals is not None:
+        proposals.check_covers(dataset.image_ids)
+    batches = _TestBatches(dataset, config, proposals, batch_size)
     for packed in _load(batches, range(len(batches)), workers):
         yield packed.unpack()
 

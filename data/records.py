@@ -9,7 +9,7 @@ All records are frozen, keyword-only, and have ``.to(device)`` where they hold t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ class Target:
 
     boxes (G, 4) px; labels (G,) 1..K; crowd (G,) COCO's iscrowd; difficult (G,) VOC's difficult; area (G,) px^2 as
     the annotation gives it (COCO: of the segment; otherwise of the box); clean_boxes, sigma_true (G, 4) px or None:
-    only the mini dataset knows them.
+    only the mini dataset knows them; masks (G, H, W) uint8 of 0 and 1, on the pixels of the image that the boxes refer
+    to, or None: only training data of Mask R-CNN have them.
     """
 
     boxes: Tensor
@@ -55,6 +56,7 @@ class Target:
     area: Tensor = None  # type: ignore[assignment]
     clean_boxes: Tensor | None = None
     sigma_true: Tensor | None = None
+    masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
@@ -90,6 +92,7 @@ class Batch:
 
     image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the same in original
     px. targets are in network px, or None at test time. skipped: one sentence for each image that could not be read.
+    proposals: saved boxes (P, 4) of each image in network px, best first, for Fast R-CNN; None: the network has an RPN.
     """
 
     images: Tensor
@@ -98,6 +101,7 @@ class Batch:
     image_ids: tuple[ImageId, ...]
     targets: tuple[Target, ...] | None = None
     skipped: tuple[str, ...] = ()
+    proposals: tuple[Tensor, ...] | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         return _to(self, device)
@@ -109,6 +113,7 @@ class Batch:
         return tuple(Batch(
             images=self.images[piece], image_sizes=self.image_sizes[piece], original_sizes=self.original_sizes[piece],
             image_ids=self.image_ids[piece], targets=None if self.targets is None else self.targets[piece],
+            proposals=None if self.proposals is None else self.proposals[piece],
             skipped=self.skipped if piece.start == 0 else ()) for piece in pieces)
 
 
@@ -153,12 +158,15 @@ class Candidates:
 @dataclass(frozen=True, kw_only=True)
 class Detections:
     """What a user gets for one image, best score first: boxes (D, 4) original px, scores (D,), labels (D,) 1..K,
-    sigma (D, 4) px: the standard deviation of each box side, or None."""
+    sigma (D, 4) px: the standard deviation of each box side, or None; masks (D, M, M): the probability that each cell
+    of an M x M grid over the box belongs to the object, or None (``postprocess.masks.paste_masks`` puts them into the
+    image)."""
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     sigma: Tensor | None = None
+    masks: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Detections:
         return _to(self, device)
@@ -182,5 +190,12 @@ class Dataset(Protocol):
         ...
 
     def target(self, index: int) -> Target:
-        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        """All annotations of one image, crowd and difficult ones included, without opening the image; no masks."""
+        ...
+
+    def segments(self, index: int) -> list[dict[str, Any]]:
+        """COCO's compressed run lengths {"size", "counts"} of each annotation of one image, to score masks with.
+
+        Raises: DataError if the data set was not opened with masks.
+        """
         ...

@@ -17,7 +17,7 @@ Letters: H, W image size in px, h, w size of an object's window, G objects. Boxe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,7 +71,8 @@ class Scene:
 
     image (H, W, 3) uint8 RGB; labels (G,) 1..K; boxes (G, 4) px: the noisy labels; clean_boxes (G, 4) px; sigma_true
     (G, 4) px: the standard deviation that boxes - clean_boxes was drawn with; the causes beside the class: hidden
-    (G, 4) 0..1, the part of each side that lies under later objects, and ramps (G, 4) px.
+    (G, 4) 0..1, the part of each side that lies under later objects, and ramps (G, 4) px; visible: for each object the
+    pixels of its window (h, w) that show it.
     """
 
     image: NDArray[np.uint8]
@@ -81,6 +82,7 @@ class Scene:
     sigma_true: Floats
     hidden: Floats
     ramps: Floats
+    visible: tuple[Mask, ...]
 
 
 def _lengths(boxes: Floats) -> Floats:
@@ -217,6 +219,23 @@ def draw_layout(rng: Generator) -> Layout:
     return Layout(size=size, labels=np.array(labels), clean_boxes=np.array(boxes), ramps=np.array(ramps))
 
 
+def _opacity_above(boxes: Floats, opacities: Sequence[Floats]) -> Iterator[tuple[int, Floats]]:
+    """The index of each object, the last one first, and the opacity (h, w) on its window of all that is drawn later."""
+    width, height = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
+    above = np.zeros((height, width))
+    for i in reversed(range(len(boxes))):
+        pixels = window(boxes[i])
+        yield i, above[pixels]
+        above[pixels] = 1 - (1 - above[pixels]) * (1 - opacities[i])
+
+
+def visible_pixels(boxes: Floats, coverages: Sequence[Floats], opacities: Sequence[Floats]) -> tuple[Mask, ...]:
+    """For each object the pixels of its window (h, w) of which the full shape, faded parts included, covers at least
+    half and later objects hide less than half. Arguments as for ``hidden_fractions``."""
+    shown = {i: (coverages[i] >= 0.5) & (above < 0.5) for i, above in _opacity_above(boxes, opacities)}
+    return tuple(shown[i] for i in range(len(boxes)))
+
+
 def hidden_fractions(boxes: Floats, coverages: Sequence[Floats], opacities: Sequence[Floats]) -> Floats:
     """How much of each side lies under later objects.
 
@@ -231,14 +250,10 @@ def hidden_fractions(boxes: Floats, coverages: Sequence[Floats], opacities: Sequ
         Fractions (G, 4), 0..1, in the order x1, y1, x2, y2.
     """
     hidden = np.zeros((len(boxes), 4))
-    width, height = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
-    above = np.zeros((height, width))  # opacity of all that is drawn later than the object at hand
-    for i in reversed(range(len(boxes))):
-        pixels = window(boxes[i])
+    for i, above in _opacity_above(boxes, opacities):
         for side, (depth, length) in enumerate(zip(depths(boxes[i]), _lengths(boxes[i]), strict=True)):
             strip = coverages[i] * (depth < max(STRIP * length, 2.0))
-            hidden[i, side] = (strip * above[pixels]).sum() / strip.sum()
-        above[pixels] = 1 - (1 - above[pixels]) * (1 - opacities[i])
+            hidden[i, side] = (strip * above).sum() / strip.sum()
     return hidden
 
 
@@ -276,6 +291,7 @@ def render_scene(rng: Generator) -> Scene:
         sigma_true=sigma,
         hidden=hidden,
         ramps=layout.ramps,
+        visible=visible_pixels(boxes, coverages, opacities),
     )
 
 

@@ -7,6 +7,7 @@ fewer or more pixels as the case may be, with the same result: it is affine per 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,6 +52,15 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=False)[0]
 
 
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its centre lies."""
+    old = (masks.shape[-2], masks.shape[-1])
+    if old == size:
+        return masks
+    rows, columns = ((2 * torch.arange(new) + 1) * side // (2 * new) for side, new in zip(old, size, strict=True))
+    return masks[:, rows][:, :, columns]
+
+
 def normalise(image: Tensor, convention: PixelConvention) -> Tensor:
     """Network values (3, H, W) of an RGB image (3, H, W) float32 in 0..255."""
     if convention.order != (0, 1, 2):
@@ -61,12 +71,13 @@ def normalise(image: Tensor, convention: PixelConvention) -> Tensor:
 
 def mirror_target(target: Target, width: float) -> Target:
     """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as well."""
-    clean, sigma = target.clean_boxes, target.sigma_true
+    clean, sigma, masks = target.clean_boxes, target.sigma_true, target.masks
     return replace(
         target,
         boxes=flip_horizontal(target.boxes, width),
         clean_boxes=None if clean is None else flip_horizontal(clean, width),
         sigma_true=None if sigma is None else sigma[:, [2, 1, 0, 3]],
+        masks=None if masks is None else masks.flip(-1),
     )
 
 
@@ -82,7 +93,16 @@ def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> 
         boxes=target.boxes * ratio,
         clean_boxes=None if target.clean_boxes is None else target.clean_boxes * ratio,
         sigma_true=None if target.sigma_true is None else target.sigma_true * ratio,
+        masks=None if target.masks is None else resize_masks(target.masks, new),
     )
+
+
+def boxes_to_network(boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool) -> Tensor:
+    """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new`` (height, width) px."""
+    if mirror:
+        boxes = flip_horizontal(boxes, old[1])
+    x, y = new[1] / old[1], new[0] / old[0]
+    return boxes * boxes.new_tensor([x, y, x, y])
 
 
 def to_network(

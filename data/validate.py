@@ -1,4 +1,4 @@
-"""Checks a data set and says what is wrong: every bad file, box, id and category, each with its reason.
+"""Checks a data set and says what is wrong: every bad file, box, mask, id and category, each with its reason.
 
     python -m data.validate --layout coco|voc --root ROOT --splits A,B
 
@@ -67,7 +67,7 @@ def validate_coco(root: Path, split: str) -> Report:
         DataError: the annotation file is missing or not a COCO instances file.
     """
     file = find_annotation_file(root, split)
-    content = read_coco(file)
+    content = read_coco(file, "check")
     found = image_problems(content.table, find_image_folder(root, split, file, content))
     return Report(split=split, problems=(*content.problems, *found), counts=counts(content.table))
 

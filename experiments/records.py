@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from data.loader import DataConfig
 from models.build import ModelConfig
 from postprocess.pipeline import PostprocessConfig
+from postprocess.refine import Refinement
 
 Optimiser = Literal["sgd", "adam", "adamw"]
 PAPER_TABLES = json.loads((Path(__file__).parent / "paper_tables.json").read_text())
@@ -32,6 +33,7 @@ class TrainConfig:
     backbone_lr_factor: float = 1.0
     max_grad_norm: float | None = None  # clip the global gradient norm; the papers do not
     roi_loss_weight: float = 1.0  # of the second stage's losses; 10 in KL-RPN Eq. 9
+    only: str = ""  # the one part of the network that learns, all else stays as it starts; "": whatever is not frozen
 
     def __post_init__(self) -> None:
         if self.optimiser not in get_args(Optimiser):
@@ -40,9 +42,13 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One network to train: its name is its folder, its start is "imagenet" or "scratch".
+    """One network to train: its name is its folder.
 
+    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from.
     short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
+    passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0: other schedules.
+    proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has its own. Like
+    start it is a name of runs.py at every scale.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Run:
     train: TrainConfig
     start: str = "imagenet"
     short_mini: bool = False
+    passes: int = 0
+    proposals: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,8 @@ class Row:
 
     group: a heading shared by neighbouring rows (the backbone in Table 5). cited: whom the paper quotes for the
     number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
-    ours that the paper does not have.
+    ours that the paper does not have. rounds: how often boxes go through the box head (2: MR-CNN's iterative
+    localisation). refine: IoU-Net's refinement of the detections, None for none.
     """
 
     label: str
@@ -70,6 +79,8 @@ class Row:
     cited: str = ""
     missing: str = ""
     added: bool = False
+    rounds: int = 1
+    refine: Refinement | None = None
 
 
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""MobileNetV2 at stride 16 as the small backbone of the lite scale (not in either paper).
+"""MobileNetV2, the small backbone of the lite scale (not in either paper): at stride 16, under a feature pyramid, or
+cut in two like a ResNet with a conv5 head.
 
-torchvision's network with two changes: the stride of block 14 is 1, so that the last blocks keep a stride of 16, and
-every batch norm is folded into its convolution, because at two or four images a batch it stays frozen anyway.
+torchvision's network with two changes: the stride of block 14 is 1, so that the last blocks keep a stride of 16 (under
+a pyramid it stays 2), and every batch norm is folded into its convolution, because at two or four images a batch it
+stays frozen anyway.
 ``tf_padding`` follows TensorFlow's SAME rule at stride 2 (for weights trained there): pad right and below first.
 """
 
@@ -13,7 +15,8 @@ from torchvision import models
 
 from models.vgg import Backbone
 
-STRIDE_BLOCK = 14
+CONV5_BLOCK = 14  # the first block of the last stage
+STAGES = (4, 7, 14)  # the blocks before which the maps have strides 4, 8 and 16
 
 
 class SamePadConv2d(nn.Conv2d):
@@ -30,20 +33,48 @@ class SamePadConv2d(nn.Conv2d):
 
 
 class MobileNetV2(Backbone):
-    """The first ``blocks`` of the 19 blocks of MobileNetV2; block k is stage k + 1 for ``freeze``."""
+    """The first ``blocks`` of the 19 blocks of MobileNetV2; block k is stage k + 1 for ``freeze``.
 
-    def __init__(self, *, blocks: int = 19, tf_padding: bool = False) -> None:
-        features = folded(models.mobilenet_v2(weights=None).features[:blocks])
-        for layer in features[STRIDE_BLOCK].modules():
+    last_stride: of the last stage, 1 or 2; a pyramid needs 2 (maps at strides 4, 8, 16 and 32).
+    """
+
+    def __init__(self, *, blocks: int = 19, tf_padding: bool = False, last_stride: int = 1) -> None:
+        features = mobilenet_blocks(tf_padding=tf_padding, last_stride=last_stride)[:blocks]
+        pyramid = tuple((end, out_channels(features[:end])) for end in (*STAGES, blocks))
+        super().__init__(list(features), list(range(1, blocks + 1)), out_channels(features), pyramid)
+
+
+class MobileNetHead(nn.Module):
+    """(R, C, B, B) -> blocks ``first`` .. ``blocks`` - 1 at stride 2 -> mean over the cells (R, D): what conv5 is to a
+    ResNet."""
+
+    def __init__(self, *, first: int, blocks: int, tf_padding: bool) -> None:
+        super().__init__()
+        self.layers = mobilenet_blocks(tf_padding=tf_padding, last_stride=2)[first:blocks]
+        self.out_features = out_channels(self.layers)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled).mean(dim=(2, 3))
+
+
+def mobilenet_blocks(*, tf_padding: bool, last_stride: int) -> nn.Sequential:
+    """All 19 blocks, folded."""
+    features = folded(models.mobilenet_v2(weights=None).features)
+    if last_stride == 1:
+        for layer in features[CONV5_BLOCK].modules():
             if isinstance(layer, nn.Conv2d):
                 layer.stride = (1, 1)
-        if tf_padding:
-            for parent in list(features.modules()):
-                for name, layer in list(parent.named_children()):
-                    if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
-                        setattr(parent, name, same_padded(layer))
-        channels = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
-        super().__init__(list(features), list(range(1, blocks + 1)), channels)
+    if tf_padding:
+        for parent in list(features.modules()):
+            for name, layer in list(parent.named_children()):
+                if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+                    setattr(parent, name, same_padded(layer))
+    return features
+
+
+def out_channels(features: nn.Sequential) -> int:
+    """The channels of the last convolution of ``features``."""
+    return [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
 
 
 def folded(features: nn.Sequential) -> nn.Sequential:

@@ -1,19 +1,24 @@
-"""ImageNet weights: torchvision's own, or a local file, renamed to our names.
+"""ImageNet weights: torchvision's own, or those of a file (scripts/weight_file.py), renamed to our names.
 
-A file holds a state dict in torchvision's names (``features.*``, ``classifier.*``; ``conv1.*``, ``layer1.*`` for
-ResNets) or, for VGG-CNN-M-1024, Caffe's layer names (``conv1.weight`` ... ``fc7.bias``). Files are read with
-``weights_only=True``: a pickle cannot run code.
-Pixels: torchvision's weights expect the "torchvision" convention, Caffe conversions "caffe", the TensorFlow MobileNet
+A state dict is in torchvision's names (``features.*``, ``classifier.*``; ``conv1.*``, ``layer1.*`` for ResNets), for
+VGG-CNN-M-1024 in Caffe's layer names (``conv1.weight`` ... ``fc7.bias``), for a ResNet also in those of Detectron
+(``conv1_w``, ``res2_0_branch2a_w``; the MSRA models) or Detectron2 (``stem.conv1.weight``, ``res2.0.conv1.weight``).
+Pixels: torchvision's weights expect the "torchvision" convention, Caffe and MSRA ones "caffe", the TensorFlow MobileNet
 "tf"; a file does not say which, so the run's DataConfig names it. Nor does the file of a ResNet say whether its strides
 are torchvision's or Caffe's: the names and shapes are the same, and the run's ModelConfig names the layout.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from models.foreign_resnet import (
+    detectron2_resnet,
+    detectron_resnet,
+    is_detectron2_resnet,
+    is_detectron_resnet,
+)
 from models.mobilenet import folded_state
 
 # (prefix in the file, prefix in the detector); a prefix with two homes goes to the one that the detector has.
@@ -27,7 +32,7 @@ RENAMED = {
                        ("conv3.", "backbone.features.8."), ("conv4.", "backbone.features.10."),
                        ("conv5.", "backbone.features.12."), ("fc6.", "roi_head.box_head.fc6."),
                        ("fc7.", "roi_head.box_head.fc7.")),
-    "mobilenet_v2": (("features.", "backbone.features."),),
+    "mobilenet_v2": (("features.", "backbone.features."), ("features.", "roi_head.box_head.layers.")),
     "resnet50": RESNET,
     "resnet101": RESNET,
 }
@@ -38,46 +43,46 @@ BATCH_COUNT = "num_batches_tracked"  # of a batch norm; nothing reads it, and ol
 LEAST_MATCHED = 0.95
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file, float32. Raises ValueError, in one sentence, for a file that is none."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"The weight file {path} does not exist; give the path of a .pth state dict.") from error
-    except Exception as error:  # bytes that are no state dict make the unpickler raise anything, KeyError included
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"The weight file {path} cannot be read as a plain state dict ({reason}); save it again with "
-                         "torch.save(model.state_dict(), path).") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(
-            isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
-        raise ValueError(f"The weight file {path} holds no state dict (names to tensors); save model.state_dict().")
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+def homes(backbone: str, *, pyramid: bool) -> tuple[tuple[str, str], ...]:
+    """RENAMED for a detector; under a feature pyramid the backbone is its ``bottom_up``, conv5 (layer4) included."""
+    if not pyramid:
+        return RENAMED[backbone]
+    below = "backbone.bottom_up.features."
+    return tuple((old, new.replace("backbone.features.", below)) for old, new in RENAMED[backbone]
+                 if old != "layer4.") + ((("layer4.", f"{below}7."),) if RENAMED[backbone] is RESNET else ())
 
 
-def load_pretrained(detector: nn.Module, backbone: str, weights: Path | None) -> str:
+def in_torchvisions_names(state: Mapping[str, Tensor], backbone: str) -> Mapping[str, Tensor]:
+    """ImageNet weights of ``backbone`` under the names that RENAMED starts from."""
+    if backbone == "mobilenet_v2":
+        return folded_state(dict(state))
+    if is_detectron_resnet(state):
+        return detectron_resnet(state)
+    return detectron2_resnet(state) if is_detectron2_resnet(state) else state
+
+
+def load_pretrained(detector: nn.Module, backbone: str, state: Mapping[str, Tensor], source: str) -> str:
     """Puts ImageNet weights into ``detector`` in place and returns a line that says what was loaded.
 
     Args:
         backbone: the name in ModelConfig.
-        weights: a local file, or None for torchvision's own (cached or downloaded).
+        state: the weights, as a file has them, or ``torchvision_state``.
+        source: where they come from, for the messages.
 
     Raises:
-        ValueError: nothing to load from, an unreadable file, under 95 % of the backbone's tensors matched (layer4 of a
-            ResNet is backbone, wherever the detector has it), or a deeper ResNet than the detector's.
+        ValueError: under 95 % of the backbone's tensors matched (layer4 of a ResNet is backbone, wherever the detector
+            has it; the convolutions of a feature pyramid are not), or a deeper ResNet than the detector's.
     """
-    state, source = (read_state_dict(weights), str(weights)) if weights else torchvision_state(backbone)
-    if backbone == "mobilenet_v2":
-        state = folded_state(state)
+    own = detector.state_dict()
+    pyramid = any(name.startswith("backbone.bottom_up.") for name in own)
+    pairs = homes(backbone, pyramid=pyramid)
     renamed = {}
-    for name, value in state.items():
-        for old, new in RENAMED[backbone]:
+    for name, value in in_torchvisions_names(state, backbone).items():
+        for old, new in pairs:
             if name.startswith(old) and not name.endswith(BATCH_COUNT):
                 renamed[new + name.removeprefix(old)] = value.reshape(-1) if name.endswith("bias") else value
-    own = detector.state_dict()
     fitting = {name: value for name, value in renamed.items() if name in own and own[name].shape == value.shape}
-    homes = ("backbone.", *(new for old, new in RENAMED[backbone] if old == "layer4."))  # layer4 is backbone, too
-    wanted = [name for name in own if name.startswith(homes) and not name.endswith(BATCH_COUNT)]
+    wanted = [name for name in own if is_pretrained(name)]
     matched = sum(name in fitting for name in wanted)
     if matched < LEAST_MATCHED * len(wanted):
         missing = next(name for name in wanted if name not in fitting)
@@ -93,7 +98,13 @@ def load_pretrained(detector: nn.Module, backbone: str, weights: Path | None) ->
             f"from {source}")
 
 
-def torchvision_state(backbone: str) -> tuple[dict[str, Tensor], str]:
+def is_pretrained(name: str) -> bool:
+    """Whether a tensor of a detector is one of its backbone that ImageNet weights have, conv5 included."""
+    return (name.startswith(("backbone.", "roi_head.box_head.layer", "roi_head.body."))
+            and not name.startswith(("backbone.lateral.", "backbone.output.")) and not name.endswith(BATCH_COUNT))
+
+
+def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
     """torchvision's ImageNet weights of ``backbone`` and their name."""
     if backbone not in TORCHVISION:
         raise ValueError(f"torchvision has no ImageNet weights for {backbone}; give a file with --weights FILE, "

@@ -1,5 +1,7 @@
 """From anchors to proposals: decode, clip, drop the tiny, keep the best by non-maximum suppression."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchvision import ops
@@ -10,7 +12,8 @@ from data.boxes import BoxCoder, clip
 # The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else in Detector.losses.
 @torch.no_grad()
 def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tuple[int, int], coder: BoxCoder, *,
-            pre_nms: int, post_nms: int, nms_iou: float, min_size: float) -> tuple[Tensor, Tensor]:
+            pre_nms: int, post_nms: int, nms_iou: float, min_size: float,
+            levels: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """Proposals (P, 4) of one image in network px and their objectness (P,), best first, P <= post_nms; no gradient.
 
     Equal objectness is in the order of the anchors, so that an untrained network's proposals repeat as well.
@@ -18,15 +21,29 @@ def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tu
     Args:
         anchors, objectness, offsets: (A, 4), (A,), (A, 4).
         image_size: (height, width), network px.
-        pre_nms, post_nms: how many boxes enter and leave suppression.
+        pre_nms: how many boxes of each level enter suppression, which acts within a level.
+        post_nms: how many boxes are kept, over all levels.
         nms_iou: a box is dropped if it overlaps a better one by more.
         min_size: least width and height, network px.
+        levels: the number of anchors of each level; None: they are all of one.
     """
-    scores, order = objectness.float().sort(descending=True, stable=True)
-    scores, order = scores[:pre_nms], order[:pre_nms]
+    counts = [len(anchors)] if levels is None else list(levels)
+    best = [best_of_level(part, pre_nms) for part in objectness.float().split(counts)]
+    scores = torch.cat([values for values, _ in best])
+    order = torch.cat([index + sum(counts[:level]) for level, (_, index) in enumerate(best)])
+    level_index = torch.cat([torch.full_like(index, level) for level, (_, index) in enumerate(best)])
     boxes = clip(coder.decode(offsets[order], anchors[order]), image_size)
     sides = boxes[:, 2:] - boxes[:, :2]
     large = (sides >= min_size).all(1) & (sides > 0).all(1)
     boxes, scores = boxes[large], scores[large]
-    kept = ops.nms(boxes, scores, nms_iou)[:post_nms]
+    if len(best) == 1:
+        kept = ops.nms(boxes, scores, nms_iou)[:post_nms]
+    else:
+        kept = ops.batched_nms(boxes, scores, level_index[large], nms_iou)[:post_nms]
     return boxes[kept], scores[kept]
+
+
+def best_of_level(objectness: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest of (A,), largest first, and their indices; equal ones in their order."""
+    scores, order = objectness.sort(descending=True, stable=True)
+    return scores[:count], order[:count]

@@ -1,8 +1,10 @@
 """ResNet-50 and ResNet-101 (He et al. 2016), cut in two: conv1 .. conv4 at stride 16, and conv5 for the second stage.
+Under a feature pyramid they stay whole.
 
-Two layouts of the same tensors. torchvision's: the stride of a stage sits in the 3x3 convolution of its first block,
+Three layouts of the same tensors. torchvision's: the stride of a stage sits in the 3x3 convolution of its first block,
 and the max pooling pads. Caffe's (``caffe=True``; the original, and the baselines of KL-RPN): the stride sits in the
-first 1x1 convolution, and the max pooling does not pad but rounds up. Names inside the blocks are torchvision's.
+first 1x1 convolution, and the max pooling does not pad but rounds up (``ceil_pool=True``). Detectron's: Caffe's strides
+and torchvision's pooling. Names inside the blocks are torchvision's.
 ``width`` multiplies every channel count.
 
 Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start from ImageNet keep
@@ -80,19 +82,26 @@ def stage(in_channels: int, *, planes: int, blocks: int, width: float, stride: i
 class ResNet(Backbone):
     """conv1 .. conv4 (layer1 .. layer3) of a ResNet. For ``freeze``, stage 1 is conv1 with bn1, stages 2..4 the layers.
 
-    blocks: RESNET50 or RESNET101; the fourth number is conv5's and not used here.
+    blocks: RESNET50 or RESNET101; the fourth number is conv5's, which is used only with ``whole``.
+    caffe: where the strides are. ceil_pool: how the first pooling rounds; None: as ``caffe`` has it.
+    whole: conv5 (layer4, stage 5) included, for a feature pyramid.
     """
 
-    def __init__(self, *, blocks: tuple[int, int, int, int] = RESNET101, width: float = 1.0,
-                 caffe: bool = False) -> None:
-        c1, c2, c3, c4 = (scaled(channels, width) for channels in (64, 256, 512, 1024))
-        pool = nn.MaxPool2d(3, 2, ceil_mode=True) if caffe else nn.MaxPool2d(3, 2, padding=1)
-        super().__init__([
+    def __init__(self, *, blocks: tuple[int, int, int, int] = RESNET101, width: float = 1.0, caffe: bool = False,
+                 ceil_pool: bool | None = None, whole: bool = False) -> None:
+        c1, c2, c3, c4, c5 = (scaled(channels, width) for channels in (64, 256, 512, 1024, 2048))
+        ceil_pool = caffe if ceil_pool is None else ceil_pool
+        pool = nn.MaxPool2d(3, 2, ceil_mode=True) if ceil_pool else nn.MaxPool2d(3, 2, padding=1)
+        layers = [
             nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False), Norm(c1), nn.ReLU(inplace=True), pool,
             stage(c1, planes=64, blocks=blocks[0], width=width, stride=1, caffe=caffe),
             stage(c2, planes=128, blocks=blocks[1], width=width, stride=2, caffe=caffe),
             stage(c3, planes=256, blocks=blocks[2], width=width, stride=2, caffe=caffe),
-        ], [4, 5, 6, 7], c4)  # fmt: skip
+        ]  # fmt: skip
+        if whole:
+            layers.append(stage(c4, planes=512, blocks=blocks[3], width=width, stride=2, caffe=caffe))
+        super().__init__(layers, [4, 5, 6, 7, 8][: 5 if whole else 4], c5 if whole else c4,
+                         ((5, c2), (6, c3), (7, c4), (8, c5)) if whole else ())
         initialise(self)
 
     def freeze(self, stages: int) -> None:
@@ -118,7 +127,10 @@ def conv5(in_channels: int, *, blocks: int, width: float, caffe: bool, dilated: 
 
 
 class Conv5Head(nn.Module):
-    """(R, C, 7, 7) -> conv5 at stride 2 (R, 2048 * width, 4, 4) -> mean over the cells (R, 2048 * width)."""
+    """(R, C, B, B) -> conv5 at stride 2 -> mean over the cells (R, 2048 * width).
+
+    B is 14 in Detectron's C4 networks (7 x 7 cells at the end), 7 in the baselines of KL-RPN (4 x 4).
+    """
 
     def __init__(self, *, in_channels: int, blocks: int, width: float, caffe: bool) -> None:
         super().__init__()

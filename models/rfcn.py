@@ -38,12 +38,13 @@ class RFCNHead(nn.Module):
         self.offset_maps = conv1x1(channels, 4 * boxes * bins**2, std=0.001)
         self.log_variance_maps = conv1x1(channels, 4 * boxes * bins**2, std=0.0001) if log_variance else None
 
-    def forward(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(self, features: tuple[Tensor, ...], boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Class logits (R, K + 1), offsets (R, K + 1, 4) and log variances (R, K + 1, 4) or None of boxes (N, P, 4).
 
-        Rows are in the order of ``boxes``, column 0 is background: the outputs of ``BoxPredictor``.
+        They are read from the first of ``features``. Rows are in the order of ``boxes``, column 0 is background: the
+        outputs of ``BoxPredictor``.
         """
-        reduced = functional.relu(self.reduction(self.body(features)))
+        reduced = functional.relu(self.reduction(self.body(features[0])))
         class_logits = self.vote(self.class_maps(reduced), boxes)
         offsets = per_class(self.vote(self.offset_maps(reduced), boxes), self.columns)
         if self.log_variance_maps is None:

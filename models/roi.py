@@ -21,16 +21,19 @@ from models.matching import IGNORED, NEGATIVE, match, sample, sampled_indices
 @dataclass(frozen=True, kw_only=True)
 class RoITargets:
     """RoIs of a batch: boxes (N, P, 4) network px, labels (N, P) with 0 background and -1 for an unfilled slot,
-    target_offsets (N, P, 4)."""
+    target_offsets (N, P, 4), gt_index (N, P): the ground truth of the image that a foreground RoI is matched to, which
+    only a mask head asks for."""
 
     boxes: Tensor
     labels: Tensor
     target_offsets: Tensor
+    gt_index: Tensor | None = None
 
 
 def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_image: int, positive_share: float,
-                positive_iou: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (P, 4), labels (P,) and target offsets (P, 4) of one image, P = rois_per_image.
+                positive_iou: float, generator: torch.Generator | None
+                ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Boxes (P, 4), labels (P,), target offsets (P, 4) and matched ground truth (P,) of one image, P = rois_per_image.
 
     The ground-truth boxes join the proposals (their own offsets are 0). Foreground: IoU >= positive_iou with some
     ground truth; all else is background, as in py-faster-rcnn's end-to-end recipe.
@@ -38,7 +41,8 @@ def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_
     boxes = torch.cat([proposals, target.boxes])
     if len(boxes) == 0:
         empty = proposals.new_zeros(rois_per_image, 4)
-        return empty, torch.full((rois_per_image,), IGNORED, device=proposals.device), empty
+        labels = torch.full((rois_per_image,), IGNORED, device=proposals.device)
+        return empty, labels, empty, torch.zeros_like(labels)
     iou, index = match(boxes, target.boxes)
     positive, negative = sample((iou >= positive_iou).long(), size=rois_per_image, positive_share=positive_share,
                                 generator=generator)
@@ -49,19 +53,21 @@ def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_
         foreground = positive[chosen] & real
         labels = torch.where(foreground, target.labels[index[chosen]], labels)
         target_offsets = coder.encode(target.boxes[index[chosen]], boxes[chosen])
-    return boxes[chosen], labels.masked_fill(~real, IGNORED), target_offsets
+    return boxes[chosen], labels.masked_fill(~real, IGNORED), target_offsets, index[chosen]
 
 
 def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
-               hardest: int | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+               hardest: int | None = None, smooth_l1_beta: float = 1.0
+               ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses {"roi_class", "roi_box"} and statistics of the box head.
 
     class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
     foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalisation), then
-    averages over images. hardest: only so many RoIs of each image count, those with the largest losses.
+    averages over images. hardest: only so many RoIs of each image count, those with the largest losses. smooth_l1_beta:
+    where the loss of a network without log variance turns from square to absolute value.
     """
     if hardest is not None:
-        targets = hardest_rois(class_logits, offsets, log_variance, targets, hardest)
+        targets = hardest_rois(class_logits, offsets, log_variance, targets, hardest, smooth_l1_beta)
     n, p = targets.labels.shape
     foreground = targets.labels.flatten() > 0
     counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
@@ -69,7 +75,7 @@ def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | Non
     def per_image(values: Tensor) -> Tensor:
         return (values.reshape(n, -1).sum(1) / counted).mean()
 
-    cross_entropy, box_terms, own = roi_terms(class_logits, offsets, log_variance, targets)
+    cross_entropy, box_terms, own = roi_terms(class_logits, offsets, log_variance, targets, smooth_l1_beta)
     losses = {"roi_class": (cross_entropy.reshape(n, p).sum(1) / counted).mean()}
     statistics = {"foreground_share": foreground.sum() / counted.sum()}
     if own is None:
@@ -82,7 +88,7 @@ def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | Non
 
 
 def roi_terms(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
-              targets: RoITargets) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+              targets: RoITargets, smooth_l1_beta: float = 1.0) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Cross-entropy (R,), the summands of the box loss, each (R, 4), and the own class's log variances (R, 4) or None.
 
     All are 0 where the RoI does not count. The class slot is gathered before exp(), so that other slots' log variances,
@@ -98,14 +104,14 @@ def roi_terms(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None
     predicted = only_foreground(offsets.gather(1, slot)[:, 0])
     wanted = only_foreground(targets.target_offsets.flatten(0, 1))
     if log_variance is None:
-        return cross_entropy, (smooth_l1(predicted.float() - wanted),), None
+        return cross_entropy, (smooth_l1(predicted.float() - wanted, smooth_l1_beta),), None
     own = only_foreground(log_variance.gather(1, slot)[:, 0])
     return cross_entropy, kl_loss_terms(predicted, own, wanted), own
 
 
 @torch.no_grad()
 def hardest_rois(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
-                 hardest: int) -> RoITargets:
+                 hardest: int, smooth_l1_beta: float = 1.0) -> RoITargets:
     """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labelled IGNORED.
 
     Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch R-FCN keeps every
@@ -114,7 +120,7 @@ def hardest_rois(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | N
     """
     if hardest < 1:
         raise ValueError(f"Hard example mining keeps at least 1 RoI an image, not {hardest}; None keeps all.")
-    cross_entropy, box_terms, _ = roi_terms(class_logits, offsets, log_variance, targets)
+    cross_entropy, box_terms, _ = roi_terms(class_logits, offsets, log_variance, targets, smooth_l1_beta)
     loss = (cross_entropy + sum(term.sum(1) for term in box_terms)).view_as(targets.labels)
     order = loss.masked_fill(targets.labels == IGNORED, -torch.inf).argsort(dim=1, descending=True, stable=True)
     kept = torch.zeros_like(targets.labels, dtype=torch.bool).scatter(1, order[:, :hardest], True)

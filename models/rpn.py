@@ -4,6 +4,7 @@ Letters: N images, A anchors, G ground-truth boxes. Objectness is a logit: large
 with a two-way softmax (``softmax=True``, background first): its logit is the difference of the two outputs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,14 @@ class RPNOutput(NamedTuple):
     objectness: Tensor
     offsets: Tensor
     log_variance: Tensor | None = None
+
+
+def join_levels(outputs: Sequence[RPNOutput]) -> RPNOutput:
+    """The outputs of all levels of a pyramid as one, level after level."""
+    if len(outputs) == 1:
+        return outputs[0]
+    columns = zip(*outputs, strict=True)
+    return RPNOutput(*(None if parts[0] is None else torch.cat(parts, dim=1) for parts in columns))  # type: ignore[arg-type]
 
 
 class RPNHead(nn.Module):
@@ -55,13 +64,14 @@ def per_anchor(outputs: Tensor, values: int) -> Tensor:
 
 def anchor_targets(anchors: Tensor, target: Target, image_size: tuple[int, int], coder: BoxCoder, *,
                    positive_iou: float, negative_iou: float, batch_per_image: int, positive_share: float,
-                   generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+                   generator: torch.Generator | None, straddling: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """What one image's anchors learn: sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
 
-    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3).
+    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3) unless ``straddling``.
     """
     height, width = image_size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
+    inside = inside | straddling
     labels, index = label_anchors(anchors, target.boxes, inside, positive_iou=positive_iou, negative_iou=negative_iou)
     positive, negative = sample(labels, size=batch_per_image, positive_share=positive_share, generator=generator)
     if len(target.boxes) == 0:

@@ -15,19 +15,34 @@ def scaled(channels: int, width: float) -> int:
 
 
 class Backbone(nn.Module):
-    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where each stage ends."""
+    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where each stage ends.
 
-    stride = 16
+    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the stages at strides 4, 8,
+    16 and 32 (models/fpn.py); empty for the others.
+    """
 
-    def __init__(self, layers: list[nn.Module], stage_ends: list[int], out_channels: int) -> None:
+    strides: tuple[int, ...] = (16,)
+
+    def __init__(self, layers: list[nn.Module], stage_ends: list[int], out_channels: int,
+                 pyramid: tuple[tuple[int, int], ...] = ()) -> None:
         super().__init__()
         self.features = nn.Sequential(*layers)
         self.stage_ends = stage_ends
         self.out_channels = out_channels
+        self.pyramid = pyramid
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) -> features (N, C, ceil(H / 16), ceil(W / 16))."""
-        return self.features(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, 3, H, W) -> one map of features (N, C, ceil(H / 16), ceil(W / 16))."""
+        return (self.features(images),)
+
+    def bottom_up(self, images: Tensor) -> list[Tensor]:
+        """The maps at the ends of the ``pyramid`` stages, fine to coarse."""
+        maps, start = [], 0
+        for end, _ in self.pyramid:
+            images = self.features[start:end](images)
+            maps.append(images)
+            start = end
+        return maps
 
     def freeze(self, stages: int) -> None:
         """Stops training of the first ``stages`` stages; their activations are then not kept either."""

@@ -14,6 +14,7 @@ from models.build import parameter_counts
 from models.detector import Detector
 from postprocess.pipeline import postprocess
 from scripts.lookup import pick_device
+from scripts.save_proposals import ensure_proposals
 from scripts.timing import Action, interleaved
 from scripts.trained import trained_detector, trained_run
 
@@ -60,7 +61,8 @@ def ready(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace,
     if found is None:
         return None
     trained, _, state = found
-    batch = next(test_batches(dataset, trained.data, batch_size=1, workers=0)).to(device)
+    proposals = ensure_proposals(trained, folder, args, dataset, "test")
+    batch = next(test_batches(dataset, trained.data, batch_size=1, workers=0, proposals=proposals)).to(device)
     return trained_detector(trained, state, device), batch
 
 

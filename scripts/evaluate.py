@@ -1,7 +1,8 @@
 """Evaluates a table: python -m scripts.evaluate kl_loss/table1 --scale mini --seeds 3
 
 One forward pass for each network and seed writes its candidates to disk; every row is then a pure post-processing of
-them. A row whose network is not trained stays in the result as "not run".
+them, and where a row asks for refinement or masks, a second look at the image (scripts/second_look.py). A row whose
+network is not trained stays in the result as "not run".
 """
 
 import argparse
@@ -9,49 +10,56 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from data.calibration import evaluate_calibration
 from data.coco_eval import coco_tables, evaluate_coco, summarise, summarise_per_class
+from data.coco_masks import Rle
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
 from data.voc_eval import evaluate_voc
 from experiments.records import Row, Run
 from experiments.scales import SCALES
 from postprocess.pipeline import postprocess
+from postprocess.refine import Refinement
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import recorded_sha256, write_atomically
 from scripts.command import exit_code
 from scripts.cost import COST_COLUMNS, row_costs
 from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
+from scripts.save_proposals import add_proposals_argument, ensure_proposals
+from scripts.second_look import Look, second_look
 from scripts.trained import trained_detector, trained_run
 
 BATCH = 4  # images a forward pass
 IMAGES_AT_ONCE = 64  # post-processed together
-OTHER_SCRIPTS = {"latency": "benchmark", "recall": "recall", "figure3": "figure3"}  # metric -> script
+OTHER_SCRIPTS = {"latency": "benchmark", "recall": "recall", "figure3": "figure3",
+                 "figure5": "figure5"}  # metric -> script
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
     add_common_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
     parser.add_argument("--unfinished", action="store_true", help="also evaluate runs whose training has not ended")
     return parser.parse_args()
 
 
 def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace, threshold: float,
-                   name: str = "candidates.pt") -> tuple[list[Candidates], int, int] | None:
+                   name: str = "candidates.pt", rounds: int = 1) -> tuple[list[Candidates], int, int] | None:
     """Candidates of every test image and the network's updates, done and planned; None if there is none to evaluate.
 
-    They are kept in the file ``name`` in ``folder``.
+    They are kept in the file ``name`` in ``folder``, which starts with "candidates"; those of several ``rounds``
+    through the box head in a file of their own.
 
     Raises: ValueError if the checkpoint is of another configuration or another number of classes.
     """
@@ -62,17 +70,22 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     progress = state["step"], state["run"]["train"]["iterations"]
     key = {"checkpoint": recorded_sha256(path), "threshold": threshold,
            "images": [str(image) for image in dataset.image_ids], "sizes": [list(size) for size in dataset.sizes]}
+    proposals = ensure_proposals(run, folder, args, dataset, "test" + Path(name).stem.removeprefix("candidates"))
+    if proposals is not None:
+        key["proposals"] = proposals.key
+    if rounds > 1:
+        key["rounds"], name = rounds, f"rounds{rounds}-{name}"
     stored = load_candidates(folder / name, key)
     if stored is not None:
         return stored, *progress
     device = pick_device(args.device)
     detector = trained_detector(run, state, device)
     found: list[Candidates] = []
-    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
+    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers, proposals=proposals)
     began = time.monotonic()
     for batch in tqdm(batches, total=math.ceil(len(dataset) / BATCH), desc=f"{run.name} candidates",
                       disable=not sys.stderr.isatty()):
-        found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold)]
+        found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold, rounds=rounds)]
     print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
     save_candidates(folder / name, found, key)
@@ -86,9 +99,40 @@ def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections
     return found
 
 
-def score(detections: list[Detections], targets: list[Target], metric: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    """All numbers of one row. With known clean boxes also the same numbers against them, under "clean"."""
-    count = len(classes)
+class Network(NamedTuple):
+    """What one trained network gives to all its rows, by ``way(row)``, and its updates, done and planned."""
+
+    looks: dict[Hashable, Look]
+    updates: int
+    of_updates: int
+
+
+def way(row: Row) -> str:
+    """How a row comes from its network: rows that say the same have the same detections."""
+    return repr((row.postprocess, row.rounds, row.refine))
+
+
+def look_at(rows: Sequence[Row], run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace) -> Network | None:
+    """The detections of all rows of one network; None if there is no network to evaluate."""
+    threshold = min(row.postprocess.score_threshold for row in rows)
+    asked: dict[Hashable, tuple[list[Detections], Refinement | None]] = {}
+    progress = 0, 0
+    for rounds in sorted({row.rounds for row in rows}):
+        found = run_candidates(run, folder, dataset, args, threshold, rounds=rounds)
+        if found is None:
+            return None
+        progress = found[1:]
+        for row in rows:
+            if row.rounds == rounds and way(row) not in asked:
+                asked[way(row)] = detections_of(found[0], row), row.refine
+    return Network(second_look(run, folder, dataset, args, asked), *progress)
+
+
+def score(look: Look, targets: list[Target], segments: Sequence[list[Rle]] | None, metric: str,
+          classes: tuple[str, ...]) -> dict[str, Any]:
+    """All numbers of one row. With known clean boxes also the same numbers against them, under "clean"; with masks
+    (``segments``: those of the targets) the mask AP as well."""
+    detections, count = look.detections, len(classes)
     if metric == "coco":
         # COCO's protocol knows crowds, not difficult objects: on VOC labels these are ignored in the same way
         targets = [replace(target, crowd=target.crowd | target.difficult) for target in targets]
@@ -101,6 +145,9 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
         scores = {"mAP": voc["mAP"], "per_class": dict(zip(classes, voc["AP_per_class"], strict=True))}
         for name, iou, eleven in (("mAP75", 0.75, True), ("mAP90", 0.9, True), ("mAP_area", 0.5, False)):
             scores[name] = evaluate_voc(detections, targets, count, iou_threshold=iou, eleven_point=eleven)["mAP"]
+    if look.segments is not None and segments is not None:
+        masks = evaluate_coco(detections, targets, count, (look.segments, segments))
+        scores |= {f"mask_{name}": masks[name] for name in ("AP", "AP50", "AP75", "APS", "APM", "APL")}
     scores |= evaluate_calibration(detections, targets)
     if metric == "coco" and all(target.clean_boxes is not None for target in targets):
         clean = [Target(boxes=t.clean_boxes, labels=t.labels) for t in targets if t.clean_boxes is not None]
@@ -108,41 +155,60 @@ def score(detections: list[Detections], targets: list[Target], metric: str, clas
     return scores
 
 
+class TestSet(NamedTuple):
+    """A data set to score on: its targets and, for mask AP, its segments."""
+
+    dataset: Dataset
+    targets: list[Target]
+    segments: list[list[Rle]] | None
+
+
+TestSets = dict[tuple[str, str, bool], TestSet]  # by layout, split and whether masks are scored
+
+
+def opened(test_sets: TestSets, run: Run, args: argparse.Namespace) -> TestSet:
+    """The test set of a run, opened once."""
+    kind = (run.data.layout, run.data.test, run.model.mask)
+    if kind not in test_sets:
+        dataset = open_dataset(run, args, run.data.test)
+        images = range(len(dataset))
+        segments = [dataset.segments(i) for i in images] if run.model.mask else None
+        test_sets[kind] = TestSet(dataset, [dataset.target(i) for i in images], segments)
+    return test_sets[kind]
+
+
 def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int,
-                  datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]]) -> list[dict[str, Any]]:
-    """Every row of one seed. ``datasets`` keeps what was opened, by layout and split, for the next seed."""
+                  test_sets: TestSets) -> list[dict[str, Any]]:
+    """Every row of one seed. ``test_sets`` keeps what was opened for the next seed."""
     scaled = {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
-    thresholds = {run.name: min(row.postprocess.score_threshold for row in table.ROWS
-                                if scaled[row.run.name].name == run.name) for run in scaled.values()}
-    networks: dict[str, tuple[list[Candidates], int, int] | None] = {}
+    networks: dict[str, Network | None] = {}
     done: dict[tuple[str, str], dict[str, Any]] = {}
     rows = []
     for row in table.ROWS:
         run = scaled[row.run.name]
-        kind = (run.data.layout, run.data.test)
-        if kind not in datasets:
-            dataset = open_dataset(run, args, run.data.test)
-            datasets[kind] = dataset, [dataset.target(i) for i in range(len(dataset))]
-        dataset, targets = datasets[kind]
         folder = run_folder(args.out, args.scale, run.name, paper, seed)
         if run.name not in networks:
-            networks[run.name] = run_candidates(run, folder, dataset, args, thresholds[run.name])
+            same_run = [other for other in table.ROWS if scaled[other.run.name].name == run.name and not other.missing]
+            dataset = opened(test_sets, run, args).dataset
+            networks[run.name] = look_at(same_run, run, folder, dataset, args) if same_run else None
         network = networks[run.name]
         line: dict[str, Any] = {"group": row.group, "label": row.label, "run": run.name, "metrics": None}
         if row.missing or network is None:
             line["why"] = row.missing or f"no trained network in {folder.relative_to(args.out)}"
         else:
-            same = (run.name, repr(row.postprocess))
+            dataset, targets, segments = opened(test_sets, run, args)
+            same = (run.name, way(row))
             if same not in done:
-                done[same] = score(detections_of(network[0], row), targets, table.METRIC, dataset.classes)
+                done[same] = score(network.looks[way(row)], targets, segments, table.METRIC, dataset.classes)
             finished = folder / "finished.json"
-            line |= {"metrics": done[same], "updates": network[1], "of_updates": network[2],
+            line |= {"metrics": done[same], "updates": network.updates, "of_updates": network.of_updates,
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
             shown = "  ".join(f"{c} {done[same][c]:.1f}" for c in table.COLUMNS if c in done[same])
             print(f"{row.group}{': ' if row.group else ''}{row.label}: {shown}", flush=True)
         rows.append(line)
     if COST_COLUMNS & set(table.COLUMNS):
         folders = {name: run_folder(args.out, args.scale, run.name, paper, seed) for name, run in scaled.items()}
+        dataset = opened(test_sets, scaled[table.ROWS[0].run.name], args).dataset
         costs = row_costs(table.ROWS, scaled, folders, dataset, args)
         rows = [line if line["metrics"] is None else {**line, "metrics": with_costs(line["metrics"], cost)}
                 for line, cost in zip(rows, costs, strict=True)]
@@ -161,9 +227,9 @@ def evaluate(args: argparse.Namespace) -> None:
     if table.METRIC in OTHER_SCRIPTS:
         raise ValueError(f"{args.table} is not scored from candidates; use `python -m scripts."
                          f"{OTHER_SCRIPTS[table.METRIC]} {args.table}`.")
-    datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
+    test_sets: TestSets = {}
     for seed in range(args.seeds):
-        rows = evaluate_seed(table, paper, args, seed, datasets)
+        rows = evaluate_seed(table, paper, args, seed, test_sets)
         path = args.out / args.scale / paper / name / f"seed{seed}.json"
         write_atomically(path, json.dumps(json_safe({"table": args.table, "scale": args.scale, "seed": seed,
                                                      "device": device_name(args.device), "rows": rows}), indent=1))

@@ -20,12 +20,14 @@ from scripts.checkpoint import write_atomically
 from scripts.command import exit_code
 from scripts.evaluate import detections_of, run_candidates
 from scripts.lookup import add_common_arguments, data_root, find_table, on_this_data, open_dataset, run_folder
+from scripts.save_proposals import add_proposals_argument
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_rpn/table1")
     add_common_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument("--split", default="test-dev", help="COCO split to detect on (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the networks; replaces the files of another seed")
     parser.add_argument("--unfinished", action="store_true", help="also use runs whose training has not ended")

@@ -19,7 +19,8 @@ from data.loader import DataConfig, test_batches
 from data.proposal_recall import recall
 from data.records import Batch, Dataset, Proposals, Target
 from experiments.scales import TITLES
-from models.detector import Detector, to_original
+from models.decode import to_original
+from models.detector import Detector
 from models.proposals import propose
 from scripts.checkpoint import write_atomically
 from scripts.command import exit_code
@@ -45,14 +46,15 @@ def swapped(detectors: dict[str, Detector], batch: Batch) -> Iterator[tuple[tupl
     """Proposals of each image for each of ``combinations``."""
     stages = {label: detector.first_stage(batch) for label, detector in detectors.items()}
     for ranking, boxes in combinations(list(detectors)):
-        _, anchors, judge = stages[ranking]
-        offsets = torch.zeros_like(judge.offsets) if boxes == UNMOVED else stages[boxes][2].offsets
+        judge = stages[ranking].output
+        offsets = torch.zeros_like(judge.offsets) if boxes == UNMOVED else stages[boxes].output.offsets
         detector = detectors[ranking if boxes == UNMOVED else boxes]
         found = []
         for i, (network, original) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
             kept, objectness = propose(
-                anchors, judge.objectness[i], offsets[i], network, detector.rpn_coder, pre_nms=detector.test_counts[0],
-                post_nms=COUNT, nms_iou=detector.rpn_nms_iou, min_size=detector.min_size * network[0] / original[0])
+                stages[ranking].anchors, judge.objectness[i], offsets[i], network, detector.rpn_coder,
+                pre_nms=detector.test_counts[0], post_nms=COUNT, nms_iou=detector.rpn_nms_iou,
+                min_size=detector.min_size * network[0] / original[0])
             found.append(Proposals(boxes=to_original(kept, batch, i), objectness=objectness).to("cpu"))
         yield (ranking, boxes), found
 

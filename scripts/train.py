@@ -18,9 +18,6 @@ import torch
 from data.loader import train_batches
 from experiments.records import Run
 from experiments.scales import SCALES
-from models.build import build_detector, parameter_counts
-from models.detector import Detector
-from models.pretrained import load_pretrained
 from scripts.checkpoint import (
     check_same_run,
     load_checkpoint,
@@ -33,6 +30,8 @@ from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
+from scripts.save_proposals import add_proposals_argument, ensure_proposals
+from scripts.start import prepared_detector
 from scripts.update import DivergedError, update, weighted_sum
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("run", help="paper/run, for example kl_loss/vgg16_coco_kl")
     add_common_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", default="auto", help="auto (continue if there is a checkpoint), none, or a file")
     parser.add_argument("--weights", default="auto", help="ImageNet weights: auto (torchvision's), none, or a file")
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
 def configured(args: argparse.Namespace) -> Run:
     """The run at its scale, with what the command line changes; prints the linear scaling rule when it acts."""
     run = on_this_data(SCALES[args.scale](find_run(args.run)), args)
-    if args.weights == "none":
+    if args.weights == "none" and run.start == "imagenet":
         run = replace(run, start="scratch")
     elif args.weights == "auto" and run.model.tf_padding:
         print("weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow")
@@ -72,22 +72,6 @@ def configured(args: argparse.Namespace) -> Run:
         raise ValueError(f"--accumulate is {args.accumulate}; a batch of {run.train.batch_size} images can be split "
                          f"into 1 to {run.train.batch_size} forward passes.")
     return run
-
-
-def prepared_detector(run: Run, weights: str, *, resumed: bool) -> Detector:
-    """The network with its starting weights (unless a checkpoint brings them); only what is pretrained is frozen: the
-    first stages, and every batch norm."""
-    detector = build_detector(run.model)
-    if run.start == "scratch":
-        unused = "" if weights in ("auto", "none") else f" ({weights} is not used: this scale starts from scratch)"
-        print(f"weights: none{unused}; training from scratch, nothing is frozen")
-    else:
-        if not resumed:
-            print(load_pretrained(detector, run.model.backbone, None if weights == "auto" else Path(weights)))
-        detector.freeze(run.model.frozen_stages)
-    total, trainable = parameter_counts(detector)
-    print(f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, {trainable / 1e6:.2f} M trained")
-    return detector
 
 
 def train(args: argparse.Namespace) -> int:
@@ -109,10 +93,12 @@ def train(args: argparse.Namespace) -> int:
         raise ValueError(f"--resume none: {folder} holds checkpoints of an earlier training; delete that folder to "
                          "train again, or choose another --out.")
     print(f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; writing {folder}")
+    proposals = ensure_proposals(run, folder, args, dataset, "train")
+    proposals_key = None if proposals is None else proposals.key
 
     path = None if args.resume == "none" else newest_checkpoint(folder) if args.resume == "auto" else Path(args.resume)
     torch.manual_seed(args.seed)
-    detector = prepared_detector(run, args.weights, resumed=path is not None).to(device)
+    detector = prepared_detector(run, args.weights, folder, resumed=path is not None).to(device)
     optimiser = build_optimiser(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
     start, seconds_before = 0, 0.0
@@ -122,6 +108,9 @@ def train(args: argparse.Namespace) -> int:
         if state["seed"] != args.seed:
             raise ValueError(f"The checkpoint {path} was trained with seed {state['seed']}; continue it with --seed "
                              f"{state['seed']}, or start seed {args.seed} in its own folder.")
+        if state.get("proposals") != proposals_key:
+            raise ValueError(f"The checkpoint {path} learned from other proposals; continue it with the same ones, or "
+                             "start over in another --out folder.")
         detector.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the earlier part was not float16
@@ -135,7 +124,8 @@ def train(args: argparse.Namespace) -> int:
     def checkpoint(step: int) -> None:
         state: dict[str, Any] = {"model": detector.state_dict(), "optimiser": optimiser.state_dict(),
                                  "scaler": scaler.state_dict(), "step": step, "seed": args.seed, "seconds": seconds(),
-                                 "run": plain(asdict(run)), "classes": list(dataset.classes)}
+                                 "run": plain(asdict(run)), "classes": list(dataset.classes),
+                                 "proposals": proposals_key}
         try:
             save_checkpoint(folder, step, state)
         except (OSError, RuntimeError) as error:
@@ -155,7 +145,7 @@ def train(args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     batches = train_batches(dataset, run.data, batch_size=run.train.batch_size, seed=args.seed, start=start,
-                            workers=args.workers)
+                            workers=args.workers, proposals=proposals)
     progress = Progress(folder=folder, title=run.name, start=start, total=run.train.iterations)
     detector.train()
     saved_at, skipped = time.monotonic(), 0

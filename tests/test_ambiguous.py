@@ -1,6 +1,7 @@
 """Laws of the mini data set's files: both layouts say what was rendered, and a folder is whole or not there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from data import ambiguous
 from data.ambiguous import STAMP, ensure_dataset, main, write_dataset
-from data.appearance import CLASSES
+from data.appearance import CLASSES, window
 from data.coco import CocoDataset
 from data.errors import DataError
 from data.scenes import scene
@@ -77,6 +78,26 @@ def test_files_hold_what_was_rendered(root):
         np.testing.assert_allclose(a["sigma_true"], sigma)
     assert [a["id"] for a in data["annotations"]] == list(range(1, len(data["annotations"]) + 1))
     assert data["categories"][0] == {"id": 1, "name": "brick", "supercategory": "thing"}
+
+
+def test_masks_are_the_visible_pixels_of_what_was_rendered(root):
+    data = CocoDataset(root / "coco", "val", masks=True)
+    for index in range(4):
+        drawn, masks = scene(3, "val", index), data[index].target.masks.bool()
+        assert masks.shape == (len(drawn.labels), *drawn.image.shape[:2])
+        for mask, box, visible in zip(masks, drawn.clean_boxes, drawn.visible, strict=True):
+            assert np.array_equal(mask[window(box)], visible)
+            assert mask.sum() == visible.sum() > 0
+
+
+def test_an_object_without_a_visible_pixel_keeps_an_empty_mask(tmp_path, monkeypatch):
+    drawn = scene(3, "train", 0)
+    hidden = replace(drawn, visible=(np.zeros_like(drawn.visible[0]), *drawn.visible[1:]))
+    monkeypatch.setattr(ambiguous, "scene", lambda *key: hidden)
+    data = CocoDataset(write_dataset(tmp_path / "set", train=1, val=1) / "coco", "train", masks=True)
+    assert len(data[0].target.masks) == len(data[0].target.labels) == len(drawn.labels)
+    assert not data[0].target.masks[0].any()
+    assert data[0].target.masks[1].any()
 
 
 def test_val_clean_differs_from_val_in_the_boxes_only(root):

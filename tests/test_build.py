@@ -31,9 +31,9 @@ def size(config):
 @pytest.mark.parametrize(("changed", "sentence"), [
     ({"backbone": "vgg19"}, r"ModelConfig\.backbone is 'vgg19'; choose one of .*'vgg16'"),
     ({"box_coding": "corners"}, r"ModelConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
-    ({"pooling": "avg"}, r"ModelConfig\.pooling is 'avg'; choose one of \('align', 'max'\)"),
-    ({"second_stage": "yolo"}, r"ModelConfig\.second_stage is 'yolo'; choose one of \('faster_rcnn', 'rfcn'\)"),
-    ({"region_proposal": "none"}, r"ModelConfig\.region_proposal is 'none'; choose one of \('rpn', 'kl_rpn'\)"),
+    ({"pooling": "avg"}, r"ModelConfig\.pooling is 'avg'; choose one of \('align', 'max', 'precise'\)"),
+    ({"second_stage": "yolo"}, r"ModelConfig\.second_stage is 'yolo'; choose one of \('faster_rcnn', 'rfcn', 'none'\)"),
+    ({"region_proposal": "none"}, r"ModelConfig\.region_proposal is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)"),
     ({"coordinate_reduction": "max"}, r"coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)"),
     ({"second_stage": "rfcn", "sampling_ratio": 0}, r"sampling_ratio is 0; PSRoIAlign needs 1 or more"),
     ({"num_classes": 0}, r"ModelConfig\.num_classes is 0"),

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from data.coco import CocoDataset, coco_results, find_annotation_file
+from data.coco_masks import compressed
+from data.concat import ConcatDataset
 from data.errors import DataError
 from data.records import Detections
 
@@ -130,6 +133,89 @@ def test_results_undo_the_label_map_and_the_box_form(tmp_path):
     results = coco_results(found, data.image_ids, data.category_ids)
     expected = sorted((a["image_id"], a["category_id"], a["bbox"]) for a in GOOD)
     assert sorted((r["image_id"], r["category_id"], r["bbox"]) for r in results) == expected
+
+
+TRIANGLE = [[10, 5, 30, 5, 30, 25]]
+SQUARE = {"size": [50, 30], "counts": [50 * 3 + 4, 6, 44, 6, 44, 6, 44, 6, 44, 6, 50 * 23 - 10]}  # x 3..8, y 4..10
+SEGMENTED = [
+    annotation(11, 5, [3, 4, 5, 6], 90, segmentation=SQUARE),
+    annotation(12, 7, [10, 5, 20, 20], 3, iscrowd=1, segmentation={"size": [40, 60], "counts": compressed(TRIANGLE, (40, 60))}),
+    annotation(13, 5, [3, 4, 5, 6], 1, segmentation={"size": [50, 30], "counts": compressed(SQUARE, (50, 30))}),
+    annotation(14, 7, [10, 5, 20, 20], 3, segmentation=TRIANGLE),
+]
+
+
+def test_masks_are_the_segmentations_in_the_order_of_the_boxes(tmp_path):
+    data = CocoDataset(write(tmp_path, SEGMENTED), "train2014", masks=True)
+    seven, five = data[0].target.masks, data[1].target.masks
+    assert seven.dtype == five.dtype == torch.uint8
+    assert (seven.shape, five.shape) == ((2, 40, 60), (2, 50, 30))
+    wanted = torch.zeros(50, 30)
+    wanted[4:10, 3:8] = 1
+    assert torch.equal(five[0], five[1])
+    assert torch.equal(five[0], wanted)
+    assert torch.equal(seven[0], seven[1])  # run lengths and the polygon that they were made of
+    assert seven[0].sum().item() == pytest.approx(200, abs=20)
+    assert seven[0, 7, 28] == 1
+    assert seven[0, 20, 12] == 0
+    assert data[0].target.crowd.tolist() == [True, False]
+
+
+def test_masks_come_with_samples_only_and_only_if_asked_for(tmp_path):
+    root = write(tmp_path, SEGMENTED)
+    data = CocoDataset(root, "train2014", masks=True)
+    assert data.target(0).masks is None  # counting the objects of a split must not draw them
+    plain = CocoDataset(root, "train2014")
+    assert plain[0].target.masks is None
+    with pytest.raises(DataError, match=r"train2014: masks were asked for, .*DataConfig.masks=True"):
+        plain.segments(0)
+
+
+def test_an_image_without_annotations_has_no_masks(tmp_path):
+    data = CocoDataset(write(tmp_path, SEGMENTED[:1]), "train2014", masks=True)
+    assert data[0].target.masks.shape == (0, 40, 60)
+    assert data.segments(0) == []
+
+
+def test_segments_are_run_lengths_for_pycocotools_and_json(tmp_path):
+    data = CocoDataset(write(tmp_path, SEGMENTED), "train2014", masks=True)
+    rles = json.loads(json.dumps(data.segments(1)))
+    assert [rle["size"] for rle in rles] == [[50, 30]] * 2
+    assert coco_mask.area(rles).tolist() == [30, 30]
+    both = ConcatDataset([data, data], ["a", "b"])
+    assert both.segments(3) == data.segments(1)
+
+
+def test_a_split_without_annotations_opens_with_masks(tmp_path):
+    data = CocoDataset(write_images_only(tmp_path, split="test2017", folder="test2017"), "test2017", masks=True)
+    assert data[1].target.masks.shape == (0, 50, 30)
+
+
+@pytest.mark.parametrize(("segmentation", "says"), [
+    ([[1, 1, 5, 5]], "a polygon has 4 numbers, not x and y of at least 3 points.*--skip-bad-boxes"),
+    ([[1, 1, 5, 5, 1, 5, 7]], "a polygon has 7 numbers"),
+    ({"size": [60, 40], "counts": [2400]}, r"have size \[60, 40\], not \[height, width\] = \[40, 60\]"),
+    ({"size": [40, 60], "counts": [2399]}, "sum up to 2399 px, not to 40 x 60"),
+])
+def test_bad_segmentations_stop_or_are_skipped_by_name_if_they_are_read(tmp_path, segmentation, says):
+    root = write(tmp_path, [*SEGMENTED, annotation(44, 7, [1, 1, 5, 5], segmentation=segmentation)])
+    with pytest.raises(DataError, match=rf"instances_train2014.json: annotation 44 \(image 7, file 'seven.png'\): .*{says}"):
+        CocoDataset(root, "train2014", masks=True)
+    data = CocoDataset(root, "train2014", masks=True, on_bad_box="skip")
+    assert "annotation 44" in data.skipped[0]
+    assert data[0].target.masks.shape == (2, 40, 60)
+    assert len(CocoDataset(root, "train2014").target(0).labels) == 3
+
+
+def test_missing_segmentations_are_named_and_a_file_without_any_is_refused(tmp_path):
+    root = write(tmp_path, [*SEGMENTED, annotation(44, 7, [1, 1, 5, 5])])
+    with pytest.raises(DataError, match=r"annotation 44 .*: it has no segmentation; .*--skip-bad-boxes"):
+        CocoDataset(root, "train2014", masks=True)
+    assert len(CocoDataset(root, "train2014", masks=True, on_bad_box="skip")[0].target.masks) == 2
+    write(tmp_path, GOOD)
+    for on_bad_box in ("error", "skip"):
+        with pytest.raises(DataError, match=r"no annotation has a segmentation, .* use a file with masks or DataConfig.masks=False"):
+            CocoDataset(root, "train2014", masks=True, on_bad_box=on_bad_box)
 
 
 def test_a_box_that_leaves_its_image_is_clipped(tmp_path):

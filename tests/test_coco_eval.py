@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from data.coco_eval import evaluate_coco, evaluate_coco_per_class
+from data.coco_masks import encode_masks
 from data.errors import DataError
 from data.records import Detections, Target
 
@@ -178,3 +180,78 @@ def test_inputs_that_do_not_fit_are_named():
         evaluate_coco([found([[0.0, 0, 5, 5]], [0.5], [4])], [target([])], 3)
     with pytest.raises(DataError, match="NaN"):
         evaluate_coco([found([[0.0, 0, 5, 5]], [float("nan")])], [target([])], 3)
+
+
+def masks_of(boxes, size=(300, 300)):
+    """The inscribed ellipse of each box, as RLE."""
+    y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1])[None, :] + 0.5
+    ellipses = [(((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2) < 1
+                for x1, y1, x2, y2 in boxes.tolist()]
+    return encode_masks(torch.stack(ellipses)) if ellipses else []
+
+
+def masks_by_hand(detections, targets, segments, classes):
+    """pycocotools from JSON text alone: a ground-truth file and a result file without boxes, as for COCO's server."""
+    images = [{"id": 1000 + 7 * i, "height": 300, "width": 300} for i in range(len(targets))]
+    annotations = [
+        {"image_id": image["id"], "category_id": int(label), "bbox": [0, 0, 1, 1], "area": float(area),
+         "iscrowd": int(crowd), "segmentation": rle}
+        for image, t, rles in zip(images, targets, segments[1], strict=True)
+        for label, area, crowd, rle in zip(t.labels, t.area, t.crowd, rles, strict=True)]  # fmt: skip
+    for number, row in enumerate(annotations, start=1):
+        row["id"] = number
+    results = [{"image_id": image["id"], "category_id": int(label), "score": float(score), "segmentation": rle}
+               for image, d, rles in zip(images, detections, segments[0], strict=True)
+               for label, score, rle in zip(d.labels, d.scores, rles, strict=True)]  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = json.loads(json.dumps({"images": images, "annotations": annotations, "info": {},
+                                               "categories": [{"id": k} for k in range(1, classes + 1)]}))
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(results))), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def test_mask_scores_equal_pycocotools_called_by_hand():
+    detections, targets = random_data()
+    segments = [masks_of(d.boxes) for d in detections], [masks_of(t.boxes) for t in targets]
+    scores = evaluate_coco(detections, targets, 4, segments)
+    evaluation = masks_by_hand(detections, targets, segments, 4)
+    for name, expected in zip(SUMMARY, evaluation.stats, strict=True):
+        assert scores[name] == pytest.approx(100 * expected, abs=1e-9), name
+    assert 5 < scores["AP"] < 95
+    assert scores["AP"] != evaluate_coco(detections, targets, 4)["AP"]
+    classes = evaluate_coco_per_class(detections, targets, 4, segments)
+    assert sum(c["AP50"] for c in classes) / 4 == pytest.approx(scores["AP50"])
+
+
+def test_perfect_masks_score_100_whatever_the_boxes_and_crowds_are_ignored():
+    known = target([[10.0, 10, 60, 60], [100.0, 100, 220, 180]], crowd=torch.tensor([False, True]))
+    truth = masks_of(known.boxes)
+    inside = masks_of(torch.tensor([[140.0, 130, 180, 150]]))  # within the crowd: no false alarm
+    detections = [found([[0.0, 0, 5, 5], [0.0, 0, 5, 5]], [0.6, 0.9])]
+    scores = evaluate_coco(detections, [known], 1, ([[truth[0], *inside]], [truth]))
+    assert [scores[key] for key in ("AP", "AP95", "AR100", "APM")] == pytest.approx([100.0] * 4)
+    assert evaluate_coco(detections, [known], 1)["AP"] == 0.0
+
+
+def test_an_empty_mask_is_a_miss_and_no_mask_at_all_is_zero():
+    known = target([[10.0, 10, 60, 60]])
+    nothing = encode_masks(torch.zeros(1, 300, 300, dtype=torch.bool))
+    assert evaluate_coco([found([[10.0, 10, 60, 60]], [0.5])], [known], 1, ([nothing], [masks_of(known.boxes)]))["AP"] == 0.0
+    assert evaluate_coco([found([], [])], [known], 1, ([[]], [masks_of(known.boxes)]))["AP"] == 0.0
+    assert all(math.isnan(score) for score in evaluate_coco([], [], 3, ([], [])).values())
+
+
+def test_masks_that_do_not_fit_are_named():
+    known, seen = target([[10.0, 10, 60, 60]]), found([[10.0, 10, 60, 60]], [0.5])
+    rles = masks_of(known.boxes)
+    with pytest.raises(DataError, match="the detections of 1 images have 1 labels, but there are 0 masks of 1 images"):
+        evaluate_coco([seen], [known], 1, ([[]], [rles]))
+    with pytest.raises(DataError, match=r"the targets of 1 images .* 2 masks"):
+        evaluate_coco([seen], [known], 1, ([rles], [rles * 2]))
+    with pytest.raises(DataError, match=r"masks of image 0 have the sizes \[\(200, 300\), \(300, 300\)\]"):
+        evaluate_coco([seen], [known], 1, ([masks_of(known.boxes, (200, 300))], [rles]))

@@ -21,6 +21,7 @@ from scripts import trained as trained_module
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.evaluate import detections_of, evaluate, json_safe, main
+from scripts.second_look import Look
 from scripts.report import report
 from scripts.train import train
 from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
@@ -245,11 +246,11 @@ def test_perfect_detections_score_100(data):
     targets = [dataset.target(i) for i in range(len(dataset))]
     perfect = [Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels) for t in targets]
     detections = detections_of(perfect, TABLE.ROWS[0])
-    scores = module.score(detections, targets, "coco", dataset.classes)
+    scores = module.score(Look(detections=detections), targets, None, "coco", dataset.classes)
     assert scores["AP"] == pytest.approx(100)
     assert scores["clean"]["AP50"] < 100.1
     assert scores["clean"]["AP"] < 100  # the labels are noisy
-    assert module.score(detections, targets, "voc", dataset.classes)["mAP"] == pytest.approx(100)
+    assert module.score(Look(detections=detections), targets, None, "voc", dataset.classes)["mAP"] == pytest.approx(100)
 
 
 def test_json_has_no_nan():

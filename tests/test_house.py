@@ -14,7 +14,7 @@ ALLOWED = {
     "postprocess": {"postprocess", "data.boxes", "data.records"},
     # the records that configure the code, no code
     "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline", "postprocess.qubo",
-                    "postprocess.box_voting"},
+                    "postprocess.box_voting", "postprocess.refine"},
     "scripts": set(LAYERS),
 }
 ONLY_IN = {"pycocotools": "data/coco", "tensorboard": "scripts/", "torch.utils.tensorboard": "scripts/"}

@@ -237,7 +237,7 @@ def test_the_variance_learns_where_the_objects_are():
         sum(network.losses(batch, seeded(), statistics).values()).backward()
         optimiser.step()
     assert statistics["rpn/log_variance_positive"] < statistics["rpn/log_variance_negative"] - 0.3
-    _, anchors, output = network.eval().first_stage(batch)
+    _, anchors, output, _ = network.eval().first_stage(batch)
     overlap = pairwise_iou(anchors, batch.targets[0].boxes).amax(1)
     on, beside = output.objectness[0][overlap >= 0.5], output.objectness[0][overlap < 0.1]
     assert on.mean() > beside.mean() + 0.5

@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from data.ambiguous import write_dataset
+from data.boxes import flip_horizontal
 from data.errors import DataError
 from data.loader import (
     DataConfig,
@@ -20,8 +22,9 @@ from data.loader import (
     train_batches,
     training_target,
 )
-from data.records import Sample, Target
-from tests.test_coco import GOOD, write_images_only
+from data.proposals_file import load_proposals, save_proposals
+from data.records import Proposals, Sample, Target
+from tests.test_coco import GOOD, SEGMENTED, write_images_only
 from tests.test_coco import write as write_coco
 from tests.test_voc import thing
 from tests.test_voc import write as write_voc
@@ -214,6 +217,41 @@ def test_difficult_and_crowd_are_no_targets_unless_kept():
         assert training_target(target, config).labels.tolist() == labels
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_masks_stay_with_their_boxes_through_the_workers(tmp_path, workers):
+    """Mirrored, resized and packed, no mask leaves the clean box of its object by more than a pixel; none is lost."""
+    config = replace(CONFIG, train=("train",), short_side=100, long_side=200, masks=True)
+    data = build_dataset(config, write_dataset(tmp_path / "set", train=3, val=1) / "coco", "train")
+    for batch in take(data, 3, config=config, batch_size=3, workers=workers):
+        for size, found in zip(batch.image_sizes, batch.targets, strict=True):
+            assert found.masks.dtype == torch.uint8
+            assert found.masks.shape == (len(found.labels), *size)
+            for mask, (x1, y1, x2, y2) in zip(found.masks, found.clean_boxes.tolist(), strict=True):
+                rows, columns = mask.nonzero().unbind(1)
+                assert len(rows)
+                assert y1 - 1 <= rows.min() <= rows.max() <= y2
+                assert x1 - 1 <= columns.min() <= columns.max() <= x2
+    plain = take(build_dataset(replace(config, masks=False), tmp_path / "set" / "coco", "train"), 1, workers=workers)
+    assert all(found.masks is None for found in plain[0].targets)
+
+
+def test_removed_crowds_take_their_masks_along(tmp_path):
+    config = replace(CONFIG, masks=True, flip=False, short_side=40, long_side=60)
+    (batch,) = take(build_dataset(config, write_coco(tmp_path, SEGMENTED), "train2014"), 1, config=config, batch_size=2)
+    (seven,) = (found for name, found in zip(batch.image_ids, batch.targets, strict=True) if name == 7)
+    whole = build_dataset(config, tmp_path, "train2014")[0].target
+    assert whole.crowd.tolist() == [True, False]
+    assert torch.equal(seven.masks, whole.masks[1:])
+
+
+def test_voc_boxes_have_no_masks(tmp_path):
+    write_voc(tmp_path / "VOC2007", {"a": thing()})
+    with pytest.raises(DataError, match="'2007_trainval' is in the VOC layout, whose annotations have boxes but no masks"):
+        build_dataset(replace(CONFIG, layout="voc", masks=True), tmp_path, "2007_trainval")
+    with pytest.raises(DataError, match="opened without them"):
+        build_dataset(replace(CONFIG, layout="voc"), tmp_path, ("2007_trainval",)).segments(0)
+
+
 def test_images_without_objects_are_left_out_unless_kept():
     data = Synthetic(8, empty=(0, 5))
     shown = {i for b in take(data, 12, batch_size=2) for i in b.image_ids}
@@ -314,6 +352,9 @@ def test_sizes_and_padding():
         ("train_short_sides", [400], "as a tuple"),
         ("train_short_sides", 400, "as a tuple"),
         ("size_divisor", 0, "size_divisor"),
+        ("proposals_train", 0, "proposals_train is 0 and proposals_test 1000"),
+        ("proposals_test", 0, "proposals_test 0"),
+        ("proposals_crowd_iou", 1.5, "proposals_crowd_iou is 1.5"),
     ],
 )
 def test_config_lists_the_choices(field, value, says):
@@ -357,3 +398,97 @@ def test_truncated_file_is_skipped_in_training(tmp_path):
     (batch,) = take(build_dataset(CONFIG, tmp_path, "train2014"), 1, batch_size=2)
     assert batch.image_ids == (7,)
     assert "five.png" in batch.skipped[0]
+
+
+def saved(folder, data, ids=None):
+    """Proposals of each image in original px: its whole left half, the whole of its first object, and one box of its own."""
+    found = []
+    for i, size in enumerate(data.sizes):
+        boxes = torch.tensor([[0.0, 0, size[1] / 2, size[0]], [1, 2, 9, 12], [3, 3, 7 + i / 10, 9]])
+        found.append(Proposals(boxes=boxes, objectness=torch.tensor([3.0, 2, 1])))
+    save_proposals(folder / "p.npz", data.image_ids if ids is None else ids, found)
+    return load_proposals(folder / "p.npz")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_proposals_go_the_way_of_the_image(tmp_path, workers):
+    """Mirrored and resized as the objects are: the second proposal is the first object, at every scale."""
+    data = Synthetic(11, broken=(3,))
+    proposals = saved(tmp_path, data)
+    stream = train_batches(data, MANY_SIZES, batch_size=4, seed=0, start=0, workers=workers, proposals=proposals)
+    mirrored = 0
+    for batch in itertools.islice(stream, 12):
+        assert len(batch.proposals) == len(batch.image_ids)  # an unreadable image has taken its proposals with it
+        rows = zip(batch.image_ids, batch.image_sizes, batch.original_sizes, batch.targets, batch.proposals, strict=True)
+        for image_id, size, original, target, boxes in rows:
+            torch.testing.assert_close(boxes[1], target.boxes[0])
+            scale = size[0] / original[0]
+            own = boxes.new_tensor([3, 3, 7 + image_id / 10, 9]) * scale
+            half = boxes.new_tensor([0, 0, size[1] / 2, size[0]])
+            if boxes[0, 0] > 0:
+                own, half, mirrored = flip_horizontal(own, size[1]), flip_horizontal(half, size[1]), mirrored + 1
+            torch.testing.assert_close(boxes[[0, 2]], torch.stack([half, own]))
+        pieces = batch.split(3)
+        for (first, second) in zip(batch.proposals, [boxes for piece in pieces for boxes in piece.proposals], strict=True):
+            assert first is second
+        assert all(len(piece.proposals) == len(piece.images) for piece in pieces)
+    stream.close()
+    assert 10 < mirrored < 38  # of 48 less the unreadable
+    for batch in test_batches(Synthetic(5), CONFIG, batch_size=2, workers=workers, proposals=proposals):
+        for i, boxes in zip(batch.image_ids, batch.proposals, strict=True):
+            torch.testing.assert_close(boxes[2], torch.tensor([3, 3, 7 + i / 10, 9]))
+
+
+def test_without_saved_proposals_there_are_none():
+    assert all(batch.proposals is None for batch in take(Synthetic(4), 2))
+    assert next(test_batches(Synthetic(4), CONFIG, batch_size=2, workers=0)).proposals is None
+
+
+def test_training_and_testing_keep_their_own_number_of_proposals(tmp_path):
+    data = Synthetic(4)
+    proposals = saved(tmp_path, data)
+    for config, train, test in ((CONFIG, 3, 3), (replace(CONFIG, proposals_train=2, proposals_test=1), 2, 1)):
+        stream = train_batches(data, config, batch_size=4, seed=0, start=0, workers=0, proposals=proposals)
+        assert [len(boxes) for boxes in next(stream).proposals] == [train] * 4
+        stream = test_batches(data, config, batch_size=4, workers=0, proposals=proposals)
+        assert [len(boxes) for boxes in next(stream).proposals] == [test] * 4
+
+
+def test_an_image_without_a_usable_proposal_has_an_empty_one(tmp_path):
+    save_proposals(tmp_path / "p.npz", (0, 1), [Proposals(boxes=torch.tensor([[1.0, 1, 2, 2]]), objectness=torch.zeros(1)),
+                                                Proposals(boxes=torch.zeros(0, 4), objectness=torch.zeros(0))])
+    proposals = load_proposals(tmp_path / "p.npz")
+    batch = next(train_batches(Synthetic(2), CONFIG, batch_size=2, seed=0, start=0, workers=0, proposals=proposals))
+    assert [boxes.shape for boxes in batch.to("cpu").proposals] == [(0, 4), (0, 4)]
+
+
+class Crowded(Synthetic):
+    """The second object is a crowd region."""
+
+    def target(self, index):
+        boxes = torch.tensor([[1.0, 2.0, 9.0, 12.0], [2.0, 3.0, 6.0, 9.0]])
+        return Target(boxes=boxes, labels=torch.ones(2, dtype=torch.long), crowd=torch.tensor([False, True]))
+
+
+@pytest.mark.parametrize(("limit", "train"), [(0.7, 2), (0.8, 3)])
+def test_proposals_inside_a_crowd_are_left_out_of_training_only(tmp_path, limit, train):
+    """[3, 3, 7, 9] lies in the crowd to 3/4; the first object, of 80 px^2, to 24/80."""
+    data, config = Crowded(1), replace(CONFIG, proposals_crowd_iou=limit)
+    proposals = saved(tmp_path, data)
+    batch = next(train_batches(data, config, batch_size=1, seed=0, start=0, workers=0, proposals=proposals))
+    assert len(batch.proposals[0]) == train
+    assert len(batch.targets[0].labels) == 1
+    batch = next(test_batches(data, config, batch_size=1, workers=0, proposals=proposals))
+    assert len(batch.proposals[0]) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_without_saved_proposals_stop_at_the_start(tmp_path, workers):
+    data = Synthetic(4, empty=(2,))
+    for ids, says in (((0, 1, 2, 30), "no proposals of image 3;"), (tuple("abcd"), "of none of the 3 images")):
+        with pytest.raises(DataError, match=says):
+            next(train_batches(data, CONFIG, batch_size=2, seed=0, start=0, workers=workers, proposals=saved(tmp_path, data, ids)))
+        with pytest.raises(DataError, match=says.replace("none of the 3", "none of the 4")):
+            next(test_batches(data, CONFIG, batch_size=2, workers=workers, proposals=saved(tmp_path, data, ids)))
+    unused = saved(tmp_path, data, (0, 1, 20, 3))  # image 2 has no object and is not trained on
+    next(train_batches(data, CONFIG, batch_size=2, seed=0, start=0, workers=workers, proposals=unused))

@@ -74,3 +74,21 @@ def test_no_gradient_and_nothing_in_nothing_out():
 def test_equal_objectness_keeps_the_order_of_the_anchors():
     boxes = [[20.0 * (i % 14), 20.0 * (i // 14), 20.0 * (i % 14) + 18, 20.0 * (i // 14) + 18] for i in range(98)]
     assert still(boxes, [0.0] * 98, pre_nms=60).tolist() == boxes[:50]
+
+
+def test_each_level_brings_its_own_best_and_suppresses_within_itself():
+    """Two levels with the same boxes: neither takes the other's places, and neither removes the other's boxes."""
+    boxes = torch.tensor([[50.0 * i, 0, 50.0 * i + 40, 40] for i in range(4)]).repeat(2, 1)
+    scores = torch.tensor([8.0, 7, 6, 5, 4, 3, 2, 1])
+    found, objectness = propose(boxes, scores, torch.zeros_like(boxes), SIZE, CODER, **RULE | {"pre_nms": 3}, levels=(4, 4))
+    assert objectness.tolist() == [8, 7, 6, 4, 3, 2]
+    assert found[:, 0].tolist() == [0, 50, 100, 0, 50, 100]
+    few, _ = propose(boxes, scores, torch.zeros_like(boxes), SIZE, CODER, **RULE | {"post_nms": 5}, levels=(4, 4))
+    assert len(few) == 5
+    together, _ = propose(boxes, scores, torch.zeros_like(boxes), SIZE, CODER, **RULE)
+    assert len(together) == 4
+
+
+def test_one_level_is_no_levels():
+    for a, b in zip(propose(*random_input(), SIZE, CODER, **RULE), propose(*random_input(), SIZE, CODER, **RULE, levels=(400,)), strict=True):
+        assert torch.equal(a, b)

@@ -48,11 +48,11 @@ def test_body_is_torchvisions(theirs, size):
     ours.features.load_state_dict(body_of(theirs).state_dict())
     images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        found = ours(images)
+        (found,) = ours(images)
         torch.testing.assert_close(found, body_of(theirs)(images), atol=1e-5, rtol=1e-5)
     assert found.shape == (2, 1024, -(-size[0] // 16), -(-size[1] // 16))
     assert ours.out_channels == 1024
-    assert ours.stride == 16
+    assert ours.strides == (16,)
 
 
 def test_head_is_torchvisions_layer4_and_pooling(theirs):
@@ -153,7 +153,7 @@ def test_thin_networks_fit_together():
     body = ResNet(**THIN)
     head = Conv5Head(in_channels=body.out_channels, blocks=3, width=1 / 16, caffe=False)
     assert body.out_channels == 64
-    assert head(body(torch.zeros(1, 3, 112, 112))).shape == (1, head.out_features) == (1, 128)
+    assert head(body(torch.zeros(1, 3, 112, 112))[0]).shape == (1, head.out_features) == (1, 128)
 
 
 @pytest.mark.parametrize(("stages", "frozen"), [
@@ -165,7 +165,7 @@ def test_freeze_stops_weights_and_statistics_of_the_same_stages(stages, frozen):
     body.freeze(stages)
     body.train()
     before = {name: value.clone() for name, value in body.features.state_dict().items()}
-    body(torch.randn(2, 3, 48, 48, requires_grad=True)).sum().backward()
+    body(torch.randn(2, 3, 48, 48, requires_grad=True))[0].sum().backward()
     learning = {int(name.split(".")[0]) for name, p in body.features.named_parameters() if p.grad is not None}
     moving = {int(name.split(".")[0]) for name, value in body.features.state_dict().items()
               if not torch.equal(value, before[name])}
@@ -193,7 +193,7 @@ def test_frozen_norms_never_move(handled):
     assert len(norms) == 1 + 5 * 3 + 3 + 2 * 3 + 1  # bn1, three a block, one for each projection
     before = [{name: value.clone() for name, value in norm.state_dict().items()} for norm in norms]
     optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
-    features = network["backbone"](torch.randn(2, 3, 112, 112))
+    (features,) = network["backbone"](torch.randn(2, 3, 112, 112))
     network["head"](features).sum().backward()
     optimiser.step()
     assert not any(norm.training for norm in norms)

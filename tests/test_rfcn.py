@@ -34,10 +34,10 @@ def random_boxes(n, p):
 def test_rows_are_in_the_order_of_the_boxes(pool, class_agnostic):
     model = head(pool=pool, class_agnostic=class_agnostic)
     features, boxes = torch.randn(2, 3, 8, 8), random_boxes(2, 5)
-    together = model(features, boxes)
+    together = model((features,), boxes)
     assert [output.shape for output in together] == [(10, 3), (10, 3, 4), (10, 3, 4)]
     for row, (image, number) in enumerate(product(range(2), range(5))):
-        alone = model(features[image : image + 1], boxes[image : image + 1, number : number + 1])
+        alone = model((features[image : image + 1],), boxes[image : image + 1, number : number + 1])
         for one, all_rows in zip(alone, together, strict=True):
             torch.testing.assert_close(one[0], all_rows[row])
 
@@ -62,7 +62,7 @@ def test_a_box_map_channel_moves_one_slot_one_coordinate_and_reads_one_bin(pool,
         for y, x in product(range(BINS), range(BINS)):
             features = torch.zeros(1, 1, 8, 8)
             features[..., 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = 1.0
-            _, offsets, log_variance = model(features, boxes)
+            _, offsets, log_variance = model((features,), boxes)
             found = offsets if name == "offset_maps" else log_variance
             wanted = torch.zeros(1, 3, 4)
             if (y, x) == (row, column):
@@ -75,7 +75,7 @@ def test_a_class_map_channel_moves_one_class():
     model.reduction.weight.data.fill_(1.0)
     for slot, number in product(range(3), range(BINS**2)):
         one_map_channel(model.class_maps, slot * BINS**2 + number)
-        class_logits, _, _ = model(torch.ones(1, 1, 8, 8), WHOLE)
+        class_logits, _, _ = model((torch.ones(1, 1, 8, 8),), WHOLE)
         torch.testing.assert_close(class_logits[0], torch.eye(3)[slot] / BINS**2)
 
 
@@ -88,14 +88,14 @@ def test_the_vote_is_the_mean_of_the_bins():
     model = head(in_channels=8, channels=8, num_classes=1, log_variance=False)
     for layer in (model.reduction, model.class_maps):
         layer.weight.data = torch.eye(8)[:, :, None, None]
-    class_logits, _, log_variance = model(features, boxes)
+    class_logits, _, log_variance = model((features,), boxes)
     assert log_variance is None
     votes = torch.tensor([169.791667, 172.833333, 163.0, 192.90625])
     torch.testing.assert_close(class_logits, torch.stack([votes, votes + 400], dim=1))
 
 
 def test_class_agnostic_boxes_are_the_same_for_each_class():
-    _, offsets, log_variance = head(class_agnostic=True)(torch.randn(1, 3, 8, 8), random_boxes(1, 4))
+    _, offsets, log_variance = head(class_agnostic=True)((torch.randn(1, 3, 8, 8),), random_boxes(1, 4))
     for output in (offsets, log_variance):
         assert output.abs().sum() > 0
         assert torch.equal(output, output[:, :1].expand(-1, 3, -1))
@@ -104,7 +104,7 @@ def test_class_agnostic_boxes_are_the_same_for_each_class():
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("class_agnostic", [False, True])
 def test_no_boxes(pool, class_agnostic):
-    outputs = head(pool=pool, class_agnostic=class_agnostic)(torch.randn(2, 3, 8, 8), torch.zeros(2, 0, 4))
+    outputs = head(pool=pool, class_agnostic=class_agnostic)((torch.randn(2, 3, 8, 8),), torch.zeros(2, 0, 4))
     assert [output.shape for output in outputs] == [(0, 3), (0, 3, 4), (0, 3, 4)]
     sum(output.sum() for output in outputs).backward()
 
@@ -112,7 +112,7 @@ def test_no_boxes(pool, class_agnostic):
 @pytest.mark.parametrize("pool", POOLS)
 def test_every_layer_learns(pool):
     model = head(pool=pool, body=nn.Conv2d(3, 3, 3, padding=1))
-    outputs = model(torch.randn(2, 3, 8, 8), random_boxes(2, 6))
+    outputs = model((torch.randn(2, 3, 8, 8),), random_boxes(2, 6))
     sum((output**2).sum() for output in outputs).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
@@ -143,6 +143,6 @@ def test_log_variance_maps_are_as_many_as_box_maps():
 
 def test_shapes_at_full_size():
     with torch.device("meta"):
-        outputs = full_size(classes=80, class_agnostic=False)(torch.zeros(2, 1024, 38, 63), torch.zeros(2, 300, 4))
+        outputs = full_size(classes=80, class_agnostic=False)((torch.zeros(2, 1024, 38, 63),), torch.zeros(2, 300, 4))
     assert outputs[0].shape == (600, 81)
     assert outputs[1].shape == (600, 81, 4)

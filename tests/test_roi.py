@@ -21,7 +21,8 @@ def draw(proposals, target, size=8, share=0.5, coder=None, seed=0):
 
 @pytest.mark.parametrize("coder", [EdgeCoder(), CenterSizeCoder()])
 def test_labels_and_targets(coder):
-    boxes, labels, offsets = draw(PROPOSALS, ONE, coder=coder)
+    boxes, labels, offsets, index = draw(PROPOSALS, ONE, coder=coder)
+    assert not index.any()
     assert boxes.shape == offsets.shape == (8, 4)
     found = {(*box, label) for box, label in zip(boxes.tolist(), labels.tolist(), strict=True) if label >= 0}
     assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),  # the last is the ground truth itself
@@ -32,19 +33,25 @@ def test_labels_and_targets(coder):
     assert not offsets[(boxes == ONE.boxes).all(1) & foreground].any()
 
 
+def test_a_foreground_roi_knows_its_object():
+    two = Target(boxes=torch.tensor([[500.0, 500, 600, 600], [0.0, 0, 100, 10]]), labels=torch.tensor([2, 3]))
+    _, labels, _, index = draw(PROPOSALS, two, size=8)
+    assert set(zip(labels[labels > 0].tolist(), index[labels > 0].tolist(), strict=True)) == {(3, 1), (2, 0)}
+
+
 def test_at_most_the_positive_share():
-    _, labels, _ = draw(PROPOSALS, ONE, size=4, share=0.25)
+    _, labels, *_ = draw(PROPOSALS, ONE, size=4, share=0.25)
     assert sorted(labels.tolist()) == [-1, 0, 0, 3]
 
 
 def test_without_objects_all_are_background_and_without_proposals_the_ground_truth_remains():
-    _, labels, offsets = draw(PROPOSALS, NONE)
+    _, labels, offsets, _ = draw(PROPOSALS, NONE)
     assert sorted(labels.tolist()) == [-1] * 4 + [0] * 4
     assert not offsets.any()
-    boxes, labels, _ = draw(PROPOSALS[:0], ONE)
+    boxes, labels, *_ = draw(PROPOSALS[:0], ONE)
     assert labels.tolist() == [3] + [-1] * 7
     assert boxes[0].tolist() == ONE.boxes[0].tolist()
-    boxes, labels, offsets = draw(PROPOSALS[:0], NONE)
+    boxes, labels, offsets, _ = draw(PROPOSALS[:0], NONE)
     assert boxes.shape == offsets.shape == (8, 4)
     assert labels.tolist() == [-1] * 8
 

@@ -14,6 +14,7 @@ from data.scenes import (
     hidden_fractions,
     label_sigma,
     scene,
+    visible_pixels,
 )
 
 BRICK, BALL = 1, 2  # a careless and a careful class
@@ -109,6 +110,17 @@ def test_hidden_fraction_is_the_covered_part_of_the_side():
     solid = [np.ones((40, 80)), np.ones((20, 40))]
     hidden = hidden_fractions(boxes, solid, solid)
     np.testing.assert_allclose(hidden, [[0, 20 / 80, 0.5, 0], [0, 0, 0, 0]])
+
+
+def test_visible_pixels_are_the_shape_without_what_later_objects_hide_by_half():
+    """Three 4 x 4 boxes: the second hides two columns of the first by 0.6; the third hides row 0 of the second by 0.4."""
+    boxes = np.array([[0.0, 0, 4, 4], [2, 0, 6, 4], [2, 0, 6, 1]])
+    coverages = [np.ones((4, 4)), np.ones((4, 4)), np.full((1, 4), 0.4)]
+    coverages[1][3] = 0.4  # less than half of these pixels is shape
+    first, second, third = visible_pixels(boxes, coverages, [coverages[0], np.full((4, 4), 0.6), np.full((1, 4), 0.4)])
+    np.testing.assert_array_equal(first, np.repeat([[True, True, False, False]], 4, axis=0))
+    np.testing.assert_array_equal(second, np.repeat([[True], [True], [True], [False]], 4, axis=1))
+    assert not third.any()
 
 
 def test_picture_shows_the_objects_in_their_clean_boxes_and_fades_soft_sides(monkeypatch):

@@ -1,17 +1,33 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.nn import functional
 
 from data.records import Target
-from data.transforms import PIXELS, mirror_target, normalise, pad, resize, resized_size, scale_target, to_network
+from data.transforms import (
+    PIXELS,
+    mirror_target,
+    normalise,
+    pad,
+    resize,
+    resize_masks,
+    resized_size,
+    scale_target,
+    to_network,
+)
 
 
 def target():
+    masks = torch.zeros(1, 40, 60, dtype=torch.uint8)
+    masks[:, 5:25, 10:30] = 1
     return Target(
         boxes=torch.tensor([[10.0, 5.0, 30.0, 25.0]]),
         labels=torch.tensor([1]),
         area=torch.tensor([77.0]),
         clean_boxes=torch.tensor([[11.0, 5.0, 30.0, 25.0]]),
         sigma_true=torch.tensor([[1.0, 2.0, 3.0, 4.0]]),
+        masks=masks,
     )
 
 
@@ -48,7 +64,7 @@ def test_mirror_is_its_own_inverse_and_swaps_left_and_right():
     assert once.boxes.tolist() == [[30, 5, 50, 25]]
     assert once.sigma_true.tolist() == [[3, 2, 1, 4]]
     twice = mirror_target(once, 60)
-    for name in ("boxes", "clean_boxes", "sigma_true", "area"):
+    for name in ("boxes", "clean_boxes", "sigma_true", "area", "masks"):
         assert torch.equal(getattr(twice, name), getattr(target(), name))
 
 
@@ -63,6 +79,25 @@ def test_box_stays_on_its_object():
         bright = result[0] > 0
         assert bright[y1:y2, x1:x2].all()
         assert bright.sum() == (y2 - y1) * (x2 - x1)
+        assert moved.masks.dtype == torch.uint8
+        assert torch.equal(moved.masks[0].bool(), bright)
+
+
+def test_masks_have_the_size_of_the_image_at_any_ratio():
+    """3 columns become 5 with centres at .3 .9 1.5 2.1 2.7; 5 become 3 with centres at .83 2.5 4.17."""
+    row = torch.arange(5, dtype=torch.uint8).expand(2, 1, 5)
+    assert resize_masks(row[:, :, :3], (1, 5))[1].tolist() == [[0, 0, 1, 2, 2]]
+    assert resize_masks(row, (2, 3))[0].tolist() == [[0, 2, 4]] * 2
+    assert scale_target(target(), (40, 60), (81, 119)).masks.shape == (1, 81, 119)
+    assert resize_masks(row[:0], (7, 9)).shape == (0, 7, 9)
+
+
+def test_masks_resize_like_torchs_nearest_exact_and_commute_with_the_mirror():
+    masks = torch.randint(0, 2, (3, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    for size in ((33, 47), (40, 60), (11, 7)):
+        found = resize_masks(masks, size)
+        assert torch.equal(found, functional.interpolate(masks[None], size=size, mode="nearest-exact")[0])
+    assert torch.equal(resize_masks(masks.flip(-1), (40, 60)), resize_masks(masks, (40, 60)).flip(-1))
 
 
 def test_pixel_conventions_on_one_colour():
@@ -111,6 +146,8 @@ def test_empty_target_passes_through():
     empty = target().select(torch.zeros(1, dtype=torch.bool))
     _, moved = to_network(image, empty, short_side=80, long_side=200, pixels="tf", mirror=True)
     assert moved.boxes.shape == (0, 4)
+    assert moved.masks.shape == (0, 80, 120)
+    assert to_network(image, replace(empty, masks=None), short_side=80, long_side=200, pixels="tf")[1].masks is None
 
 
 def test_padding_is_zero_right_and_below():

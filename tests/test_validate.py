@@ -70,6 +70,17 @@ def test_every_coco_problem_is_listed(tmp_path, capsys):
         assert part in text
 
 
+def test_segmentations_are_checked_if_the_file_has_any(tmp_path, capsys):
+    write_coco(tmp_path, [annotation(1, 7, [1, 1, 5, 5]), annotation(2, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5]]),
+                          annotation(3, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5, 1, 5]])])
+    code, text = run(capsys, "coco", tmp_path, "train2014")
+    assert code == 1
+    assert "annotation 2 (image 7, file 'seven.png'): a polygon has 4 numbers" in text
+    assert "annotation 1 (image 7, file 'seven.png'): it has no segmentation (only a network with masks" in text
+    for line in ("3 objects", "2 problems"):
+        assert f"train2014: {line}\n" in text
+
+
 def test_every_voc_problem_is_listed(tmp_path, capsys):
     folder = write_voc(
         tmp_path / "VOC2007",

@@ -23,14 +23,14 @@ def test_vgg16_is_torchvisions_without_the_last_pooling():
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (65, 97), (37, 50), (100, 63)])
 def test_vgg16_rounds_up(height, width):
     """Caffe's pooling: every pixel is in some feature cell."""
-    features = VGG16(width=1 / 16)(torch.zeros(1, 3, height, width))
+    (features,) = VGG16(width=1 / 16)(torch.zeros(1, 3, height, width))
     assert features.shape == (1, 32, -(-height // 16), -(-width // 16))
 
 
 @pytest.mark.parametrize("side", [224, 225, 300, 601])
 def test_vgg_cnn_m_1024_has_caffes_map_size(side):
     # 224: conv 109, pool 54, conv 26, pool 13
-    features = VGGCNNM1024(width=1 / 16)(torch.zeros(1, 3, side, side))
+    (features,) = VGGCNNM1024(width=1 / 16)(torch.zeros(1, 3, side, side))
     assert caffe_cells(224) == 13
     assert features.shape == (1, 32, caffe_cells(side), caffe_cells(side))
 
@@ -55,5 +55,5 @@ def test_freeze_stops_the_first_stages(network, stages, layers):
 
 def test_initial_activations_keep_their_size():
     torch.manual_seed(0)
-    deep = VGG16(width=0.25)(torch.randn(1, 3, 64, 64))
+    (deep,) = VGG16(width=0.25)(torch.randn(1, 3, 64, 64))
     assert 0.1 < deep.std() < 10

@@ -3,7 +3,7 @@
 Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight 10 of the second
 stage's losses (Eq. 9), Adam with the paper's rate, and no gradient clipping. Baselines: faster-rcnn.pytorch for Faster
 R-CNN, RFCN_CoupleNet.pytorch for R-FCN. ImageNet weights are torchvision's; a Caffe file needs data.pixels = "caffe"
-and, for a ResNet, model.caffe_layout = True.
+and, for a ResNet, model.resnet_layout = "caffe".
 """
 
 from dataclasses import replace

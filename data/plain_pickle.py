@@ -1,0 +1,149 @@
+"""Reads pickles that hold data and nothing else: containers, numbers, strings, bytes, NumPy arrays.
+
+Detectron and Detectron2 publish weights and proposals as pickles, and a pickle may call any function of any installed
+module. Here a global name is looked up in a short table of our own functions, so that no other one can be reached, and
+the two NumPy types that take a state of their own (``BUILD``) are the only ones that may: a state is checked before
+NumPy sees it, because a data type that lies about its size or its pointers makes NumPy read foreign memory.
+"""
+
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import DataError
+
+DTYPE = re.compile(r"[<>=|]?(?:[biufcSU]\d*|O\d*|\?)")  # numbers, strings, objects (which the table limits as well)
+BUILD = pickle.BUILD[0]
+
+
+class _Refused(Exception):
+    """What a pickle asks for and must not have; the message names it."""
+
+
+class _NDArray:
+    """Stands for numpy.ndarray, which a pickle only names as the type of what `_reconstruct` makes."""
+
+
+def _reconstruct(kind: object, shape: object, code: object) -> NDArray[Any]:
+    """An empty array whose state follows; as numpy.core.multiarray._reconstruct, for plain arrays only."""
+    if kind is not _NDArray:
+        raise _Refused("an array type other than numpy.ndarray")
+    return np.empty(0, dtype=np.int8)
+
+
+def _dtype(name: object, align: object = False, copy: object = False) -> np.dtype[Any]:
+    """A data type of its own, whose byte order may follow as its state."""
+    if not isinstance(name, str) or not DTYPE.fullmatch(name):
+        raise _Refused(f"the array data type {name!r}")
+    return np.dtype(np.dtype(name), copy=True)
+
+
+def _frombuffer(buffer: object, dtype: object, shape: Any, order: Any, axis_order: Any = None) -> NDArray[Any]:
+    """An array from its bytes (protocol 5)."""
+    if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, np.dtype):
+        raise _Refused("an array on memory that is not its own")
+    array = np.frombuffer(buffer, dtype=dtype)
+    if order == "K" and axis_order is not None:
+        return array.reshape(shape).transpose(axis_order)
+    return array.reshape(shape, order=order)
+
+
+def _scalar(dtype: object, content: object = b"") -> Any:
+    """A NumPy scalar from its bytes; Python 2 wrote them as a string."""
+    content = content.encode("latin1") if isinstance(content, str) else content
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(content, bytes) or (
+            len(content) != dtype.itemsize):
+        raise _Refused("a NumPy scalar that is no number or string")
+    return np.frombuffer(content, dtype=dtype, count=1)[0] if content else dtype.type()
+
+
+def _encode(text: object, encoding: object = "latin1") -> bytes:
+    """bytes, which protocols 0 to 2 write as a string in Latin-1."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise _Refused(f"the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """b"", which protocols 0 to 2 write as a call."""
+    return b""
+
+
+ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    **{(f"numpy.{core}.multiarray", name): function for core in ("core", "_core")
+       for name, function in (("_reconstruct", _reconstruct), ("scalar", _scalar))},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+    ("numpy", "ndarray"): _NDArray, ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode, ("collections", "OrderedDict"): OrderedDict,
+    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset, complex)},
+    **{(module, "bytes"): _no_bytes for module in ("builtins", "__builtin__")},
+}  # fmt: skip
+
+
+def _check_state(owner: object, state: object) -> None:
+    """Raises _Refused unless ``state`` is one that a plain data type or array may take."""
+    if isinstance(owner, np.ndarray):
+        return  # NumPy checks shape and size against the bytes, and the data type came through this module
+    if not isinstance(owner, np.dtype):
+        raise _Refused(f"a state of its own for {type(owner).__name__}")
+    if not isinstance(state, tuple) or len(state) != 8 or state[0] != 3 or state[1] not in ("<", ">", "=", "|"):
+        raise _Refused(f"a state of the array data type {owner} that is not a byte order")
+    if any(part is not None for part in state[2:5]):
+        raise _Refused("a structured array data type")
+    size, alignment, flags = state[5:]
+    known = size in (-1, owner.itemsize) and alignment in (-1, owner.alignment) and flags in (0, owner.flags)
+    if not known or (owner.hasobject and flags != owner.flags):
+        raise _Refused(f"a state of the array data type {owner} that contradicts the type")
+
+
+class _PlainUnpickler(pickle._Unpickler):
+    """The unpickler written in Python: the one in C has no place to look at a state before it is taken."""
+
+    stack: list[Any]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise _Refused(f"{module}.{name}")
+        return ALLOWED[module, name]
+
+    def load_build(self) -> None:
+        _check_state(self.stack[-2], self.stack[-1])
+        super().load_build()  # type: ignore[misc]
+
+    dispatch[BUILD] = load_build
+
+
+def load_plain_pickle(path: Path | str) -> Any:
+    """The content of a pickle of any protocol, of Python 2 as well (its strings become ``str``, by Latin-1).
+
+    Raises:
+        DataError: the file is missing, is no pickle or ends early, or it asks for anything but plain containers,
+            numbers, strings, bytes and NumPy arrays; the sentence names what it asks for, and none of it was run.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _load(file)
+    except FileNotFoundError as error:
+        raise DataError(f"The file {path} does not exist; give the path of a .pkl file.") from error
+    except _Refused as error:
+        raise DataError(
+            f"{path} asks for {error}, which a file of plain arrays does not need and which could run code; it was not"
+            " loaded: get the file from its authors, or save its arrays again in plain dicts and lists."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); give a file that you may read.") from error
+    except Exception as error:  # bytes that are no pickle make an unpickler raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} is no pickle, or a damaged one ({reason}); fetch it again.") from error
+
+
+def _load(file: BinaryIO) -> Any:
+    return _PlainUnpickler(file, encoding="latin1").load()

@@ -1,0 +1,21 @@
+"""KL Loss Figure 5: detections before and after var voting, with sigma on each side, ResNet-50-FPN, MS-COCO.
+
+The figure shows photos and no table; the two rows are what it shows, before and after.
+"""
+
+from dataclasses import replace
+
+from experiments.kl_loss.runs import r50_fpn_kl
+from experiments.records import Row
+from postprocess.pipeline import PostprocessConfig
+
+TITLE = "KL Loss Figure 5: boxes before and after var voting, ResNet-50-FPN with KL Loss, MS-COCO"
+METRIC = "figure5"
+
+NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
+
+ROWS = (
+    Row(label="before", run=r50_fpn_kl, postprocess=NMS),
+    Row(label="after", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.02)),
+)
+COMPARISONS = (("after", "before"),)

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Evaluates every row of KL Loss Table 3 and prints it beside the paper's.
+source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"
+evaluate kl_loss/table3

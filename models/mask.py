@@ -1,0 +1,101 @@
+"""The mask branch of Mask R-CNN: a small fully convolutional network on each RoI, its targets and its loss.
+
+Letters: N images, P RoIs of one image, R = N * P, C channels, G ground-truth objects, K foreground classes, M x M mask
+pixels (28 x 28, twice the pooled size).
+Sources: Mask R-CNN section 3 and Figure 4 (right); Detectron's mask_rcnn_fcn_head_v1up4convs.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from losses.mask_loss import mask_loss
+
+
+class MaskHead(nn.Module):
+    """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the background, is idle.
+
+    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA initialisation.
+    """
+
+    def __init__(self, *, in_channels: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        widths = (in_channels, channels, channels, channels)
+        self.convs = nn.ModuleList(nn.Conv2d(width, channels, 3, padding=1) for width in widths)
+        self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.logits = nn.Conv2d(channels, num_classes + 1, 1)
+        for layer in (*self.convs, self.upsample, self.logits):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        for conv in self.convs:
+            pooled = conv(pooled).relu()
+        return self.logits(self.upsample(pooled).relu())
+
+
+def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The first at most ``most`` foreground RoIs of each image, in fixed shape: only they are pooled for masks.
+
+    labels (N, P): class 1..K, or 0 and less for RoIs without an object. Returns the index (N, most) into P and counted
+    (N, most) bool; slots that could not be filled repeat some RoI and do not count.
+    """
+    foreground = labels > 0
+    order = (~foreground).int().argsort(dim=1, stable=True)[:, :most]
+    counted = foreground.gather(1, order)
+    missing = (0, most - order.shape[1])
+    return nn.functional.pad(order, missing), nn.functional.pad(counted, missing)
+
+
+def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *, binary: bool) -> Tensor:
+    """What the mask of each RoI should be: its object's bitmap at the centres of size x size bins, (P, size, size).
+
+    Args:
+        masks: (G, H, W) uint8 of 0 and 1, network px.
+        index: (P,) the object of each RoI.
+        boxes: (P, 4) network px.
+        size: M.
+        binary: True cuts at 0.5, close to the polygons that Detectron draws into the RoI; False keeps the interpolated
+            values, as torchvision does.
+
+    Only the four neighbours of each sample are read: there is no float copy of the bitmaps. Without objects all is 0.
+    This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centred rule (aligned=True).
+    Law: equals torchvision.ops.roi_align(masks, sampling_ratio=1, aligned=False) before the cut.
+    """
+    if len(masks) == 0:
+        return boxes.new_zeros(len(boxes), size, size)
+    height, width = masks.shape[1:]
+    top, bottom, down, in_rows = _neighbours(boxes[:, 1], boxes[:, 3], size, height)
+    left, right, across, in_columns = _neighbours(boxes[:, 0], boxes[:, 2], size, width)
+    down, across = down[:, :, None], across[:, None, :]
+
+    def bitmap(row: Tensor, column: Tensor) -> Tensor:
+        return masks[index[:, None, None], row[:, :, None], column[:, None, :]].to(boxes.dtype)
+
+    upper = torch.lerp(bitmap(top, left), bitmap(top, right), across)
+    lower = torch.lerp(bitmap(bottom, left), bitmap(bottom, right), across)
+    sampled = torch.lerp(upper, lower, down) * (in_rows[:, :, None] & in_columns[:, None, :])
+    return (sampled >= 0.5).to(boxes.dtype) if binary else sampled
+
+
+def _neighbours(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin centre of the interval
+    [start, end] (P,), the share of the latter, and whether the centre is at most one cell outside; each (P, size)."""
+    bins = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
+    centre = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
+    clamped = centre.clamp(0, length - 1)
+    before = clamped.long().clamp(0, length - 1)  # once more: a box of a network that diverged may be NaN
+    return before, (before + 1).clamp(max=length - 1), clamped - before, (centre >= -1) & (centre <= length)
+
+
+def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of all pixels of the foreground RoIs of the batch; 0 if there is none.
+
+    logits (R, K + 1, M, M); labels (R,): the class whose map is learned, 0 and less if the RoI does not count;
+    targets (R, M, M). Without counted RoIs the gradients are 0, not missing.
+    """
+    ignored = (labels <= 0)[:, None, None]
+    slot = labels.clamp(min=0)[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+    own = logits.gather(1, slot)[:, 0].masked_fill(ignored, 0.0)  # before any arithmetic: inf * 0 is NaN
+    values = mask_loss(own, targets).masked_fill(ignored, 0.0)
+    pixels = (labels > 0).sum().clamp(min=1) * (logits.shape[2] * logits.shape[3])
+    return values.sum() / pixels
