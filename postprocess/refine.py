@@ -53,6 +53,8 @@ def refine(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: R
         ValueError: the predicted IoU has no gradient with respect to the boxes.
     """
     boxes = boxes.detach()
+    if len(boxes) == 0:  # nothing that a gradient could come from
+        return boxes, boxes.new_zeros(0)
     iou, slope = iou_and_slope(boxes, predict_iou)
     climbing = torch.ones_like(iou, dtype=torch.bool)
     for _ in range(refinement.steps):

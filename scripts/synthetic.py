@@ -3,13 +3,15 @@
 Letters: N images, R RoIs, M candidates, K classes, B boxes. Every draw comes from the generator that is handed in.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from data.boxes import clip
 from data.loader import DataConfig
 from data.records import Batch, Candidates, Target
-from data.transforms import PIXELS, normalise
+from data.transforms import PIXELS, normalise, pad
 from models.resnet import Bottleneck
 
 
@@ -41,18 +43,42 @@ def largest_size(data: DataConfig) -> tuple[int, int]:
 
 
 def random_batch(*, images: int, size: tuple[int, int], pixels: str, num_classes: int, generator: torch.Generator,
-                 boxes: int = 5) -> Batch:
+                 boxes: int = 5, divisor: int = 1, masks: bool = False, proposals: int = 0) -> Batch:
     """``images`` pictures of noise, (height, width) ``size`` px, each with ``boxes`` random objects.
 
     Args:
         pixels: a key of data.transforms.PIXELS; the noise has the range of a photo in that convention.
+        divisor: the pictures are padded up to a multiple of it, px.
+        masks: whether the objects have masks; they are ellipses then.
+        proposals: saved proposals of each picture, for Fast R-CNN: half of them near an object. 0: none.
     """
     noise = [normalise(uniform((3, *size), 0.0, 255.0, generator), PIXELS[pixels]) for _ in range(images)]
     targets = tuple(Target(boxes=random_boxes(boxes, size, generator),
                            labels=torch.randint(1, num_classes + 1, (boxes,), generator=generator))
                     for _ in range(images))
-    return Batch(images=torch.stack(noise), image_sizes=(size,) * images, original_sizes=(size,) * images,
-                 image_ids=tuple(f"noise {index}" for index in range(images)), targets=targets)
+    if masks:
+        targets = tuple(replace(target, masks=ellipses(target.boxes, size)) for target in targets)
+    saved = tuple(random_proposals(target.boxes, proposals, size, generator) for target in targets)
+    return Batch(images=pad(noise, divisor), image_sizes=(size,) * images, original_sizes=(size,) * images,
+                 image_ids=tuple(f"noise {index}" for index in range(images)), targets=targets,
+                 proposals=saved if proposals else None)
+
+
+def ellipses(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The ellipse that fills each box (B, 4), as bitmaps (B, H, W) uint8: the pixels whose centres lie in it."""
+    y, x = ((torch.arange(side) + 0.5) for side in size)
+    half, centre = (boxes[:, 2:] - boxes[:, :2]) / 2, (boxes[:, 2:] + boxes[:, :2]) / 2
+    across = (x - centre[:, :1]) / half[:, :1]
+    down = (y - centre[:, 1:]) / half[:, 1:]
+    return (across.square()[:, None] + down.square()[:, :, None] <= 1).to(torch.uint8)
+
+
+def random_proposals(objects: Tensor, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Boxes (count, 4) px as a region proposal network finds them: every other one near one of the objects (B, 4)."""
+    near = torch.randint(len(objects), (count // 2,), generator=generator)
+    boxes = torch.cat([around(objects[near], 0.1, size, generator),
+                       random_boxes(count - len(near), size, generator)])
+    return boxes[torch.randperm(count, generator=generator)]
 
 
 def around(objects: Tensor, spread: float, size: tuple[int, int], generator: torch.Generator) -> Tensor:
