@@ -2,8 +2,9 @@
 
 Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxes (x1, y1, x2, y2) and sigmas in px of
 the original image, and for each image an overlay: every box with its class and score, and along each side a
-translucent band of one sigma to both sides. Exit code: 0 all images done, 1 some could not be read (they are named),
-2 nothing could be done.
+translucent band of one sigma to both sides. Mask R-CNN adds "mask", a COCO run-length encoding of the image's size, and
+draws it translucently under the boxes. Exit code: 0 all images done, 1 some could not be read (they are named), 2
+nothing could be done.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from data.coco_masks import decode_masks, encode_masks
 from data.errors import DataError
 from data.images import read_image
 from data.loader import DataConfig
@@ -26,6 +28,7 @@ from data.records import Batch, Detections
 from data.transforms import pad, to_network
 from models.build import ModelConfig, build_detector
 from models.detector import Detector
+from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
 from scripts.checkpoint import load_checkpoint, write_atomically
 from scripts.command import exit_code
@@ -34,6 +37,7 @@ from scripts.lookup import pick_device
 SUFFIXES = (".jpg", ".jpeg", ".png")
 NMS_IOU = 0.3  # as in the rows of Tables 1 and 5
 SIGMA_T = 0.02  # KL Loss section 4
+MASK_OPACITY = 100  # of 255
 SHORTEST_OVERLAY = 480  # px: a smaller image is drawn enlarged by a whole number, so that the labels can be read
 Config = TypeVar("Config", ModelConfig, DataConfig)
 
@@ -67,12 +71,21 @@ def rebuilt(kind: type[Config], saved: dict[str, Any], path: Path) -> Config:
 
 
 def load_detector(path: Path, device: torch.device) -> tuple[Detector, ModelConfig, DataConfig, list[str]]:
-    """The trained network of a checkpoint, what it is, how it wants its images, and its class names."""
+    """The trained network of a checkpoint, what it is, how it wants its images, and its class names.
+
+    Raises: ValueError if an image is not all that the network needs, or not all that it gives are boxes of classes.
+    """
     state = load_checkpoint(path)
     model, data = rebuilt(ModelConfig, state["run"]["model"], path), rebuilt(DataConfig, state["run"]["data"], path)
+    if model.second_stage == "none":
+        raise ValueError(f"The checkpoint {path} is of a region proposal network alone, whose boxes have no classes; "
+                         "give the one of a detector.")
+    if model.region_proposal == "saved":
+        raise ValueError(f"The checkpoint {path} is of a Fast R-CNN, which has no proposals for new images; give the "
+                         "one of a detector with a region proposal network.")
     detector = build_detector(model)
     detector.load_state_dict(state["model"])
-    return detector.to(device).eval(), model, data, state["classes"]
+    return detector.to(device).eval().requires_grad_(False), model, data, state["classes"]
 
 
 def chosen_postprocess(args: argparse.Namespace, log_variance: bool) -> PostprocessConfig:
@@ -103,19 +116,32 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
 
 def detect(detector: Detector, image: Tensor, name: str, data: DataConfig, config: PostprocessConfig,
            device: torch.device) -> Detections:
-    """Detections of one RGB image (3, H, W) uint8, on the CPU, in its own px."""
+    """Detections of one RGB image (3, H, W) uint8, on the CPU, in its own px, with masks if the network makes them."""
     ready, _ = to_network(image, None, short_side=data.short_side, long_side=data.long_side, pixels=data.pixels)
     batch = Batch(images=pad([ready], data.size_divisor), image_sizes=((ready.shape[-2], ready.shape[-1]),),
-                  original_sizes=((image.shape[-2], image.shape[-1]),), image_ids=(name,))
-    return postprocess(detector.candidates(batch.to(device), config.score_threshold)[0], config).to("cpu")
+                  original_sizes=((image.shape[-2], image.shape[-1]),), image_ids=(name,)).to(device)
+    features = detector.features(batch)
+    found = postprocess(detector.candidates(batch, config.score_threshold, features)[0], config)
+    if detector.mask_head is not None:
+        found = detector.masks(batch, [found], features)[0]
+    return found.to("cpu")
 
 
-def as_lines(found: Detections, classes: Sequence[str], least_score: float) -> list[dict[str, Any]]:
-    """The detections with at least that score as plain values, best first; sigma is None if there is none."""
-    sigmas = [None] * len(found.scores) if found.sigma is None else [rounded(row) for row in found.sigma]
-    rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes, sigmas, strict=True)
-    return [{"class": classes[label - 1], "score": round(score, 4), "box": rounded(box), "sigma": sigma}
-            for label, score, box, sigma in rows if score >= least_score]
+def as_lines(found: Detections, classes: Sequence[str], least_score: float, size: tuple[int, int]
+             ) -> list[dict[str, Any]]:
+    """The detections with at least that score as plain values, best first; sigma is None if there is none.
+
+    size: (height, width) px of the image, which is that of the masks.
+    """
+    count = int((found.scores >= least_score).sum())
+    sigmas = [None] * count if found.sigma is None else [rounded(row) for row in found.sigma[:count]]
+    rows = zip(found.labels[:count].tolist(), found.scores[:count].tolist(), found.boxes[:count], sigmas, strict=True)
+    lines = [{"class": classes[label - 1], "score": round(score, 4), "box": rounded(box), "sigma": sigma}
+             for label, score, box, sigma in rows]
+    if found.masks is None:
+        return lines
+    masks = encode_masks(paste_masks(found.masks[:count], found.boxes[:count], size))
+    return [{**line, "mask": mask} for line, mask in zip(lines, masks, strict=True)]
 
 
 def rounded(values: Tensor) -> list[float]:
@@ -150,6 +176,11 @@ def overlay(image: Tensor, lines: Sequence[dict[str, Any]], classes: Sequence[st
     factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
     picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     font = ImageFont.load_default(size=12)
+    for line in reversed(lines):
+        if "mask" in line:
+            bitmap = decode_masks([line["mask"]], (image.shape[-2], image.shape[-1]))[0] * MASK_OPACITY
+            shape = Image.fromarray(bitmap.numpy()).resize(picture.size, Image.Resampling.NEAREST)
+            picture.paste((*colour(classes.index(line["class"])), 255), mask=shape)
     for line in reversed(lines):
         tint = colour(classes.index(line["class"]))
         box = [value * factor for value in line["box"]]
@@ -189,7 +220,8 @@ def run(args: argparse.Namespace) -> int:
         except DataError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
-        lines = as_lines(detect(detector, image, str(path), data, config, device), classes, args.score)
+        found = detect(detector, image, str(path), data, config, device)
+        lines = as_lines(found, classes, args.score, (image.shape[-2], image.shape[-1]))
         results[str(path)] = lines
         overlay(image, lines, classes).save(overlay_file(args.out, path, drawn))
     write_atomically(args.out / "detections.json", json_text(results))

@@ -31,8 +31,8 @@ QUANTITIES = {
 }  # fmt: skip
 COUNTS = ("n", "pairs")
 NOTE = (f"`n`: detections that mean an object (class right, IoU >= {IOU:g} with its label, score >= {SCORE:g}). All "
-        "else is over `pairs`: the detections that mean the same object before and after. `IoU` and `px` (mean distance "
-        "of a side) are against the label and, where it is known, the clean box; `movement`: how far voting moves a "
+        "else is over `pairs`: the detections that mean the same object before and after. `IoU` and `px` (distance of "
+        "a side) are means against the label and, where it is known, the clean box; `movement`: how far voting moves a "
         f"side, mean over all; `moved`: share of the sides that move by more than {STILL:g} px; `toward`: share of "
         "those that come nearer.")
 
@@ -52,8 +52,9 @@ def section(results: Results) -> str:
                                    for name, c in cells.items()]])
     places = {row.label: i for i, row in enumerate(results.rows)}
     for later, base in results.table.COMPARISONS:
-        lines.append([f"{later} - {base}", *[signed(results.comparison(places[later], places[base], *place))
-                                             for place in QUANTITIES.values()]])
+        steps = {name: results.comparison(places[later], places[base], *place) for name, place in QUANTITIES.items()}
+        lines.append([f"{later} - {base}", *[f"{c.mean:+.0f}" if name in COUNTS and c.mean is not None else signed(c)
+                                             for name, c in steps.items()]])
     return markdown_table(["", *QUANTITIES], lines)
 
 
@@ -111,7 +112,7 @@ def evaluate(args: argparse.Namespace) -> str:
             finished = folder / "finished.json"
             facts = {"updates": updates, "of_updates": of_updates,
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
-            old, new = (detections_of(in_offset_units(candidates), row) for row in (before, after))
+            old, new = detections_of(in_offset_units(candidates), before), detections_of(candidates, after)
             moves = find_moves(old, new, targets)
             numbers = move_numbers(moves)
             drawn = drawn or picture(args, after, seed, scenes(dataset, candidates, old, moves, after.postprocess),

@@ -27,9 +27,9 @@ from postprocess.variance_voting import log_proximity
 BETTER, WORSE = 4, 2  # images in the picture
 COLUMNS = 3  # of the picture
 SHARE = 0.01  # a voter is drawn if it has at least this share of the vote on some side
-MARGIN = 0.35  # of the longer side: what is shown around the boxes
-LEAST_MARGIN = 14.0  # px
-RED, GREEN, BLUE, GREY = "#e00000", "#00c000", "#3060ff", "#9a9a9a"  # before, after, truth, voters
+MARGIN = 0.22  # of the longer side: what is shown around the boxes
+LEAST_MARGIN = 10.0  # px
+RED, GREEN, BLUE, GREY = "#e00000", "#00a000", "#0030ff", "#b4b4b4"  # before, after, truth, voters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +105,12 @@ def draw_scene(axis: Axes, scene: Scene) -> None:
     height, width = scene.image.shape[-2:]
     axis.imshow(scene.image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0), interpolation="nearest")
     for voter in scene.voters:
-        draw_box(axis, voter, edgecolor=GREY, linewidth=0.7)
-    draw_box(axis, scene.truth, edgecolor=BLUE, linewidth=1.4, linestyle=":")
-    draw_box(axis, scene.before, edgecolor=RED, linewidth=1.8)
-    draw_box(axis, scene.after, edgecolor=GREEN, linewidth=1.8)
+        draw_box(axis, voter, edgecolor=GREY, linewidth=0.8)
+    for box in (scene.before, scene.after):  # a white rim: the lines are seen on any colour
+        draw_box(axis, box, edgecolor="white", linewidth=3.4)
+    draw_box(axis, scene.before, edgecolor=RED, linewidth=2.0)
+    draw_box(axis, scene.after, edgecolor=GREEN, linewidth=2.0)
+    draw_box(axis, scene.truth, edgecolor=BLUE, linewidth=1.6, linestyle=":")
     boxes = torch.stack([scene.before, scene.after, scene.truth])
     x1, y1 = boxes[:2, :2].amin(dim=0).tolist()
     x2, y2 = boxes[:2, 2:].amax(dim=0).tolist()
@@ -139,10 +141,10 @@ def draw(panels: Sequence[Scene], path: Path, title: str, truth: str) -> None:
         draw_scene(axis, scene)
     if not panels:
         axes[0, COLUMNS // 2].text(0.5, 0.5, "voting moved no recognised object", ha="center", va="center")
-    lines = {"before (sigma at each side, offset units)": Line2D([], [], color=RED, linewidth=1.8),
-             "after var voting": Line2D([], [], color=GREEN, linewidth=1.8),
-             f"voters with {SHARE:.0%} of the vote or more": Line2D([], [], color=GREY, linewidth=0.9),
-             truth: Line2D([], [], color=BLUE, linewidth=1.4, linestyle=":")}
+    lines = {"before (sigma at each side, offset units)": Line2D([], [], color=RED, linewidth=2.0),
+             "after var voting": Line2D([], [], color=GREEN, linewidth=2.0),
+             f"voters with {SHARE:.0%} of the vote or more": Line2D([], [], color=GREY, linewidth=1.0),
+             truth: Line2D([], [], color=BLUE, linewidth=1.6, linestyle=":")}
     figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,9 @@ def highest(name: str, curve: Curve, ticks: Sequence[str]) -> str:
         return f"{name}: not run."
     best = max(known, key=known.__getitem__)
     if best > 0:
-        return f"{name}: largest at sigma_t = {ticks[best]}, {known[best]:+.2f}{spread(curve[best])} over no voting."
+        end = " (the end of the sweep)" if best == len(curve) - 1 else ""
+        return (f"{name}: largest at sigma_t = {ticks[best]}{end}, {known[best]:+.2f}{spread(curve[best])} "
+                "over no voting.")
     second = max(list(known)[1:], key=known.__getitem__)
     return (f"{name}: largest without voting; the best vote, sigma_t = {ticks[second]}, is {known[second]:+.2f}"
             f"{spread(curve[second])}.")
@@ -63,10 +65,12 @@ def spread(cell: Cell) -> str:
 
 def draw_panel(axis: Axes, found: dict[str, Curve]) -> None:
     """The curves of all APs at equal steps; a bar is the sample standard deviation over seeds."""
+    several = any(cell.spread is not None for curve in found.values() for cell in curve)
     for index, (name, curve) in enumerate(found.items()):
-        nudged = [place + 0.04 * (index - (len(found) - 1) / 2) for place in range(len(curve))]
+        aside = 0.04 * (index - (len(found) - 1) / 2) if several else 0.0  # so that bars do not hide each other
         heights = [float("nan") if cell.mean is None else cell.mean for cell in curve]
-        axis.errorbar(nudged, heights, yerr=[cell.spread or 0.0 for cell in curve], capsize=3, elinewidth=1,
+        axis.errorbar([place + aside for place in range(len(curve))], heights, capsize=3, elinewidth=1,
+                      yerr=[cell.spread or 0.0 for cell in curve] if several else None,
                       label=name, color=f"C{index}", marker=MARKERS[index % len(MARKERS)], linewidth=1.6)
     if all(cell.mean is None for curve in found.values() for cell in curve):
         axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", va="center")
@@ -85,7 +89,8 @@ def draw(results: Results, parts: Sequence[str | None], ticks: Sequence[str], pa
         axis.set_xticks(range(len(names)), names)
         axis.set_xlabel("$\\sigma_t$ (steps not to scale, as in the paper)")
     axes[0, 0].set_ylabel("change of AP against no voting (points of 100)")
-    axes[0, -1].legend()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=len(results.table.COLUMNS))
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)

@@ -82,7 +82,7 @@ def prepared(name: str, run: Run) -> Detector:
 
 
 def one_step(detector: Detector, run: Run, batch: Batch) -> str:
-    """One update of the weights and what to say of it. Raises: DivergedError or ValueError if a number is not finite."""
+    """One update of the weights, and what to say of it. Raises: DivergedError or ValueError for what is not finite."""
     train = run.train
     optimiser = build_optimiser(detector, train)
     set_learning_rate(optimiser, RATE_SHARE * learning_rate(0, train))
@@ -98,7 +98,7 @@ def one_step(detector: Detector, run: Run, batch: Batch) -> str:
 
 
 def one_detection(detector: Detector, run: Run, batch: Batch) -> str:
-    """All that the network finds in the picture and what to say of it. Raises: ValueError if it is not finite."""
+    """All that the network finds in the picture, and what to say of it. Raises: ValueError for what is not finite."""
     detector.eval().requires_grad_(False)
     if detector.roi_head is None:
         found = vars(detector.proposals(batch, run.model.post_nms_test)[0])

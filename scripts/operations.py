@@ -1,6 +1,6 @@
 """The core operations beside torchvision's and beside a plain loop, timed in one process.
 
-Letters: D detections.
+Letters: D detections, P RoIs.
 """
 
 import math
@@ -9,16 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torchvision import ops
 
 from data.records import Candidates
 from experiments.records import Run
-from models.roi_align import roi_align
+from models.multi_level import multi_level_roi_align
+from models.prroi_pool import prroi_pool
+from models.roi_align import roi_align, with_image_index
 from postprocess.pipeline import PostprocessConfig, postprocess
-from scripts.synthetic import dense_candidates, largest_size, random_boxes
+from scripts.synthetic import dense_candidates, largest_size, random_boxes, uniform
 from scripts.timing import Action, interleaved
 
 CROWDS = ((300, 20), (1000, 80))  # (boxes in each class, classes) of the worst-case post-processing
+PYRAMID_IMAGE, PYRAMID_CHANNELS, PYRAMID_ROIS = (800, 1344), 256, 512  # of FPN: px after padding, and a step's RoIs
+STRIDES, BINS, SAMPLES = (4, 8, 16, 32), 7, 2  # of FPN
+Pair = tuple[str, Action, str, Action]  # what is timed, ours, whose the other is, the other
 
 
 def loop_soft_nms_and_vote(candidates: Candidates, config: PostprocessConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +57,41 @@ def loop_soft_nms_and_vote(candidates: Candidates, config: PostprocessConfig) ->
     return np.array([box for _, box in kept]).reshape(-1, 4), np.array([score for score, _ in kept])
 
 
+def rois_of_all_sizes(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Boxes (1, count, 4) px in an image; ln of their sides is uniform from 16 to 800 px, so every level has some."""
+    image = torch.tensor([size[1], size[0]], dtype=torch.float32)
+    sides = uniform((count, 2), math.log(16), math.log(800), generator).exp().minimum(image)
+    corner = uniform((count, 2), 0.0, 1.0, generator) * (image - sides)
+    return torch.cat([corner, corner + sides], dim=1)[None]
+
+
+def there_and_back(pooled: Tensor, learned: list[Tensor]) -> tuple[Tensor, ...]:
+    """Forward, as the rows that fc6 reads, and backward from a dense gradient, which is what fc6 returns."""
+    rows = pooled.reshape(-1, BINS**2 * pooled.shape[-3])
+    return torch.autograd.grad(rows, learned, torch.ones_like(rows))
+
+
+def pyramid_pairs(generator: torch.Generator, device: torch.device) -> list[Pair]:
+    """RoIAlign on a pyramid of FPN's size, and precise RoI pooling, which torchvision does not have, on one level."""
+    boxes = rois_of_all_sizes(PYRAMID_ROIS, PYRAMID_IMAGE, generator).to(device)
+    maps = [torch.randn(1, PYRAMID_CHANNELS, *(side // stride for side in PYRAMID_IMAGE), generator=generator)
+            .to(device).contiguous(memory_format=torch.channels_last).requires_grad_() for stride in STRIDES]
+    named = {str(level): each for level, each in enumerate(maps)}
+    theirs = ops.MultiScaleRoIAlign(list(named), BINS, SAMPLES)
+    one, rois = maps[2], with_image_index(boxes)
+    moving = rois.clone().requires_grad_()
+    sizes = f"{PYRAMID_ROIS} RoIs, {PYRAMID_CHANNELS} channels, {PYRAMID_IMAGE[0]} x {PYRAMID_IMAGE[1]} px"
+    return [(
+        f"RoIAlign on a pyramid forward and backward, {sizes}",
+        lambda: there_and_back(multi_level_roi_align(maps, boxes, BINS, STRIDES, SAMPLES), maps),
+        "torchvision", lambda: there_and_back(theirs(named, [boxes[0]], [PYRAMID_IMAGE]), maps),
+    ), (
+        f"precise RoI pooling forward and backward, with the boxes' gradient, {sizes}, stride 16",
+        lambda: there_and_back(prroi_pool(one, moving, BINS, 1 / 16), [one, moving]),
+        "torchvision's RoIAlign, one sample a cell",
+        lambda: there_and_back(ops.roi_align(one, rois, BINS, 1 / 16, 0), [one]))]
+
+
 def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[str, Any]]:
     """Our operations beside the others', in the sizes of ``run``; prints them and returns one record for each."""
     size = largest_size(run.data)
@@ -60,10 +101,11 @@ def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[s
     count, bins = run.model.rois_per_image, run.model.pool_size
     rois = torch.cat([torch.zeros(count, 1), random_boxes(count, size, generator)], dim=1).to(device)
     config = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02)
-    pairs: list[tuple[str, Action, str, Action]] = [(
+    pairs: list[Pair] = [(
         f"RoIAlign forward and backward, {count} RoIs on {tuple(features.shape)}",
         lambda: torch.autograd.grad(roi_align(features, rois, bins, 1 / 16, 2).sum(), features),
         "torchvision", lambda: torch.autograd.grad(ops.roi_align(features, rois, bins, 1 / 16, 2).sum(), features))]
+    pairs += pyramid_pairs(generator, device)
     for boxes, classes in CROWDS:
         crowd = dense_candidates(rois=boxes, num_classes=classes, size=size, generator=generator).to(device)
         pairs.append((f"soft-NMS and voting, {boxes} boxes x {classes} classes",

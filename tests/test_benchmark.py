@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from experiments.scales import SCALES, mini
+from models.multi_level import level_of
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import benchmark, operations, report, timing
 from scripts.operations import loop_soft_nms_and_vote
@@ -27,6 +28,9 @@ def tiny(run):
 def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "mini", tiny)
     monkeypatch.setattr(operations, "CROWDS", ((12, 2),))
+    monkeypatch.setattr(operations, "PYRAMID_IMAGE", (64, 96))
+    monkeypatch.setattr(operations, "PYRAMID_CHANNELS", 4)
+    monkeypatch.setattr(operations, "PYRAMID_ROIS", 8)
     monkeypatch.setattr(report, "EXPERIMENTS", tmp_path / "experiments")
     monkeypatch.setattr("sys.argv", ["benchmark", "kl_loss/table2", "--out", str(tmp_path), "--device", "cpu",
                                      "--repeats", "2", "--train-step"])
@@ -43,7 +47,8 @@ def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
     assert baseline["ratio"] == 1
     assert ours["ratio"] == ours["latency_ms"] / baseline["latency_ms"]
     measured = json.loads((tmp_path / "mini" / "benchmark.json").read_text())["operations"]
-    assert [operation["other"] for operation in measured] == ["torchvision", "numpy loop"]
+    assert [operation["other"] for operation in measured] == [
+        "torchvision", "torchvision", "torchvision's RoIAlign, one sample a cell", "numpy loop"]
     assert "difference" in report.report("kl_loss/table2", "mini", tmp_path)
 
 
@@ -73,6 +78,25 @@ def test_the_loop_that_is_timed_beside_ours_computes_the_same(config):
         boxes, scores = loop_soft_nms_and_vote(found, config)
         np.testing.assert_allclose(scores, ours.scores.numpy(), rtol=1e-4)
         np.testing.assert_allclose(boxes, ours.boxes.numpy(), atol=1e-2)
+
+
+def test_roi_align_on_a_pyramid_and_torchvisions_compute_the_same(monkeypatch):
+    monkeypatch.setattr(operations, "PYRAMID_IMAGE", (128, 192))
+    monkeypatch.setattr(operations, "PYRAMID_CHANNELS", 3)
+    monkeypatch.setattr(operations, "PYRAMID_ROIS", 40)
+    (_, ours, _, theirs), (_, precise, _, _) = operations.pyramid_pairs(torch.Generator().manual_seed(0), CPU)
+    for mine, other in zip(ours(), theirs(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+    assert all(bool(gradient.isfinite().all()) for gradient in precise())
+
+
+def test_rois_of_all_sizes_are_on_every_level_and_in_the_image():
+    (boxes,) = operations.rois_of_all_sizes(512, operations.PYRAMID_IMAGE, torch.Generator().manual_seed(0))
+    counts = level_of(boxes, levels=4).bincount(minlength=4)
+    assert counts.min() >= 10
+    assert boxes.min() >= 0
+    assert (boxes <= torch.tensor([1344, 800, 1344, 800]) + 1e-3).all()
+    assert (boxes[:, 2:] - boxes[:, :2]).min() >= 16 - 1e-3
 
 
 def test_the_threshold_lets_through_as_many_candidates_as_asked():

@@ -1,26 +1,31 @@
 """scripts.detect on tiny untrained networks: what it writes, what it skips, what it refuses."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from data.coco_masks import decode_masks, encode_masks
 from data.loader import DataConfig
+from data.records import Detections
 from models.build import ModelConfig, build_detector
 from scripts import detect
 from scripts.checkpoint import plain, save_checkpoint
 
 CLASSES = ["cat", "dog"]
 DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")
+MASK = {"backbone": "resnet50", "resnet_blocks": (1, 1, 1, 1), "pyramid": True, "mask": True,
+        "anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0), "canonical_size": 56.0}
 
 
-def write_checkpoint(folder, *, log_variance, **changes):
-    model = ModelConfig(
+def write_checkpoint(folder, *, log_variance, built=None, **changes):
+    """Of a network that differs by ``built``, with a config that, when it is read, differs by ``changes``."""
+    model = replace(ModelConfig(
         backbone="vgg16", num_classes=2, width=0.1, fc_dims=(16, 16), anchor_sizes=(16.0, 32.0), min_size=2.0,
-        post_nms_test=10, log_variance=log_variance, box_coding="edges" if log_variance else "center_size")
+        post_nms_test=10, log_variance=log_variance, box_coding="edges" if log_variance else "center_size"), **built or {})
     torch.manual_seed(0)
     run = {"name": "tiny", "model": asdict(model) | changes, "data": asdict(DATA)}
     return save_checkpoint(folder, 1, {
@@ -110,6 +115,77 @@ def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("colour" in lines[2])] == [True] * 3
     assert len(lines) == 3
+
+
+def test_networks_that_need_more_or_give_less_are_refused_in_one_sentence(photos, tmp_path, capsys):
+    alone = write_checkpoint(tmp_path / "rpn", log_variance=False, second_stage="none")
+    fast = write_checkpoint(tmp_path / "fast", log_variance=False, region_proposal="saved")
+    assert call(alone, photos, "--out", tmp_path / "out") == 2
+    assert call(fast, photos, "--out", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "region proposal network alone" in lines[0]
+    assert "Fast R-CNN" in lines[1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_mask_r_cnn_writes_a_mask_for_each_detection(photos, tmp_path):
+    """Each mask has the image's size and lies in its box, which a border of one of 28 cells a side makes a bit larger."""
+    path = write_checkpoint(tmp_path / "mask", log_variance=True, built=MASK)
+    assert call(path, photos, "--out", tmp_path / "out", "--score", 0.2, "--device", "cpu") == 0
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    seen = 0
+    for name, (height, width) in (("a.png", (96, 128)), ("b.jpg", (60, 40))):
+        lines = found[str(photos / name)]
+        assert lines
+        for line in lines:
+            assert line["mask"]["size"] == [height, width]
+            bitmap = decode_masks([line["mask"]], (height, width))[0]
+            x1, y1, x2, y2 = line["box"]
+            rows, columns = bitmap.nonzero().unbind(1)
+            border = 1 + max(x2 - x1, y2 - y1) / 28
+            assert ((columns >= x1 - border) & (columns <= x2 + border)).all()
+            assert ((rows >= y1 - border) & (rows <= y2 + border)).all()
+            seen += int(bitmap.any())
+    assert seen > 0
+    with Image.open(tmp_path / "out" / "a.png") as picture:
+        assert picture.size == (512, 384)
+
+
+def test_only_masks_of_reported_detections_are_written():
+    found = Detections(boxes=torch.tensor([[1.0, 2, 5, 6], [2, 2, 4, 4]]), scores=torch.tensor([0.9, 0.3]),
+                       labels=torch.tensor([2, 1]), masks=torch.ones(2, 28, 28))
+    (line,) = detect.as_lines(found, CLASSES, 0.5, (8, 10))
+    assert (line["class"], line["score"], line["box"], line["sigma"]) == ("dog", 0.9, [1, 2, 5, 6], None)
+    assert decode_masks([line["mask"]], (8, 10))[0, 2:6, 1:5].all()
+    assert detect.as_lines(found, CLASSES, 0.95, (8, 10)) == []
+    (plain_line,) = detect.as_lines(replace(found, masks=None), CLASSES, 0.5, (8, 10))
+    assert "mask" not in plain_line
+
+
+def test_masks_are_translucent_and_lie_under_the_boxes():
+    """On black, 100 of 255 parts of the class's colour; the box of the other detection is not tinted by it."""
+    bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
+    bitmap[:, 100:300, 50:250] = 1
+    line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
+    picture = detect.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
+    cat, dog = detect.colour(0), detect.colour(1)
+    assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
+    assert picture.getpixel((300, 300)) == (0, 0, 0)
+    assert picture.getpixel((50, 200)) == dog
+    assert picture.getpixel((200, 200)) == cat
+
+
+def test_a_mask_is_enlarged_with_its_image():
+    bitmap = torch.zeros(1, 48, 64, dtype=torch.uint8)
+    bitmap[0, 30, 40] = 1
+    line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    picture = detect.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
+    assert picture.size == (512, 384)
+    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))  # right of the box and its text
+    assert tinted.min(0).tolist() == [240, 320]
+    assert tinted.max(0).tolist() == [247, 327]
 
 
 def test_equal_names_get_numbers(tmp_path):

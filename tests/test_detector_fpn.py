@@ -46,7 +46,7 @@ def batch_of(count=2, train=True, original=SIZE):
     masks[1, 20:60, 44:76] = 1
     target = Target(boxes=boxes, labels=torch.tensor([1, 3]), masks=masks)
     jitter = torch.randn(20, 4, generator=seeded(2)) * 4
-    apart = torch.tensor([[0.0, 0, 5, 5], [0, 0, 12, 12], [0, 0, 20, 20]])  # one on each of the finer levels
+    apart = torch.tensor([[0.0, 0, 5, 5], [0, 0, 12, 12], [0, 0, 20, 20], [10, 5, 70, 60]])  # one a level
     proposals = torch.cat([apart, boxes.repeat(10, 1) + jitter])
     return Batch(images=images, image_sizes=(SIZE,) * count, original_sizes=(original,) * count,
                  image_ids=tuple(f"image{i}" for i in range(count)), targets=(target,) * count if train else None,

@@ -119,7 +119,8 @@ def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
     assert rows[3]["metrics"] is None
 
 
-@pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3")])
+@pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3"),
+                                                 ("figure5", "figure5")])
 def test_tables_of_another_kind_name_their_script(data, trained, monkeypatch, metric, script):
     monkeypatch.setattr(module, "find_table", lambda name: SimpleNamespace(**{**vars(TABLE), "METRIC": metric}))
     with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):

@@ -44,3 +44,13 @@ def test_offsets_and_variances_of_a_class_are_neighbours():
         layer.bias.data = torch.arange(12.0)
     _, offsets, log_variance = predictor(torch.zeros(1, 6))
     assert offsets[0].tolist() == log_variance[0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_the_variance_layer_reads_what_the_box_layer_reads_and_teaches_it():
+    """KL Loss section 3.2: the layer sits "on top of fc7", and its gradient goes on into the shared features."""
+    features = torch.randn(5, 7, requires_grad=True)
+    predictor = BoxPredictor(in_features=7, num_classes=2, log_variance=True)
+    _, offsets, log_variance = predictor(features)
+    for output, layer in ((offsets, predictor.offsets), (log_variance, predictor.log_variance)):
+        (gradient,) = torch.autograd.grad(output.sum(), features)
+        torch.testing.assert_close(gradient, layer.weight.sum(0).expand(5, 7))

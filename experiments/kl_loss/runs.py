@@ -46,7 +46,7 @@ vggm_voc = Run(
 vggm_voc_kl = replace(
     vggm_voc, name="vggm_voc_kl", model=replace(vggm_voc.model, box_coding="edges", log_variance=True))
 
-# ResNet-50: Tables 3, 4 and 6, Figures 5 and 6
+# ResNet-50: Tables 3, 4 and 6, Figure 6
 COCO17 = DataConfig(layout="coco", train=("train2017",), test="val2017", short_side=800, long_side=1333,
                     pixels="torchvision", size_divisor=32, on_bad_box="skip")
 FPN = ModelConfig(
