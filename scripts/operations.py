@@ -72,24 +72,28 @@ def there_and_back(pooled: Tensor, learned: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def pyramid_pairs(generator: torch.Generator, device: torch.device) -> list[Pair]:
-    """RoIAlign on a pyramid of FPN's size, and precise RoI pooling, which torchvision does not have, on one level."""
+    """RoIAlign on a pyramid of FPN's size, and precise RoI pooling, which torchvision does not have, on one level.
+
+    Each gets the maps in the memory layout that suits it: ours channels last, as our backbones return them.
+    """
     boxes = rois_of_all_sizes(PYRAMID_ROIS, PYRAMID_IMAGE, generator).to(device)
     maps = [torch.randn(1, PYRAMID_CHANNELS, *(side // stride for side in PYRAMID_IMAGE), generator=generator)
             .to(device).contiguous(memory_format=torch.channels_last).requires_grad_() for stride in STRIDES]
-    named = {str(level): each for level, each in enumerate(maps)}
+    plain = [each.detach().contiguous().requires_grad_() for each in maps]
+    named = {str(level): each for level, each in enumerate(plain)}
     theirs = ops.MultiScaleRoIAlign(list(named), BINS, SAMPLES)
-    one, rois = maps[2], with_image_index(boxes)
+    rois = with_image_index(boxes)
     moving = rois.clone().requires_grad_()
     sizes = f"{PYRAMID_ROIS} RoIs, {PYRAMID_CHANNELS} channels, {PYRAMID_IMAGE[0]} x {PYRAMID_IMAGE[1]} px"
     return [(
         f"RoIAlign on a pyramid forward and backward, {sizes}",
         lambda: there_and_back(multi_level_roi_align(maps, boxes, BINS, STRIDES, SAMPLES), maps),
-        "torchvision", lambda: there_and_back(theirs(named, [boxes[0]], [PYRAMID_IMAGE]), maps),
+        "torchvision", lambda: there_and_back(theirs(named, [boxes[0]], [PYRAMID_IMAGE]), plain),
     ), (
         f"precise RoI pooling forward and backward, with the boxes' gradient, {sizes}, stride 16",
-        lambda: there_and_back(prroi_pool(one, moving, BINS, 1 / 16), [one, moving]),
+        lambda: there_and_back(prroi_pool(maps[2], moving, BINS, 1 / 16), [maps[2], moving]),
         "torchvision's RoIAlign, one sample a cell",
-        lambda: there_and_back(ops.roi_align(one, rois, BINS, 1 / 16, 0), [one]))]
+        lambda: there_and_back(ops.roi_align(plain[2], rois, BINS, 1 / 16, 0), [plain[2]]))]
 
 
 def time_operations(run: Run, repeats: int, device: torch.device) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
     Raises: DivergedError if a term is not finite; the weights are then as before.
     Law: micro-batches of one image each add up to the batch's gradient, because each image is normalised by itself;
     exactly so where nothing is drawn (every anchor and RoI sampled, no dropout), in expectation otherwise; and not if a
-    batch norm learns (networks with norms that train from scratch).
+    batch norm learns (networks with norms that train from scratch), nor quite for roi_mask and roi_iou, which are means
+    over the RoIs of all images, as in Detectron.
     """
     device = batches[0].images.device
     optimiser.zero_grad(set_to_none=True)

@@ -68,8 +68,9 @@ ROWS = (
 )
 # what the text reads from the table, within each block: (row, minus row)
 COMPARISONS = (
-    ("baseline (2x schedule)", "baseline (1x schedule)"), ("IoU-NMS", "baseline (2x schedule)"), ("IoU-Net + IoU-NMS", "IoU-Net"),
-    ("IoU-Net + IoU-NMS + Refine", "IoU-Net + IoU-NMS"), ("soft-NMS", "baseline (2x schedule)"), ("KL Loss", "baseline (2x schedule)"),
-    ("KL Loss + var voting", "KL Loss"), ("KL Loss + var voting + soft-NMS", "KL Loss + var voting"),
+    ("baseline (2x schedule)", "baseline (1x schedule)"), ("IoU-NMS", "baseline (2x schedule)"),
+    ("IoU-Net + IoU-NMS", "IoU-Net"), ("IoU-Net + IoU-NMS + Refine", "IoU-Net + IoU-NMS"),
+    ("soft-NMS", "baseline (2x schedule)"), ("KL Loss", "baseline (2x schedule)"), ("KL Loss + var voting", "KL Loss"),
+    ("KL Loss + var voting + soft-NMS", "KL Loss + var voting"),
     ("KL Loss + var voting + soft-NMS", "baseline (2x schedule)"),
 )  # fmt: skip
