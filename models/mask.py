@@ -7,6 +7,7 @@ Sources: Mask R-CNN section 3 and Figure 4 (right); Detectron's mask_rcnn_fcn_he
 
 import torch
 from torch import Tensor, nn
+from torchvision import ops
 
 from losses.mask_loss import mask_loss
 
@@ -47,22 +48,26 @@ def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 
 def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *, binary: bool) -> Tensor:
-    """What the mask of each RoI should be: its object's bitmap at the centres of size x size bins, (P, size, size).
+    """What the mask of each RoI should be: its object's bitmap in size x size bins, (P, size, size).
 
     Args:
         masks: (G, H, W) uint8 of 0 and 1, network px.
         index: (P,) the object of each RoI.
         boxes: (P, 4) network px.
         size: M.
-        binary: True cuts at 0.5, close to the polygons that Detectron draws into the RoI; False keeps the interpolated
-            values, as torchvision does.
+        binary: True takes the bitmap at the centre of each bin and cuts at 0.5, close to the polygons that Detectron
+            draws into the RoI; False takes the mean over the bin, one sample a pixel or more, as torchvision does.
 
-    Only the four neighbours of each sample are read: there is no float copy of the bitmaps. Without objects all is 0.
-    This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centred rule (aligned=True).
-    Law: equals torchvision.ops.roi_align(masks, sampling_ratio=1, aligned=False) before the cut.
+    At the centres only the four neighbours of each sample are read: there is no float copy of the bitmaps. Without
+    objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centred rule
+    (aligned=True).
+    Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with sampling_ratio=1 before the cut.
     """
     if len(masks) == 0:
         return boxes.new_zeros(len(boxes), size, size)
+    if not binary:
+        rois = torch.cat([index[:, None].to(boxes.dtype), boxes], dim=1)
+        return ops.roi_align(masks[:, None].to(boxes.dtype), rois, size)[:, 0]
     height, width = masks.shape[1:]
     top, bottom, down, in_rows = _neighbours(boxes[:, 1], boxes[:, 3], size, height)
     left, right, across, in_columns = _neighbours(boxes[:, 0], boxes[:, 2], size, width)
@@ -74,7 +79,7 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *,
     upper = torch.lerp(bitmap(top, left), bitmap(top, right), across)
     lower = torch.lerp(bitmap(bottom, left), bitmap(bottom, right), across)
     sampled = torch.lerp(upper, lower, down) * (in_rows[:, :, None] & in_columns[:, None, :])
-    return (sampled >= 0.5).to(boxes.dtype) if binary else sampled
+    return (sampled >= 0.5).to(boxes.dtype)
 
 
 def _neighbours(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -160,7 +160,7 @@ def test_what_a_network_lacks_is_said():
     with pytest.raises(ValueError, match="its proposals come from a file"):
         saved.proposals(batch, 5)
     bare = tuple(replace(target, masks=None) for target in batch.targets)
-    with pytest.raises(ValueError, match="a target has none; set DataConfig.masks"):
+    with pytest.raises(ValueError, match=r"a target has none; set DataConfig\.masks"):
         detector(CASES["mask"][0]).losses(replace(batch, targets=bare), seeded())
     with pytest.raises(ValueError, match="no IoU head"):
         saved.predicted_iou((), batch, 0, batch.targets[0].boxes, batch.targets[0].labels)

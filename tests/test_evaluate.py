@@ -21,8 +21,8 @@ from scripts import trained as trained_module
 from scripts.candidates import load_candidates, save_candidates
 from scripts.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.evaluate import detections_of, evaluate, json_safe, main
-from scripts.second_look import Look
 from scripts.report import report
+from scripts.second_look import Look
 from scripts.train import train
 from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
 

@@ -208,7 +208,7 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
             assert ("Refine" in row.label) == (row.refine is not None)
             assert ("MR-CNN" in row.label) == (row.postprocess.box_voting is not None)
             assert ("iterative" in row.label) == (row.rounds == 2)
-            assert row.run.model.iou_head or not ("IoU-N" in row.label)
+            assert row.run.model.iou_head or "IoU-N" not in row.label
             assert ("QUBO (tabu)" in row.label) == (row.postprocess.suppression == "qubo_tabu")
             assert ("QUBO (greedy)" in row.label) == (row.postprocess.suppression == "qubo_greedy")
     labels = {row.label for row in table.ROWS}

@@ -65,16 +65,20 @@ def test_fewer_rois_than_slots_are_filled_up():
     assert index.max() < 2
 
 
+def assert_cut_of(found, values):
+    """found: 1 where the values are 0.5 or more, 0 elsewhere; rounding decides close to 0.5."""
+    clear = (values - 0.5).abs() > 1e-4
+    assert torch.equal(found[clear], (values >= 0.5).float()[clear])
+    assert clear.float().mean() > 0.99
+    assert 0.1 < found.mean() < 0.9
+
+
 @pytest.mark.parametrize("size", [28, 7])
-def test_soft_targets_equal_roi_align_on_the_bitmap(size):
+def test_binary_targets_are_one_sample_a_bin_of_roi_align(size):
     masks, index, boxes = random_masks()
     rois = torch.cat([index[:, None].float(), boxes], dim=1)
     theirs = ops.roi_align(masks[:, None].float(), rois, size, sampling_ratio=1, aligned=False)[:, 0]
-    ours = mask_targets(masks, index, boxes, size, binary=False)
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
-    cut = mask_targets(masks, index, boxes, size, binary=True)
-    assert torch.equal(cut, (ours >= 0.5).float())
-    assert 0.2 < cut.mean() < 0.8
+    assert_cut_of(mask_targets(masks, index, boxes, size, binary=True), theirs)
 
 
 def test_half_a_pixel_less_is_the_centred_rule():
@@ -83,15 +87,25 @@ def test_half_a_pixel_less_is_the_centred_rule():
     index, boxes = index[large], boxes[large]
     theirs = ops.roi_align(masks[:, None].float(), torch.cat([index[:, None].float(), boxes], dim=1), 28, sampling_ratio=1,
                            aligned=True)[:, 0]
-    torch.testing.assert_close(mask_targets(masks, index, boxes - 0.5, binary=False), theirs, atol=1e-4, rtol=0)
+    assert_cut_of(mask_targets(masks, index, boxes - 0.5, binary=True), theirs)
 
 
-def test_targets_of_small_rois_are_torchvisions_own():
-    """At most one bitmap pixel a bin: its adaptive sampling is one sample, too."""
+@pytest.mark.parametrize("size", [28, 7])
+def test_soft_targets_are_torchvisions_own(size):
+    """Also of RoIs with several bitmap pixels a bin, which it averages."""
     masks, index, boxes = random_masks()
-    boxes[:, 2:] = boxes[:, 2:].minimum(boxes[:, :2] + 28)
-    torch.testing.assert_close(mask_targets(masks, index, boxes, binary=False),
-                               project_masks_on_boxes(masks, boxes, index, 28), atol=1e-4, rtol=0)
+    assert (boxes[:, 2:] - boxes[:, :2]).max() > 2 * size
+    torch.testing.assert_close(mask_targets(masks, index, boxes, size, binary=False),
+                               project_masks_on_boxes(masks, boxes, index, size), atol=1e-6, rtol=0)
+
+
+def test_soft_targets_are_means_over_bins():
+    """Bins of 2 x 2 px, of which two samples a side are averaged, at pixels 0.5 and 1.5: an object in pixel 0 alone has
+    half of the first sample in each direction, so a quarter of a quarter of the bin."""
+    masks = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    masks[0, 0, 0] = 1
+    found = mask_targets(masks, torch.tensor([0]), torch.tensor([[0.0, 0, 4, 4]]), 2, binary=False)[0]
+    assert found.tolist() == [[1 / 16, 0.0], [0.0, 0.0]]
 
 
 def test_a_rectangle_one_can_check():
