@@ -56,6 +56,6 @@ def test_a_pyramid_on_mobilenet_has_the_same_strides():
 def test_weights_start_as_caffe2s_xavier_fill():
     pyramid = FPN(bottom_up=ResNet(blocks=(1, 1, 1, 1), width=1 / 4, whole=True), channels=64)
     for layer, fan_in in ((pyramid.lateral[3], 512), (pyramid.output[0], 64 * 9)):
-        assert float(layer.weight.abs().max()) <= (3 / fan_in) ** 0.5
-        assert float(layer.weight.std()) == pytest.approx(fan_in**-0.5, rel=0.03)
+        assert layer.weight.detach().abs().max() <= (3 / fan_in) ** 0.5
+        assert layer.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.03)
         assert not layer.bias.any()

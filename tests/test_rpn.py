@@ -8,7 +8,7 @@ from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.anchors import AnchorGenerator
-from models.rpn import RPNHead, RPNOutput, anchor_targets, per_anchor, rpn_losses
+from models.rpn import RPNHead, RPNOutput, anchor_targets, join_levels, per_anchor, rpn_losses
 
 RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "batch_per_image": 8, "positive_share": 0.5}
 
@@ -30,7 +30,7 @@ def test_per_anchor_is_row_column_anchor():
 def test_outputs_are_in_the_order_of_the_anchors():
     """A network that only looks at one position moves the anchors of that position only."""
     network, features = head(), torch.randn(1, 6, 4, 5)
-    anchors = AnchorGenerator(sizes=(32.0,), ratios=(0.5, 1.0, 2.0), stride=16)(features)
+    (anchors,) = AnchorGenerator(sizes=[(32.0,)], ratios=(0.5, 1.0, 2.0), strides=(16,))([features], (64, 80))
     objectness, offsets, log_variance = network(features)
     assert log_variance is None
     assert objectness.shape == (1, len(anchors))
@@ -114,3 +114,13 @@ def test_targets_without_objects_are_all_negative():
     assert not positive.any()
     assert negative.all()
     assert not offsets.any()
+
+
+def test_levels_are_joined_one_after_the_other():
+    network, maps = head(), [torch.randn(2, 6, 4, 5), torch.randn(2, 6, 2, 3)]
+    apart = [network(level) for level in maps]
+    together = join_levels(apart)
+    assert together.objectness.shape == (2, 3 * (20 + 6))
+    assert torch.equal(together.offsets, torch.cat([part.offsets for part in apart], dim=1))
+    assert together.log_variance is None
+    assert join_levels(apart[:1]) is apart[0]
