@@ -6,11 +6,17 @@ EdgeCoder: KL Loss section 3.1, Eq. 1. CenterSizeCoder: R-CNN's (x, y, w, h) cod
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+def constant(values: Sequence[float], like: Tensor) -> Tensor:
+    """A few numbers with the type and on the device of ``like``, sent there without waiting for what it is doing."""
+    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def area(boxes: Tensor) -> Tensor:
@@ -37,7 +43,7 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 def clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Boxes (..., 4) moved inside an image of (height, width) px."""
     height, width = image_size
-    limit = boxes.new_tensor([width, height, width, height])
+    limit = constant((width, height, width, height), boxes)
     return torch.minimum(boxes.clamp(min=0), limit)
 
 
@@ -108,11 +114,11 @@ class CenterSizeCoder:
         centre = boxes[..., :2] + 0.5 * size
         centre_a = references[..., :2] + 0.5 * size_a
         raw = torch.cat([(centre - centre_a) / size_a, torch.log(size / size_a)], dim=-1)
-        return raw * raw.new_tensor(self.weights)
+        return raw * constant(self.weights, raw)
 
     def decode(self, offsets: Tensor, references: Tensor) -> Tensor:
         """Boxes (..., 4) px at offsets (..., 4) from references (..., 4); float32 whatever the offsets are."""
-        raw = offsets.float() / references.new_tensor(self.weights)
+        raw = offsets.float() / constant(self.weights, references)
         size_a = references[..., 2:] - references[..., :2]
         centre = references[..., :2] + 0.5 * size_a + raw[..., :2] * size_a
         size = size_a * torch.exp(raw[..., 2:].clamp(max=self.limit))

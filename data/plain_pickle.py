@@ -6,6 +6,7 @@ the two NumPy types that take a state of their own (``BUILD``) are the only ones
 NumPy sees it, because a data type that lies about its size or its pointers makes NumPy read foreign memory.
 """
 
+import math
 import pickle
 import re
 from collections import OrderedDict
@@ -86,10 +87,27 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 }  # fmt: skip
 
 
+def _check_array_state(state: object) -> None:
+    """Raises _Refused unless ``state`` is (perhaps a version,) shape, data type, order and as much content as that.
+
+    NumPy compares the size of bytes with the shape, but reads a list of objects to the end that the shape claims.
+    """
+    parts = state[-4:] if isinstance(state, tuple) and len(state) in (4, 5) else (None,) * 4
+    shape, dtype, _, content = parts
+    sizes = shape if isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape) else None
+    if sizes is None or not isinstance(dtype, np.dtype):
+        raise _Refused("an array whose shape or data type is none")
+    if dtype.hasobject and not (type(content) is list and len(content) == math.prod(sizes)):
+        raise _Refused("an array of objects that has not as many as its shape says")
+    if not dtype.hasobject and not isinstance(content, bytes | str):
+        raise _Refused("an array whose content is not bytes")
+
+
 def _check_state(owner: object, state: object) -> None:
     """Raises _Refused unless ``state`` is one that a plain data type or array may take."""
     if isinstance(owner, np.ndarray):
-        return  # NumPy checks shape and size against the bytes, and the data type came through this module
+        _check_array_state(state)
+        return
     if not isinstance(owner, np.dtype):
         raise _Refused(f"a state of its own for {type(owner).__name__}")
     if not isinstance(state, tuple) or len(state) != 8 or state[0] != 3 or state[1] not in ("<", ">", "=", "|"):

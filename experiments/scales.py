@@ -38,10 +38,11 @@ def mini(run: Run) -> Run:
     model = replace(
         run.model, num_classes=6, width=0.25, fc_dims=(256, 256), dropout=0.0, frozen_stages=0,
         pooling="precise" if run.model.pooling == "precise" else "align", pool_size=7 if c4 else run.model.pool_size,
-        resnet_blocks=(1, 2, 2, 1), canonical_size=56.0,
+        resnet_blocks=(1, 2, 2, 1), canonical_size=56.0 if pyramid else run.model.canonical_size,
         anchor_sizes=(8.0, 16.0, 32.0, 64.0, 128.0) if pyramid else (16.0, 32.0, 64.0, 128.0),
         rpn_batch=128, pre_nms_train=500 if pyramid else 1000, post_nms_train=300,
-        pre_nms_test=500 if pyramid else 1000, post_nms_test=150, min_size=4.0, rois_per_image=64, iou_rois=64)
+        pre_nms_test=500 if pyramid else 1000, post_nms_test=150, min_size=4.0, rois_per_image=64,
+        iou_rois=64 if run.model.iou_head else run.model.iou_rois)
     layout = run.data.layout
     data = DataConfig(
         layout=layout, train=("train",) if layout == "coco" else ("trainval",),
@@ -63,10 +64,11 @@ def lite(run: Run) -> Run:
         run.model, backbone="mobilenet_v2", num_classes=80 if run.model.mask else 20, width=1.0, fc_dims=(1024, 1024),
         dropout=0.0, frozen_stages=11, mobilenet_blocks=18, conv5_head=c4, tf_padding=True,
         pooling="precise" if run.model.pooling == "precise" else "align", pool_size=7, rpn_dim=256,
-        pyramid_dim=128, mask_dim=128, canonical_size=84.0,
+        pyramid_dim=128 if pyramid else run.model.pyramid_dim, mask_dim=128 if run.model.mask else run.model.mask_dim,
+        canonical_size=84.0 if pyramid else run.model.canonical_size,
         anchor_sizes=(16.0, 32.0, 64.0, 128.0, 256.0) if pyramid else (32.0, 64.0, 128.0, 256.0), rois_per_image=64,
-        iou_rois=64, pre_nms_train=1000 if pyramid else 2000, post_nms_train=500,
-        pre_nms_test=500 if pyramid else 1000, post_nms_test=300, min_size=4.0)
+        iou_rois=64 if run.model.iou_head else run.model.iou_rois, pre_nms_train=1000 if pyramid else 2000,
+        post_nms_train=500, pre_nms_test=500 if pyramid else 1000, post_nms_test=300, min_size=4.0)
     data = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=300, long_side=500,
                       pixels="tf", train_short_sides=shrunk_sides(run.data, 300))
     if run.model.mask:

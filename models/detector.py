@@ -18,7 +18,7 @@ from data.boxes import BoxCoder
 from data.records import Batch, Candidates, Detections, Proposals
 from models.anchors import AnchorGenerator
 from models.decode import HeadOutputs, check_finite, decode_all, decode_own, join, to_network, to_original
-from models.iou_net import iou_losses, iou_targets, jitter_table, jittered_rois, predicted_iou
+from models.iou_net import iou_losses, iou_targets, jitter_table_on, jittered_rois, predicted_iou
 from models.mask import foreground_first, mask_losses, mask_targets
 from models.proposals import propose
 from models.resnet import freeze_norms
@@ -246,7 +246,7 @@ class Detector(nn.Module):
         assert batch.targets is not None
         assert self.iou_head is not None
         assert self.iou_pool is not None
-        table = jitter_table().to(features[0].device)
+        table = jitter_table_on(features[0].device)
         boxes, labels, iou = [], [], []
         for target, size in zip(batch.targets, batch.image_sizes, strict=True):
             rois = jittered_rois(target.boxes, size, count=self.iou_rois, table=table, generator=generator)

@@ -44,7 +44,6 @@ class JitterTable:
         return JitterTable(deltas=self.deltas.to(device), first=self.first.to(device), size=self.size.to(device))
 
 
-@cache
 def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
     """All moves of a grid with IoU >= 1/2, in ``buckets`` of equal width from 1/2 to 1.
 
@@ -64,6 +63,12 @@ def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
         raise ValueError(f"A jitter table of {steps} steps has no move in some of its {buckets} buckets of IoU: take "
                          "more steps or fewer buckets.")
     return JitterTable(deltas=deltas[bucket.argsort(stable=True)], first=size.cumsum(0) - size, size=size)
+
+
+@cache
+def jitter_table_on(device: torch.device) -> JitterTable:
+    """The table of the default grid on ``device``, made and moved once."""
+    return jitter_table().to(device)
 
 
 def jittered_rois(gt_boxes: Tensor, image_size: tuple[int, int], *, count: int, table: JitterTable,

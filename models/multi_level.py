@@ -53,8 +53,9 @@ def multi_level_roi_align(features: Sequence[Tensor], boxes: Tensor, output_size
     with torch.no_grad():
         level = level_of(boxes, levels=len(maps), canonical_size=canonical_size)
         cells, weights = bilinear_cells(maps, boxes, level, output_size, strides, sampling_ratio, aligned)
-    table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2) for m in maps])
-    pooled = functional.embedding_bag(cells, table, per_sample_weights=weights.to(table.dtype), mode="sum")
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)  # in half precision a weight would have 8 or 11 bits
+    table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2).to(dtype) for m in maps])
+    pooled = functional.embedding_bag(cells, table, per_sample_weights=weights.to(dtype), mode="sum").to(maps[0].dtype)
     return pooled.reshape(n, p, output_size, output_size, table.shape[1]).permute(0, 1, 4, 2, 3)
 
 
@@ -67,7 +68,8 @@ def bilinear_cells(maps: Sequence[Tensor], boxes: Tensor, level: Tensor, bins: i
     n = len(boxes)
     height, width, first, stride = torch.tensor(
         [(m.shape[-2], m.shape[-1], sum(n * f[0, 0].numel() for f in maps[:index]), stride)
-         for index, (m, stride) in enumerate(zip(maps, strides, strict=True))], device=boxes.device)[level].unbind(-1)
+         for index, (m, stride) in enumerate(zip(maps, strides, strict=True))]
+    ).to(boxes.device, non_blocking=True)[level].unbind(-1)
     first = first + torch.arange(n, device=boxes.device)[:, None] * height * width
     scaled = boxes.to(torch.promote_types(boxes.dtype, torch.float32)) / stride[..., None] - (0.5 if aligned else 0.0)
     y, y_weight = samples_along(scaled[..., 1], scaled[..., 3], height, bins, samples, aligned)

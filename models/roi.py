@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.boxes import BoxCoder
+from data.boxes import BoxCoder, constant
 from data.records import Target
 from losses.kl_loss import kl_loss_terms
 from losses.smooth_l1 import smooth_l1
@@ -133,7 +133,7 @@ def log_variance_statistics(log_variance: Tensor, foreground: Tensor) -> dict[st
     NaN when there is no foreground. Computed without waiting for the device: background is NaN and left out.
     """
     values = log_variance.float().masked_fill(~foreground[:, None], float("nan")).flatten()
-    levels = torch.nanquantile(values, values.new_tensor([0.0, 0.1, 0.5, 0.9, 1.0]))
+    levels = torch.nanquantile(values, constant((0.0, 0.1, 0.5, 0.9, 1.0), values))
     names = ("min", "p10", "p50", "p90", "max")
     found = {f"log_variance_{name}": level for name, level in zip(names, levels.unbind(), strict=True)}
     return found | {"log_variance_mean": values.nanmean()}

@@ -128,11 +128,20 @@ def differences(saved: Any, now: Any, name: str = "") -> list[str]:
     return [] if saved == now else [f"{name}: {saved} -> {now}"]
 
 
+def renamed_fields(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved record with the fields that have another name today under that name."""
+    if "caffe_layout" not in saved:
+        return saved
+    kept = {name: value for name, value in saved.items() if name != "caffe_layout"}
+    return {"resnet_layout": "caffe" if saved["caffe_layout"] else "torchvision", **kept}
+
+
 def with_defaults(saved: Any, record: Any) -> Any:
     """A saved record, with the fields that it is too old to have at the defaults of ``record``'s class: what the code
     did before a field existed is what its default does."""
     if not is_dataclass(record) or not isinstance(saved, dict):
         return saved
+    saved = renamed_fields(saved)
     added = {f.name: plain(f.default) for f in fields(record) if f.name not in saved and f.default is not MISSING}
     return added | {name: with_defaults(value, getattr(record, name, None)) for name, value in saved.items()}
 

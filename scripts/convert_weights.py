@@ -30,7 +30,7 @@ from scripts.checkpoint import differences, plain, save_tensors, write_atomicall
 from scripts.command import exit_code
 from scripts.lookup import find_run
 from scripts.optimisation import build_optimiser
-from scripts.start import CODED
+from scripts.start import CODED, learn_only
 from scripts.weight_file import read_weights
 
 COCO_IDS = tuple(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])  # by category id; 0 is background
@@ -171,6 +171,8 @@ def convert(args: argparse.Namespace) -> None:
                          "network to fill with --run.")
     if run.start != "scratch":  # as scripts.train does before it makes its optimiser
         detector.freeze(run.model.frozen_stages)
+    if run.train.only:
+        learn_only(detector, run.train.only)
     content: dict[str, Any] = {
         "model": detector.state_dict(), "optimiser": build_optimiser(detector, run.train).state_dict(), "scaler": {},
         "step": 0, "seed": 0, "seconds": 0.0, "run": plain(asdict(run)), "classes": class_names(run.model.num_classes)}

@@ -30,12 +30,12 @@ from models.build import ModelConfig, build_detector
 from models.detector import Detector
 from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
-from scripts.checkpoint import load_checkpoint, write_atomically
+from scripts.checkpoint import load_checkpoint, renamed_fields, write_atomically
 from scripts.command import exit_code
 from scripts.lookup import pick_device
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-NMS_IOU = 0.3  # as in the rows of Tables 1 and 5
+NMS_IOU, NMS_IOU_RESNET50 = 0.3, 0.5  # as in the rows of the tables: py-faster-rcnn's and Detectron's
 SIGMA_T = 0.02  # KL Loss section 4
 MASK_OPACITY = 100  # of 255
 SHORTEST_OVERLAY = 480  # px: a smaller image is drawn enlarged by a whole number, so that the labels can be read
@@ -62,6 +62,7 @@ def rebuilt(kind: type[Config], saved: dict[str, Any], path: Path) -> Config:
 
     Raises: ValueError if it has a field that this version of the code does not know.
     """
+    saved = renamed_fields(saved)
     unknown = sorted(saved.keys() - {field.name for field in fields(kind)})
     if unknown:
         raise ValueError(f"The checkpoint {path} has {kind.__name__} fields that this version does not know "
@@ -88,16 +89,18 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, ModelConf
     return detector.to(device).eval().requires_grad_(False), model, data, state["classes"]
 
 
-def chosen_postprocess(args: argparse.Namespace, log_variance: bool) -> PostprocessConfig:
-    """NMS, or what the command line says; with var voting if the network predicts log variances.
+def chosen_postprocess(args: argparse.Namespace, model: ModelConfig) -> PostprocessConfig:
+    """NMS at the threshold of the network's tables, or what the command line says; with var voting if the network
+    predicts log variances.
 
     ``--score`` is not part of it: boxes with lower scores still take part in suppression and voting.
     """
-    sigma_t = args.sigma_t if args.sigma_t is not None else SIGMA_T if log_variance else 0.0
-    if sigma_t > 0 and not log_variance:
+    sigma_t = args.sigma_t if args.sigma_t is not None else SIGMA_T if model.log_variance else 0.0
+    if sigma_t > 0 and not model.log_variance:
         raise ValueError(f"--sigma-t {sigma_t:g}: this network predicts no log variances to vote with; leave the "
                          "option out, or give a checkpoint of a run whose name ends in _kl.")
-    return replace(PostprocessConfig(iou_threshold=NMS_IOU), suppression=args.suppression, sigma_t=sigma_t)
+    nms_iou = NMS_IOU_RESNET50 if model.pyramid or model.backbone == "resnet50" else NMS_IOU
+    return replace(PostprocessConfig(iou_threshold=nms_iou), suppression=args.suppression, sigma_t=sigma_t)
 
 
 def find_images(given: Sequence[Path], out: Path) -> list[Path]:
@@ -209,7 +212,7 @@ def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:
 def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     detector, model, data, classes = load_detector(args.checkpoint, device)
-    config = chosen_postprocess(args, model.log_variance)
+    config = chosen_postprocess(args, model)
     paths = find_images(args.images, args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[dict[str, Any]]] = {}

@@ -1,7 +1,9 @@
 """What a network starts from, nothing, ImageNet or the finished network of another run, and which part of it learns."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -49,6 +51,24 @@ def prepared_detector(run: Run, weights: str, folder: Path, *, resumed: bool) ->
     return detector
 
 
+def recorded_run(folder: Path) -> dict[str, Any]:
+    """The run that was trained in ``folder``, as plain values. Raises ValueError if it is not there."""
+    try:
+        return json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / 'run.json'} cannot be read ({error}), and a later network started from the one "
+                         "that was trained there; keep that folder, or train it again.") from error
+
+
+def with_pixels_of(run: Run, earlier: Path) -> Run:
+    """A run that starts from another one, with that one's pixels and padding: the weights expect them."""
+    if not (earlier / "run.json").is_file():
+        return run  # ``warm_start`` will say so
+    known = recorded_run(earlier)
+    return replace(run, model=replace(run.model, tf_padding=known["model"]["tf_padding"]),
+                   data=replace(run.data, pixels=known["data"]["pixels"]))
+
+
 def beside(folder: Path, run_name: str) -> Path:
     """The folder of another run, named as in runs.py, with the same scale, paper and seed."""
     scale, paper = folder.parts[-4], folder.parts[-3]
@@ -83,8 +103,11 @@ def warm_start(detector: nn.Module, run: Run, earlier: Path) -> str:
 
 
 def first_start(folder: Path) -> str:
-    """What the first of the networks that led to the one in ``folder`` started from: "imagenet" or "scratch"."""
-    start: str = json.loads((folder / "run.json").read_text())["start"]
+    """What the first of the networks that led to the one in ``folder`` started from: "imagenet" or "scratch".
+
+    Raises: ValueError if a network of that line is not there any more.
+    """
+    start: str = recorded_run(folder)["start"]
     return start if start in ("imagenet", "scratch") else first_start(beside(folder, start))
 
 

@@ -31,7 +31,7 @@ from scripts.lookup import add_common_arguments, find_run, on_this_data, open_da
 from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.progress import Progress
 from scripts.save_proposals import add_proposals_argument, ensure_proposals
-from scripts.start import prepared_detector
+from scripts.start import beside, prepared_detector, with_pixels_of
 from scripts.update import DivergedError, update, weighted_sum
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -59,6 +59,9 @@ def configured(args: argparse.Namespace) -> Run:
     run = on_this_data(SCALES[args.scale](find_run(args.run)), args)
     if args.weights == "none" and run.start == "imagenet":
         run = replace(run, start="scratch")
+    elif run.start not in ("imagenet", "scratch"):
+        paper = args.run.partition("/")[0]
+        run = with_pixels_of(run, beside(run_folder(args.out, args.scale, run.name, paper, args.seed), run.start))
     elif args.weights == "auto" and run.model.tf_padding:
         print("weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow")
         run = replace(run, model=replace(run.model, tf_padding=False), data=replace(run.data, pixels="torchvision"))
@@ -74,6 +77,13 @@ def configured(args: argparse.Namespace) -> Run:
     return run
 
 
+def check_proposals(key: str | None, state: dict[str, Any], path: Path) -> None:
+    """Raises ValueError if the network in ``path`` learned from other proposals than those with this key."""
+    if state.get("proposals") != key:
+        raise ValueError(f"The network in {path} learned from other proposals; go on with the same ones, or start over "
+                         "in another --out folder.")
+
+
 def train(args: argparse.Namespace) -> int:
     run = configured(args)
     device = pick_device(args.device)
@@ -87,6 +97,9 @@ def train(args: argparse.Namespace) -> int:
     finished = folder / "finished.json"
     if finished.is_file() and args.resume == "auto":
         check_same_run(json.loads((folder / "run.json").read_text()), run, folder)
+        if args.proposals is not None:
+            given = ensure_proposals(run, folder, args, dataset, "train")
+            check_proposals(None if given is None else given.key, json.loads(finished.read_text()), folder)
         print(f"{folder}: already trained ({json.loads(finished.read_text())['step']} updates), nothing to do")
         return 0
     if args.resume == "none" and any(folder.glob("step-*.pt")):
@@ -108,9 +121,8 @@ def train(args: argparse.Namespace) -> int:
         if state["seed"] != args.seed:
             raise ValueError(f"The checkpoint {path} was trained with seed {state['seed']}; continue it with --seed "
                              f"{state['seed']}, or start seed {args.seed} in its own folder.")
-        if state.get("proposals") != proposals_key:
-            raise ValueError(f"The checkpoint {path} learned from other proposals; continue it with the same ones, or "
-                             "start over in another --out folder.")
+        if state["step"]:  # converted weights have learned from none
+            check_proposals(proposals_key, state, path)
         detector.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the earlier part was not float16
@@ -181,7 +193,7 @@ def train(args: argparse.Namespace) -> int:
     speed = run.train.iterations * run.train.batch_size / seconds()
     write_atomically(finished, json.dumps({
         "step": run.train.iterations, "seconds": round(seconds(), 1), "resumed_at": start, "device": str(device),
-        "images_per_second": round(speed, 2), "skipped_images": skipped}))
+        "images_per_second": round(speed, 2), "skipped_images": skipped, "proposals": proposals_key}))
     print(f"trained {run.name} in {seconds() / 60:.1f} min, {speed:.1f} img/s")
     return 0
 

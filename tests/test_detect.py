@@ -11,6 +11,7 @@ from PIL import Image
 from data.coco_masks import decode_masks, encode_masks
 from data.loader import DataConfig
 from data.records import Detections
+from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from models.build import ModelConfig, build_detector
 from scripts import detect
 from scripts.checkpoint import plain, save_checkpoint
@@ -100,10 +101,12 @@ def test_network_without_log_variance_has_no_sigma_and_cannot_vote(photos, tmp_p
 
 def test_default_votes_if_it_can():
     args = detect.parse(["x.pt", "a.png", "--out", "out"])
-    assert detect.chosen_postprocess(args, log_variance=True).sigma_t == 0.02
-    assert detect.chosen_postprocess(args, log_variance=False).sigma_t == 0
+    assert detect.chosen_postprocess(args, vgg16_coco_kl.model).sigma_t == 0.02
+    assert detect.chosen_postprocess(args, vgg16_coco.model).sigma_t == 0
+    assert detect.chosen_postprocess(args, vgg16_coco.model).iou_threshold == 0.3
+    assert detect.chosen_postprocess(args, r50_fpn_1x.model).iou_threshold == 0.5
     args = detect.parse(["x.pt", "a.png", "--out", "out", "--sigma-t", "0", "--suppression", "soft_gaussian"])
-    config = detect.chosen_postprocess(args, log_variance=True)
+    config = detect.chosen_postprocess(args, vgg16_coco_kl.model)
     assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
 
 

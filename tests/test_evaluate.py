@@ -195,6 +195,10 @@ def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
 
 
 def test_a_missing_data_folder_is_a_sentence(tmp_path, monkeypatch, capsys):
+    """Where there is a network to evaluate; rows without one are not run, and need no data."""
+    assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 0
+    assert "0 of 4 rows" in capsys.readouterr().out
+    save_checkpoint(tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0", 1, {})
     assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 2
     assert "nowhere does not exist" in capsys.readouterr().err
 

@@ -76,3 +76,24 @@ def test_levels_beyond_the_strides_are_not_read():
     maps, boxes = maps_of(), boxes_of()
     more = [*maps, torch.full((2, 3, 2, 2), float("nan"))]
     assert torch.equal(multi_level_roi_align(more, boxes, 3, STRIDES), multi_level_roi_align(maps, boxes, 3, STRIDES))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_rounds_the_features_and_nothing_else(dtype):
+    """Pooling rounded maps in float32 and rounding the result: a rounded weight or coordinate would show."""
+    maps, boxes = [m.to(dtype) for m in maps_of()], boxes_of()
+    found = multi_level_roi_align(maps, boxes, 5, STRIDES, canonical_size=56)
+    assert found.dtype == dtype
+    exact = multi_level_roi_align([m.float() for m in maps], boxes, 5, STRIDES, canonical_size=56)
+    assert torch.equal(found, exact.to(dtype))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_host_does_not_wait():
+    maps, boxes = [m.cuda().requires_grad_() for m in maps_of()], boxes_of().cuda()
+    multi_level_roi_align(maps, boxes, 5, STRIDES).sum().backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        multi_level_roi_align(maps, boxes, 5, STRIDES).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

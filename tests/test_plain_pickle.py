@@ -149,6 +149,12 @@ def dtype(code, state=b""):
     return glob("numpy", "dtype") + b"(V" + code + b"\nI00\nI01\ntR" + (state + b"b" if state else b"")
 
 
+def array(state):
+    """Opcodes of an empty array and a state for it."""
+    empty = glob("numpy._core.multiarray", "_reconstruct") + b"(" + glob("numpy", "ndarray") + b"K\x00\x85C\x01btR"
+    return empty + state + b"b"
+
+
 POINTERS = (b"(K\x03V|\nN(Va\nt}Va\n(" + dtype(b"O8") + b"K\x00tsK\x08K\x01K\x00t")  # a field of objects, flags that deny it
 
 
@@ -164,6 +170,10 @@ POINTERS = (b"(K\x03V|\nN(Va\nt}Va\n(" + dtype(b"O8") + b"K\x00tsK\x08K\x01K\x00
     glob("numpy._core.multiarray", "scalar") + b"(" + dtype(b"f8") + b"C\x04abcdtR",
     glob("numpy._core.numeric", "_frombuffer") + b"(K\x01" + dtype(b"f8") + b"K\x01\x85VC\ntR",
     glob("_codecs", "encode") + b"(Vabc\nVzlib\ntR",
+    array(b"(K\x01K\x01\x85" + dtype(b"O8") + b"\x89]t"),  # one object by its shape, none in its list
+    array(b"(K\x01M\x10\x27\x85" + dtype(b"O8") + b"\x89](K\x01K\x02et"), array(b"(K\x01K\x01\x85" + dtype(b"O8") + b"\x89C\x08abcdefght"),
+    array(b"(K\x01K\x01\x85" + dtype(b"f8") + b"\x89](K\x01et"), array(b"(K\x01K\x01" + dtype(b"f8") + b"\x89C\x08abcdefght"),
+    array(b"(K\x01J\xff\xff\xff\xff\x85" + dtype(b"O8") + b"\x89]t"), array(b"K\x01"),
 ])  # fmt: skip
 def test_types_that_lie_about_their_memory_are_refused(tmp_path, pickled):
     with pytest.raises(DataError, match=r"file\.pkl asks for .* it was not loaded"):

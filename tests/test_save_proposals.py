@@ -183,7 +183,7 @@ def test_a_training_is_continued_with_the_same_proposals_only(data, tmp_path):
     first = detectron(tmp_path, data, "train")
     other = detectron(tmp_path, data, "train", shift=3.0)
     train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{first}:", stop_after=2)
-    with pytest.raises(ValueError, match="learned from other proposals; continue it with the same ones"):
+    with pytest.raises(ValueError, match="learned from other proposals; go on with the same ones"):
         train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{other}:", stop_after=2)
     train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{first}:")
 

@@ -10,7 +10,7 @@ from models.build import build_detector
 from scripts import lookup, start
 from scripts import train as module
 from scripts.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.start import first_start, learn_only, prepared_detector
+from scripts.start import first_start, learn_only, prepared_detector, with_pixels_of
 from scripts.train import train
 from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
 
@@ -101,6 +101,20 @@ def test_a_network_of_another_size_is_refused(out):
     wide = replace(SAME, model=replace(SMALL, fc_dims=(24, 24), num_classes=9))
     with pytest.raises(ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"):
         prepared_detector(wide, "none", folder_of(out, "same"), resumed=False)
+
+
+def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
+    """Whatever the command line would choose for a start from ImageNet."""
+    tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=replace(WARM.model, tf_padding=True))
+    found = with_pixels_of(tf, folder_of(out, "first"))
+    assert (found.data.pixels, found.model.tf_padding) == ("torchvision", False)
+    assert replace(found, data=tf.data, model=tf.model) == tf
+    assert with_pixels_of(tf, folder_of(tmp_path, "first")) is tf
+
+
+def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"run\.json cannot be read .*a later network started from the one"):
+        first_start(folder_of(tmp_path, "same"))
 
 
 def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path):
