@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet ".[dev]"
 	@touch $@
 
-reproduce-%: install ## reproduce-table1, -table2, -table5, -figure3, ...: train, evaluate, print "paper | ours"
+reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print "paper | ours"
 	@found=; for paper in $(PAPERS); do \
 	  if [ -d experiments/$$paper/$* ]; then found=1; \
 	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
