@@ -8,7 +8,7 @@ Pixels: torchvision's weights expect the "torchvision" convention, Caffe and MSR
 are torchvision's or Caffe's: the names and shapes are the same, and the run's ModelConfig names the layout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from torch import Tensor, nn
 from torchvision import models
@@ -82,20 +82,29 @@ def load_pretrained(detector: nn.Module, backbone: str, state: Mapping[str, Tens
             if name.startswith(old) and not name.endswith(BATCH_COUNT):
                 renamed[new + name.removeprefix(old)] = value.reshape(-1) if name.endswith("bias") else value
     fitting = {name: value for name, value in renamed.items() if name in own and own[name].shape == value.shape}
-    wanted = [name for name in own if is_pretrained(name)]
-    matched = sum(name in fitting for name in wanted)
-    if matched < LEAST_MATCHED * len(wanted):
-        missing = next(name for name in wanted if name not in fitting)
-        raise ValueError(f"{source} fits only {matched} of the {len(wanted)} tensors of the {backbone} backbone (for "
-                         f"example {missing} is missing or has another shape); give weights of the same network.")
+    matched, wanted = backbone_matches(own, fitting, source, f"{backbone} backbone")
     if RENAMED[backbone] is RESNET:  # every tensor of a ResNet-50 fits one of a ResNet-101, whose blocks go on
         for name in renamed:
             if name.startswith("backbone.") and name.endswith(".weight") and name not in own:
                 raise ValueError(f"{source} is of a deeper network than {backbone}, which has no {name}; give weights "
                                  "of the same network.")
     detector.load_state_dict(fitting, strict=False)
-    return (f"weights: {matched} of {len(wanted)} backbone tensors and {len(fitting) - matched} of the box head "
+    return (f"weights: {matched} of {wanted} backbone tensors and {len(fitting) - matched} of the box head "
             f"from {source}")
+
+
+def backbone_matches(own: Iterable[str], fitting: Container[str], source: object, network: str) -> tuple[int, int]:
+    """How many of a detector's backbone tensors (names ``own``) are ``fitting``, and how many there are.
+
+    Raises: ValueError if they are under 95 %.
+    """
+    wanted = [name for name in own if is_pretrained(name)]
+    missing = [name for name in wanted if name not in fitting]
+    matched = len(wanted) - len(missing)
+    if matched < LEAST_MATCHED * len(wanted):
+        raise ValueError(f"{source} fits only {matched} of the {len(wanted)} tensors of the {network} (for example "
+                         f"{missing[0]} is missing or has another shape); give weights of the same network.")
+    return matched, len(wanted)
 
 
 def is_pretrained(name: str) -> bool:

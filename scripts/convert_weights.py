@@ -25,7 +25,7 @@ from experiments.records import Run, TrainConfig
 from models.build import ModelConfig, build_detector
 from models.foreign import Format, detect_format, from_detectron, from_detectron2, from_torchvision
 from models.foreign_config import PIXELS, conventions, habits
-from models.pretrained import LEAST_MATCHED, is_pretrained
+from models.pretrained import backbone_matches
 from scripts.checkpoint import differences, plain, save_tensors, write_atomically
 from scripts.command import exit_code
 from scripts.lookup import find_run
@@ -116,12 +116,7 @@ def fill(detector: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         if own[name].shape != state[name].shape:
             raise ValueError(f"{path}: {name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} "
                              "in the network; give weights of the same network, or leave --run out to keep the file's.")
-    wanted = [name for name in own if is_pretrained(name)]
-    found = sum(name in state for name in wanted)
-    if found < LEAST_MATCHED * len(wanted):
-        missing = next(name for name in wanted if name not in state)
-        raise ValueError(f"{path} fits only {found} of the {len(wanted)} tensors of the backbone (for example "
-                         f"{missing} is missing); give weights of the same network.")
+    backbone_matches(own, state, path, "backbone")
     detector.load_state_dict({name: state[name] for name in matched}, strict=False)
     missing_names = [name for name in own if name not in state and not has_no_place(name)]
     return matched, missing_names, [name for name in state if name not in own]
