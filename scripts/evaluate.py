@@ -30,7 +30,7 @@ from experiments.scales import SCALES
 from postprocess.pipeline import postprocess
 from postprocess.refine import Refinement
 from scripts.candidates import load_candidates, save_candidates
-from scripts.checkpoint import newest_checkpoint, recorded_sha256, write_atomically
+from scripts.checkpoint import recorded_sha256, write_atomically
 from scripts.command import exit_code
 from scripts.cost import COST_COLUMNS, row_costs
 from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
@@ -189,7 +189,7 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
         folder = run_folder(args.out, args.scale, run.name, paper, seed)
         if run.name not in networks:
             same_run = [other for other in table.ROWS if scaled[other.run.name].name == run.name and not other.missing]
-            trained = bool(same_run) and newest_checkpoint(folder) is not None  # an untrained row needs no data set
+            trained = bool(same_run) and any(folder.glob("step-*.pt"))  # an untrained row needs no data set
             networks[run.name] = (
                 look_at(same_run, run, folder, opened(test_sets, run, args).dataset, args) if trained else None)
         network = networks[run.name]

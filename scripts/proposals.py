@@ -9,9 +9,6 @@ import csv
 import io
 import itertools
 import json
-import math
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from data.loader import test_batches
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run
 from experiments.scales import SCALES, TITLES
 from scripts.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
-from scripts.evaluate import BATCH, device_name, json_safe
+from scripts.evaluate import device_name, json_safe
 from scripts.lookup import (
     EXPERIMENTS,
     add_common_arguments,
@@ -37,6 +32,7 @@ from scripts.lookup import (
     run_folder,
 )
 from scripts.report import Cell, Results, provenance
+from scripts.save_proposals import first_proposals
 from scripts.trained import trained_detector, trained_run
 
 
@@ -83,18 +79,8 @@ def run_proposals(run: Run, path: Path, state: dict[str, Any], dataset: Dataset,
     stored = load_proposals(path.parent / "proposals.pt", key)
     if stored is not None:
         return stored
-    device = pick_device(args.device)
-    detector = trained_detector(run, state, device)
-    found: list[Proposals] = []
-    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
-    began = time.monotonic()
-    needed = max(1, math.ceil(images / BATCH))  # of an empty data set too: the loader says what is wrong
-    for batch in tqdm(itertools.islice(batches, needed), total=needed, desc=f"{run.name} proposals",
-                      disable=not sys.stderr.isatty()):
-        found += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
-    found = found[:images]
-    print(f"{run.name}: {len(found)} images, {sum(len(p.boxes) for p in found)} proposals, "
-          f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
+    detector = trained_detector(run, state, pick_device(args.device))
+    found = first_proposals(detector, run, dataset, args, count, images)
     save_proposals(path.parent / "proposals.pt", found, key)
     return found
 

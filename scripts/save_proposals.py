@@ -7,6 +7,7 @@ scripts.evaluate do the same for the run that ``Run.proposals`` names, if nobody
 
 import argparse
 import hashlib
+import itertools
 import json
 import math
 import shlex
@@ -22,6 +23,7 @@ from data.proposals_file import SavedProposals, join_proposals, load_proposals, 
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from experiments.scales import SCALES
+from models.detector import Detector
 from scripts.checkpoint import recorded_sha256, sha256
 from scripts.command import exit_code
 from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
@@ -107,18 +109,28 @@ def computed_file(name: str, run: Run, folder: Path, args: argparse.Namespace, d
     if saved_key(path) == key:
         print(f"proposals: {path}, computed before", flush=True)
         return path
-    device = pick_device(args.device)
-    detector = trained_detector(trained, state, device)
-    proposals: list[Proposals] = []
-    batches = test_batches(dataset, trained.data, batch_size=BATCH, workers=args.workers)
-    began = time.monotonic()
-    for batch in tqdm(batches, total=math.ceil(len(dataset) / BATCH), desc=f"{run.name} {part} proposals",
-                      disable=not sys.stderr.isatty()):
-        proposals += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
+    detector = trained_detector(trained, state, pick_device(args.device))
+    proposals = first_proposals(detector, trained, dataset, args, count, len(dataset))
     save_proposals(path, dataset.image_ids, proposals, key)
-    print(f"proposals: {path}, {len(proposals)} images, {sum(len(p.boxes) for p in proposals)} boxes, "
-          f"{len(proposals) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
+    print(f"proposals: {path}", flush=True)
     return path
+
+
+def first_proposals(detector: Detector, run: Run, dataset: Dataset, args: argparse.Namespace, count: int,
+                    images: int) -> list[Proposals]:
+    """The best ``count`` proposals of each of the first ``images`` images, by a forward pass."""
+    device = pick_device(args.device)
+    found: list[Proposals] = []
+    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
+    began = time.monotonic()
+    needed = max(1, math.ceil(images / BATCH))  # of an empty data set too: the loader says what is wrong
+    for batch in tqdm(itertools.islice(batches, needed), total=needed, desc=f"{run.name} proposals",
+                      disable=not sys.stderr.isatty()):
+        found += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
+    found = found[:images]
+    print(f"{run.name}: {len(found)} images, {sum(len(p.boxes) for p in found)} proposals, "
+          f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
+    return found
 
 
 def where(args: argparse.Namespace) -> list[str]:
