@@ -5,7 +5,7 @@ A split whose labels are not published has image_info_<split>.json instead: imag
 Everything that is special to COCO stays in this file: xywh boxes, and category ids with gaps (1..90) against the labels
 1..K of the rest of the code. Besides the public keys an annotation may carry ``clean_bbox`` (xywh) and ``sigma_true``
 (standard deviations of x1, y1, x2, y2), and ``info.image_folder`` may name another image folder than the split.
-Segmentations are read only if masks are asked for; their format is the matter of data/coco_masks.py.
+Segmentations are read only if masks are asked for; their format is the matter of data/formats/masks.py.
 """
 
 import json
@@ -31,8 +31,8 @@ from data.annotations import (
     is_number,
     name_problem,
 )
-from data.coco_masks import Rle, Segments, compressed, decode_masks, pack_segments, segmentation_problem
 from data.errors import DataError
+from data.formats.masks import Rle, Segments, compressed, decode_masks, pack_segments, segmentation_problem
 from data.records import Detections, ImageId, Sample
 
 INSTANCES, IMAGE_LISTS = "instances_", "image_info_"  # what the name of an annotation file begins with
@@ -169,7 +169,7 @@ class _Reader:
         if number in self.annotation_ids:
             raise _Unusable(f"annotation id {number} (image {image!r}) occurs twice, and COCO tools lose one")
         self.annotation_ids.add(number)
-        if not 0 < number < MAX_ID:  # harmless here: data/coco_eval.py numbers the annotations anew
+        if not 0 < number < MAX_ID:  # harmless here: data/scoring/coco.py numbers the annotations anew
             self.report("repaired", f"annotation id {number} (image {image!r}) is not between 1 and 2^53")
         if not _is_int(image) or image not in self.images:
             raise _Unusable(f"annotation {number}: image id {image!r} is not among the usable images")

@@ -26,7 +26,7 @@ from data.coco import CocoDataset
 from data.coco_splits import UNLABELLED, coco_parts
 from data.concat import ConcatDataset
 from data.errors import DataError
-from data.proposals_file import SavedProposals, outside_crowds
+from data.formats.saved_proposals import SavedProposals, outside_crowds
 from data.records import Batch, Dataset, ImageId, Sample, Target
 from data.transforms import boxes_to_network, pad, to_network
 from data.voc import VOC_CLASSES, VocDataset

@@ -33,7 +33,7 @@ def paper(run: Run) -> Run:
 
 
 def mini(run: Run) -> Run:
-    """The synthetic scenes of data/ambiguous.py, the paper's layers at a quarter of their width, from scratch."""
+    """The synthetic scenes of data/mini/ambiguous.py, the paper's layers at a quarter of their width, from scratch."""
     pyramid, c4 = run.model.pyramid, run.model.pool_size == 14
     model = replace(
         run.model, num_classes=6, width=0.25, fc_dims=(256, 256), dropout=0.0, frozen_stages=0,

@@ -10,22 +10,23 @@ from torch import Tensor, nn
 
 from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
 from models.anchors import AnchorGenerator, cell_anchors, corner_anchors, rounded_corner_anchors
+from models.backbones.base import Backbone, initialise, scaled
+from models.backbones.fpn import FPN, xavier
+from models.backbones.mobilenet import CONV5_BLOCK, MobileNetHead, MobileNetV2
+from models.backbones.resnet import RESNET50, RESNET101, Conv5Head, ResNet, conv5
+from models.backbones.vgg import VGG16, VGGCNNM1024
 from models.detector import Detector, Pool, RPNLosses
-from models.fpn import FPN, xavier
 from models.heads import RoIHead, TwoMLPHead
 from models.iou_net import IoUHead
 from models.kl_rpn import KLRPNHead, kl_rpn_losses
 from models.mask import MaskHead
-from models.mobilenet import CONV5_BLOCK, MobileNetHead, MobileNetV2
-from models.multi_level import multi_level_roi_align
+from models.pooling.multi_level import multi_level_roi_align
+from models.pooling.prroi_pool import multi_level_prroi
+from models.pooling.ps_roi_align import ps_roi_align_batched, ps_roi_pool_batched
+from models.pooling.roi_align import roi_align_batched, roi_max_pool_batched
 from models.predictor import BoxPredictor
-from models.prroi_pool import multi_level_prroi
-from models.ps_roi_align import ps_roi_align_batched, ps_roi_pool_batched
-from models.resnet import RESNET50, RESNET101, Conv5Head, ResNet, conv5
 from models.rfcn import RFCNHead
-from models.roi_align import roi_align_batched, roi_max_pool_batched
 from models.rpn import RPNHead, rpn_losses
-from models.vgg import VGG16, VGGCNNM1024, Backbone, initialise, scaled
 
 BackboneName = Literal["vgg16", "vgg_cnn_m_1024", "resnet50", "resnet101", "mobilenet_v2"]
 SecondStage = Literal["faster_rcnn", "rfcn", "none"]

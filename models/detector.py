@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from data.boxes import BoxCoder
 from data.records import Batch, Candidates, Detections, Proposals
 from models.anchors import AnchorGenerator
+from models.backbones.base import freeze_norms
 from models.decode import HeadOutputs, check_finite, decode_all, decode_own, join, to_network, to_original
 from models.iou_net import iou_losses, iou_targets, jitter_table_on, jittered_rois, predicted_iou
 from models.mask import foreground_first, mask_losses, mask_targets
 from models.proposals import propose
-from models.resnet import freeze_norms
 from models.roi import RoITargets, roi_losses, sample_rois
 from models.rpn import RPNOutput, anchor_targets, join_levels
 

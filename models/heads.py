@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from models.backbones.base import initialise
 from models.predictor import BoxPredictor
-from models.vgg import initialise
 
 
 class TwoMLPHead(nn.Module):

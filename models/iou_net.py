@@ -21,9 +21,9 @@ from torch.nn import functional
 from data.boxes import CenterSizeCoder, clip, pairwise_iou
 from data.records import Target
 from losses.iou_loss import iou_loss, to_iou
+from models.backbones.base import initialise
 from models.matching import match
 from models.predictor import linear
-from models.vgg import initialise
 
 LEAST_IOU = 0.5  # Omega_train: boxes below are not learned from
 # No box with a centre farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2 to fall to 1/2.

@@ -76,7 +76,7 @@ def iou_and_slope(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor]) -> tup
         if not iou.requires_grad:
             raise ValueError(
                 "The IoU that refine() was given has no gradient with respect to the boxes: pool the features of the "
-                "IoU head with models.prroi_pool, and do not call the predictor under torch.no_grad()."
+                "IoU head with models.pooling.prroi_pool, and do not call the predictor under torch.no_grad()."
             )
         (slope,) = torch.autograd.grad(iou.sum(), boxes)
     return iou.detach(), slope

@@ -3,8 +3,8 @@
 All rows are timed in one process, in turn (A B A B ...), so that a warm or busy machine slows both alike; numbers are
 medians. Weights are random, which costs the same time as trained ones, except that hardly any score is above the
 threshold. So the network's threshold is set to let through as many candidates as a trained network gives, and the
-post-processing is timed on synthetic candidates (scripts/synthetic.py), the same boxes for every row.
-The core operations (scripts/operations.py) are timed in the same process.
+post-processing is timed on synthetic candidates (scripts/engine/synthetic.py), the same boxes for every row.
+The core operations (scripts/engine/operations.py) are timed in the same process.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from experiments.scales import SCALES
 from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import postprocess
-from scripts.checkpoint import write_atomically
-from scripts.command import exit_code
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.operations import time_operations
+from scripts.engine.optimizer import build_optimiser, set_learning_rate
+from scripts.engine.places import find_table, pick_device
+from scripts.engine.synthetic import largest_size, random_batch, tame, trained_candidates
+from scripts.engine.timing import Action, Times, interleaved
+from scripts.engine.update import update
 from scripts.evaluate import device_name
-from scripts.lookup import find_table, pick_device
-from scripts.operations import time_operations
-from scripts.optimisation import build_optimiser, set_learning_rate
 from scripts.report import markdown_table
-from scripts.synthetic import largest_size, random_batch, tame, trained_candidates
-from scripts.timing import Action, Times, interleaved
-from scripts.update import update
 
 
 def threshold_for(detector: Detector, batch: Batch, wanted: int) -> float:

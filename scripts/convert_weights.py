@@ -23,15 +23,15 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 from data.loader import DataConfig
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig, build_detector
-from models.foreign import Format, detect_format, from_detectron, from_detectron2, from_torchvision
-from models.foreign_config import PIXELS, conventions, habits
-from models.pretrained import backbone_matches
-from scripts.checkpoint import differences, plain, save_tensors, write_atomically
-from scripts.command import exit_code
-from scripts.lookup import find_run
-from scripts.optimisation import build_optimiser
-from scripts.start import CODED, learn_only
-from scripts.weight_file import read_weights
+from models.weights.conventions import PIXELS, conventions, habits
+from models.weights.detectors import Format, detect_format, from_detectron, from_detectron2, from_torchvision
+from models.weights.imagenet import backbone_matches
+from scripts.engine.checkpoint import differences, plain, save_tensors, write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.optimizer import build_optimiser
+from scripts.engine.places import find_run
+from scripts.engine.start import CODED, learn_only
+from scripts.engine.weight_file import read_weights
 
 COCO_IDS = tuple(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])  # by category id; 0 is background
 UNUSED = "N/A"  # the ten category ids of COCO without a class
@@ -150,7 +150,7 @@ def convert(args: argparse.Namespace) -> None:
         if len(logits) == len(COCO_IDS) and run.model.num_classes == len(COCO):
             print(f"classes: the {len(COCO_IDS) - 1} category ids of COCO become its {len(COCO)} classes")
             state = only_used_classes(state)
-        if habits(source, state)["box_coding"] != run.model.box_coding:  # as in scripts.start: they mean something else
+        if habits(source, state)["box_coding"] != run.model.box_coding:  # as in scripts.engine.start
             print("boxes: coded in another way, so the box layers keep their initial values")
             state = {name: value for name, value in state.items() if not name.startswith(CODED)}
     detector = build_detector(run.model)

@@ -18,9 +18,9 @@ from matplotlib import pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.scales import SCALES
-from scripts.checkpoint import write_atomically
-from scripts.command import exit_code
-from scripts.lookup import EXPERIMENTS, find_table, run_folder
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.places import EXPERIMENTS, find_table, run_folder
 
 BIN = 100  # updates
 COLUMNS = 3  # plots side by side

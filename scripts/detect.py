@@ -20,8 +20,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from data.coco_masks import decode_masks, encode_masks
 from data.errors import DataError
+from data.formats.masks import decode_masks, encode_masks
 from data.images import read_image
 from data.loader import DataConfig
 from data.records import Batch, Detections
@@ -30,9 +30,9 @@ from models.build import ModelConfig, build_detector
 from models.detector import Detector
 from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
-from scripts.checkpoint import load_checkpoint, renamed_fields, write_atomically
-from scripts.command import exit_code
-from scripts.lookup import pick_device
+from scripts.engine.checkpoint import load_checkpoint, renamed_fields, write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.places import pick_device
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 NMS_IOU, NMS_IOU_RESNET50 = 0.3, 0.5  # as in the rows of the tables: py-faster-rcnn's and Detectron's

@@ -1,7 +1,7 @@
 """Evaluates a table: python -m scripts.evaluate kl_loss/table1 --scale mini --seeds 3
 
 One forward pass for each network and seed writes its candidates to disk; every row is then a pure post-processing of
-them, and where a row asks for refinement or masks, a second look at the image (scripts/second_look.py). A row whose
+them, and where a row asks for refinement or masks, a second look at the image (engine/second_look.py). A row whose
 network is not trained stays in the result as "not run".
 """
 
@@ -19,24 +19,24 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from data.calibration import evaluate_calibration
-from data.coco_eval import coco_tables, evaluate_coco, summarise, summarise_per_class
-from data.coco_masks import Rle
+from data.formats.masks import Rle
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
-from data.voc_eval import evaluate_voc
+from data.scoring.calibration import evaluate_calibration
+from data.scoring.coco import coco_tables, evaluate_coco, summarise, summarise_per_class
+from data.scoring.voc import evaluate_voc
 from experiments.records import Row, Run
 from experiments.scales import SCALES
 from postprocess.pipeline import postprocess
 from postprocess.refine import Refinement
-from scripts.candidates import load_candidates, save_candidates
-from scripts.checkpoint import recorded_sha256, write_atomically
-from scripts.command import exit_code
-from scripts.cost import COST_COLUMNS, row_costs
-from scripts.lookup import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
+from scripts.engine.candidates import load_candidates, save_candidates
+from scripts.engine.checkpoint import recorded_sha256, write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.cost import COST_COLUMNS, row_costs
+from scripts.engine.places import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
+from scripts.engine.second_look import Look, second_look
+from scripts.engine.trained import trained_detector, trained_run
 from scripts.save_proposals import add_proposals_argument, ensure_proposals
-from scripts.second_look import Look, second_look
-from scripts.trained import trained_detector, trained_run
 
 BATCH = 4  # images a forward pass
 IMAGES_AT_ONCE = 64  # post-processed together

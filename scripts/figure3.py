@@ -18,10 +18,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from data.offset_distribution import COORDINATES, offset_distribution, separation
 from data.records import Dataset, Target
+from data.scoring.offset_distribution import COORDINATES, offset_distribution, separation
 from experiments.scales import TITLES
-from scripts.command import exit_code
+from scripts.engine.command import exit_code
 from scripts.proposals import (
     arguments,
     first_stages,

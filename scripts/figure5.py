@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.box_moves import IOU, SCORE, STILL, find_moves, move_numbers
 from data.records import Candidates
+from data.scoring.box_moves import IOU, SCORE, STILL, find_moves, move_numbers
 from experiments.records import Row
 from experiments.scales import TITLES
-from scripts.command import exit_code
+from scripts.engine.command import exit_code
+from scripts.engine.places import open_dataset, run_folder
 from scripts.evaluate import detections_of, json_safe, run_candidates
-from scripts.figure5_scenes import SHARE, Scene, draw, scenes
-from scripts.lookup import open_dataset, run_folder
 from scripts.proposals import arguments, results_folder, scaled_runs, seed_record, signed, table_of, write_results
 from scripts.report import Results, cell, markdown_table
+from scripts.reports.figure5_scenes import SHARE, Scene, draw, scenes
 
 QUANTITIES = {
     "n": ("n", None), "pairs": ("pairs", None), "clean IoU, %": ("iou", "clean"), "clean px": ("distance", "clean"),

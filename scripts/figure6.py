@@ -18,8 +18,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments.scales import SCALES, TITLES
-from scripts.command import exit_code
-from scripts.lookup import EXPERIMENTS, find_table
+from scripts.engine.command import exit_code
+from scripts.engine.places import EXPERIMENTS, find_table
 from scripts.report import Cell, Results
 
 PARTS = {"clean": "clean boxes", None: "labels, as in COCO"}  # what is scored against, in the order of the panels

@@ -24,13 +24,13 @@ from experiments.records import Run
 from models.build import build_detector, parameter_counts
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
-from scripts.command import exit_code
-from scripts.cost import truncated_millions
-from scripts.lookup import find_run, papers, pick_device, runs_of
-from scripts.optimisation import build_optimiser, learning_rate, set_learning_rate
-from scripts.start import learn_only
-from scripts.synthetic import largest_size, random_batch, tame
-from scripts.update import DivergedError, update, weighted_sum
+from scripts.engine.command import exit_code
+from scripts.engine.cost import truncated_millions
+from scripts.engine.optimizer import build_optimiser, learning_rate, set_learning_rate
+from scripts.engine.places import find_run, papers, pick_device, runs_of
+from scripts.engine.start import learn_only
+from scripts.engine.synthetic import largest_size, random_batch, tame
+from scripts.engine.update import DivergedError, update, weighted_sum
 
 RATE_SHARE = 1e-3  # of the recipe's rate, which is meant for pretrained weights and sends random ones far away
 CERTAIN = 20.0  # added to a class logit: its score is 1 then, whatever the others are

@@ -20,9 +20,8 @@ import torch
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run
 from experiments.scales import SCALES, TITLES
-from scripts.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
-from scripts.evaluate import device_name, json_safe
-from scripts.lookup import (
+from scripts.engine.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
+from scripts.engine.places import (
     EXPERIMENTS,
     add_common_arguments,
     find_table,
@@ -31,9 +30,10 @@ from scripts.lookup import (
     pick_device,
     run_folder,
 )
+from scripts.engine.trained import trained_detector, trained_run
+from scripts.evaluate import device_name, json_safe
 from scripts.report import Cell, Results, provenance
 from scripts.save_proposals import first_proposals
-from scripts.trained import trained_detector, trained_run
 
 
 @dataclass(frozen=True, kw_only=True)

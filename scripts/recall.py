@@ -13,9 +13,9 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from data.proposal_recall import recall
 from data.records import Dataset, Proposals, Target
-from scripts.command import exit_code
+from data.scoring.proposal_recall import recall
+from scripts.engine.command import exit_code
 from scripts.proposals import arguments, first_stages, seed_record, signed, table_of, write_results
 from scripts.report import Results, cell, markdown_table
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from experiments.records import Row
 from experiments.scales import SCALES, TITLES
-from scripts.checkpoint import write_atomically
-from scripts.command import exit_code
-from scripts.lookup import EXPERIMENTS, find_table
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.places import EXPERIMENTS, find_table
 
 
 @dataclass(frozen=True, kw_only=True)

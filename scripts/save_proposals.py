@@ -18,16 +18,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.formats.saved_proposals import SavedProposals, join_proposals, load_proposals, save_proposals, saved_key
 from data.loader import test_batches
-from data.proposals_file import SavedProposals, join_proposals, load_proposals, save_proposals, saved_key
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from experiments.scales import SCALES
 from models.detector import Detector
-from scripts.checkpoint import recorded_sha256, sha256
-from scripts.command import exit_code
-from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
-from scripts.trained import trained_detector, trained_run
+from scripts.engine.checkpoint import recorded_sha256, sha256
+from scripts.engine.command import exit_code
+from scripts.engine.places import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
+from scripts.engine.trained import trained_detector, trained_run
 
 BATCH = 4  # images a forward pass
 

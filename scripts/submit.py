@@ -16,10 +16,10 @@ from data.coco_splits import coco_parts
 from data.records import Candidates, Detections, ImageId
 from experiments.records import Row, Run
 from experiments.scales import SCALES
-from scripts.checkpoint import write_atomically
-from scripts.command import exit_code
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.places import add_common_arguments, data_root, find_table, on_this_data, open_dataset, run_folder
 from scripts.evaluate import detections_of, run_candidates
-from scripts.lookup import add_common_arguments, data_root, find_table, on_this_data, open_dataset, run_folder
 from scripts.save_proposals import add_proposals_argument
 
 

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 
 from data.loader import DataConfig, test_batches
-from data.proposal_recall import recall
 from data.records import Batch, Dataset, Proposals, Target
+from data.scoring.proposal_recall import recall
 from experiments.scales import TITLES
 from models.decode import to_original
 from models.detector import Detector
 from models.proposals import propose
-from scripts.checkpoint import write_atomically
-from scripts.command import exit_code
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.command import exit_code
+from scripts.engine.places import open_dataset, pick_device, run_folder
+from scripts.engine.trained import trained_detector, trained_run
 from scripts.evaluate import BATCH, json_safe
-from scripts.lookup import open_dataset, pick_device, run_folder
 from scripts.proposals import arguments, results_folder, scaled_runs, table_of
 from scripts.report import cell, markdown_table
-from scripts.trained import trained_detector, trained_run
 
 COUNT = 100  # proposals an image
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)

@@ -18,7 +18,7 @@ import torch
 from data.loader import train_batches
 from experiments.records import Run
 from experiments.scales import SCALES
-from scripts.checkpoint import (
+from scripts.engine.checkpoint import (
     check_same_run,
     load_checkpoint,
     newest_checkpoint,
@@ -26,13 +26,13 @@ from scripts.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from scripts.command import exit_code
-from scripts.lookup import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
-from scripts.optimisation import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
-from scripts.progress import Progress
+from scripts.engine.command import exit_code
+from scripts.engine.optimizer import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
+from scripts.engine.places import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
+from scripts.engine.progress import Progress
+from scripts.engine.start import beside, prepared_detector, with_pixels_of
+from scripts.engine.update import DivergedError, update, weighted_sum
 from scripts.save_proposals import add_proposals_argument, ensure_proposals
-from scripts.start import beside, prepared_detector, with_pixels_of
-from scripts.update import DivergedError, update, weighted_sum
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 SAVE_EVERY_S = 300.0

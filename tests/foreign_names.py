@@ -1,5 +1,5 @@
 """torchvision's detectors and ResNets written as Detectron and Detectron2 would write them, for the tests of what reads
-them. The rules are text replacements in torchvision's names, the other way round than in models/foreign.py."""
+them. The rules are text replacements in torchvision's names, the other way round than in models/weights/detectors.py."""
 
 import re
 

@@ -17,7 +17,7 @@ ALLOWED = {
                     "postprocess.box_voting", "postprocess.refine"},
     "scripts": set(LAYERS),
 }
-ONLY_IN = {"pycocotools": "data/coco", "tensorboard": "scripts/", "torch.utils.tensorboard": "scripts/"}
+ONLY_IN = {"pycocotools": "data/", "tensorboard": "scripts/", "torch.utils.tensorboard": "scripts/"}
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 

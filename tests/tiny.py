@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from data.ambiguous import write_dataset
 from data.loader import DataConfig
+from data.mini.ambiguous import write_dataset
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig
 

@@ -9,8 +9,8 @@ from torchvision.models import detection
 from data.records import Batch
 from data.transforms import pad, to_network
 from models.build import ModelConfig, build_detector
-from models.foreign import from_torchvision
-from models.foreign_config import conventions
+from models.weights.conventions import conventions
+from models.weights.detectors import from_torchvision
 
 SHORT, LONG = 128, 208  # network px: the sides of small images, to be fast
 NORM_EPS = 1e-5  # of networks without pretrained weights

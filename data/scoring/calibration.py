@@ -1,0 +1,129 @@
+"""Are the predicted standard deviations right? Coverage, likelihood and rank correlation of errors and sigmas.
+
+Letters: n matched detections, D detections, G ground-truth boxes. Errors and sigmas are (n, 4) px, one per box side.
+A Gaussian with the right sigma covers 68.27 % of the errors within one sigma and 95.45 % within two.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from data.boxes import pairwise_iou, sides_xyxy
+from data.records import Detections, Target
+from data.scoring.aligned import check_aligned
+
+EXPECTED_COVERAGE = {"coverage1": 68.27, "coverage2": 95.45}  # percent, of a Gaussian
+NAN = float("nan")
+
+
+def match_detections(detections: Detections, target: Target, iou: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Pairs of detections and the objects that they mean.
+
+    Best score first, each detection takes the object of its class that is still free, is no crowd, and overlaps it
+    most, if the IoU is at least ``iou``.
+
+    Returns: (detection, object), each (n,) i64, best score first.
+    """
+    overlap = pairwise_iou(detections.boxes, target.boxes)
+    overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
+    pairs = []
+    for row in detections.scores.argsort(descending=True, stable=True).tolist() if len(target.labels) else []:
+        best, column = overlap[row].max(dim=0)
+        if best >= iou:
+            pairs.append((row, int(column)))
+            overlap[:, column] = -1.0
+    found = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def average_ranks(values: Tensor) -> Tensor:
+    """Ranks 1..n of values (n,), float64; equal values share the mean of their ranks."""
+    _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts - 1) / 2)[place]
+
+
+def spearman(first: Tensor, second: Tensor) -> float:
+    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is constant."""
+    if len(first) < 2:
+        return NAN
+    a, b = (ranks - ranks.mean() for ranks in (average_ranks(first), average_ranks(second)))
+    scale = float(a.norm() * b.norm())
+    return float(a @ b) / scale if scale > 0 else NAN
+
+
+def gaussian_nll(errors: Tensor, sigma: Tensor) -> Tensor:
+    """Negative log likelihood per coordinate: e^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2."""
+    return 0.5 * (errors / sigma) ** 2 + sigma.log() + 0.5 * math.log(2 * math.pi)
+
+
+def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
+    """How well sigmas describe errors, all four sides pooled.
+
+    Args:
+        errors: (n, 4) px, predicted minus true side, signed.
+        sigma: (n, 4) px, > 0.
+
+    Returns: coverage1, coverage2 (percent of |error| <= 1 and 2 sigma; see EXPECTED_COVERAGE), spearman_error (rank
+        correlation of |error| and sigma), nll (mean per coordinate, nats) and n (boxes). nan if n is 0.
+    Raises: ValueError if a sigma is not positive or something is not finite.
+    Law: a common factor on errors and sigma changes nothing but adds its logarithm to nll.
+    """
+    good = errors.isfinite() & sigma.isfinite() & (sigma > 0)
+    if not good.all():
+        raise ValueError(
+            f"{int((~good).sum())} of {good.numel()} box sides have a sigma that is not positive or a number that is "
+            "not finite; look at the log variances."
+        )
+    errors, sigma = errors.double(), sigma.double()
+    ratio = (errors / sigma).abs()
+    return {
+        "coverage1": 100.0 * float((ratio <= 1).double().mean()),
+        "coverage2": 100.0 * float((ratio <= 2).double().mean()),
+        "spearman_error": spearman(errors.abs().flatten(), sigma.flatten()),
+        "nll": float(gaussian_nll(errors, sigma).mean()),
+        "n": len(errors),
+    }
+
+
+def evaluate_calibration(
+    detections: Sequence[Detections], targets: Sequence[Target], iou: float = 0.5
+) -> dict[str, float]:
+    """``calibration`` over a data set, plus what only a data set with known label noise can tell.
+
+    Args:
+        detections, targets: one entry per image, in the same order.
+        iou: the overlap from which a detection means an object, see ``match_detections``.
+
+    Returns: the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean |side - clean side|
+        in px), spearman_true (rank correlation of sigma and ``Target.sigma_true``, px) and spearman_true_relative (the
+        same after dividing both by the side of the labelled box: large boxes have large sigmas in px, this takes that
+        easy part out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched detections.
+    Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
+    """
+    check_aligned(detections, targets)
+    pairs = [match_detections(found, known, iou) for found, known in zip(detections, targets, strict=True)]
+    rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
+    boxes = _gather([d.boxes for d in detections], rows)
+    sigma = _gather([d.sigma for d in detections], rows)
+    labelled = _gather([t.boxes for t in targets], columns)
+    clean = _gather([t.clean_boxes for t in targets], columns)
+    true = _gather([t.sigma_true for t in targets], columns)
+    assert boxes is not None and labelled is not None  # noqa: PT018
+    sides = sides_xyxy(labelled)
+    unknown = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN) | {"n": len(boxes)}
+    return {
+        **(unknown if sigma is None else calibration(boxes - labelled, sigma)),
+        "clean_distance": NAN if clean is None else float((boxes - clean).abs().mean()),
+        "spearman_true": NAN if sigma is None or true is None else spearman(sigma.flatten(), true.flatten()),
+        "spearman_true_relative": NAN if sigma is None or true is None
+        else spearman((sigma / sides).flatten(), (true / sides).flatten()),
+    }
+
+
+def _gather(values: Sequence[Tensor | None], indices: Sequence[Tensor]) -> Tensor | None:
+    """The rows (n, 4) that ``indices`` choose of each image's values, on the CPU; None if an image has no values."""
+    known = [value[index].cpu() for value, index in zip(values, indices, strict=True) if value is not None]
+    return torch.cat([torch.zeros(0, 4), *known]) if len(known) == len(values) else None

@@ -1,0 +1,77 @@
+"""What backbones share: a stack of layers that is cut into stages, its initialisation, and norms that stay as they are.
+
+Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start from ImageNet keep
+every norm as it is (``freeze_norms``); networks trained from scratch train them.
+"""
+
+from typing import Self
+
+from torch import Tensor, nn
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times ``width``, at least 8."""
+    return max(8, round(channels * width))
+
+
+class Backbone(nn.Module):
+    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where each stage ends.
+
+    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the stages at strides 4, 8,
+    16 and 32 (models/backbones/fpn.py); empty for the others.
+    """
+
+    strides: tuple[int, ...] = (16,)
+
+    def __init__(self, layers: list[nn.Module], stage_ends: list[int], out_channels: int,
+                 pyramid: tuple[tuple[int, int], ...] = ()) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*layers)
+        self.stage_ends = stage_ends
+        self.out_channels = out_channels
+        self.pyramid = pyramid
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, 3, H, W) -> one map of features (N, C, ceil(H / 16), ceil(W / 16))."""
+        return (self.features(images),)
+
+    def bottom_up(self, images: Tensor) -> list[Tensor]:
+        """The maps at the ends of the ``pyramid`` stages, fine to coarse."""
+        maps, start = [], 0
+        for end, _ in self.pyramid:
+            images = self.features[start:end](images)
+            maps.append(images)
+            start = end
+        return maps
+
+    def freeze(self, stages: int) -> None:
+        """Stops training of the first ``stages`` stages; their activations are then not kept either."""
+        if stages:
+            for parameter in self.features[: self.stage_ends[stages - 1]].parameters():
+                parameter.requires_grad_(False)
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of every convolution and linear layer below ``module``, for training from scratch."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm that, once ``frozen``, stays in eval mode: an affine map with fixed numbers."""
+
+    frozen = False
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self.frozen)
+
+
+def freeze_norms(module: nn.Module) -> None:
+    """Fixes every norm below ``module`` for good: neither its weight and bias nor its statistics change in training."""
+    for norm in [layer for layer in module.modules() if isinstance(layer, Norm)]:
+        norm.requires_grad_(False)
+        norm.frozen = True
+        norm.eval()

@@ -1,0 +1,129 @@
+import pytest
+from PIL import Image
+
+from data.validate import main
+from tests.data.test_coco import GOOD, annotation
+from tests.data.test_coco import write as write_coco
+from tests.data.test_voc import thing
+from tests.data.test_voc import write as write_voc
+
+
+def run(capsys, layout, root, splits):
+    code = main(["--layout", layout, "--root", str(root), "--splits", splits])
+    return code, capsys.readouterr().out
+
+
+def test_clean_coco(tmp_path, capsys):
+    code, text = run(capsys, "coco", write_coco(tmp_path, GOOD), "train2014")
+    assert code == 0
+    for line in ("2 images", "3 objects", "0 images without objects", "1 crowd objects", "1 objects of class 'car'"):
+        assert f"train2014: {line}\n" in text
+
+
+def test_clean_voc(tmp_path, capsys):
+    write_voc(tmp_path / "VOC2007", {"a": thing(difficult="<difficult>1</difficult>"), "b": ""})
+    code, text = run(capsys, "voc", tmp_path, "2007_trainval")
+    assert code == 0
+    for line in ("2 images", "1 objects", "1 images without objects", "1 difficult objects"):
+        assert f"2007_trainval: {line}\n" in text
+
+
+def test_every_coco_problem_is_listed(tmp_path, capsys):
+    images = [
+        {"id": 7, "file_name": "seven.png", "width": 60, "height": 40},
+        {"id": 5, "file_name": "five.png", "width": 31, "height": 50},
+        {"id": 5, "file_name": "again.png", "width": 30, "height": 50},
+        {"id": 6, "file_name": "../out.png", "width": 30, "height": 50},
+        {"id": 8, "file_name": "gone.png", "width": 30, "height": 50},
+        {"id": 9, "file_name": "wrong.jpg", "width": 30, "height": 50},
+    ]
+    annotations = [
+        annotation(1, 7, [1, 1, 0, 5]),
+        annotation(1, 7, [1, 1, 5, 5]),
+        annotation(2, 7, [1, 1, 5, 5], 77),
+        annotation(3, 7, [1, 1, 99, 5]),
+        annotation(4, 4, [1, 1, 5, 5]),
+        annotation(5, 7, [1, 1, 5, 5], iscrowd=3),
+        annotation(0, 7, [1, 1, 5, 5]),
+        annotation(2**53, 7, [1, 1, 5, 5]),
+    ]
+    write_coco(tmp_path, annotations, images=images)
+    Image.new("RGB", (30, 50)).save(tmp_path / "train2014" / "wrong.jpg", format="PNG")
+    code, text = run(capsys, "coco", tmp_path, "train2014")
+    assert code == 1
+    for part in (
+        "annotation 1 (image 7, file 'seven.png'): box (1, 1, 1, 6) has no positive size (0 x 5 px)",
+        "annotation id 1 (image 7) occurs twice",
+        "category id 77 is unknown",
+        "annotation 3 (image 7, file 'seven.png'): box (1, 1, 100, 6) leaves the image",
+        "annotation 4: image id 4 is not",
+        "iscrowd is 3",
+        "annotation id 0 (image 7) is not between 1 and 2^53",
+        f"annotation id {2**53} (image 7) is not between 1 and 2^53",
+        "image id 5 occurs twice",
+        "'../out.png' leaves the image folder",
+        "five.png: the image is 30 x 50 px (width x height), but its annotation says 31 x 50",
+        "gone.png: the image file does not exist",
+        "wrong.jpg: the content is PNG",
+        "train2014: 13 problems",
+    ):
+        assert part in text
+
+
+def test_segmentations_are_checked_if_the_file_has_any(tmp_path, capsys):
+    write_coco(tmp_path, [annotation(1, 7, [1, 1, 5, 5]), annotation(2, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5]]),
+                          annotation(3, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5, 1, 5]])])
+    code, text = run(capsys, "coco", tmp_path, "train2014")
+    assert code == 1
+    assert "annotation 2 (image 7, file 'seven.png'): a polygon has 4 numbers" in text
+    assert "annotation 1 (image 7, file 'seven.png'): it has no segmentation (only a network with masks" in text
+    for line in ("3 objects", "2 problems"):
+        assert f"train2014: {line}\n" in text
+
+
+def test_every_voc_problem_is_listed(tmp_path, capsys):
+    folder = write_voc(
+        tmp_path / "VOC2007",
+        {
+            "a": thing(box=(5, 5, 5, 9)) + thing("unicorn") + thing(difficult=""),
+            "b": thing(box=(1, 1, 90, 20)),
+            "c": thing(),
+            "d": thing(),
+        },
+    )
+    names = folder / "ImageSets" / "Main" / "trainval.txt"
+    names.write_text(names.read_text() + "d\nghost\n../x\n")
+    (folder / "Annotations" / "c.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]><annotation>&a;</annotation>')
+    (folder / "JPEGImages" / "d.png").write_text("<html>")
+    code, text = run(capsys, "voc", tmp_path, "2007_trainval")
+    assert code == 1
+    for part in (
+        "a.xml: object 1 ('dog'): box (5, 5, 5, 9) has zero or negative size",
+        "a.xml: the class 'unicorn' is unknown",
+        "a.xml: object 3 ('dog'): the field difficult is missing",
+        "b.xml: object 1 ('dog'): box (0, 0, 90, 20) leaves the image",
+        "c.xml: the annotation cannot be read (it has a DOCTYPE",
+        "d.png: the file is not a JPEG or PNG image",
+        "trainval.txt: the image 'd' is listed twice",
+        "trainval.txt: '../x' is not an image name",
+        "ghost.xml: the annotation cannot be read",
+        "2007_trainval: 9 problems",
+    ):
+        assert part in text
+
+
+def test_missing_split_counts_as_a_problem(tmp_path, capsys):
+    write_coco(tmp_path, GOOD)
+    code, text = run(capsys, "coco", tmp_path, "train2014,val2014")
+    assert code == 1
+    assert "val2014: COCO split 'val2014' has no annotation file" in text
+    assert text.endswith("1 problems in 2 splits\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--layout", "yolo", "--root", ".", "--splits", "a"], ["--layout", "voc", "--root", ".", "--splits", ","]]
+)
+def test_wrong_command_line_is_exit_code_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2

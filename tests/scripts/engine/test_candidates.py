@@ -1,0 +1,52 @@
+"""Candidates on disk: what goes in comes out, for the same key only."""
+
+import torch
+
+from data.records import Candidates
+from scripts.engine.candidates import load_candidates, save_candidates
+
+KEY = {"checkpoint": "abc", "threshold": 0.05}
+
+
+def candidates(count: int, variances: bool) -> Candidates:
+    draw = torch.Generator().manual_seed(count)
+    boxes, variance = (torch.rand(count, 4, generator=draw) for _ in range(2))
+    return Candidates(boxes=boxes, scores=torch.rand(count, generator=draw), labels=torch.arange(count),
+                      variances=variance if variances else None, pixel_variances=variance * 9 if variances else None,
+                      localisation=variance[:, 0] if variances else None)
+
+
+def test_round_trip_with_an_image_without_candidates(tmp_path):
+    for variances in (True, False):
+        images = [candidates(3, variances), candidates(0, variances), candidates(2, variances)]
+        save_candidates(tmp_path / "c.pt", images, KEY)
+        loaded = load_candidates(tmp_path / "c.pt", KEY)
+        assert len(loaded) == 3
+        for before, after in zip(images, loaded, strict=True):
+            for name in ("boxes", "scores", "labels", "variances", "pixel_variances", "localisation"):
+                first, second = getattr(before, name), getattr(after, name)
+                assert (first is None and second is None) or torch.equal(first, second)
+
+
+def test_a_file_from_before_localisation_is_read(tmp_path):
+    path = tmp_path / "c.pt"
+    save_candidates(path, [candidates(2, True), candidates(1, True)], KEY)
+    content = torch.load(path, weights_only=True)
+    del content["localisation"]
+    torch.save(content, path)
+    loaded = load_candidates(path, KEY)
+    assert [image.localisation for image in loaded] == [None, None]
+    assert loaded[1].boxes.equal(candidates(1, True).boxes)
+
+
+def test_another_key_or_a_damaged_file_is_computed_again(tmp_path, capsys):
+    path = tmp_path / "c.pt"
+    assert load_candidates(path, KEY) is None
+    save_candidates(path, [candidates(2, True)], KEY)
+    assert load_candidates(path, {**KEY, "checkpoint": "other"}) is None
+    for content in (b"", b"text", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        assert load_candidates(path, KEY) is None
+        assert "is damaged and is computed again" in capsys.readouterr().out
+    torch.save({"model": {}}, path)
+    assert load_candidates(path, KEY) is None

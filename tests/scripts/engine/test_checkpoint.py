@@ -1,0 +1,145 @@
+"""A checkpoint is whole or it is not used, holds no code, and says which field of a run differs."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from scripts.engine import checkpoint as module
+from scripts.engine.checkpoint import (
+    KEPT,
+    check_same_run,
+    differences,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+    save_checkpoint,
+    save_tensors,
+    write_atomically,
+)
+from tests.tiny import TINY
+
+
+def state(step, **more):
+    return {"model": {"weight": torch.full((50,), float(step))}, "step": step, "run": plain(asdict(TINY)), **more}
+
+
+def three(folder):
+    return [save_checkpoint(folder, step, state(step)) for step in (1, 2, 3)]
+
+
+def test_what_is_saved_comes_back_and_the_newest_stay(tmp_path):
+    paths = three(tmp_path)
+    assert newest_checkpoint(tmp_path) == paths[-1]
+    found = load_checkpoint(paths[-1])
+    assert found["step"] == 3
+    assert torch.equal(found["model"]["weight"], torch.full((50,), 3.0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        name for path in paths[-KEPT:] for name in (path.name, path.with_suffix(".json").name))
+
+
+def test_nothing_to_find(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    assert newest_checkpoint(tmp_path / "none") is None
+    with pytest.raises(ValueError, match=r"The checkpoint .* does not exist; train first"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lose_the_note(path):
+    path.with_suffix(".json").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte, lose_the_note])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys, damage):
+    paths = three(tmp_path)
+    damage(paths[-1])
+    assert newest_checkpoint(tmp_path) == paths[-2]
+    assert f"{paths[-1]} is incomplete or damaged and is passed over" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte])
+def test_a_damaged_checkpoint_asked_for_by_name_is_a_sentence(tmp_path, damage):
+    path = three(tmp_path)[-1]
+    damage(path)
+    with pytest.raises(ValueError, match="is damaged: its SHA-256 is not the one in"):
+        load_checkpoint(path)
+    lose_the_note(path)
+    if damage is truncate:
+        with pytest.raises(ValueError, match="cannot be read"):
+            load_checkpoint(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    save_tensors(tmp_path / "weights.pt", {"weight": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"is not a checkpoint of scripts\.train: it lacks"):
+        load_checkpoint(tmp_path / "weights.pt")
+
+
+class Code:
+    def __reduce__(self):
+        return print, ("this ran",)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys):
+    torch.save(state(1, extra=Code()), tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert "this ran" not in capsys.readouterr().out
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path, 1, state(1))
+
+    def disk_full(content, file):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module.torch, "save", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, 2, state(2))
+    assert newest_checkpoint(tmp_path) == path
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["step-00000001.json", "step-00000001.pt"]
+
+
+def test_small_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "x.json"
+    write_atomically(path, "old")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+
+
+def test_another_run_names_the_fields():
+    saved = plain(asdict(TINY))
+    check_same_run(saved, TINY, "x.pt")
+    other = replace(TINY, train=replace(TINY.train, lr=0.5), model=replace(TINY.model, anchor_sizes=(8.0,)))
+    with pytest.raises(ValueError, match=r"model\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
+        check_same_run(saved, other, "x.pt")
+    del saved["model"]["dropout"]  # written before the field existed: it did what the default does
+    with pytest.raises(ValueError, match=r"model\.dropout: 0\.0 -> 0\.5"):
+        check_same_run(saved, TINY, "x.pt")
+    check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
+    saved["model"]["colour"] = "red"  # a field that this version does not know
+    with pytest.raises(ValueError, match=r"model\.colour: red -> None"):
+        check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
+
+
+def test_differences_are_found_at_any_depth():
+    assert differences({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "c": 1}) == ["a.b: [1, 2] -> [1, 3]"]
+    assert differences(plain({"a": (1, 2)}), json.loads('{"a": [1, 2]}')) == []

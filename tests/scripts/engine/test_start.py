@@ -1,0 +1,126 @@
+"""What a network starts from: the finished network of another run, layer by layer, and which part of it learns."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.build import build_detector
+from scripts import train as module
+from scripts.engine import places as lookup
+from scripts.engine import start
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.start import first_start, learn_only, prepared_detector, with_pixels_of
+from scripts.train import train
+from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
+
+SMALL = replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1))
+FIRST = replace(TINY, name="first", model=SMALL)
+SAME = replace(FIRST, name="same", start="first")
+WARM = replace(FIRST, name="warm", start="first", model=replace(SMALL, box_coding="edges", log_variance=True))
+HEAD = replace(FIRST, name="head", start="same", model=replace(SMALL, iou_head=True, iou_rois=8),
+               train=replace(TINY.train, only="iou_head"))
+RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    for place in (module, lookup, start):
+        monkeypatch.setattr(place, "SCALES", SCALES)
+    for place in (module, start):
+        monkeypatch.setattr(place, "find_run", RUNS.__getitem__)
+    with signal_handlers_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def folder_of(out, name):
+    return out / "tiny" / "kl_loss" / name / "seed0"
+
+
+def weights(out, name):
+    return load_checkpoint(newest_checkpoint(folder_of(out, name)))["model"]
+
+
+def test_first_the_other_network_must_be_finished(out, data):
+    with pytest.raises(ValueError, match=r"same starts from the finished network of first, and .*seed0 has none; train it "
+                                         r"first: python -m scripts\.train kl_loss/first --scale tiny\."):
+        train(arguments(data, out, run="kl_loss/same"))
+    assert train(arguments(data, out, run="kl_loss/first")) == 0
+    assert train(arguments(data, out, run="kl_loss/same")) == 0
+
+
+def test_all_weights_are_taken_over(out, capsys):
+    network = prepared_detector(SAME, "auto", folder_of(out, "same"), resumed=False)
+    assert all(torch.equal(value, weights(out, "first")[name]) for name, value in network.state_dict().items())
+    assert "new: none" in capsys.readouterr().out
+    assert all(p.requires_grad for p in network.parameters())  # the first network started from scratch
+    assert first_start(folder_of(out, "same")) == "scratch"
+
+
+def test_box_layers_begin_anew_in_another_coding(out, capsys):
+    """And begin as the same network without a start would: N(0, 0.001), not the other network's."""
+    torch.manual_seed(5)
+    network = prepared_detector(WARM, "none", folder_of(out, "warm"), resumed=False).state_dict()
+    torch.manual_seed(5)
+    fresh = build_detector(WARM.model).state_dict()
+    taken = weights(out, "first")
+    for name, value in network.items():
+        anew = name.startswith(("roi_head.predictor.offsets.", "roi_head.predictor.log_variance.", "rpn_head.offsets."))
+        assert torch.equal(value, (fresh if anew else taken)[name]), name
+    assert "new: roi_head.predictor.log_variance, roi_head.predictor.offsets, rpn_head.offsets" in capsys.readouterr().out
+
+
+def test_a_head_learns_alone(out, data):
+    assert train(arguments(data, out, run="kl_loss/head")) == 0
+    before, after = weights(out, "same"), weights(out, "head")
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    torch.manual_seed(0)
+    fresh = build_detector(HEAD.model).state_dict()
+    assert not any(torch.equal(after[name], fresh[name]) for name in after if name.startswith("iou_head.") and name.endswith("weight"))
+
+
+def test_learn_only_stops_norms_as_well():
+    network = build_detector(HEAD.model)
+    learn_only(network, "iou_head")
+    network.train()
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"iou_head"}
+    assert not any(layer.training for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+
+
+def test_a_network_of_another_size_is_refused(out):
+    wide = replace(SAME, model=replace(SMALL, fc_dims=(24, 24), num_classes=9))
+    with pytest.raises(ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"):
+        prepared_detector(wide, "none", folder_of(out, "same"), resumed=False)
+
+
+def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
+    """Whatever the command line would choose for a start from ImageNet."""
+    tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=replace(WARM.model, tf_padding=True))
+    found = with_pixels_of(tf, folder_of(out, "first"))
+    assert (found.data.pixels, found.model.tf_padding) == ("torchvision", False)
+    assert replace(found, data=tf.data, model=tf.model) == tf
+    assert with_pixels_of(tf, folder_of(tmp_path, "first")) is tf
+
+
+def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"run\.json cannot be read .*a later network started from the one"):
+        first_start(folder_of(tmp_path, "same"))
+
+
+def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path):
+    for name, begun in (("first", "imagenet"), ("same", "first")):
+        folder = folder_of(tmp_path, name)
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"start": begun}))
+    assert first_start(folder_of(tmp_path, "same")) == "imagenet"

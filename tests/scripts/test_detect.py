@@ -1,0 +1,202 @@
+"""scripts.detect on tiny untrained networks: what it writes, what it skips, what it refuses."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.formats.masks import decode_masks, encode_masks
+from data.loader import DataConfig
+from data.records import Detections
+from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
+from models.build import ModelConfig, build_detector
+from scripts import detect
+from scripts.engine.checkpoint import plain, save_checkpoint
+
+CLASSES = ["cat", "dog"]
+DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")
+MASK = {"backbone": "resnet50", "resnet_blocks": (1, 1, 1, 1), "pyramid": True, "mask": True,
+        "anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0), "canonical_size": 56.0}
+
+
+def write_checkpoint(folder, *, log_variance, built=None, **changes):
+    """Of a network that differs by ``built``, with a config that, when it is read, differs by ``changes``."""
+    model = replace(ModelConfig(
+        backbone="vgg16", num_classes=2, width=0.1, fc_dims=(16, 16), anchor_sizes=(16.0, 32.0), min_size=2.0,
+        post_nms_test=10, log_variance=log_variance, box_coding="edges" if log_variance else "center_size"), **built or {})
+    torch.manual_seed(0)
+    run = {"name": "tiny", "model": asdict(model) | changes, "data": asdict(DATA)}
+    return save_checkpoint(folder, 1, {
+        "model": build_detector(model).state_dict(), "step": 1, "run": plain(run), "classes": CLASSES})
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("kl"), log_variance=True)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, (height, width) in (("a.png", (96, 128)), ("b.jpg", (60, 40))):
+        noise = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    return folder
+
+
+def call(*words):
+    return detect.main([str(word) for word in words])
+
+
+def test_folder_becomes_one_json_and_one_overlay_per_image(checkpoint, photos, tmp_path):
+    out = tmp_path / "out"
+    assert call(checkpoint, photos, "--out", out, "--score", 0.2, "--device", "cpu") == 0
+    found = json.loads((out / "detections.json").read_text())
+    assert sorted(found) == [str(photos / "a.png"), str(photos / "b.jpg")]
+    lines = found[str(photos / "a.png")]
+    assert lines
+    for line in lines:
+        assert line["class"] in CLASSES
+        assert 0.2 <= line["score"] <= 1
+        assert 0 <= line["box"][0] <= line["box"][2] <= 128
+        assert 0 <= line["box"][1] <= line["box"][3] <= 96
+        assert len(line["sigma"]) == 4
+        assert min(line["sigma"]) > 0
+    assert [line["score"] for line in lines] == sorted((line["score"] for line in lines), reverse=True)
+    assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
+    with Image.open(out / "a.png") as picture:
+        assert picture.size == (512, 384)  # 128 x 96 px enlarged four times
+
+
+def test_score_only_hides_detections(checkpoint, photos, tmp_path):
+    """Boxes below --score take part in suppression and voting: a higher --score leaves a beginning of the list."""
+    for score in (0.2, 0.34):
+        assert call(checkpoint, photos, "--out", tmp_path / str(score), "--score", score) == 0
+    low, high = (json.loads((tmp_path / s / "detections.json").read_text()) for s in ("0.2", "0.34"))
+    for name, lines in low.items():
+        assert high[name] == [line for line in lines if line["score"] >= 0.34]
+
+
+def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, capsys):
+    (photos / "c.png").write_text("no image")
+    assert call(checkpoint, photos, photos / "missing.jpg", "--out", tmp_path / "out") == 1
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())) == 2
+    errors = capsys.readouterr().err
+    assert "c.png" in errors
+    assert "missing.jpg" in errors
+
+
+def test_network_without_log_variance_has_no_sigma_and_cannot_vote(photos, tmp_path, capsys):
+    path = write_checkpoint(tmp_path / "baseline", log_variance=False)
+    assert call(path, photos / "a.png", "--out", tmp_path / "out", "--score", 0) == 0
+    lines = json.loads((tmp_path / "out" / "detections.json").read_text())[str(photos / "a.png")]
+    assert {line["sigma"] for line in lines} == {None}
+    assert call(path, photos / "a.png", "--out", tmp_path / "out", "--sigma-t", 0.02) == 2
+    assert "log variances" in capsys.readouterr().err
+
+
+def test_default_votes_if_it_can():
+    args = detect.parse(["x.pt", "a.png", "--out", "out"])
+    assert detect.chosen_postprocess(args, vgg16_coco_kl.model).sigma_t == 0.02
+    assert detect.chosen_postprocess(args, vgg16_coco.model).sigma_t == 0
+    assert detect.chosen_postprocess(args, vgg16_coco.model).iou_threshold == 0.3
+    assert detect.chosen_postprocess(args, r50_fpn_1x.model).iou_threshold == 0.5
+    args = detect.parse(["x.pt", "a.png", "--out", "out", "--sigma-t", "0", "--suppression", "soft_gaussian"])
+    config = detect.chosen_postprocess(args, vgg16_coco_kl.model)
+    assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
+
+
+def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
+    assert call(tmp_path / "none.pt", photos, "--out", tmp_path / "out") == 2
+    assert call(checkpoint, photos, "--out", photos) == 2
+    unknown = write_checkpoint(tmp_path / "future", log_variance=True, colour="red")
+    assert call(unknown, photos, "--out", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("colour" in lines[2])] == [True] * 3
+    assert len(lines) == 3
+
+
+def test_networks_that_need_more_or_give_less_are_refused_in_one_sentence(photos, tmp_path, capsys):
+    alone = write_checkpoint(tmp_path / "rpn", log_variance=False, second_stage="none")
+    fast = write_checkpoint(tmp_path / "fast", log_variance=False, region_proposal="saved")
+    assert call(alone, photos, "--out", tmp_path / "out") == 2
+    assert call(fast, photos, "--out", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "region proposal network alone" in lines[0]
+    assert "Fast R-CNN" in lines[1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_mask_r_cnn_writes_a_mask_for_each_detection(photos, tmp_path):
+    """Each mask has the image's size and lies in its box, which a border of one of 28 cells a side makes a bit larger."""
+    path = write_checkpoint(tmp_path / "mask", log_variance=True, built=MASK)
+    assert call(path, photos, "--out", tmp_path / "out", "--score", 0.2, "--device", "cpu") == 0
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    seen = 0
+    for name, (height, width) in (("a.png", (96, 128)), ("b.jpg", (60, 40))):
+        lines = found[str(photos / name)]
+        assert lines
+        for line in lines:
+            assert line["mask"]["size"] == [height, width]
+            bitmap = decode_masks([line["mask"]], (height, width))[0]
+            x1, y1, x2, y2 = line["box"]
+            rows, columns = bitmap.nonzero().unbind(1)
+            border = 1 + max(x2 - x1, y2 - y1) / 28
+            assert ((columns >= x1 - border) & (columns <= x2 + border)).all()
+            assert ((rows >= y1 - border) & (rows <= y2 + border)).all()
+            seen += int(bitmap.any())
+    assert seen > 0
+    with Image.open(tmp_path / "out" / "a.png") as picture:
+        assert picture.size == (512, 384)
+
+
+def test_only_masks_of_reported_detections_are_written():
+    found = Detections(boxes=torch.tensor([[1.0, 2, 5, 6], [2, 2, 4, 4]]), scores=torch.tensor([0.9, 0.3]),
+                       labels=torch.tensor([2, 1]), masks=torch.ones(2, 28, 28))
+    (line,) = detect.as_lines(found, CLASSES, 0.5, (8, 10))
+    assert (line["class"], line["score"], line["box"], line["sigma"]) == ("dog", 0.9, [1, 2, 5, 6], None)
+    assert decode_masks([line["mask"]], (8, 10))[0, 2:6, 1:5].all()
+    assert detect.as_lines(found, CLASSES, 0.95, (8, 10)) == []
+    (plain_line,) = detect.as_lines(replace(found, masks=None), CLASSES, 0.5, (8, 10))
+    assert "mask" not in plain_line
+
+
+def test_masks_are_translucent_and_lie_under_the_boxes():
+    """On black, 100 of 255 parts of the class's colour; the box of the other detection is not tinted by it."""
+    bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
+    bitmap[:, 100:300, 50:250] = 1
+    line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
+    picture = detect.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
+    cat, dog = detect.colour(0), detect.colour(1)
+    assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
+    assert picture.getpixel((300, 300)) == (0, 0, 0)
+    assert picture.getpixel((50, 200)) == dog
+    assert picture.getpixel((200, 200)) == cat
+
+
+def test_a_mask_is_enlarged_with_its_image():
+    bitmap = torch.zeros(1, 48, 64, dtype=torch.uint8)
+    bitmap[0, 30, 40] = 1
+    line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    picture = detect.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
+    assert picture.size == (512, 384)
+    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))  # right of the box and its text
+    assert tinted.min(0).tolist() == [240, 320]
+    assert tinted.max(0).tolist() == [247, 327]
+
+
+def test_equal_names_get_numbers(tmp_path):
+    taken = set()
+    names = [detect.overlay_file(tmp_path, tmp_path / folder / "a.jpg", taken).name for folder in ("x", "y", "z")]
+    assert names == ["a.png", "a-2.png", "a-3.png"]
+
+
+def test_side_bands_are_one_sigma_to_both_sides():
+    bands = list(detect.side_bands([10, 20, 30, 60], [1, 2, 3, 4]))
+    assert bands == [(9, 20, 11, 60), (27, 20, 33, 60), (10, 18, 30, 22), (10, 56, 30, 64)]

@@ -1,0 +1,263 @@
+"""From two trained networks to a printed table: one forward pass a network, every row a post-processing of it."""
+
+import csv
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from data.loader import build_dataset
+from data.records import Candidates
+from experiments.records import Row
+from models.build import build_detector, parameter_counts
+from postprocess.pipeline import PostprocessConfig
+from scripts import evaluate as module
+from scripts import report as report_module
+from scripts import train as train_module
+from scripts.engine import cost
+from scripts.engine import places as lookup
+from scripts.engine import trained as trained_module
+from scripts.engine.candidates import load_candidates, save_candidates
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.second_look import Look
+from scripts.evaluate import detections_of, evaluate, json_safe, main
+from scripts.report import report
+from scripts.train import train
+from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
+
+NMS = PostprocessConfig(iou_threshold=0.3)
+TABLE = SimpleNamespace(
+    TITLE="A tiny table", METRIC="coco", COLUMNS=("AP", "AP50", "AR100"), EXTRA_COLUMNS=("AP90", "clean_distance", "nll"),
+    ROWS=(
+        Row(label="baseline", run=TINY, postprocess=NMS, published={"AP": 23.6, "AP50": 44.6, "AR100": 34.3}),
+        Row(label="KL Loss", run=TINY_KL, postprocess=NMS, published={"AP": 26.4}),
+        Row(label="KL Loss + var voting", run=TINY_KL, postprocess=replace(NMS, sigma_t=0.02), published={"AP": 27.8}),
+        Row(label="theirs", run=TINY, postprocess=NMS, published={"AP": 25.0}, cited="[1]", missing="is not computed here"),
+    ),
+    COMPARISONS=(("KL Loss", "baseline"), ("KL Loss + var voting", "KL Loss")))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    for part in (module, lookup, train_module, report_module):
+        monkeypatch.setattr(part, "SCALES", SCALES)
+    monkeypatch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL}.__getitem__)
+    for part in (module, report_module):
+        monkeypatch.setattr(part, "find_table", lambda name: TABLE)
+    monkeypatch.setattr(report_module, "EXPERIMENTS", tmp_path / "experiments")
+    monkeypatch.setattr(report_module, "TITLES", {"tiny": "tiny: for tests"})
+    with signal_handlers_kept():
+        yield
+
+
+@pytest.fixture
+def trained(data, tmp_path):
+    """Two updates of each network: their numbers mean nothing, their files everything."""
+    with signal_handlers_kept():
+        for run in ("kl_loss/tiny", "kl_loss/tiny_kl"):
+            train(arguments(data, tmp_path / "runs", run=run))
+    return tmp_path / "runs"
+
+
+def rows_of(out, seed=0):
+    return json.loads((out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json").read_text())["rows"]
+
+
+def command(monkeypatch, data, out, *more):
+    monkeypatch.setattr("sys.argv", ["evaluate", "kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out",
+                                     str(out), "--device", "cpu", *more])
+    return main()
+
+
+def test_train_evaluate_report(data, trained, tmp_path):
+    evaluate(arguments(data, trained))
+    rows = rows_of(trained)
+    assert [row["label"] for row in rows] == ["baseline", "KL Loss", "KL Loss + var voting", "theirs"]
+    for row in rows[:3]:
+        assert row["updates"] == row["of_updates"] == 6
+        assert 0 <= row["metrics"]["AP"] <= 100
+        assert row["metrics"]["clean"].keys() >= {"AP", "AP75"}  # the mini data knows the clean boxes
+        assert len(row["metrics"]["per_class"]) == 6
+    assert rows[3]["metrics"] is None
+    assert rows[3]["why"] == "is not computed here"
+
+    text = report("kl_loss/tiny", "tiny", trained)
+    folder = tmp_path / "experiments" / "kl_loss" / "tiny" / "results"
+    assert (folder / "tiny.md").read_text() == text
+    assert text.startswith("# A tiny table\n\n**tiny: for tests**")
+    for part in ("| baseline ", "| paper ", "| paper (cited)", "| ours ", "| difference ", "23.6", "KL Loss - baseline",
+                 "clean boxes", "commit", "not run: theirs: is not computed here"):
+        assert part in text
+    lines = list(csv.DictReader((folder / "tiny.csv").open()))
+    assert len(lines) == 4 * 2 * 6  # rows, noisy and clean labels, columns
+    first = next(line for line in lines if line["row"] == "baseline" and line["column"] == "AP")
+    assert float(first["paper"]) == 23.6
+    assert float(first["difference"]) == pytest.approx(float(first["ours"]) - 23.6, abs=1e-3)
+    assert {line["ours"] for line in lines if line["row"] == "theirs"} == {"not run"}
+    assert json.loads((folder / "tiny.json").read_text())[0]["rows"] == rows
+
+
+def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
+    """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and post-processing."""
+    with_costs = SimpleNamespace(**{**vars(TABLE), "COLUMNS": ("AP", "params_M", "speed_ms")})
+    monkeypatch.setattr(module, "find_table", lambda name: with_costs)
+    monkeypatch.setattr(cost, "REPEATS", 1)
+    evaluate(arguments(data, trained))
+    rows = rows_of(trained)
+    total = parameter_counts(build_detector(TINY.model))[0]
+    for row in rows[:3]:
+        metrics = row["metrics"]
+        assert metrics["speed_ms"] > 0
+        assert metrics["clean"]["params_M"] == metrics["params_M"]
+    assert rows[0]["metrics"]["params_M"] == int(total / 1e4) / 100
+    assert rows[3]["metrics"] is None
+
+
+@pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3"),
+                                                 ("figure5", "figure5")])
+def test_tables_of_another_kind_name_their_script(data, trained, monkeypatch, metric, script):
+    monkeypatch.setattr(module, "find_table", lambda name: SimpleNamespace(**{**vars(TABLE), "METRIC": metric}))
+    with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):
+        evaluate(arguments(data, trained))
+
+
+def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
+    evaluate(arguments(data, trained))
+    before = rows_of(trained)
+
+    def forward_pass(*_):
+        raise AssertionError("a second forward pass")
+
+    monkeypatch.setattr(trained_module, "build_detector", forward_pass)
+    evaluate(arguments(data, trained))
+    assert rows_of(trained) == before
+    stored = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
+    stored.write_bytes(stored.read_bytes()[:100])
+    with pytest.raises(AssertionError, match="a second forward pass"):
+        evaluate(arguments(data, trained))
+    assert "candidates.pt is damaged and is computed again" in capsys.readouterr().out
+
+
+def change_checkpoint(out, **changed):
+    folder = out / "tiny" / "kl_loss" / "tiny" / "seed0"
+    state = load_checkpoint(newest_checkpoint(folder)) | changed
+    save_checkpoint(folder, state["step"] + 1, state)
+
+
+def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
+    evaluate(arguments(data, trained))
+    change_checkpoint(trained, seed=5)
+    asked, real = [], trained_module.build_detector
+    monkeypatch.setattr(trained_module, "build_detector", lambda config: asked.append(config) or real(config))
+    evaluate(arguments(data, trained))
+    assert asked == [TINY.model]
+
+
+def test_a_network_for_other_classes_is_a_sentence(data, trained, monkeypatch, capsys):
+    change_checkpoint(trained, classes=["cat", "dog"])
+    assert command(monkeypatch, data, trained) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: The checkpoint ")
+    assert "was trained on 2 classes (cat, dog" in printed
+    assert "the data set has 6 (brick, ball" in printed
+
+
+def test_a_network_of_another_configuration_is_a_sentence(data, trained, monkeypatch, capsys):
+    folder = trained / "tiny" / "kl_loss" / "tiny" / "seed0"
+    run = load_checkpoint(newest_checkpoint(folder))["run"]
+    change_checkpoint(trained, run=run | {"data": run["data"] | {"short_side": 99}})
+    assert command(monkeypatch, data, trained) == 2
+    assert "data.short_side: 99 -> 64" in capsys.readouterr().err
+
+
+def test_what_is_not_trained_stays_as_not_run(data, tmp_path, monkeypatch):
+    assert command(monkeypatch, data, tmp_path / "runs") == 0
+    rows = rows_of(tmp_path / "runs")
+    assert [row["metrics"] for row in rows] == [None] * 4
+    assert "no trained network in" in rows[0]["why"]
+    assert report("kl_loss/tiny", "tiny", tmp_path / "runs").count("not run") >= 4 * 3
+
+
+def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
+    out = tmp_path / "runs"
+    train(arguments(data, out, stop_after=2))
+    evaluate(arguments(data, out))
+    assert rows_of(out)[0]["metrics"] is None
+    evaluate(arguments(data, out, unfinished=True))
+    assert (rows_of(out)[0]["updates"], rows_of(out)[0]["of_updates"]) == (2, 6)
+    assert "UNFINISHED: tiny: only 2 of 6 updates" in report("kl_loss/tiny", "tiny", out)
+
+
+def test_a_missing_data_folder_is_a_sentence(tmp_path, monkeypatch, capsys):
+    """Where there is a network to evaluate; rows without one are not run, and need no data."""
+    assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 0
+    assert "0 of 4 rows" in capsys.readouterr().out
+    save_checkpoint(tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0", 1, {})
+    assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+
+
+def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
+    out = tmp_path / "runs"
+    for seed, value in enumerate((20.0, 24.0)):
+        rows = [{"group": "", "label": row.label, "run": row.run.name, "metrics": {"AP": value + i}, "updates": 6,
+                 "of_updates": 6, "training": None} for i, row in enumerate(TABLE.ROWS)]
+        path = out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
+    text = report("kl_loss/tiny", "tiny", out)
+    assert "22.0 ± 2.8" in text  # the baseline: mean of 20 and 24, sample standard deviation sqrt(8)
+    assert "+2.8 / +1.00 ± 0.00" in text  # KL Loss - baseline: 26.4 - 23.6, and 1 in each seed
+    assert "seeds: [0, 1]; ± is the sample standard deviation over seeds" in text
+
+
+def candidates(count, variances=True):
+    values = torch.rand(count, 4, generator=torch.Generator().manual_seed(count))
+    boxes = torch.cat([values[:, :2] * 50, values[:, 2:] * 50 + 60], dim=1)
+    return Candidates(boxes=boxes, scores=values[:, 0], labels=torch.ones(count, dtype=torch.long),
+                      variances=values if variances else None, pixel_variances=values * 9 if variances else None)
+
+
+@pytest.mark.parametrize("variances", [True, False])
+def test_candidates_come_back_from_disk(tmp_path, variances):
+    saved = [candidates(count, variances) for count in (3, 0, 5)]
+    save_candidates(tmp_path / "c.pt", saved, {"images": ["a", "b", "c"]})
+    assert load_candidates(tmp_path / "c.pt", {"images": ["a", "b"]}) is None
+    assert load_candidates(tmp_path / "none.pt", {}) is None
+    loaded = load_candidates(tmp_path / "c.pt", {"images": ["a", "b", "c"]})
+    assert [len(image.scores) for image in loaded] == [3, 0, 5]
+    for before, after in zip(saved, loaded, strict=True):
+        for name in ("boxes", "scores", "labels", "variances", "pixel_variances"):
+            torch.testing.assert_close(getattr(before, name), getattr(after, name))
+
+
+def test_post_processing_in_parts_is_post_processing_at_once(monkeypatch):
+    found = [candidates(count) for count in (5, 9, 0, 7)]
+    row = TABLE.ROWS[2]
+    whole = detections_of(found, row)
+    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 3)
+    for one, other in zip(detections_of(found, row), whole, strict=True):
+        torch.testing.assert_close((one.boxes, one.scores, one.labels), (other.boxes, other.scores, other.labels))
+
+
+def test_perfect_detections_score_100(data):
+    dataset = build_dataset(TINY.data, data, "val")
+    targets = [dataset.target(i) for i in range(len(dataset))]
+    perfect = [Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels) for t in targets]
+    detections = detections_of(perfect, TABLE.ROWS[0])
+    scores = module.score(Look(detections=detections), targets, None, "coco", dataset.classes)
+    assert scores["AP"] == pytest.approx(100)
+    assert scores["clean"]["AP50"] < 100.1
+    assert scores["clean"]["AP"] < 100  # the labels are noisy
+    assert module.score(Look(detections=detections), targets, None, "voc", dataset.classes)["mAP"] == pytest.approx(100)
+
+
+def test_json_has_no_nan():
+    assert json_safe({"a": [float("nan"), 1.0], "b": (float("inf"), "x")}) == {"a": [None, 1.0], "b": [None, "x"]}

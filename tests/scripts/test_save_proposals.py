@@ -1,0 +1,229 @@
+"""A region proposal network, its saved proposals, and the Fast R-CNN that is trained and evaluated with them."""
+
+import json
+import pickle
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from data.formats.saved_proposals import load_proposals
+from data.loader import build_dataset, test_batches
+from experiments.records import Row
+from postprocess.pipeline import PostprocessConfig
+from scripts import evaluate as evaluate_module
+from scripts import save_proposals
+from scripts import train as train_module
+from scripts.engine import cost
+from scripts.engine import places as lookup
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.trained import trained_detector
+from scripts.evaluate import evaluate
+from scripts.save_proposals import ensure_proposals, save
+from scripts.train import train
+from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
+
+TINY_RPN = replace(TINY, name="tiny_rpn", model=replace(TINY.model, second_stage="none"))
+TINY_FAST = replace(TINY, name="tiny_fast", model=replace(TINY.model, region_proposal="saved"), proposals="tiny_rpn")
+NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.0)
+TABLE = SimpleNamespace(METRIC="coco", COLUMNS=("AP", "speed_ms"), ROWS=(
+    Row(label="Fast", run=TINY_FAST, postprocess=NMS), Row(label="RPN", run=TINY, postprocess=NMS)))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    runs = {f"kl_loss/{run.name}": run for run in (TINY, TINY_RPN, TINY_FAST)}
+    for part in (train_module, evaluate_module, lookup, save_proposals):
+        monkeypatch.setattr(part, "SCALES", SCALES)
+    for part in (train_module, save_proposals):
+        monkeypatch.setattr(part, "find_run", runs.__getitem__)
+    monkeypatch.setattr(evaluate_module, "find_table", lambda name: TABLE)
+    monkeypatch.setattr(cost, "REPEATS", 1)
+    with signal_handlers_kept():
+        yield runs
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How often a network was asked for proposals of a data set."""
+    seen, real = [], save_proposals.trained_detector
+    monkeypatch.setattr(save_proposals, "trained_detector", lambda run, *more: seen.append(run.name) or real(run, *more))
+    return seen
+
+
+def folder_of(out, run=TINY_RPN, seed=0):
+    return out / "tiny" / "kl_loss" / run.name / f"seed{seed}"
+
+
+def train_all(data, out, *runs, **how):
+    for run in runs:
+        assert train(arguments(data, out, run=f"kl_loss/{run.name}", **how)) == 0
+
+
+def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsys):
+    train_all(data, tmp_path, TINY_RPN)
+    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn"))
+    state = load_checkpoint(newest_checkpoint(folder_of(tmp_path)))
+    detector = trained_detector(TINY_RPN, state, torch.device("cpu"))
+    for part, split, images, most in (("train", "train", 12, 30), ("test", "val", 3, 20)):
+        found = load_proposals(folder_of(tmp_path) / f"proposals-{part}.npz")
+        dataset = build_dataset(TINY.data, data, split)
+        assert found.image_ids == dataset.image_ids
+        assert len(found) == images
+        counts = np.diff(found.starts)
+        assert 0 < counts.max() <= most  # post_nms_train, post_nms_test
+        batch = next(test_batches(dataset, TINY.data, batch_size=4, workers=0))  # 4 images a pass, as the script
+        for i, expected in enumerate(detector.proposals(batch, most)):
+            rows = slice(found.starts[i], found.starts[i + 1])
+            torch.testing.assert_close(torch.from_numpy(found.boxes[rows]), expected.boxes)
+            torch.testing.assert_close(torch.from_numpy(found.scores[rows]), expected.objectness)
+    assert passes == ["tiny_rpn"] * 2
+    capsys.readouterr()
+    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn"))
+    assert passes == ["tiny_rpn"] * 2
+    printed = capsys.readouterr().out
+    assert printed.count("computed before") == 2
+    assert "proposals-train.npz" in printed
+
+
+def test_another_checkpoint_or_a_damaged_file_is_another_pass(data, tmp_path, passes):
+    train_all(data, tmp_path, TINY_RPN)
+    how = {"run": "kl_loss/tiny_rpn"}
+    save(arguments(data, tmp_path, **how))
+    stored = folder_of(tmp_path) / "proposals-test.npz"
+    stored.write_bytes(stored.read_bytes()[:500])
+    save(arguments(data, tmp_path, **how))
+    assert len(passes) == 3
+    note = newest_checkpoint(folder_of(tmp_path)).with_suffix(".json")
+    checkpoint = note.with_suffix(".pt")
+    state = load_checkpoint(checkpoint)
+    checkpoint.unlink()
+    train_module.save_checkpoint(folder_of(tmp_path), 6, {**state, "seconds": state["seconds"] + 1})
+    save(arguments(data, tmp_path, **how))
+    assert len(passes) == 5
+
+
+def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes):
+    """Proposals are computed when they are first needed, and costs and candidates share them."""
+    train_all(data, tmp_path, TINY_RPN, TINY_FAST, TINY)
+    assert passes == ["tiny_rpn"]
+    assert not (folder_of(tmp_path) / "proposals-test.npz").exists()
+    state = load_checkpoint(newest_checkpoint(folder_of(tmp_path, TINY_FAST)))
+    assert not any(name.startswith("rpn") for name in state["model"])
+    evaluate(arguments(data, tmp_path))
+    rows = json.loads((tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0.json").read_text())["rows"]
+    assert all(row["metrics"]["AP"] is not None and row["metrics"]["speed_ms"] > 0 for row in rows)
+    assert passes == ["tiny_rpn"] * 2
+    evaluate(arguments(data, tmp_path))
+    assert passes == ["tiny_rpn"] * 2
+
+
+def test_each_seed_has_the_proposals_of_its_seed(data, tmp_path):
+    train_all(data, tmp_path, TINY_RPN, seed=1)
+    train_all(data, tmp_path, TINY_FAST, seed=1, stop_after=1)
+    assert (folder_of(tmp_path, seed=1) / "proposals-train.npz").is_file()
+    with pytest.raises(ValueError, match=r"no trained network in .*seed0"):
+        train_all(data, tmp_path, TINY_FAST, seed=0)
+
+
+def test_a_run_with_its_own_network_needs_none(data, tmp_path):
+    dataset = build_dataset(TINY.data, data, "val")
+    assert ensure_proposals(TINY, folder_of(tmp_path, TINY), arguments(data, tmp_path), dataset, "test") is None
+    given = arguments(data, tmp_path, proposals="a.pkl:b.pkl")
+    assert ensure_proposals(TINY, folder_of(tmp_path, TINY), given, dataset, "test") is None  # other rows may need it
+    with pytest.raises(ValueError, match="tiny has a region proposal network of its own"):
+        train(arguments(data, tmp_path, run="kl_loss/tiny", proposals="a.pkl:b.pkl"))
+
+
+def test_an_untrained_network_is_named_with_its_command(data, tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 to take proposals from; "
+                       r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny --seed 0 --data-root "
+                       rf"{data} --out {tmp_path}$"):
+        train(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
+    train_all(data, tmp_path, TINY_RPN, stop_after=1)  # not finished
+    with pytest.raises(ValueError, match="no trained network"):
+        train(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
+    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn", unfinished=True))
+    with pytest.raises(ValueError, match="kl_loss/tiny_fast has no region proposal network: it uses those of tiny_rpn"):
+        save(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
+
+
+def detectron(folder, data, split, *, shift=0.0):
+    """The labels of a split as proposals, and the whole image, in Detectron's format."""
+    dataset = build_dataset(TINY.data, data, split)
+    boxes = [np.concatenate([dataset.target(i).boxes.numpy() + shift, [[0, 0, size[1], size[0]]]]).astype(np.float32) - [0, 0, 1, 1]
+             for i, size in enumerate(dataset.sizes)]
+    path = folder / f"{split}{shift}.pkl"
+    path.write_bytes(pickle.dumps({"ids": list(dataset.image_ids), "boxes": boxes, "cfg": "",
+                                   "scores": [np.linspace(1, 0, len(part)) for part in boxes]}, protocol=2))
+    return path
+
+
+def test_files_of_others_replace_the_run(data, tmp_path, passes):
+    """No trained region proposal network is needed; candidates are those of the file that is named."""
+    train_file, val_file, shifted = (detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val"),
+                                     detectron(tmp_path, data, "val", shift=5.0))
+    train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{train_file}:")
+    found = {}
+    for name in (val_file, shifted):
+        evaluate(arguments(data, tmp_path / "runs", proposals=f":{name}"))
+        key = torch.load(folder_of(tmp_path / "runs", TINY_FAST) / "candidates.pt", weights_only=True)
+        found[name] = key["key"]["proposals"], key["boxes"]
+    assert found[val_file][0] != found[shifted][0]
+    assert not torch.equal(found[val_file][1], found[shifted][1])
+    assert passes == []
+
+
+def test_a_training_is_continued_with_the_same_proposals_only(data, tmp_path):
+    first = detectron(tmp_path, data, "train")
+    other = detectron(tmp_path, data, "train", shift=3.0)
+    train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{first}:", stop_after=2)
+    with pytest.raises(ValueError, match="learned from other proposals; go on with the same ones"):
+        train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{other}:", stop_after=2)
+    train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{first}:")
+
+
+def test_several_files_of_one_part(data, tmp_path):
+    train_file, val_file = detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val")
+    dataset = build_dataset(TINY.data, data, "train")
+    how = {"proposals": f"{train_file}+{val_file}:x"}
+    found = ensure_proposals(TINY_FAST, folder_of(tmp_path, TINY_FAST), arguments(data, tmp_path, **how), dataset, "train")
+    assert len(found) == 12 + 3
+
+
+def command(monkeypatch, data, out, *more, run="kl_loss/tiny_fast", script=train_module):
+    monkeypatch.setattr("sys.argv", ["script", run, "--scale", "tiny", "--data-root", str(data), "--out", str(out),
+                                     "--device", "cpu", *more])
+    return script.main()
+
+
+@pytest.mark.parametrize(("option", "sentence"), [
+    ("x.pkl", "--proposals 'x.pkl' names no file"),
+    (":x.pkl", "names no file for training; give TRAIN_FILE:TEST_FILE"),
+    ("no/such.pkl:x", "The proposals no/such.pkl do not exist"),
+    ("VAL:x", "of none of the 12 images of this data set"),
+])
+def test_the_users_mistakes_are_one_sentence(data, tmp_path, monkeypatch, capsys, option, sentence):
+    if option.startswith("VAL"):
+        name = detectron(tmp_path, data, "val")
+        content = pickle.loads(name.read_bytes())
+        name.write_bytes(pickle.dumps(content | {"ids": [f"x{i}" for i in content["ids"]]}))
+        option = f"{name}:x"
+    assert command(monkeypatch, data, tmp_path / "runs", "--proposals", option) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert sentence in printed
+
+
+def test_the_script_itself(data, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 2
+    assert "train it first" in capsys.readouterr().err
+    train_all(data, tmp_path, TINY_RPN)
+    assert command(monkeypatch, data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 0

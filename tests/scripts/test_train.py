@@ -1,0 +1,195 @@
+"""The training loop on twelve small scenes: stopping and resuming changes nothing, and bad input is said, not hidden."""
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scripts import train as module
+from scripts.engine import places as lookup
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.train import DIVERGED, STOPPED, main, train
+from tests.tiny import SCALES, TINY, TINY_KL, TINY_KLRPN, arguments, signal_handlers_kept, tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    runs = {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL, "kl_loss/tiny_klrpn": TINY_KLRPN}
+    monkeypatch.setattr(module, "SCALES", SCALES)
+    monkeypatch.setattr(lookup, "SCALES", SCALES)
+    monkeypatch.setattr(module, "find_run", runs.__getitem__)
+    with signal_handlers_kept():
+        yield runs
+
+
+def folder_of(out, name="tiny", seed=0):
+    return out / "tiny" / "kl_loss" / name / f"seed{seed}"
+
+
+def final(out, name="tiny"):
+    return load_checkpoint(newest_checkpoint(folder_of(out, name)))
+
+
+def equal(first, second):
+    """Bitwise equality of nested states."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(equal, first, second))
+    return first == second
+
+
+@pytest.mark.parametrize(("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)])
+def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
+    """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
+    how = {"run": f"kl_loss/{name}", "accumulate": accumulate}
+    assert train(arguments(data, tmp_path / "a", **how)) == 0
+    for stop in (1, 3, None):  # updates in each part
+        assert train(arguments(data, tmp_path / "b", stop_after=stop, **how)) == 0
+    whole, parts = final(tmp_path / "a", name), final(tmp_path / "b", name)
+    assert whole["step"] == parts["step"] == 6
+    assert equal(whole["model"], parts["model"])
+    assert equal(whole["optimiser"], parts["optimiser"])
+
+
+def test_another_seed_is_another_network(data, tmp_path):
+    for seed in (0, 1):
+        train(arguments(data, tmp_path, seed=seed, stop_after=1))
+    states = [load_checkpoint(newest_checkpoint(folder_of(tmp_path, seed=seed)))["model"] for seed in (0, 1)]
+    assert not equal(*states)
+
+
+def test_what_a_finished_run_leaves(data, tmp_path, capsys):
+    assert train(arguments(data, tmp_path)) == 0
+    folder = folder_of(tmp_path)
+    finished = json.loads((folder / "finished.json").read_text())
+    assert finished["step"] == 6
+    assert finished["skipped_images"] == 0
+    assert json.loads((folder / "run.json").read_text())["name"] == "tiny"
+    assert list((folder / "tensorboard").glob("events*"))
+    assert final(tmp_path)["classes"] == ["brick", "ball", "tent", "gem", "ring", "cross"]
+    capsys.readouterr()
+    assert train(arguments(data, tmp_path)) == 0
+    assert "already trained (6 updates), nothing to do" in capsys.readouterr().out
+
+
+def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
+    tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, dropout=0.0), train=replace(
+        TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimiser="adamw", bias_lr_factor=1.0))
+    totals, real = [], module.update
+
+    def recorded(*args, **how):
+        losses, statistics = real(*args, **how)
+        totals.append(sum(losses.values()))
+        return losses, statistics
+
+    monkeypatch.setattr(module, "update", recorded)
+    train(arguments(data, tmp_path))
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+
+
+def test_another_configuration_is_not_resumed(data, tmp_path, tiny):
+    train(arguments(data, tmp_path, stop_after=2))
+    tiny["kl_loss/tiny"] = replace(TINY, train=replace(TINY.train, lr=0.5))
+    with pytest.raises(ValueError, match=r"another configuration \(train\.lr: 0\.001 -> 0\.5\)"):
+        train(arguments(data, tmp_path))
+
+
+def test_starting_over_in_a_used_folder_is_refused(data, tmp_path):
+    """New checkpoints would be older than the ones that are there."""
+    train(arguments(data, tmp_path, stop_after=2))
+    with pytest.raises(ValueError, match=r"--resume none: .* holds checkpoints of an earlier training"):
+        train(arguments(data, tmp_path, resume="none"))
+    assert train(arguments(data, tmp_path / "other", resume="none", stop_after=1)) == 0
+
+
+def test_a_damaged_checkpoint_costs_the_updates_since_the_one_before(data, tmp_path, capsys):
+    train(arguments(data, tmp_path / "a"))
+    for _ in range(2):
+        train(arguments(data, tmp_path / "b", stop_after=2))
+    newest = newest_checkpoint(folder_of(tmp_path / "b"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    capsys.readouterr()
+    train(arguments(data, tmp_path / "b"))
+    printed = capsys.readouterr().out
+    assert f"{newest} is incomplete or damaged" in printed
+    assert "step-00000002.pt at update 2" in printed
+    assert equal(final(tmp_path / "a")["model"], final(tmp_path / "b")["model"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_update_and_saves(data, tmp_path, monkeypatch, number):
+    real = module.update
+
+    def interrupted(*args, step, **how):
+        if step == 2:
+            os.kill(os.getpid(), number)
+        return real(*args, step=step, **how)
+
+    monkeypatch.setattr(module, "update", interrupted)
+    assert train(arguments(data, tmp_path)) == STOPPED
+    assert final(tmp_path)["step"] == 3
+    assert not (folder_of(tmp_path) / "finished.json").exists()
+
+
+def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys):
+    root = shutil.copytree(data, tmp_path / "data")
+    broken = root / "train" / "000003.jpg"
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    assert train(arguments(root, tmp_path / "out")) == 0
+    printed = capsys.readouterr().out
+    assert "skipped image 1: " in printed
+    assert "000003.jpg" in printed
+    assert json.loads((folder_of(tmp_path / "out") / "finished.json").read_text())["skipped_images"] == 1
+
+
+def command(monkeypatch, data, out, *more):
+    monkeypatch.setattr("sys.argv", ["train", "kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out),
+                                     "--device", "cpu", *more])
+    return main()
+
+
+def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_path, tiny, monkeypatch, capsys):
+    tiny["kl_loss/tiny"] = replace(TINY, train=replace(TINY.train, lr=1e30, warmup_iterations=0))
+    assert command(monkeypatch, data, tmp_path) == DIVERGED
+    assert "error: At update 1 " in capsys.readouterr().err
+    assert newest_checkpoint(folder_of(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("more", "sentence"), [
+    (("--accumulate", "3"), "--accumulate is 3; a batch of 2 images can be split into 1 to 2 forward passes"),
+    (("--splits", "train"), "--splits 'train' is not of the form TRAIN:TEST"),
+    (("--splits", "nowhere:val"), "nowhere"),
+    (("--resume", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
+    (("--data-root", "no/such/folder"), "The data folder no/such/folder does not exist"),
+])
+def test_the_users_mistakes_are_one_sentence(data, tmp_path, monkeypatch, capsys, more, sentence):
+    assert command(monkeypatch, data, tmp_path, *more) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert sentence in printed
+    assert "Traceback" not in printed
+
+
+def test_a_smaller_batch_scales_the_recipe(data, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, data, tmp_path, "--batch-size", "1", "--stop-after", "1") == 0
+    assert "linear scaling: batch 2 -> 1, lr 0.001 -> 0.0005, 6 -> 12 updates" in capsys.readouterr().out
+    assert final(tmp_path)["run"]["train"]["lr_drops"] == [8]
+
+
+def test_the_network_predicts_the_classes_of_the_data(data, tmp_path, tiny, capsys):
+    tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, num_classes=20))
+    train(arguments(data, tmp_path, stop_after=1))
+    assert "the run has 20, the data set 6" in capsys.readouterr().out
+    assert final(tmp_path)["model"]["roi_head.predictor.class_logits.weight"].shape[0] == 7
