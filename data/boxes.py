@@ -33,7 +33,7 @@ def intersection(first: Tensor, second: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union (..., A, B) of boxes (..., A, 4) with boxes (..., B, 4); 0 where the union is empty."""
     overlap = intersection(first, second)
     union = area(first)[..., :, None] + area(second)[..., None, :] - overlap
@@ -111,18 +111,18 @@ class CenterSizeCoder:
         """Offsets (..., 4) of boxes (..., 4) from references (..., 4), px -> unitless."""
         size = boxes[..., 2:] - boxes[..., :2]
         size_a = references[..., 2:] - references[..., :2]
-        centre = boxes[..., :2] + 0.5 * size
-        centre_a = references[..., :2] + 0.5 * size_a
-        raw = torch.cat([(centre - centre_a) / size_a, torch.log(size / size_a)], dim=-1)
+        center = boxes[..., :2] + 0.5 * size
+        center_a = references[..., :2] + 0.5 * size_a
+        raw = torch.cat([(center - center_a) / size_a, torch.log(size / size_a)], dim=-1)
         return raw * constant(self.weights, raw)
 
     def decode(self, offsets: Tensor, references: Tensor) -> Tensor:
         """Boxes (..., 4) px at offsets (..., 4) from references (..., 4); float32 whatever the offsets are."""
         raw = offsets.float() / constant(self.weights, references)
         size_a = references[..., 2:] - references[..., :2]
-        centre = references[..., :2] + 0.5 * size_a + raw[..., :2] * size_a
+        center = references[..., :2] + 0.5 * size_a + raw[..., :2] * size_a
         size = size_a * torch.exp(raw[..., 2:].clamp(max=self.limit))
-        return torch.cat([centre - 0.5 * size, centre + 0.5 * size + (0.0 if self.minus_one else 1.0)], dim=-1)
+        return torch.cat([center - 0.5 * size, center + 0.5 * size + (0.0 if self.minus_one else 1.0)], dim=-1)
 
 
 def sort_corners(boxes: Tensor) -> Tensor:

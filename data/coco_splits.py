@@ -16,7 +16,7 @@ WAYS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that is there comp
     "trainval": (("train2014", "val2014"), ("train2017", "val2017")),
     "test-dev": (("test-dev2017",), ("test-dev2015",)),
 }
-UNLABELLED = ("test-dev", "test-dev2017", "test-dev2015")
+UNLABELED = ("test-dev", "test-dev2017", "test-dev2015")
 
 
 def coco_parts(root: Path, split: str) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def coco_parts(root: Path, split: str) -> tuple[str, ...]:
             return way
     ways = " or ".join(" + ".join(way) for way in WAYS[split])
     found = f"only {' and '.join(there)}, which is a part of it" if there else "none of these"
-    fetched = "coco2017test" if split in UNLABELLED else "coco2017"
+    fetched = "coco2017test" if split in UNLABELED else "coco2017"
     raise DataError(
         f"COCO split {split!r} is {ways}, and {' and '.join(map(str, annotation_folders(root)))} hold the annotation"
         f" file of {found}; add the missing files, choose another split, correct the data root, or fetch the data with:"

@@ -57,10 +57,10 @@ def open_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB (3, H, W) uint8 of a Pillow image: grey is repeated, alpha dropped, of 16 bits the high byte is kept."""
+    """RGB (3, H, W) uint8 of a Pillow image: gray is repeated, alpha dropped, of 16 bits the high byte is kept."""
     if image.mode.startswith("I"):
-        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
+        gray = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(gray)
     if image.mode != "RGB":
         image = image.convert("RGB")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()

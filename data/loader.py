@@ -23,7 +23,7 @@ from torch.utils.data import Dataset as MapDataset
 
 from data.annotations import FlatTargets, OnBadBox, pack
 from data.coco import CocoDataset
-from data.coco_splits import UNLABELLED, coco_parts
+from data.coco_splits import UNLABELED, coco_parts
 from data.concat import ConcatDataset
 from data.errors import DataError
 from data.formats.saved_proposals import SavedProposals, outside_crowds
@@ -74,10 +74,10 @@ class DataConfig:
                 raise ValueError(f"DataConfig.{name} is {getattr(self, name)!r}; choose one of {listed}.")
         if isinstance(self.train, str) or not self.train:
             raise ValueError(f"DataConfig.train is {self.train!r}; give at least one split name, as a tuple.")
-        unlabelled = [name for name in self.train if self.layout == "coco" and name in UNLABELLED]
-        if unlabelled:
+        unlabeled = [name for name in self.train if self.layout == "coco" and name in UNLABELED]
+        if unlabeled:
             raise ValueError(
-                f"DataConfig.train names {unlabelled[0]!r}, whose labels are not published; train on a split with"
+                f"DataConfig.train names {unlabeled[0]!r}, whose labels are not published; train on a split with"
                 ' labels, such as "trainval35k" or "train2017", and only test on that one.'
             )
         if not 0 < self.short_side <= (self.short_side if self.long_side is None else self.long_side):

@@ -88,7 +88,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Images ready for the network: images (N, 3, H, W) float32, normalised, zero-padded right and below.
+    """Images ready for the network: images (N, 3, H, W) float32, normalized, zero-padded right and below.
 
     image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the same in original
     px. targets are in network px, or None at test time. skipped: one sentence for each image that could not be read.
@@ -137,7 +137,7 @@ class Candidates:
 
     boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL Loss Eq. 11 votes
     with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a network without log variance;
-    localisation (M,): the IoU with its object that the network predicts for each box (IoU-Net), or None.
+    localization (M,): the IoU with its object that the network predicts for each box (IoU-Net), or None.
     """
 
     boxes: Tensor
@@ -145,7 +145,7 @@ class Candidates:
     labels: Tensor
     variances: Tensor | None = None
     pixel_variances: Tensor | None = None
-    localisation: Tensor | None = None
+    localization: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Candidates:
         return _to(self, device)

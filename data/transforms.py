@@ -1,6 +1,6 @@
-"""From an image as it is stored to the network's input: mirror, resize, normalise, in this order.
+"""From an image as it is stored to the network's input: mirror, resize, normalize, in this order.
 
-The mirror comes first because there it moves one byte per colour value instead of four. Normalising comes last, on
+The mirror comes first because there it moves one byte per color value instead of four. Normalizing comes last, on
 fewer or more pixels as the case may be, with the same result: it is affine per channel, and bilinear weights sum to 1.
 """
 
@@ -53,7 +53,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its centre lies."""
+    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its center lies."""
     old = (masks.shape[-2], masks.shape[-1])
     if old == size:
         return masks
@@ -61,7 +61,7 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return masks[:, rows][:, :, columns]
 
 
-def normalise(image: Tensor, convention: PixelConvention) -> Tensor:
+def normalize(image: Tensor, convention: PixelConvention) -> Tensor:
     """Network values (3, H, W) of an RGB image (3, H, W) float32 in 0..255."""
     if convention.order != (0, 1, 2):
         image = image[list(convention.order)]
@@ -119,14 +119,14 @@ def to_network(
         mirror: left and right exchanged.
 
     Returns:
-        image (3, h, w) float32 normalised, and the target in network px.
+        image (3, h, w) float32 normalized, and the target in network px.
     """
     old = (image.shape[-2], image.shape[-1])
     new = resized_size(old, short_side, long_side)
     if mirror:
         image = image.flip(-1)
         target = None if target is None else mirror_target(target, old[1])
-    result = normalise(resize(image.float(), new), PIXELS[pixels])
+    result = normalize(resize(image.float(), new), PIXELS[pixels])
     return result, None if target is None else scale_target(target, old, new)
 
 

@@ -10,7 +10,7 @@ from models.build import ModelConfig
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 
-Optimiser = Literal["sgd", "adam", "adamw"]
+Optimizer = Literal["sgd", "adam", "adamw"]
 PAPER_TABLES = json.loads((Path(__file__).parent / "paper_tables.json").read_text())
 
 
@@ -25,7 +25,7 @@ class TrainConfig:
     lr_drop_factor: float = 0.1
     warmup_iterations: int = 0  # linear warm-up
     warmup_factor: float = 1 / 3  # of lr, at the first update
-    optimiser: Optimiser = "sgd"  # "adam" adds the decay to the gradient, "adamw" decouples it
+    optimizer: Optimizer = "sgd"  # "adam" adds the decay to the gradient, "adamw" decouples it
     momentum: float = 0.9
     weight_decay: float = 5e-4
     bias_lr_factor: float = 2.0  # Caffe and Detectron: biases learn twice as fast
@@ -36,8 +36,8 @@ class TrainConfig:
     only: str = ""  # the one part of the network that learns, all else stays as it starts; "": whatever is not frozen
 
     def __post_init__(self) -> None:
-        if self.optimiser not in get_args(Optimiser):
-            raise ValueError(f"TrainConfig.optimiser is {self.optimiser!r}; choose one of {get_args(Optimiser)}.")
+        if self.optimizer not in get_args(Optimizer):
+            raise ValueError(f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,10 @@ class Run:
 class Row:
     """One line of a table: a run, what happens to its candidates, and what the paper printed.
 
-    group: a heading shared by neighbouring rows (the backbone in Table 5). cited: whom the paper quotes for the
+    group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper quotes for the
     number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
     ours that the paper does not have. rounds: how often boxes go through the box head (2: MR-CNN's iterative
-    localisation). refine: IoU-Net's refinement of the detections, None for none.
+    localization). refine: IoU-Net's refinement of the detections, None for none.
     """
 
     label: str

@@ -13,7 +13,7 @@ from experiments.records import Run, TrainConfig
 
 MINI_TRAIN = TrainConfig(
     batch_size=8, iterations=900, lr=1e-3, lr_drops=(700,), warmup_iterations=50, warmup_factor=0.1,
-    optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, max_grad_norm=10.0)
+    optimizer="adamw", weight_decay=1e-4, bias_lr_factor=1.0, max_grad_norm=10.0)
 
 MINI_SHORT_TRAIN = replace(MINI_TRAIN, batch_size=4, iterations=650, lr_drops=(500,))
 
@@ -22,7 +22,7 @@ MINI_1X_TRAIN = replace(MINI_TRAIN, batch_size=4, iterations=500, lr_drops=(375,
 
 LITE_TRAIN = TrainConfig(
     batch_size=4, iterations=2360, lr=4e-4, lr_drops=(1770,), warmup_iterations=200, warmup_factor=0.001,
-    optimiser="adamw", weight_decay=1e-4, bias_lr_factor=1.0, backbone_lr_factor=0.25, max_grad_norm=10.0)
+    optimizer="adamw", weight_decay=1e-4, bias_lr_factor=1.0, backbone_lr_factor=0.25, max_grad_norm=10.0)
 
 LITE_1X_TRAIN = replace(LITE_TRAIN, iterations=1180, lr_drops=(885,))
 

@@ -1,7 +1,7 @@
 """IoU-Net (Jiang et al., 2018, section 3.1): regression of the IoU of a box with its object.
 
-The network's output is the IoU normalised with mean 1/2 and standard deviation 1/2: IoU 0 is -1 and IoU 1 is 1. (The
-paper only says that the labels are normalised to [-1, 1]; training sees IoU >= 1/2, so targets of 0 to 1.)
+The network's output is the IoU normalized with mean 1/2 and standard deviation 1/2: IoU 0 is -1 and IoU 1 is 1. (The
+paper only says that the labels are normalized to [-1, 1]; training sees IoU >= 1/2, so targets of 0 to 1.)
 """
 
 from torch import Tensor

@@ -2,8 +2,8 @@
 
 Three rules for the anchors of a cell, each from a code base whose weights can be loaded:
 "caffe" (py-faster-rcnn, Detectron; the default): ratio anchors of a stride x stride cell with rounded sides, multiplied
-by the scales, centred at the cell's middle pixel. Their inclusive (x1, y1, x2, y2) become continuous edges here, so x2
-and y2 are one larger. "torchvision": centred at the cell's corner, corners rounded. "detectron2": centred at the cell's
+by the scales, centered at the middle pixel. Their inclusive (x1, y1, x2, y2) become continuous edges here, so x2
+and y2 are one larger. "torchvision": centered at the corner of the cell, corners rounded. "detectron2": centered at the
 corner, not rounded.
 Order: level, position row by row, then ratio, then size; A is the sum over levels of H * W * ratios * sizes.
 """

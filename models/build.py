@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
 from models.anchors import AnchorGenerator, cell_anchors, corner_anchors, rounded_corner_anchors
-from models.backbones.base import Backbone, initialise, scaled
+from models.backbones.base import Backbone, initialize, scaled
 from models.backbones.fpn import FPN, xavier
 from models.backbones.mobilenet import CONV5_BLOCK, MobileNetHead, MobileNetV2
 from models.backbones.resnet import RESNET50, RESNET101, Conv5Head, ResNet, conv5
@@ -63,7 +63,7 @@ class ModelConfig:
     log_variance: bool = False  # KL Loss: predict ln sigma^2 of each box side, train with Eq. 9, 10
     box_coding: BoxCoding = "center_size"  # "edges" is KL Loss Eq. 1, in the box head and in the RPN, not in KL-RPN
     class_agnostic: bool = False  # one box for all classes
-    decode_minus_one: bool = True  # False: centre-size decoding is 1 px too large, as in faster-rcnn.pytorch
+    decode_minus_one: bool = True  # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
     width: float = 1.0  # multiplies the backbone's and the RPN's channels
     fc_dims: tuple[int, int] = (4096, 4096)  # fc6, fc7
     dropout: float = 0.0  # after fc6 and fc7; 0.5 in the VOC recipes
@@ -81,7 +81,7 @@ class ModelConfig:
     rfcn_pooling: PositionSensitivePooling = "align"  # PSRoIAlign; "average" is R-FCN's own PSRoIPool
     dilate_first_block: bool = False  # R-FCN: dilation 2 also in conv5's first block (Caffe) or only in the others
     anchor_sizes: tuple[float, ...] = (64.0, 128.0, 256.0, 512.0)  # px, network; with a pyramid one a level
-    anchor_rule: AnchorRule = "caffe"  # how a cell's anchors are centred and rounded, models/anchors.py
+    anchor_rule: AnchorRule = "caffe"  # how a cell's anchors are centered and rounded, models/anchors.py
     straddling_anchors: bool = False  # whether anchors that cross the image boundary are learned from
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
     rpn_dim: int = 512  # channels of the 3x3 convolution, before ``width``
@@ -231,7 +231,7 @@ def build_roi_head(config: ModelConfig, in_channels: int, strides: tuple[int, ..
         box_head = MobileNetHead(first=CONV5_BLOCK, blocks=config.mobilenet_blocks, tf_padding=config.tf_padding)
     else:
         box_head = TwoMLPHead(in_features=in_channels * config.pool_size**2, fc_dims=config.fc_dims,
-                              dropout=config.dropout, init=xavier if config.pyramid else initialise)
+                              dropout=config.dropout, init=xavier if config.pyramid else initialize)
     predictor = BoxPredictor(in_features=box_head.out_features, num_classes=config.num_classes,
                              log_variance=config.log_variance, class_agnostic=config.class_agnostic)
     return RoIHead(pool=build_pool(config, strides, config.pool_size), box_head=box_head, predictor=predictor)
@@ -258,7 +258,7 @@ def build_iou_head(config: ModelConfig, in_channels: int, strides: tuple[int, ..
 
 
 def build_detector(config: ModelConfig) -> Detector:
-    """The network of a config with freshly initialised weights (from torch's global generator), nothing frozen.
+    """The network of a config with freshly initialized weights (from torch's global generator), nothing frozen.
 
     Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the features.
     """

@@ -26,7 +26,7 @@ def decode_all(rois: Tensor, outputs: HeadOutputs, coder: BoxCoder, image_size: 
 
 def decode_own(previous: Candidates, outputs: HeadOutputs, coder: BoxCoder, image_size: tuple[int, int],
                score_threshold: float, image_id: ImageId) -> Candidates:
-    """MR-CNN's iterative localisation: candidates that went through the box head once more, each for its own class.
+    """MR-CNN's iterative localization: candidates that went through the box head once more, each for its own class.
 
     The new score replaces the old one; those that fall to the threshold or below are left out.
     """

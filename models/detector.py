@@ -130,7 +130,7 @@ class Detector(nn.Module):
 
         Args:
             features: of ``self.features(batch)``, if they are there already.
-            rounds: how often boxes go through the box head. 2 is MR-CNN's iterative localisation: the candidates of a
+            rounds: how often boxes go through the box head. 2 is MR-CNN's iterative localization: the candidates of a
                 round are the next one's RoIs, each for its own class, and all rounds' candidates are returned.
 
         Raises: ValueError if the network's outputs are not finite, naming the image.
@@ -158,7 +158,7 @@ class Detector(nn.Module):
             found = [join(before, after) for before, after in zip(found, latest, strict=True)]
         if self.iou_head is None:
             return found
-        return [replace(image, localisation=self.predicted_iou(features, batch, i, image.boxes, image.labels))
+        return [replace(image, localization=self.predicted_iou(features, batch, i, image.boxes, image.labels))
                 for i, image in enumerate(found)]
 
     @torch.no_grad()

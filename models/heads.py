@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from models.backbones.base import initialise
+from models.backbones.base import initialize
 from models.predictor import BoxPredictor
 
 
@@ -19,7 +19,7 @@ class TwoMLPHead(nn.Module):
     """
 
     def __init__(self, *, in_features: int, fc_dims: tuple[int, int], dropout: float,
-                 init: Callable[[nn.Module], None] = initialise) -> None:
+                 init: Callable[[nn.Module], None] = initialize) -> None:
         super().__init__()
         self.fc6 = nn.Linear(in_features, fc_dims[0])
         self.fc7 = nn.Linear(fc_dims[0], fc_dims[1])

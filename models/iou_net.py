@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.boxes import CenterSizeCoder, clip, pairwise_iou
+from data.boxes import CenterSizeCoder, box_iou, clip
 from data.records import Target
 from losses.iou_loss import iou_loss, to_iou
-from models.backbones.base import initialise
+from models.backbones.base import initialize
 from models.matching import match
 from models.predictor import linear
 
 LEAST_IOU = 0.5  # Omega_train: boxes below are not learned from
-# No box with a centre farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2 to fall to 1/2.
+# No box with a center farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2 to fall to 1/2.
 LARGEST_SHIFT, LARGEST_SCALE = 0.5, math.log(2.0)
 MOVES = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
 
@@ -55,7 +55,7 @@ def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
     shift, scale = share * LARGEST_SHIFT, share * LARGEST_SCALE
     deltas = torch.cartesian_prod(shift, shift, scale, scale)
     unit = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    iou = pairwise_iou(MOVES.decode(deltas, unit), unit)[:, 0]
+    iou = box_iou(MOVES.decode(deltas, unit), unit)[:, 0]
     deltas, iou = deltas[iou >= LEAST_IOU], iou[iou >= LEAST_IOU]
     bucket = ((iou - LEAST_IOU) / (1 - LEAST_IOU) * buckets).long().clamp(max=buckets - 1)
     size = torch.bincount(bucket, minlength=buckets)
@@ -101,13 +101,13 @@ def iou_targets(boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 
 
 class IoUHead(nn.Module):
-    """(R, C, B, B) -> fc6 -> fc7 -> one output a class (R, K + 1), the normalised IoU; that of class 0 is not used."""
+    """(R, C, B, B) -> fc6 -> fc7 -> one output a class (R, K + 1), the normalized IoU; that of class 0 is not used."""
 
     def __init__(self, *, in_features: int, fc_dims: tuple[int, int], num_classes: int) -> None:
         super().__init__()
         self.fc6 = nn.Linear(in_features, fc_dims[0])
         self.fc7 = nn.Linear(fc_dims[0], fc_dims[1])
-        initialise(self)
+        initialize(self)
         self.iou = linear(fc_dims[1], num_classes + 1, std=0.01)
 
     def forward(self, pooled: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from losses.mask_loss import mask_loss
 class MaskHead(nn.Module):
     """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the background, is idle.
 
-    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA initialisation.
+    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA initialization.
     """
 
     def __init__(self, *, in_channels: int, channels: int, num_classes: int) -> None:
@@ -55,11 +55,11 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *,
         index: (P,) the object of each RoI.
         boxes: (P, 4) network px.
         size: M.
-        binary: True takes the bitmap at the centre of each bin and cuts at 0.5, close to the polygons that Detectron
+        binary: True takes the bitmap at the center of each bin and cuts at 0.5, close to the polygons that Detectron
             draws into the RoI; False takes the mean over the bin, one sample a pixel or more, as torchvision does.
 
-    At the centres only the four neighbours of each sample are read: there is no float copy of the bitmaps. Without
-    objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centred rule
+    At the centers only the four neighbors of each sample are read: there is no float copy of the bitmaps. Without
+    objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centered rule
     (aligned=True).
     Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with sampling_ratio=1 before the cut.
     """
@@ -69,8 +69,8 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *,
         rois = torch.cat([index[:, None].to(boxes.dtype), boxes], dim=1)
         return ops.roi_align(masks[:, None].to(boxes.dtype), rois, size)[:, 0]
     height, width = masks.shape[1:]
-    top, bottom, down, in_rows = _neighbours(boxes[:, 1], boxes[:, 3], size, height)
-    left, right, across, in_columns = _neighbours(boxes[:, 0], boxes[:, 2], size, width)
+    top, bottom, down, in_rows = _neighbors(boxes[:, 1], boxes[:, 3], size, height)
+    left, right, across, in_columns = _neighbors(boxes[:, 0], boxes[:, 2], size, width)
     down, across = down[:, :, None], across[:, None, :]
 
     def bitmap(row: Tensor, column: Tensor) -> Tensor:
@@ -82,14 +82,14 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *,
     return (sampled >= 0.5).to(boxes.dtype)
 
 
-def _neighbours(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin centre of the interval
-    [start, end] (P,), the share of the latter, and whether the centre is at most one cell outside; each (P, size)."""
+def _neighbors(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin center of the interval
+    [start, end] (P,), the share of the latter, and whether the center is at most one cell outside; each (P, size)."""
     bins = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
-    centre = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
-    clamped = centre.clamp(0, length - 1)
+    center = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
+    clamped = center.clamp(0, length - 1)
     before = clamped.long().clamp(0, length - 1)  # once more: a box of a network that diverged may be NaN
-    return before, (before + 1).clamp(max=length - 1), clamped - before, (centre >= -1) & (centre <= length)
+    return before, (before + 1).clamp(max=length - 1), clamped - before, (center >= -1) & (center <= length)
 
 
 def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ Rules: Faster R-CNN section 3.1.2 (anchors), Fast R-CNN section 2.3 (RoIs), deta
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
@@ -17,7 +17,7 @@ def match(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """The best ground truth of each box: (IoU (A,), index (A,)); IoU 0 and index 0 when there is no ground truth."""
     if len(gt_boxes) == 0:
         return boxes.new_zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
-    best = pairwise_iou(gt_boxes, boxes).max(dim=0)
+    best = box_iou(gt_boxes, boxes).max(dim=0)
     return best.values, best.indices
 
 
@@ -32,7 +32,7 @@ def label_anchors(anchors: Tensor, gt_boxes: Tensor, inside: Tensor, *, positive
     if len(gt_boxes) == 0:
         labels = torch.full((len(anchors),), NEGATIVE, device=anchors.device)
         return labels.masked_fill(~inside, IGNORED), torch.zeros_like(labels)
-    iou = pairwise_iou(gt_boxes, anchors) * inside
+    iou = box_iou(gt_boxes, anchors) * inside
     best_iou, best_gt = iou.max(dim=0)
     best_of_gt = iou.amax(dim=1, keepdim=True).clamp(min=1e-5)
     labels = torch.full_like(best_gt, IGNORED)

@@ -1,6 +1,6 @@
 """The last layers of the box head: class logits, box offsets and, for KL Loss, one log variance per box side.
 
-Letters: R RoIs, K foreground classes. KL Loss section 3.2: the log variance layer is initialised N(0, 1e-4), bias 0,
+Letters: R RoIs, K foreground classes. KL Loss section 3.2: the log variance layer is initialized N(0, 1e-4), bias 0,
 so that training starts as smooth L1. For VGG-16 and 80 classes it is the paper's 4096 x 324 layer.
 """
 

@@ -1,7 +1,7 @@
 """The second stage of R-FCN (Dai et al., NIPS 2016): its layers run once on the whole image, a RoI pools and votes.
 
 Letters: N images, P RoIs of one image, R = N * P, C channels, K foreground classes, B x B bins.
-Sources: R-FCN sections 2.2 and 2.3; layers without bias and their initialisation as in the PyTorch code behind the
+Sources: R-FCN sections 2.2 and 2.3; layers without bias and their initialization as in the PyTorch code behind the
 baseline of KL-RPN (Caffe's have biases, all N(0, 0.01)). The log variance maps (KL Loss, section 3.2) are our addition.
 """
 

@@ -1,7 +1,7 @@
 """The second stage of training: which RoIs are learned from, and the losses of the box head.
 
 Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalised as in experiments/kl_loss/README.md, points 9, 10;
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in experiments/kl_loss/README.md, points 9, 10;
 online hard example mining as in R-FCN section 2.2.
 """
 
@@ -62,7 +62,7 @@ def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | Non
     """Losses {"roi_class", "roi_box"} and statistics of the box head.
 
     class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
-    foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalisation), then
+    foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalization), then
     averages over images. hardest: only so many RoIs of each image count, those with the largest losses. smooth_l1_beta:
     where the loss of a network without log variance turns from square to absolute value.
     """
@@ -112,7 +112,7 @@ def roi_terms(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None
 @torch.no_grad()
 def hardest_rois(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
                  hardest: int, smooth_l1_beta: float = 1.0) -> RoITargets:
-    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labelled IGNORED.
+    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labeled IGNORED.
 
     Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch R-FCN keeps every
     foreground RoI and ranks the others by cross-entropy; the Caffe code divides by ``hardest`` even where an image has

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from postprocess.groups import Groups, neighbourhoods
+from postprocess.groups import Groups, neighborhoods
 from postprocess.suppression import GONE, Selection
 
 Scoring = Literal["ID", "AVG", "IOU_AVG", "GENERALIZED_AVG", "QUASI_SUM", "TEMP_AVG"]
@@ -97,7 +97,7 @@ def vote_boxes(
     Returns: boxes (D, 4) px. The selected box always votes, even if it has no area.
     """
     voted = [boxes.new_zeros(0, 4)]
-    for near in neighbourhoods(boxes, groups, group, slot):
+    for near in neighborhoods(boxes, groups, group, slot):
         selected = boxes[groups.members[group[near.part], slot[near.part]]]
         weights = score_weights(scores[near.rows], voting.weight_shift) * (near.valid & (near.iou >= voting.iou))
         shares = weights / weights.sum(dim=1, keepdim=True)
@@ -118,7 +118,7 @@ def vote_scores(selection: Selection, boxes: Tensor, scores: Tensor, groups: Gro
         return selection
     group, step = (selection.scores > GONE).nonzero(as_tuple=True)
     voted = [scores.new_zeros(0)]
-    for near in neighbourhoods(boxes, groups, group, selection.slots[group, step]):
+    for near in neighborhoods(boxes, groups, group, selection.slots[group, step]):
         voters = near.valid & (near.iou >= voting.iou)
         voted.append(new_score(scores[near.rows], near.iou, voters, voting.scoring, voting.beta))
     return replace(selection, scores=selection.scores.index_put((group, step), torch.cat(voted)))

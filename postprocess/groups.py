@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 
-CHUNK = 2**16  # (detection, neighbour) pairs handled at a time: bounds memory to a few MB
+CHUNK = 2**16  # (detection, neighbor) pairs handled at a time: bounds memory to a few MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def group_rows(keys: Tensor) -> Groups:
     return Groups(members=members, valid=valid)
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """All boxes in the groups of some detections.
 
     part: which detections these are; rows (D, M) i64; valid (D, M) bool, False in the padding; iou (D, M) with the
@@ -59,8 +59,8 @@ class Neighbours(NamedTuple):
     iou: Tensor
 
 
-def neighbourhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -> Iterator[Neighbours]:
-    """The neighbours of D selected boxes, a bounded number at a time, in order.
+def neighborhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -> Iterator[Neighbors]:
+    """The neighbors of D selected boxes, a bounded number at a time, in order.
 
     Args:
         boxes: (T, 4) px of all rows.
@@ -72,5 +72,5 @@ def neighbourhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -
         part = slice(start, start + size)
         rows = groups.members[group[part]]
         own = slot[part, None]
-        iou = pairwise_iou(boxes[rows.gather(1, own)], boxes[rows])[:, 0].scatter(1, own, 1.0)
-        yield Neighbours(part, rows, groups.valid[group[part]], iou)
+        iou = box_iou(boxes[rows.gather(1, own)], boxes[rows])[:, 0].scatter(1, own, 1.0)
+        yield Neighbors(part, rows, groups.valid[group[part]], iou)

@@ -13,8 +13,8 @@ from torch import Tensor
 from postprocess.suppression import GONE, Selection, hard_decay, select
 
 
-def iou_guided(boxes: Tensor, scores: Tensor, localisation: Tensor, valid: Tensor, *, threshold: float) -> Selection:
-    """Plain NMS ranked by localisation confidence; a box belongs to the first kept box that overlaps it.
+def iou_guided(boxes: Tensor, scores: Tensor, localization: Tensor, valid: Tensor, *, threshold: float) -> Selection:
+    """Plain NMS ranked by localization confidence; a box belongs to the first kept box that overlaps it.
 
     Hard NMS removes a box in the very step in which that first box is selected, so the step in which a slot leaves is
     the cluster it belongs to, and a cluster's score is the maximum over it.
@@ -22,16 +22,16 @@ def iou_guided(boxes: Tensor, scores: Tensor, localisation: Tensor, valid: Tenso
     Args:
         boxes: (G, M, 4) px.
         scores: (G, M) class scores.
-        localisation: (G, M) predicted IoU, or any other finite confidence in the box: larger is better.
+        localization: (G, M) predicted IoU, or any other finite confidence in the box: larger is better.
         valid: (G, M) filled slots, as ``select`` wants them.
         threshold: a box joins the cluster if its IoU with the kept box is larger.
 
-    Returns: the Selection in order of falling localisation, whose scores therefore need not fall.
-    Law: with ``localisation = scores`` this is plain NMS.
+    Returns: the Selection in order of falling localization, whose scores therefore need not fall.
+    Law: with ``localization = scores`` this is plain NMS.
     """
     picked = select(
         boxes,
-        localisation,
+        localization,
         valid,
         decay=partial(hard_decay, threshold=threshold),
         floor=-float("inf"),

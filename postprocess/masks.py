@@ -29,8 +29,8 @@ def paste_masks(masks: Tensor, boxes: Tensor, image_size: tuple[int, int], thres
     height, width = image_size
     cells = masks.shape[-1]
     half = 0.5 * (boxes[:, 2:] - boxes[:, :2]) * ((cells + 2) / cells)
-    centre = 0.5 * (boxes[:, 2:] + boxes[:, :2])
-    first, last = (centre - half).long(), (centre + half).long()
+    center = 0.5 * (boxes[:, 2:] + boxes[:, :2])
+    first, last = (center - half).long(), (center + half).long()
     at_once = max(1, PIXELS_AT_ONCE // max(1, height * width))
     pasted = [masks.new_zeros(0, height, width, dtype=torch.bool)]
     for part, start, end in zip(masks.split(at_once), first.split(at_once), last.split(at_once), strict=True):

@@ -96,9 +96,9 @@ def suppress(candidates: Candidates, groups: Groups, config: PostprocessConfig) 
     """The method that ``config.suppression`` names, in each group."""
     boxes, scores = candidates.boxes[groups.members], candidates.scores[groups.members]
     if config.suppression == "iou_guided":
-        assert candidates.localisation is not None
-        localisation = candidates.localisation[groups.members]
-        return iou_guided(boxes, scores, localisation, groups.valid, threshold=config.iou_threshold)
+        assert candidates.localization is not None
+        localization = candidates.localization[groups.members]
+        return iou_guided(boxes, scores, localization, groups.valid, threshold=config.iou_threshold)
     if config.suppression == "qubo_greedy":
         return qubo_select(boxes, scores, groups.valid, qubo=config.qubo or AUTHORS_GREEDY, search=greedy)
     if config.suppression == "qubo_tabu":
@@ -191,27 +191,27 @@ def check(where: str, candidates: Candidates, config: PostprocessConfig) -> None
     """
     count = len(candidates.scores)
     variances = [v for v in (candidates.variances, candidates.pixel_variances) if v is not None]
-    localisation = [] if candidates.localisation is None else [candidates.localisation]
-    wide, narrow = [candidates.boxes, *variances], [candidates.scores, *localisation]
+    localization = [] if candidates.localization is None else [candidates.localization]
+    wide, narrow = [candidates.boxes, *variances], [candidates.scores, *localization]
     if any(x.shape != (count, 4) for x in wide) or any(x.shape != (count,) for x in narrow):
         shapes = ", ".join(str(tuple(x.shape)) for x in (*wide, *narrow))
         raise ValueError(
-            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4) and localisation (M,)."
+            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4) and localization (M,)."
         )
     if config.sigma_t > 0 and candidates.variances is None:
         raise ValueError(
             f"{where}: sigma_t is {config.sigma_t}, but there are no variances (in {config.variance_space!r} space) to "
             "vote with; use a network that predicts log variances, or set sigma_t to 0."
         )
-    if config.suppression == "iou_guided" and candidates.localisation is None:
+    if config.suppression == "iou_guided" and candidates.localization is None:
         raise ValueError(
-            f"{where}: suppression is 'iou_guided', but there is no localisation confidence to rank by; use a network "
+            f"{where}: suppression is 'iou_guided', but there is no localization confidence to rank by; use a network "
             "that predicts the IoU of its boxes, or another suppression."
         )
     usable = [("boxes", candidates.boxes.abs() < LARGEST_COORDINATE)]  # all False for NaN
     usable += [("scores", candidates.scores.abs() < torch.inf)]
     usable += [("variances", (v >= 0) & (v < torch.inf)) for v in variances]
-    usable += [("localisation values", x.abs() < torch.inf) for x in localisation]
+    usable += [("localization values", x.abs() < torch.inf) for x in localization]
     for name, good in usable:
         if not good.all():
             rows = (~good).reshape(count, -1).any(dim=1)
@@ -226,7 +226,7 @@ def postprocess_class(
     scores: Tensor,
     variances: Tensor | None,
     config: PostprocessConfig,
-    localisation: Tensor | None = None,
+    localization: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Algorithm 1 for one class of one image.
 
@@ -235,14 +235,14 @@ def postprocess_class(
         scores: (M,) probabilities.
         variances: (M, 4) that vote, in whichever unit; None is fine if ``config.sigma_t`` is 0.
         config: see PostprocessConfig; ``variance_space`` has no effect here.
-        localisation: (M,) predicted IoU, which ``suppression="iou_guided"`` needs.
+        localization: (M,) predicted IoU, which ``suppression="iou_guided"`` needs.
 
     Returns: boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each, in the order of
         falling scores, which is that of selection in NMS and soft-NMS.
     Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
     """
     same = torch.zeros_like(scores, dtype=torch.int64)
-    candidates = Candidates(boxes=boxes, scores=scores, labels=same, variances=variances, localisation=localisation)
+    candidates = Candidates(boxes=boxes, scores=scores, labels=same, variances=variances, localization=localization)
     check("postprocess_class", candidates, config)
     kept = suppress_and_vote(_floats([candidates], config), same, config)
     return kept.boxes, kept.scores, kept.rows
@@ -252,7 +252,7 @@ def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Cand
     """The candidates of all images as one record in float32, without what ``config`` does not use."""
     unused = {"pixel_variances"}
     unused |= {"variances"} if config.sigma_t == 0 else set()
-    unused |= {"localisation"} if config.suppression != "iou_guided" else set()
+    unused |= {"localization"} if config.suppression != "iou_guided" else set()
     used = [f.name for f in fields(Candidates) if f.name not in unused]
     columns = {name: torch.cat([getattr(image, name) for image in candidates]) for name in used}
     return Candidates(**{name: x if name == "labels" else x.float() for name, x in columns.items()})

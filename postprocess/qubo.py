@@ -1,4 +1,4 @@
-"""QUBO suppression: the boxes of a class that minimise a quadratic energy of scores and overlaps.
+"""QUBO suppression: the boxes of a class that minimize a quadratic energy of scores and overlaps.
 
 Letters: G groups (an image and a class), M slots in a group; B problems of up to N boxes, R starts. x_i is 1 if box i
 is kept, s_i its score, w the overlap weight. Rujikietgumjorn and Collins, "Optimized Pedestrian Detection for Multiple
@@ -20,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from postprocess.suppression import CUDA_SYNC_INTERVAL, Selection, selection_of
 
 Search = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -63,7 +63,7 @@ def linear_terms(scores: Tensor, qubo: Qubo) -> Tensor:
 
 def pair_terms(boxes: Tensor, qubo: Qubo) -> Tensor:
     """p_ij = pair_factor * w * IoU_ij of boxes (..., N, 4) as a symmetric matrix (..., N, N) with zero diagonal."""
-    pairs = qubo.pair_factor * qubo.overlap_weight * pairwise_iou(boxes, boxes)
+    pairs = qubo.pair_factor * qubo.overlap_weight * box_iou(boxes, boxes)
     return pairs * (1 - torch.eye(boxes.shape[-2], dtype=pairs.dtype, device=pairs.device))
 
 
@@ -155,7 +155,7 @@ def tabu_search(count: int, generator: torch.Generator, device: torch.device) ->
 
 
 def qubo_select(boxes: Tensor, scores: Tensor, valid: Tensor, *, qubo: Qubo, search: Search) -> Selection:
-    """Keeps in each group the boxes that ``search`` finds to minimise E; they keep their scores.
+    """Keeps in each group the boxes that ``search`` finds to minimize E; they keep their scores.
 
     Problems are solved in chunks of similar size, the boxes of each sorted by score: the answer depends neither on the
     order of the boxes (if their scores differ) nor on other groups.

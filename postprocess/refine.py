@@ -1,4 +1,4 @@
-"""Optimisation-based box refinement: boxes climb the IoU that the network predicts for them.
+"""Optimization-based box refinement: boxes climb the IoU that the network predicts for them.
 
 Letters: D boxes. Jiang et al., "Acquisition of Localization Confidence for Accurate Object Detection" (IoU-Net), 2018,
 Algorithm 2: a comparison row of KL Loss Tables 4 and 6.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 
 Decay = Callable[[Tensor], Tensor]
 
@@ -96,7 +96,7 @@ def select(boxes: Tensor, scores: Tensor, valid: Tensor, *, decay: Decay, floor:
             break
         slots[:groups, step], selected[:groups, step] = winner[:, 0], best[:, 0]
         winner_box = boxes[:groups].take_along_dim(winner[..., None], dim=1)
-        iou = pairwise_iou(winner_box, boxes[:groups])[:, 0]
+        iou = box_iou(winner_box, boxes[:groups])[:, 0]
         factor = decay(iou)
         decayed = remaining * factor
         dropped = (factor == 0) | ((iou > 0) & (decayed < floor))

@@ -1,4 +1,4 @@
-"""Variance voting: a selected box moves to the mean of its neighbours, weighted by nearness and certainty.
+"""Variance voting: a selected box moves to the mean of its neighbors, weighted by nearness and certainty.
 
 Letters: T rows, G groups (an image and a class), M slots in a group, D detections.
 KL Loss section 3.3, Eq. 11; Algorithm 1, lines in green.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from postprocess.groups import Groups, neighbourhoods
+from postprocess.groups import Groups, neighborhoods
 
 Voters = Callable[[Tensor, Tensor], Tensor]
 
@@ -87,7 +87,7 @@ def vote_selected(
     Returns: voted boxes (D, 4) px. The selected box always votes, with p = 1, even if it has no area.
     """
     voted = [boxes.new_zeros(0, 4)]
-    for near in neighbourhoods(boxes, groups, group, slot):
+    for near in neighborhoods(boxes, groups, group, slot):
         selected = boxes[groups.members[group[near.part], slot[near.part]]]
         may = may_vote(exit_step[group[near.part]], step[near.part])
         voters = near.valid & (near.iou > voter_iou) & may

@@ -24,7 +24,7 @@ from postprocess.pipeline import postprocess
 from scripts.engine.checkpoint import write_atomically
 from scripts.engine.command import exit_code
 from scripts.engine.operations import time_operations
-from scripts.engine.optimizer import build_optimiser, set_learning_rate
+from scripts.engine.optimizer import build_optimizer, set_learning_rate
 from scripts.engine.places import find_table, pick_device
 from scripts.engine.synthetic import largest_size, random_batch, tame, trained_candidates
 from scripts.engine.timing import Action, Times, interleaved
@@ -88,11 +88,11 @@ def time_steps(detectors: dict[str, Detector], runs: list[Run], repeats: int, de
     def step(run: Run) -> Action:
         data, detector = run.data, detectors[run.name].train()
         detector.freeze(run.model.frozen_stages)
-        optimiser = build_optimiser(detector, run.train)
-        set_learning_rate(optimiser, 0.0)
+        optimizer = build_optimizer(detector, run.train)
+        set_learning_rate(optimizer, 0.0)
         batch = random_batch(images=run.train.batch_size, size=largest_size(data), pixels=data.pixels,
                              num_classes=run.model.num_classes, generator=torch.Generator().manual_seed(1)).to(device)
-        return lambda: update(detector, optimiser, scaler, [batch], step=0, seed=0, max_norm=run.train.max_grad_norm,
+        return lambda: update(detector, optimizer, scaler, [batch], step=0, seed=0, max_norm=run.train.max_grad_norm,
                               roi_loss_weight=run.train.roi_loss_weight)
 
     return interleaved([step(run) for run in runs], repeats, device)

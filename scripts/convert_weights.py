@@ -28,7 +28,7 @@ from models.weights.detectors import Format, detect_format, from_detectron, from
 from models.weights.imagenet import backbone_matches
 from scripts.engine.checkpoint import differences, plain, save_tensors, write_atomically
 from scripts.engine.command import exit_code
-from scripts.engine.optimizer import build_optimiser
+from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import find_run
 from scripts.engine.start import CODED, learn_only
 from scripts.engine.weight_file import read_weights
@@ -164,12 +164,12 @@ def convert(args: argparse.Namespace) -> None:
     if missing and not args.run:
         raise ValueError(f"{args.file} lacks {missing[0]} and is of a network that this code does not have; name the "
                          "network to fill with --run.")
-    if run.start != "scratch":  # as scripts.train does before it makes its optimiser
+    if run.start != "scratch":  # as scripts.train does before it makes its optimizer
         detector.freeze(run.model.frozen_stages)
     if run.train.only:
         learn_only(detector, run.train.only)
     content: dict[str, Any] = {
-        "model": detector.state_dict(), "optimiser": build_optimiser(detector, run.train).state_dict(), "scaler": {},
+        "model": detector.state_dict(), "optimizer": build_optimizer(detector, run.train).state_dict(), "scaler": {},
         "step": 0, "seed": 0, "seconds": 0.0, "run": plain(asdict(run)), "classes": class_names(run.model.num_classes)}
     digest = save_tensors(out, content)
     write_atomically(out.with_suffix(".json"), json.dumps({"step": 0, "sha256": digest}))

@@ -73,18 +73,18 @@ def csv_text(curves: Curves) -> str:
 
 
 def draw(curves: Curves, path: Path, title: str) -> None:
-    """One small plot a tag, one line a run and seed: the colour tells the run, the dashes the seed."""
+    """One small plot a tag, one line a run and seed: the color tells the run, the dashes the seed."""
     tags = [tag for tag in SHOWN if any(tag == known for _, _, known in curves)]
     rows = max(1, -(-len(tags) // COLUMNS))
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False)
     lines = sorted({(run, seed) for run, seed, _ in curves})
-    colours = {run: f"C{index % 10}" for index, run in enumerate(sorted({run for run, _ in lines}))}
+    colors = {run: f"C{index % 10}" for index, run in enumerate(sorted({run for run, _ in lines}))}
     for axis in axes.flat[len(tags):]:
         axis.set_visible(False)
     for axis, tag in zip(axes.flat, tags, strict=False):
         for run, seed in lines:
             curve = curves.get((run, seed, tag), {})
-            axis.plot(list(curve), list(curve.values()), color=colours[run], linestyle=DASHES[seed % len(DASHES)],
+            axis.plot(list(curve), list(curve.values()), color=colors[run], linestyle=DASHES[seed % len(DASHES)],
                       label=f"{run}, seed {seed}", linewidth=1)
         axis.set_title(tag, fontsize=9)
         axis.set_xlabel("update", fontsize=8)

@@ -167,8 +167,8 @@ def side_bands(box: Sequence[float], sigma: Sequence[float]) -> Iterator[tuple[f
         yield x1, y - s, x2, y + s
 
 
-def colour(index: int) -> tuple[int, int, int]:
-    """A bright colour for the class ``index``; neighbours differ, because the steps are the golden ratio."""
+def color(index: int) -> tuple[int, int, int]:
+    """A bright color for the class ``index``; neighbors differ, because the steps are the golden ratio."""
     red, green, blue = colorsys.hsv_to_rgb(index * 0.618 % 1, 0.9, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -183,9 +183,9 @@ def overlay(image: Tensor, lines: Sequence[dict[str, Any]], classes: Sequence[st
         if "mask" in line:
             bitmap = decode_masks([line["mask"]], (image.shape[-2], image.shape[-1]))[0] * MASK_OPACITY
             shape = Image.fromarray(bitmap.numpy()).resize(picture.size, Image.Resampling.NEAREST)
-            picture.paste((*colour(classes.index(line["class"])), 255), mask=shape)
+            picture.paste((*color(classes.index(line["class"])), 255), mask=shape)
     for line in reversed(lines):
-        tint = colour(classes.index(line["class"]))
+        tint = color(classes.index(line["class"]))
         box = [value * factor for value in line["box"]]
         if line["sigma"] is not None:
             bands = Image.new("RGBA", picture.size)

@@ -23,7 +23,7 @@ from data.formats.masks import Rle
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
 from data.scoring.calibration import evaluate_calibration
-from data.scoring.coco import coco_tables, evaluate_coco, summarise, summarise_per_class
+from data.scoring.coco import coco_tables, evaluate_coco, summarize, summarize_per_class
 from data.scoring.voc import evaluate_voc
 from experiments.records import Row, Run
 from experiments.scales import SCALES
@@ -137,8 +137,8 @@ def score(look: Look, targets: list[Target], segments: Sequence[list[Rle]] | Non
         # COCO's protocol knows crowds, not difficult objects: on VOC labels these are ignored in the same way
         targets = [replace(target, crowd=target.crowd | target.difficult) for target in targets]
         tables = coco_tables(detections, targets, count)
-        scores: dict[str, Any] = dict(summarise(*tables))
-        per_class = [line["AP"] for line in summarise_per_class(*tables)]
+        scores: dict[str, Any] = dict(summarize(*tables))
+        per_class = [line["AP"] for line in summarize_per_class(*tables)]
         scores["per_class"] = dict(zip(classes, per_class, strict=True))
     else:
         voc = evaluate_voc(detections, targets, count)

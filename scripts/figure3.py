@@ -67,8 +67,8 @@ def outside(values: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
 
 def draw_panel(axis: Axes, high: NDArray[np.float64], low: NDArray[np.float64], edges: NDArray[np.float64]) -> None:
     """One coordinate of one network."""
-    for values, colour, name in ((high, "tab:red", "high"), (low, "tab:blue", "low")):
-        axis.stairs(density(values, edges), edges, color=colour, linewidth=1.5, label=f"{name} objectness")
+    for values, color, name in ((high, "tab:red", "high"), (low, "tab:blue", "low")):
+        axis.stairs(density(values, edges), edges, color=color, linewidth=1.5, label=f"{name} objectness")
     axis.text(0.97, 0.95, f"n = {len(high)} + {len(low)}\noutside: {outside(high, edges):.1f} % of high\n"
               f"{outside(low, edges):.1f} % of low", transform=axis.transAxes, ha="right", va="top", fontsize=8)
 

@@ -1,7 +1,7 @@
 """KL Loss Figure 5, boxes before and after var voting: python -m scripts.figure5 kl_loss/figure5 --scale mini --seeds 3
 
 Writes into the table's results folder, over all seeds, <scale>.md, .csv and .json: what voting does to the boxes of
-recognised objects. Of the first seed it draws the images where it does most, for better and for worse: at the mini
+recognized objects. Of the first seed it draws the images where it does most, for better and for worse: at the mini
 scale <scale>.png beside the numbers, at the others, whose pictures show photos, below --out.
 """
 
@@ -87,7 +87,7 @@ def picture(args: argparse.Namespace, row: Row, seed: int, panels: Sequence[Scen
     shown = (f"![boxes before and after var voting]({path.name})" if args.scale == "mini" else
              f"The picture shows photos and is not kept with the results: `{path.relative_to(args.out)}` in the folder "
              "of --out.")
-    return (f"{shown}\n\n*Seed {seed}; red: before, green: after, grey: the voters with at least {SHARE:.0%} of the "
+    return (f"{shown}\n\n*Seed {seed}; red: before, green: after, gray: the voters with at least {SHARE:.0%} of the "
             f"vote on some side, dotted: the {truth}. Numbers at the sides: sigma of the red box, in the unit of the "
             f"network's offsets. Not typical but extreme: of all test images the {better} in which the IoU of a box "
             f"with the {truth} gains most and the {len(panels) - better} in which one loses most.*")

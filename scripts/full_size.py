@@ -26,7 +26,7 @@ from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts.engine.command import exit_code
 from scripts.engine.cost import truncated_millions
-from scripts.engine.optimizer import build_optimiser, learning_rate, set_learning_rate
+from scripts.engine.optimizer import build_optimizer, learning_rate, set_learning_rate
 from scripts.engine.places import find_run, papers, pick_device, runs_of
 from scripts.engine.start import learn_only
 from scripts.engine.synthetic import largest_size, random_batch, tame
@@ -84,10 +84,10 @@ def prepared(name: str, run: Run) -> Detector:
 def one_step(detector: Detector, run: Run, batch: Batch) -> str:
     """One update of the weights, and what to say of it. Raises: DivergedError or ValueError for what is not finite."""
     train = run.train
-    optimiser = build_optimiser(detector, train)
-    set_learning_rate(optimiser, RATE_SHARE * learning_rate(0, train))
+    optimizer = build_optimizer(detector, train)
+    set_learning_rate(optimizer, RATE_SHARE * learning_rate(0, train))
     scaler = torch.amp.GradScaler(batch.images.device.type, enabled=False)
-    losses, statistics = update(detector.train(), optimiser, scaler, [batch], step=0, seed=0,
+    losses, statistics = update(detector.train(), optimizer, scaler, [batch], step=0, seed=0,
                                 max_norm=train.max_grad_norm, roi_loss_weight=train.roi_loss_weight)
     bad = [key for key, value in detector.named_parameters() if not bool(torch.isfinite(value).all())]
     if bad:
@@ -106,7 +106,7 @@ def one_detection(detector: Detector, run: Run, batch: Batch) -> str:
     else:
         looks_again = run.model.iou_head or run.model.mask
         if looks_again:
-            favour_one_class(detector)
+            favor_one_class(detector)
         features = detector.features(batch)
         candidates = detector.candidates(batch, 0.05 if looks_again else 0.0, features)[0]
         found = dict(vars(candidates))
@@ -121,7 +121,7 @@ def one_detection(detector: Detector, run: Run, batch: Batch) -> str:
     return said
 
 
-def favour_one_class(detector: Detector) -> None:
+def favor_one_class(detector: Detector) -> None:
     """Makes class 1 certain in every RoI: as many candidates as RoIs, about what a trained network leaves, instead of K
     times as many, each of which the IoU head would look at."""
     detector.get_submodule("roi_head.predictor.class_logits").bias[1] += CERTAIN  # type: ignore[index, operator]

@@ -1,6 +1,6 @@
 """Trains one run: python -m scripts.train kl_loss/vgg16_coco_kl --scale mini
 
-The loop reads from top to bottom: run, data, network, optimiser, resume, then one update after another. Every random
+The loop reads from top to bottom: run, data, network, optimizer, resume, then one update after another. Every random
 draw is keyed by (seed, step), so stopping and resuming changes nothing.
 """
 
@@ -27,7 +27,7 @@ from scripts.engine.checkpoint import (
     write_atomically,
 )
 from scripts.engine.command import exit_code
-from scripts.engine.optimizer import build_optimiser, learning_rate, scaled_to_batch, set_learning_rate
+from scripts.engine.optimizer import build_optimizer, learning_rate, scaled_to_batch, set_learning_rate
 from scripts.engine.places import add_common_arguments, find_run, on_this_data, open_dataset, pick_device, run_folder
 from scripts.engine.progress import Progress
 from scripts.engine.start import beside, prepared_detector, with_pixels_of
@@ -67,7 +67,7 @@ def configured(args: argparse.Namespace) -> Run:
         run = replace(run, model=replace(run.model, tf_padding=False), data=replace(run.data, pixels="torchvision"))
     if args.batch_size is not None and args.batch_size != run.train.batch_size:
         scaled = scaled_to_batch(run.train, args.batch_size)
-        rule = "linear" if run.train.optimiser == "sgd" else "square root"
+        rule = "linear" if run.train.optimizer == "sgd" else "square root"
         print(f"{rule} scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr {run.train.lr:g} -> "
               f"{scaled.lr:g}, {run.train.iterations} -> {scaled.iterations} updates")
         run = replace(run, train=scaled)
@@ -112,7 +112,7 @@ def train(args: argparse.Namespace) -> int:
     path = None if args.resume == "none" else newest_checkpoint(folder) if args.resume == "auto" else Path(args.resume)
     torch.manual_seed(args.seed)
     detector = prepared_detector(run, args.weights, folder, resumed=path is not None).to(device)
-    optimiser = build_optimiser(detector, run.train)
+    optimizer = build_optimizer(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
     start, seconds_before = 0, 0.0
     if path is not None:
@@ -124,7 +124,7 @@ def train(args: argparse.Namespace) -> int:
         if state["step"]:  # converted weights have learned from none
             check_proposals(proposals_key, state, path)
         detector.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the earlier part was not float16
             scaler.load_state_dict(state["scaler"])
         start, seconds_before = state["step"], state["seconds"]
@@ -134,7 +134,7 @@ def train(args: argparse.Namespace) -> int:
         return seconds_before + time.monotonic() - progress.began
 
     def checkpoint(step: int) -> None:
-        state: dict[str, Any] = {"model": detector.state_dict(), "optimiser": optimiser.state_dict(),
+        state: dict[str, Any] = {"model": detector.state_dict(), "optimizer": optimizer.state_dict(),
                                  "scaler": scaler.state_dict(), "step": step, "seed": args.seed, "seconds": seconds(),
                                  "run": plain(asdict(run)), "classes": list(dataset.classes),
                                  "proposals": proposals_key}
@@ -169,8 +169,8 @@ def train(args: argparse.Namespace) -> int:
             skipped += 1
             progress.say(f"skipped image {skipped}: {sentence}")
         rate = learning_rate(step, run.train)
-        set_learning_rate(optimiser, rate)
-        losses, statistics = update(detector, optimiser, scaler, batch.to(device).split(args.accumulate), step=step,
+        set_learning_rate(optimizer, rate)
+        losses, statistics = update(detector, optimizer, scaler, batch.to(device).split(args.accumulate), step=step,
                                     seed=args.seed, amp=amp, max_norm=run.train.max_grad_norm,
                                     roi_loss_weight=run.train.roi_loss_weight)
         progress.step(step, losses, total=weighted_sum(losses, run.train.roi_loss_weight), lr=rate,

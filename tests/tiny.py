@@ -22,7 +22,7 @@ TINY = Run(
 )  # fmt: skip
 TINY_KL = replace(TINY, name="tiny_kl", model=replace(TINY.model, box_coding="edges", log_variance=True))
 TINY_KLRPN = replace(
-    TINY, name="tiny_klrpn", train=replace(TINY.train, optimiser="adam", roi_loss_weight=10.0),
+    TINY, name="tiny_klrpn", train=replace(TINY.train, optimizer="adam", roi_loss_weight=10.0),
     model=replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), second_stage="rfcn", region_proposal="kl_rpn"),
     data=replace(TINY.data, train_short_sides=(48, 64)))
 SCALES = {"tiny": lambda run: run}

@@ -3,7 +3,7 @@
 A shape touches all four sides of its clean box, so the box is the extent of the shape. A side may be soft: there the
 shape fades out over a ramp. An object is drawn on its window, the pixels that its box touches.
 
-Letters: H, W image size in px, h, w size of an object's window. Boxes are (x1, y1, x2, y2) in px, colours RGB in 0..1.
+Letters: H, W image size in px, h, w size of an object's window. Boxes are (x1, y1, x2, y2) in px, colors RGB in 0..1.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def _dots(x: Floats, y: Floats, period: float) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A class: how it looks, and how carelessly it is labelled (sigma of a side as a fraction of the length)."""
+    """A class: how it looks, and how carelessly it is labeled (sigma of a side as a fraction of the length)."""
 
     name: str
     careless: float
-    hue: float  # 0..1 on the colour circle
+    hue: float  # 0..1 on the color circle
     shape: Shape
     texture: Texture
 
@@ -107,7 +107,7 @@ def window(box: Floats) -> tuple[slice, slice]:
     return slice(y1, y2), slice(x1, x2)
 
 
-def _centres(pixels: slice, samples: int = 1) -> Floats:
+def _centers(pixels: slice, samples: int = 1) -> Floats:
     """Positions of ``samples`` equally spaced points per pixel, in px."""
     return pixels.start + (np.arange((pixels.stop - pixels.start) * samples) + 0.5) / samples
 
@@ -126,7 +126,7 @@ def coverage(box: Floats, shape: Shape, t: float, samples: int = 3) -> Floats:
     """
     rows, columns = window(box)
     (u, v) = (
-        2 * (_centres(pixels, samples) - low) / (high - low) - 1
+        2 * (_centers(pixels, samples) - low) / (high - low) - 1
         for pixels, low, high in ((columns, box[0], box[2]), (rows, box[1], box[3]))
     )
     v, u = v[:, None], u[None, :]
@@ -136,12 +136,12 @@ def coverage(box: Floats, shape: Shape, t: float, samples: int = 3) -> Floats:
 
 
 def depths(box: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Distance in px of the window's pixel centres from the sides x1, y1, x2, y2 of the box, positive inside.
+    """Distance in px of the window's pixel centers from the sides x1, y1, x2, y2 of the box, positive inside.
 
     Shapes (1, w), (h, 1), (1, w), (h, 1).
     """
     rows, columns = window(box)
-    x, y = _centres(columns)[None, :], _centres(rows)[:, None]
+    x, y = _centers(columns)[None, :], _centers(rows)[:, None]
     return x - box[0], y - box[1], box[2] - x, box[3] - y
 
 
@@ -162,7 +162,7 @@ def fade(box: Floats, ramp: Floats) -> Floats:
     return opacity
 
 
-def _colour(hue: float, saturation: float, value: float) -> Floats:
+def _color(hue: float, saturation: float, value: float) -> Floats:
     return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
@@ -176,7 +176,7 @@ def _clouds(rng: Generator, size: tuple[int, int], cells: int) -> Floats:
 
 
 def background(rng: Generator, size: tuple[int, int]) -> Floats:
-    """A muted texture (H, W, 3), 0..1: clouds of two dull colours, faint waves, and some pale blotches.
+    """A muted texture (H, W, 3), 0..1: clouds of two dull colors, faint waves, and some pale blotches.
 
     Args:
         rng: Source of all of it.
@@ -185,21 +185,21 @@ def background(rng: Generator, size: tuple[int, int]) -> Floats:
     height, width = size
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
     dark, light = (
-        _colour(rng.random(), rng.uniform(0.0, 0.3), value) for value in (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.8))
+        _color(rng.random(), rng.uniform(0.0, 0.3), value) for value in (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.8))
     )
     mix = 0.6 * _clouds(rng, size, 4) + 0.4 * _clouds(rng, size, int(rng.integers(10, 40)))
     angle, period = rng.uniform(0, np.pi), rng.uniform(6, 30)
     waves = np.sin(2 * np.pi * (np.cos(angle) * x + np.sin(angle) * y) / period)
     mix = np.clip(mix + rng.uniform(0, 0.12) * waves, 0, 1)
     for _ in range(rng.integers(0, 4)):
-        centre, radii = rng.uniform(0, [width, height]), rng.uniform(8, 45, 2)
-        blotch = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1
+        center, radii = rng.uniform(0, [width, height]), rng.uniform(8, 45, 2)
+        blotch = ((x - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2 < 1
         mix = np.where(blotch, 0.6 * mix + 0.4 * rng.random(), mix)
     return dark + mix[..., None] * (light - dark)
 
 
 def surface(rng: Generator, box: Floats, look: Look) -> Floats:
-    """The object's colours on its window (h, w, 3), around 0..1: its class's hue and texture under a slanting light.
+    """The object's colors on its window (h, w, 3), around 0..1: its class's hue and texture under a slanting light.
 
     Args:
         rng: Source of the shade, the texture's period and phase, and the light.
@@ -207,12 +207,12 @@ def surface(rng: Generator, box: Floats, look: Look) -> Floats:
         look: The class.
     """
     rows, columns = window(box)
-    x, y = _centres(columns)[None, :] - box[0], _centres(rows)[:, None] - box[1]
+    x, y = _centers(columns)[None, :] - box[0], _centers(rows)[:, None] - box[1]
     shortest = float((box[2:] - box[:2]).min())
     period = rng.uniform(4.5, 6.5) + 0.05 * shortest
-    colour = _colour(look.hue + rng.uniform(-0.03, 0.03), rng.uniform(0.6, 0.95), rng.uniform(0.65, 1.0))
+    color = _color(look.hue + rng.uniform(-0.03, 0.03), rng.uniform(0.6, 0.95), rng.uniform(0.65, 1.0))
     phase = rng.uniform(0, period, 2)
     brightness = 1 + rng.uniform(0.2, 0.4) * look.texture(x + phase[0], y + phase[1], period)
     slope = rng.uniform(-0.2, 0.2, 2)
     light = 1 + slope[0] * (x / x.max() - 0.5) + slope[1] * (y / y.max() - 0.5)
-    return colour * (brightness * light)[..., None]
+    return color * (brightness * light)[..., None]

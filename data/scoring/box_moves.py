@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
 from data.scoring.calibration import match_detections
@@ -24,7 +24,7 @@ STILL = 0.01  # px: a side that moves no further has not moved
 class Moves:
     """The moves of a data set, in the order of its images and then best score first, on the CPU.
 
-    image, detection (n,) i64: which image, and which of its detections; before, after, labelled (n, 4) px: the box
+    image, detection (n,) i64: which image, and which of its detections; before, after, labeled (n, 4) px: the box
     before and after, and its object's label; clean (n, 4) px: where the object really is, or None if that is not known;
     matched: how many detections mean an object before and after, which may be a few more than n.
     """
@@ -33,14 +33,14 @@ class Moves:
     detection: Tensor
     before: Tensor
     after: Tensor
-    labelled: Tensor
+    labeled: Tensor
     clean: Tensor | None
     matched: tuple[int, int]
 
     @property
     def truth(self) -> Tensor:
         """(n, 4) px: the clean boxes where they are known, else the labels."""
-        return self.labelled if self.clean is None else self.clean
+        return self.labeled if self.clean is None else self.clean
 
 
 def meant_objects(found: Detections, target: Target) -> Tensor:
@@ -86,13 +86,13 @@ def find_moves(before: Sequence[Detections], after: Sequence[Detections], target
     boxes = torch.cat([torch.zeros(4, 0, 4), *(part.cpu() for part in quadruples)], dim=1)
     known = all(target.clean_boxes is not None for target in targets)
     image, detection = (torch.cat([none, *(part.cpu() for part in parts)]) for parts in (images, rows))
-    return Moves(image=image, detection=detection, before=boxes[0], after=boxes[1], labelled=boxes[2],
+    return Moves(image=image, detection=detection, before=boxes[0], after=boxes[1], labeled=boxes[2],
                  clean=boxes[3] if known else None, matched=(matched[0], matched[1]))
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
     """IoU (n,) of each box of (n, 4) with the one in the same line of (n, 4)."""
-    return pairwise_iou(first[:, None], second[:, None])[:, 0, 0]
+    return box_iou(first[:, None], second[:, None])[:, 0, 0]
 
 
 def fit(boxes: Tensor, truth: Tensor) -> dict[str, float]:
@@ -117,10 +117,10 @@ def move_numbers(moves: Moves) -> tuple[dict[str, float | dict[str, float]], dic
     step = (moves.after - moves.before).abs()
     before: dict[str, float | dict[str, float]] = {"n": moves.matched[0], "pairs": len(moves.image)}
     after: dict[str, float | dict[str, float]] = {"n": moves.matched[1], "pairs": len(moves.image)}
-    before |= fit(moves.before, moves.labelled)
-    after |= fit(moves.after, moves.labelled)
+    before |= fit(moves.before, moves.labeled)
+    after |= fit(moves.after, moves.labeled)
     after |= {"movement": float(step.mean()), "moved": 100.0 * float((step > STILL).double().mean()),
-              "toward": toward(moves.before, moves.after, moves.labelled)}
+              "toward": toward(moves.before, moves.after, moves.labeled)}
     if moves.clean is not None:
         before["clean"] = fit(moves.before, moves.clean)
         after["clean"] = {**fit(moves.after, moves.clean), "toward": toward(moves.before, moves.after, moves.clean)}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou, sides_xyxy
+from data.boxes import box_iou, sides_xyxy
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
 
@@ -26,7 +26,7 @@ def match_detections(detections: Detections, target: Target, iou: float = 0.5) -
 
     Returns: (detection, object), each (n,) i64, best score first.
     """
-    overlap = pairwise_iou(detections.boxes, target.boxes)
+    overlap = box_iou(detections.boxes, target.boxes)
     overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
     pairs = []
     for row in detections.scores.argsort(descending=True, stable=True).tolist() if len(target.labels) else []:
@@ -99,7 +99,7 @@ def evaluate_calibration(
 
     Returns: the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean |side - clean side|
         in px), spearman_true (rank correlation of sigma and ``Target.sigma_true``, px) and spearman_true_relative (the
-        same after dividing both by the side of the labelled box: large boxes have large sigmas in px, this takes that
+        same after dividing both by the side of the labeled box: large boxes have large sigmas in px, this takes that
         easy part out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched detections.
     Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
     """
@@ -108,14 +108,14 @@ def evaluate_calibration(
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
     boxes = _gather([d.boxes for d in detections], rows)
     sigma = _gather([d.sigma for d in detections], rows)
-    labelled = _gather([t.boxes for t in targets], columns)
+    labeled = _gather([t.boxes for t in targets], columns)
     clean = _gather([t.clean_boxes for t in targets], columns)
     true = _gather([t.sigma_true for t in targets], columns)
-    assert boxes is not None and labelled is not None  # noqa: PT018
-    sides = sides_xyxy(labelled)
+    assert boxes is not None and labeled is not None  # noqa: PT018
+    sides = sides_xyxy(labeled)
     unknown = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN) | {"n": len(boxes)}
     return {
-        **(unknown if sigma is None else calibration(boxes - labelled, sigma)),
+        **(unknown if sigma is None else calibration(boxes - labeled, sigma)),
         "clean_distance": NAN if clean is None else float((boxes - clean).abs().mean()),
         "spearman_true": NAN if sigma is None or true is None else spearman(sigma.flatten(), true.flatten()),
         "spearman_true_relative": NAN if sigma is None or true is None

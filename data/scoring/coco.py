@@ -46,14 +46,14 @@ def evaluate_coco(
         ARL. nan where there is no ground truth to measure with.
     Raises: DataError if the sequences, the labels or the masks do not fit.
     """
-    return summarise(*coco_tables(detections, targets, num_classes, segments))
+    return summarize(*coco_tables(detections, targets, num_classes, segments))
 
 
 def evaluate_coco_per_class(
     detections: Sequence[Detections], targets: Sequence[Target], num_classes: int, segments: SegmentPair | None = None
 ) -> list[dict[str, float]]:
     """``evaluate_coco`` for each class alone: entry k - 1 is class k."""
-    return summarise_per_class(*coco_tables(detections, targets, num_classes, segments))
+    return summarize_per_class(*coco_tables(detections, targets, num_classes, segments))
 
 
 def coco_tables(
@@ -81,7 +81,7 @@ def coco_tables(
     return evaluation.eval["precision"], evaluation.eval["recall"]
 
 
-def summarise(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+def summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     """The named scores in percent from COCOeval's tables; entries of -1 are left out of each mean."""
     scores = {"AP": _mean(precision[..., 0, -1])}
     scores |= {f"AP{iou}": _mean(precision[index, ..., 0, -1]) for index, iou in enumerate(IOU_PERCENT)}
@@ -91,9 +91,9 @@ def summarise(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     return scores
 
 
-def summarise_per_class(precision: np.ndarray, recall: np.ndarray) -> list[dict[str, float]]:
-    """``summarise`` of each class's part of the tables."""
-    return [summarise(precision[:, :, [k]], recall[:, [k]]) for k in range(recall.shape[1])]
+def summarize_per_class(precision: np.ndarray, recall: np.ndarray) -> list[dict[str, float]]:
+    """``summarize`` of each class's part of the tables."""
+    return [summarize(precision[:, :, [k]], recall[:, [k]]) for k in range(recall.shape[1])]
 
 
 def _mean(table: np.ndarray) -> float:

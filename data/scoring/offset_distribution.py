@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.boxes import CenterSizeCoder, pairwise_iou
+from data.boxes import CenterSizeCoder, box_iou
 from data.errors import DataError
 from data.records import Proposals, Target
 
@@ -32,7 +32,7 @@ def image_offsets(proposals: Proposals, target: Target) -> tuple[Tensor, Tensor]
     boxes = proposals.boxes[proposals.objectness.argsort(descending=True, stable=True)].double()
     if len(objects) == 0:
         return boxes[:0], boxes[:0]
-    overlap = pairwise_iou(boxes, objects)
+    overlap = box_iou(boxes, objects)
     touching = overlap.amax(dim=1) > 0
     nearest = objects[overlap[touching].argmax(dim=1)]
     offsets = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0)).encode(nearest, boxes[touching]).abs()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from data.errors import DataError
 from data.records import Proposals, Target
 
@@ -25,7 +25,7 @@ def best_overlaps(proposals: Proposals, target: Target, counts: Sequence[int]) -
     G' leaves out crowds and difficult objects. float64, so that a box that overlaps by 7/10 reaches 0.7.
     """
     objects = target.boxes[~(target.crowd | target.difficult)]
-    overlap = pairwise_iou(proposals.boxes.double(), objects.double())
+    overlap = box_iou(proposals.boxes.double(), objects.double())
     nothing = overlap.new_zeros(1, len(objects))  # the best of no proposals
     return torch.stack([torch.cat([nothing, overlap[:count]]).amax(dim=0) for count in counts])
 

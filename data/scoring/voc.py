@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
 
@@ -83,7 +83,7 @@ def _match(found: Detections, known: Target, iou_threshold: float, first: int) -
     if len(known.labels) == 0:
         return torch.full_like(found.labels, MISSED)
     same = found.labels[:, None] == known.labels
-    iou, nearest = pairwise_iou(found.boxes, known.boxes).masked_fill(~same, -1.0).max(dim=1)
+    iou, nearest = box_iou(found.boxes, known.boxes).masked_fill(~same, -1.0).max(dim=1)
     number = torch.where(known.difficult[nearest], DIFFICULT, first + nearest)
     return torch.where(iou > iou_threshold, number, MISSED)
 

@@ -40,7 +40,7 @@ RFCN_VOC_SGD = replace(R101_SGD, lr=4e-3, **epoch_schedule(images=5_011, batch_s
 vgg16_coco = Run(name="vgg16_coco", model=VGG16_COCO, data=COCO, train=VGG16_SGD, short_mini=True)
 vgg16_coco_klrpn = replace(
     vgg16_coco, name="vgg16_coco_klrpn", model=replace(VGG16_COCO, region_proposal="kl_rpn"),
-    train=replace(VGG16_SGD, optimiser="adam", lr=6e-5, max_grad_norm=None, roi_loss_weight=10.0))
+    train=replace(VGG16_SGD, optimizer="adam", lr=6e-5, max_grad_norm=None, roi_loss_weight=10.0))
 # both papers in one detector, ours: KL-RPN, and the KL Loss box head, whose boxes are coded by their edges
 vgg16_coco_klrpn_kl = replace(
     vgg16_coco_klrpn, name="vgg16_coco_klrpn_kl",
@@ -54,24 +54,24 @@ vgg16_coco_klrpn_weight1 = replace(
 r101_coco = Run(name="r101_coco", model=R101_COCO, data=COCO, train=R101_SGD, short_mini=True)
 r101_coco_klrpn = replace(
     r101_coco, name="r101_coco_klrpn", model=replace(R101_COCO, region_proposal="kl_rpn"),
-    train=replace(R101_SGD, optimiser="adam", lr=6e-5, roi_loss_weight=10.0))
+    train=replace(R101_SGD, optimizer="adam", lr=6e-5, roi_loss_weight=10.0))
 
 rfcn_r101_coco = Run(name="rfcn_r101_coco", model=RFCN_COCO, data=COCO_RFCN, train=RFCN_SGD, short_mini=True)
 rfcn_r101_coco_klrpn = replace(
     rfcn_r101_coco, name="rfcn_r101_coco_klrpn", model=replace(RFCN_COCO, region_proposal="kl_rpn"),
-    train=replace(RFCN_SGD, optimiser="adam", lr=4e-5, roi_loss_weight=10.0))
+    train=replace(RFCN_SGD, optimizer="adam", lr=4e-5, roi_loss_weight=10.0))
 
 vgg16_voc = Run(name="vgg16_voc", model=VGG16_VOC, data=VOC0712, train=VGG16_VOC_SGD, short_mini=True)
 vgg16_voc_klrpn = replace(
     vgg16_voc, name="vgg16_voc_klrpn", model=replace(VGG16_VOC, region_proposal="kl_rpn"),
-    train=replace(VGG16_VOC_SGD, optimiser="adam", lr=2e-5, max_grad_norm=None, roi_loss_weight=10.0))
+    train=replace(VGG16_VOC_SGD, optimizer="adam", lr=2e-5, max_grad_norm=None, roi_loss_weight=10.0))
 
 r101_voc = Run(name="r101_voc", model=R101_VOC, data=VOC0712, train=R101_VOC_SGD, short_mini=True)
 r101_voc_klrpn = replace(
     r101_voc, name="r101_voc_klrpn", model=replace(R101_VOC, region_proposal="kl_rpn"),
-    train=replace(R101_VOC_SGD, optimiser="adam", lr=2e-5, roi_loss_weight=10.0))
+    train=replace(R101_VOC_SGD, optimizer="adam", lr=2e-5, roi_loss_weight=10.0))
 
 rfcn_r101_voc = Run(name="rfcn_r101_voc", model=RFCN_VOC, data=VOC07_RFCN, train=RFCN_VOC_SGD, short_mini=True)
 rfcn_r101_voc_klrpn = replace(
     rfcn_r101_voc, name="rfcn_r101_voc_klrpn", model=replace(RFCN_VOC, region_proposal="kl_rpn"),
-    train=replace(RFCN_VOC_SGD, optimiser="adam", lr=4e-5, roi_loss_weight=10.0))
+    train=replace(RFCN_VOC_SGD, optimizer="adam", lr=4e-5, roi_loss_weight=10.0))

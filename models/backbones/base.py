@@ -1,4 +1,4 @@
-"""What backbones share: a stack of layers that is cut into stages, its initialisation, and norms that stay as they are.
+"""What backbones share: a stack of layers that is cut into stages, its initialization, and norms that stay as they are.
 
 Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start from ImageNet keep
 every norm as it is (``freeze_norms``); networks trained from scratch train them.
@@ -51,8 +51,8 @@ class Backbone(nn.Module):
                 parameter.requires_grad_(False)
 
 
-def initialise(module: nn.Module) -> None:
-    """He initialisation of every convolution and linear layer below ``module``, for training from scratch."""
+def initialize(module: nn.Module) -> None:
+    """He initialization of every convolution and linear layer below ``module``, for training from scratch."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -11,7 +11,7 @@ and torchvision's pooling. Names inside the blocks are torchvision's.
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.backbones.base import Backbone, Norm, freeze_norms, initialise, scaled
+from models.backbones.base import Backbone, Norm, freeze_norms, initialize, scaled
 
 RESNET50 = (3, 4, 6, 3)  # blocks of conv2 .. conv5
 RESNET101 = (3, 4, 23, 3)
@@ -80,7 +80,7 @@ class ResNet(Backbone):
             layers.append(stage(c4, planes=512, blocks=blocks[3], width=width, stride=2, caffe=caffe))
         super().__init__(layers, [4, 5, 6, 7, 8][: 5 if whole else 4], c5 if whole else c4,
                          ((5, c2), (6, c3), (7, c4), (8, c5)) if whole else ())
-        initialise(self)
+        initialize(self)
 
     def freeze(self, stages: int) -> None:
         """Stops training of the first ``stages`` stages, the statistics of their norms included."""
@@ -100,7 +100,7 @@ def conv5(in_channels: int, *, blocks: int, width: float, caffe: bool, dilated: 
     """
     layers = stage(in_channels, planes=512, blocks=blocks, width=width, stride=1 if dilated else 2, caffe=caffe,
                    dilation=2 if dilated else 1, first_dilation=2 if dilated and dilate_first_block else 1)
-    initialise(layers)
+    initialize(layers)
     return layers
 
 

@@ -6,7 +6,7 @@ Layer names of VGG-16 are torchvision's (``features.0`` ...), so that its ImageN
 
 from torch import nn
 
-from models.backbones.base import Backbone, initialise, scaled
+from models.backbones.base import Backbone, initialize, scaled
 
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -26,7 +26,7 @@ class VGG16(Backbone):
                 layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
             stage_ends.append(len(layers))
         super().__init__(layers, stage_ends, channels)
-        initialise(self)
+        initialize(self)
 
 
 class VGGCNNM1024(Backbone):
@@ -44,4 +44,4 @@ class VGGCNNM1024(Backbone):
             nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
         ]  # fmt: skip
         super().__init__(layers, [4, 8, 10, 12, 14], c3)
-        initialise(self)
+        initialize(self)

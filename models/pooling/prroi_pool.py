@@ -20,7 +20,7 @@ from models.pooling.multi_level import level_of
 from models.pooling.roi_align import check_finite, weighted_sums
 
 STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
-AT_ONCE = 32  # RoIs in a chunk at most: neighbours, so that only a part of the map takes part in the products
+AT_ONCE = 32  # RoIs in a chunk at most: neighbors, so that only a part of the map takes part in the products
 
 
 def prroi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float) -> Tensor:
@@ -72,7 +72,7 @@ def pooled_by_map(features: Sequence[Tensor], which: Tensor, cells: Tensor, outp
 
     which: (R,) the map of each box, counted level by level and in a level image by image.
     """
-    by_column = cells.detach()[:, ::2].sum(1).argsort()  # neighbours into the same chunk
+    by_column = cells.detach()[:, ::2].sum(1).argsort()  # neighbors into the same chunk
     order = by_column[which[by_column].argsort(stable=True)]
     maps = [image for level in features for image in level.permute(0, 2, 3, 1)]
     counts = torch.bincount(which, minlength=len(maps)).tolist()
@@ -90,7 +90,7 @@ def pooled_chunk(one_map: Tensor, cells: Tensor, bins: int) -> Tensor:
     """
     height, width, _ = one_map.shape
     left, top, right, bottom = window(cells.detach(), height, width)
-    part = one_map[:, left:right][top:bottom]  # neighbours have like columns: the narrower slice first
+    part = one_map[:, left:right][top:bottom]  # neighbors have like columns: the narrower slice first
     rows = overlap_matrix(cells[:, 1], cells[:, 3], bins, top, bottom).to(part.dtype)[None]
     columns = overlap_matrix(cells[:, 0], cells[:, 2], bins, left, right).to(part.dtype)[None]
     if right - left > bottom - top:

@@ -1,7 +1,7 @@
 """Position-sensitive RoI pooling (R-FCN, section 2.2), by bilinear samples and by the paper's rounded bins.
 
 Bin (i, j) of a RoI reads score maps of its own: output channel c comes from map channel (c * B + i) * B + j. Both rules
-are one weighted sum of a few cells for each bin, separable into rows and columns: the 2 S x 2 S neighbours of the
+are one weighted sum of a few cells for each bin, separable into rows and columns: the 2 S x 2 S neighbors of the
 samples for PSRoIAlign; the four corners of the bin, with signs, in the integral image of the maps for PSRoIPool. Cells
 are rows of a table that holds all channels of a bin side by side, so nothing loops.
 
@@ -136,5 +136,5 @@ def position_sensitive_sums(maps: Tensor, image: Tensor, rows: tuple[Tensor, Ten
 
 
 def round_half_away(values: Tensor) -> Tensor:
-    """C's round(): halves away from 0, where torch.round takes the even neighbour."""
+    """C's round(): halves away from 0, where torch.round takes the even neighbor."""
     return values.sign() * (values.abs() + 0.5).floor()

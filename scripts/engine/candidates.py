@@ -9,7 +9,7 @@ import torch
 from data.records import Candidates
 from scripts.engine.checkpoint import load_tensors, save_tensors
 
-FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localisation")
+FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localization")
 
 
 def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
     content = load_tensors(path, {"key", "counts"})
     if content is None or content["key"] != key:
         return None
-    present = {name: content.get(name) for name in FIELDS}  # an older file has no localisation
+    present = {name: content.get(name) for name in FIELDS}  # an older file has no localization
     parts = {name: None if value is None else value.split(content["counts"]) for name, value in present.items()}
     return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})  # type: ignore[arg-type]
             for i in range(len(content["counts"]))]

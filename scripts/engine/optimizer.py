@@ -27,11 +27,11 @@ def parameter_groups(detector: nn.Module, train: TrainConfig) -> list[dict]:
             for (factor, decay), members in groups.items()]
 
 
-def build_optimiser(detector: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(detector: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
     groups = parameter_groups(detector, train)
-    if train.optimiser == "sgd":
+    if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
-    if train.optimiser == "adam":  # decay is added to the gradient, as in the papers' time; AdamW decouples it
+    if train.optimizer == "adam":  # decay is added to the gradient, as in the papers' time; AdamW decouples it
         return torch.optim.Adam(groups, lr=train.lr)
     return torch.optim.AdamW(groups, lr=train.lr)
 
@@ -45,8 +45,8 @@ def learning_rate(step: int, train: TrainConfig) -> float:
     return rate
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_factor"]
 
 
@@ -54,7 +54,7 @@ def scaled_to_batch(train: TrainConfig, batch_size: int) -> TrainConfig:
     """B0 / B times the updates, and B / B0 times the rate with SGD (the linear scaling rule, Goyal et al.), its square
     root with Adam, whose step does not grow with the gradient (KL-RPN's own pairs: 6e-5 for 16 images, 4e-5 for 8)."""
     factor = batch_size / train.batch_size
-    rate_factor = factor if train.optimiser == "sgd" else factor**0.5
+    rate_factor = factor if train.optimizer == "sgd" else factor**0.5
     return replace(
         train, batch_size=batch_size, lr=train.lr * rate_factor, iterations=round(train.iterations / factor),
         lr_drops=tuple(round(drop / factor) for drop in train.lr_drops),

@@ -79,7 +79,7 @@ def warm_start(detector: nn.Module, run: Run, earlier: Path) -> str:
     """Puts the finished network in ``earlier`` into ``detector`` in place and returns a line that says so.
 
     Layers that the earlier network lacks keep their initial weights, and so do the box layers if the boxes are coded in
-    another way: an offset of the centre is no offset of an edge.
+    another way: an offset of the center is no offset of an edge.
 
     Raises: ValueError if there is no finished network, or it is not of the same size.
     """

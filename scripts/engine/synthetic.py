@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from data.boxes import clip
 from data.loader import DataConfig
 from data.records import Batch, Candidates, Target
-from data.transforms import PIXELS, normalise, pad
+from data.transforms import PIXELS, normalize, pad
 from models.backbones.resnet import Bottleneck
 
 
@@ -52,7 +52,7 @@ def random_batch(*, images: int, size: tuple[int, int], pixels: str, num_classes
         masks: whether the objects have masks; they are ellipses then.
         proposals: saved proposals of each picture, for Fast R-CNN: half of them near an object. 0: none.
     """
-    noise = [normalise(uniform((3, *size), 0.0, 255.0, generator), PIXELS[pixels]) for _ in range(images)]
+    noise = [normalize(uniform((3, *size), 0.0, 255.0, generator), PIXELS[pixels]) for _ in range(images)]
     targets = tuple(Target(boxes=random_boxes(boxes, size, generator),
                            labels=torch.randint(1, num_classes + 1, (boxes,), generator=generator))
                     for _ in range(images))
@@ -65,11 +65,11 @@ def random_batch(*, images: int, size: tuple[int, int], pixels: str, num_classes
 
 
 def ellipses(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The ellipse that fills each box (B, 4), as bitmaps (B, H, W) uint8: the pixels whose centres lie in it."""
+    """The ellipse that fills each box (B, 4), as bitmaps (B, H, W) uint8: the pixels whose centers lie in it."""
     y, x = ((torch.arange(side) + 0.5) for side in size)
-    half, centre = (boxes[:, 2:] - boxes[:, :2]) / 2, (boxes[:, 2:] + boxes[:, :2]) / 2
-    across = (x - centre[:, :1]) / half[:, :1]
-    down = (y - centre[:, 1:]) / half[:, 1:]
+    half, center = (boxes[:, 2:] - boxes[:, :2]) / 2, (boxes[:, 2:] + boxes[:, :2]) / 2
+    across = (x - center[:, :1]) / half[:, :1]
+    down = (y - center[:, 1:]) / half[:, 1:]
     return (across.square()[:, None] + down.square()[:, :, None] <= 1).to(torch.uint8)
 
 

@@ -20,22 +20,22 @@ class DivergedError(RuntimeError):
     """A loss or gradient is not finite; the message names the term and the images."""
 
 
-def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
+def update(detector: Detector, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
            batches: Sequence[Batch], *, step: int, seed: int, amp: torch.dtype | None = None,
            max_norm: float | None = None, roi_loss_weight: float = 1.0) -> tuple[dict[str, float], dict[str, float]]:
     """One update from micro-batches: (loss terms, statistics); statistics of the last one, every STATISTICS_EVERY.
 
-    What is minimised is ``weighted_sum`` of the terms; the terms themselves are returned.
+    What is minimized is ``weighted_sum`` of the terms; the terms themselves are returned.
     The host waits for the device once: for the loss terms and the gradient norm, before the weights change.
 
     Raises: DivergedError if a term is not finite; the weights are then as before.
-    Law: micro-batches of one image each add up to the batch's gradient, because each image is normalised by itself;
+    Law: micro-batches of one image each add up to the batch's gradient, because each image is normalized by itself;
     exactly so where nothing is drawn (every anchor and RoI sampled, no dropout), in expectation otherwise; and not if a
     batch norm learns (networks with norms that train from scratch), nor quite for roi_mask and roi_iou, which are means
     over the RoIs of all images, as in Detectron.
     """
     device = batches[0].images.device
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     parts: list[dict[str, Tensor]] = []
     shares = [len(batch.images) / sum(len(b.images) for b in batches) for batch in batches]
     statistics: dict[str, Tensor] = {}
@@ -45,7 +45,7 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
             losses = detector.losses(batch, statistics=statistics)
         scaler.scale(weighted_sum(losses, roi_loss_weight) * shares[index]).backward()
         parts.append({name: loss.detach() * shares[index] for name, loss in losses.items()})
-    scaler.unscale_(optimiser)
+    scaler.unscale_(optimizer)
     gradients = [p for p in detector.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
     sums = [torch.stack([part[name] for part in parts]).sum() for name in parts[0]]
@@ -53,7 +53,7 @@ def update(detector: Detector, optimiser: torch.optim.Optimizer, scaler: torch.a
     values = dict(zip(parts[0], terms, strict=True))
     # under float16 an infinite gradient is normal: the scaler skips that update and lowers its scale
     raise_if_not_finite(values if scaler.is_enabled() else {**values, "gradient norm": norm_value}, step, batches)
-    scaler.step(optimiser)
+    scaler.step(optimizer)
     scaler.update()
     if step % STATISTICS_EVERY:
         return values, {}

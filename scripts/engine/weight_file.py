@@ -20,7 +20,7 @@ NESTED = ("state_dict", "model", "blobs")  # keys under which files keep the wei
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file, float32 (whole numbers stay whole), without optimiser state.
+    """The tensors of a weight file, float32 (whole numbers stay whole), without optimizer state.
 
     Raises: ValueError, in one sentence, for a file that is missing, damaged, unsafe, or holds something else.
     """

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from data.records import Candidates, Dataset, Detections
 from data.scoring.box_moves import Moves, paired_iou
 from postprocess.pipeline import PostprocessConfig
@@ -29,7 +29,7 @@ COLUMNS = 3  # of the picture
 SHARE = 0.01  # a voter is drawn if it has at least this share of the vote on some side
 MARGIN = 0.22  # of the longer side: what is shown around the boxes
 LEAST_MARGIN = 10.0  # px
-RED, GREEN, BLUE, GREY = "#e00000", "#00a000", "#0030ff", "#b4b4b4"  # before, after, truth, voters
+RED, GREEN, BLUE, GRAY = "#e00000", "#00a000", "#0030ff", "#b4b4b4"  # before, after, truth, voters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def voters_of(box: Tensor, label: Tensor, candidates: Candidates, config: Postpr
     (Eq. 11) on at least one side."""
     assert candidates.variances is not None
     of_class = candidates.select((candidates.labels == label) & (candidates.scores > config.score_threshold))
-    iou = pairwise_iou(box[None], of_class.boxes)[0]
+    iou = box_iou(box[None], of_class.boxes)[0]
     near = of_class.select(iou > config.voter_iou)
     assert near.variances is not None
     logits = log_proximity(iou[iou > config.voter_iou], config.sigma_t)[:, None] - near.variances.log()
@@ -105,8 +105,8 @@ def draw_scene(axis: Axes, scene: Scene) -> None:
     height, width = scene.image.shape[-2:]
     axis.imshow(scene.image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0), interpolation="nearest")
     for voter in scene.voters:
-        draw_box(axis, voter, edgecolor=GREY, linewidth=0.8)
-    for box in (scene.before, scene.after):  # a white rim: the lines are seen on any colour
+        draw_box(axis, voter, edgecolor=GRAY, linewidth=0.8)
+    for box in (scene.before, scene.after):  # a white rim: the lines are seen on any color
         draw_box(axis, box, edgecolor="white", linewidth=3.4)
     draw_box(axis, scene.before, edgecolor=RED, linewidth=2.0)
     draw_box(axis, scene.after, edgecolor=GREEN, linewidth=2.0)
@@ -124,8 +124,8 @@ def draw_scene(axis: Axes, scene: Scene) -> None:
     low, high = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
     half = float((high - low).max()) / 2
     half += max(LEAST_MARGIN, MARGIN * 2 * half)
-    centre_x, centre_y = ((low + high) / 2).tolist()
-    axis.set(xlim=(centre_x - half, centre_x + half), ylim=(centre_y + half, centre_y - half), facecolor="0.93",
+    center_x, center_y = ((low + high) / 2).tolist()
+    axis.set(xlim=(center_x - half, center_x + half), ylim=(center_y + half, center_y - half), facecolor="0.93",
              xticks=(), yticks=())
     axis.set_title(scene.title, fontsize=10, color="black" if scene.better else "darkred")
 
@@ -140,10 +140,10 @@ def draw(panels: Sequence[Scene], path: Path, title: str, truth: str) -> None:
     for axis, scene in zip(axes.flat, panels, strict=False):
         draw_scene(axis, scene)
     if not panels:
-        axes[0, COLUMNS // 2].text(0.5, 0.5, "voting moved no recognised object", ha="center", va="center")
+        axes[0, COLUMNS // 2].text(0.5, 0.5, "voting moved no recognized object", ha="center", va="center")
     lines = {"before (sigma at each side, offset units)": Line2D([], [], color=RED, linewidth=2.0),
              "after var voting": Line2D([], [], color=GREEN, linewidth=2.0),
-             f"voters with {SHARE:.0%} of the vote or more": Line2D([], [], color=GREY, linewidth=1.0),
+             f"voters with {SHARE:.0%} of the vote or more": Line2D([], [], color=GRAY, linewidth=1.0),
              truth: Line2D([], [], color=BLUE, linewidth=1.6, linestyle=":")}
     figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
     figure.suptitle(title)

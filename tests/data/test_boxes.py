@@ -11,10 +11,10 @@ from data.boxes import (
     CenterSizeCoder,
     EdgeCoder,
     area,
+    box_iou,
     clip,
     flip_horizontal,
     intersection,
-    pairwise_iou,
     sides_xyxy,
     sort_corners,
 )
@@ -43,24 +43,24 @@ def test_area_and_intersection_of_boxes_one_can_check():
 
 def test_iou_equals_torchvision():
     first, second = random_boxes(40, 1), random_boxes(30, 2)
-    torch.testing.assert_close(pairwise_iou(first, second), ops.box_iou(first, second))
+    torch.testing.assert_close(box_iou(first, second), ops.box_iou(first, second))
 
 
 def test_iou_with_plus_one_is_iou_of_boxes_that_end_one_pixel_later():
     # 0..9 and 5..14 inclusive: 10 px each, 5 common in x; equal in y: 50 / (100 + 100 - 50)
     boxes = torch.tensor([[0.0, 0, 9, 9], [5.0, 0, 14, 9]]) + PLUS_ONE
-    assert pairwise_iou(boxes[:1], boxes[1:]).item() == pytest.approx(1 / 3)
+    assert box_iou(boxes[:1], boxes[1:]).item() == pytest.approx(1 / 3)
 
 
 def test_iou_of_degenerate_boxes_is_zero_not_nan():
     boxes = torch.tensor([[3.0, 3, 3, 3], [5.0, 5, 2, 2]])
-    assert pairwise_iou(boxes, boxes).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert box_iou(boxes, boxes).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_iou_takes_leading_dimensions():
     boxes = random_boxes(6).reshape(2, 3, 4)
-    stacked = torch.stack([pairwise_iou(one, one) for one in boxes])
-    torch.testing.assert_close(pairwise_iou(boxes, boxes), stacked)
+    stacked = torch.stack([box_iou(one, one) for one in boxes])
+    torch.testing.assert_close(box_iou(boxes, boxes), stacked)
 
 
 @pytest.mark.parametrize("coder", [EdgeCoder(), EdgeCoder(weight=1.0), CenterSizeCoder(),
@@ -106,7 +106,7 @@ def test_edge_roundtrip_of_the_listed_targets():
 
 
 def test_center_size_targets_one_can_check():
-    # centre (50, 40) -> (60, 30) of a 100 x 40 reference; twice as wide, half as high
+    # center (50, 40) -> (60, 30) of a 100 x 40 reference; twice as wide, half as high
     reference, box = torch.tensor([[0.0, 20, 100, 60]]), torch.tensor([[-40.0, 20, 160, 40]])
     wanted = [[10 * 0.1, 10 * -0.25, 5 * math.log(2), 5 * math.log(0.5)]]
     torch.testing.assert_close(CenterSizeCoder().encode(box, reference), torch.tensor(wanted))
@@ -153,8 +153,8 @@ def test_clip_moves_boxes_inside():
 def test_empty_goes_in_and_comes_out():
     none, some = torch.zeros(0, 4), random_boxes(3)
     assert area(none).shape == (0,)
-    assert pairwise_iou(none, some).shape == (0, 3)
-    assert pairwise_iou(some, none).shape == (3, 0)
+    assert box_iou(none, some).shape == (0, 3)
+    assert box_iou(some, none).shape == (3, 0)
     assert clip(none, (4, 4)).shape == flip_horizontal(none, 4.0).shape == sort_corners(none).shape == (0, 4)
     for coder in (EdgeCoder(), CenterSizeCoder()):
         assert coder.encode(none, none).shape == coder.decode(none, none).shape == (0, 4)

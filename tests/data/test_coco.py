@@ -38,10 +38,10 @@ def write(root, annotations, *, split="train2014", images=None, categories=CATEG
 def write_images_only(root, *, split, folder):
     """The same images without labels, as COCO's test images come."""
     write(root, [], split=split, info={"image_folder": folder})
-    labelled = root / "annotations" / f"instances_{split}.json"
-    document = {key: value for key, value in json.loads(labelled.read_text()).items() if key in ("images", "categories")}
+    labeled = root / "annotations" / f"instances_{split}.json"
+    document = {key: value for key, value in json.loads(labeled.read_text()).items() if key in ("images", "categories")}
     (root / "annotations" / f"image_info_{split}.json").write_text(json.dumps(document))
-    labelled.unlink()
+    labeled.unlink()
     return root
 
 

@@ -11,22 +11,22 @@ from data.images import read_image
 
 
 def test_every_mode_becomes_rgb_uint8(tmp_path):
-    grey16 = np.full((4, 6), 0x8001, dtype=np.uint16)
+    gray16 = np.full((4, 6), 0x8001, dtype=np.uint16)
     images = {
-        "grey.png": (Image.new("L", (6, 4), 128), [128] * 3),
-        "grey.jpg": (Image.new("L", (6, 4), 128), [128] * 3),
+        "gray.png": (Image.new("L", (6, 4), 128), [128] * 3),
+        "gray.jpg": (Image.new("L", (6, 4), 128), [128] * 3),
         "bilevel.png": (Image.new("1", (6, 4), 1), [255] * 3),
         "rgba.png": (Image.new("RGBA", (6, 4), (10, 20, 30, 0)), [10, 20, 30]),
         "palette.png": (Image.new("RGB", (6, 4), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE), [10, 20, 30]),
         "cmyk.jpg": (Image.new("CMYK", (6, 4), (0, 0, 0, 0)), [255] * 3),
-        "sixteen.png": (Image.fromarray(grey16), [128] * 3),
+        "sixteen.png": (Image.fromarray(gray16), [128] * 3),
     }
-    for name, (image, colour) in images.items():
+    for name, (image, color) in images.items():
         image.save(tmp_path / name)
         tensor = read_image(tmp_path / name, (4, 6))
         assert tensor.shape == (3, 4, 6), name
         assert tensor.dtype == torch.uint8, name
-        assert tensor[:, 0, 0].tolist() == colour, name
+        assert tensor[:, 0, 0].tolist() == color, name
 
 
 def test_exif_orientation_is_ignored(tmp_path):

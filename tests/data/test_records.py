@@ -33,12 +33,12 @@ def test_select_takes_every_field(keep):
 @pytest.mark.parametrize("keep", [torch.tensor([False, True]), torch.tensor([1])])
 def test_select_takes_every_field_of_candidates(keep):
     full = Candidates(boxes=TARGET.boxes, scores=torch.tensor([0.1, 0.2]), labels=TARGET.labels, variances=TARGET.boxes + 1,
-                      pixel_variances=TARGET.boxes + 2, localisation=torch.tensor([0.3, 0.4]))
+                      pixel_variances=TARGET.boxes + 2, localization=torch.tensor([0.3, 0.4]))
     found = full.select(keep)
     for field in fields(full):
         assert torch.equal(getattr(found, field.name), getattr(full, field.name)[1:])
     bare = Candidates(boxes=TARGET.boxes, scores=torch.ones(2), labels=TARGET.labels).select(keep)
-    assert bare.variances is bare.pixel_variances is bare.localisation is None
+    assert bare.variances is bare.pixel_variances is bare.localization is None
 
 
 def test_to_moves_every_tensor_and_nothing_else():

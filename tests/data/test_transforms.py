@@ -8,7 +8,7 @@ from data.records import Target
 from data.transforms import (
     PIXELS,
     mirror_target,
-    normalise,
+    normalize,
     pad,
     resize,
     resize_masks,
@@ -84,7 +84,7 @@ def test_box_stays_on_its_object():
 
 
 def test_masks_have_the_size_of_the_image_at_any_ratio():
-    """3 columns become 5 with centres at .3 .9 1.5 2.1 2.7; 5 become 3 with centres at .83 2.5 4.17."""
+    """3 columns become 5 with centers at .3 .9 1.5 2.1 2.7; 5 become 3 with centers at .83 2.5 4.17."""
     row = torch.arange(5, dtype=torch.uint8).expand(2, 1, 5)
     assert resize_masks(row[:, :, :3], (1, 5))[1].tolist() == [[0, 0, 1, 2, 2]]
     assert resize_masks(row, (2, 3))[0].tolist() == [[0, 2, 4]] * 2
@@ -100,7 +100,7 @@ def test_masks_resize_like_torchs_nearest_exact_and_commute_with_the_mirror():
     assert torch.equal(resize_masks(masks.flip(-1), (40, 60)), resize_masks(masks, (40, 60)).flip(-1))
 
 
-def test_pixel_conventions_on_one_colour():
+def test_pixel_conventions_on_one_color():
     red = torch.zeros(3, 1, 1)
     red[0] = 255.0
     for name, expected in {
@@ -108,13 +108,13 @@ def test_pixel_conventions_on_one_colour():
         "caffe": [-102.9801, -115.9465, 255 - 122.7717],  # BGR
         "tf": [1.0, -1.0, -1.0],
     }.items():
-        torch.testing.assert_close(normalise(red, PIXELS[name]).flatten(), torch.tensor(expected))
+        torch.testing.assert_close(normalize(red, PIXELS[name]).flatten(), torch.tensor(expected))
 
 
-def test_normalising_and_resizing_commute():
+def test_normalizing_and_resizing_commute():
     image = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)) * 255
-    first = resize(normalise(image, PIXELS["caffe"]), (33, 47))
-    second = normalise(resize(image, (33, 47)), PIXELS["caffe"])
+    first = resize(normalize(image, PIXELS["caffe"]), (33, 47))
+    second = normalize(resize(image, (33, 47)), PIXELS["caffe"])
     torch.testing.assert_close(first, second, atol=1e-3, rtol=0)
 
 

@@ -58,12 +58,12 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
 def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(scale, baseline, kl_rpn):
-    """At paper scale the paper changes optimiser, rate and clipping as well; at the others only the loss weight is the
+    """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the loss weight is the
     method's (Eq. 9), and with it the unit of the gradient norm."""
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
     fields = {line.partition(":")[0] for line in changed}
     assert fields >= {"name", "model.region_proposal", "train.roi_loss_weight"}
-    allowed = {"train.max_grad_norm"} | ({"train.optimiser", "train.lr"} if scale == "paper" else set())
+    allowed = {"train.max_grad_norm"} | ({"train.optimizer", "train.lr"} if scale == "paper" else set())
     assert fields - {"name", "model.region_proposal", "train.roi_loss_weight"} <= allowed
     run = SCALES[scale](RUNS[kl_rpn])
     assert run.train.roi_loss_weight == 10
@@ -76,7 +76,7 @@ def test_batch_and_rate_are_those_the_paper_prints(name):
     rows = [row for row in TABLES[name].ROWS if not row.added]
     for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
-        assert row.run.train.optimiser == ("adam" if row.label == "KL-RPN" else "sgd")
+        assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
         assert row.run.model.backbone == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
         assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
                                       "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]

@@ -73,7 +73,7 @@ def test_detectrons_anchors_of_a_level():
     assert inclusive.tolist() == [[-22, -10, 25, 13], [-14, -14, 17, 17], [-10, -22, 13, 25]]
 
 
-def test_detectron2s_anchors_have_the_area_that_names_them_and_their_centre_at_the_corner():
+def test_detectron2s_anchors_have_the_area_that_names_them_and_their_center_at_the_corner():
     boxes = corner_anchors((32.0, 64.0), RATIOS, 4)
     sides = boxes[:, 2:] - boxes[:, :2]
     torch.testing.assert_close(sides.prod(1), torch.tensor([32.0, 64.0]).repeat(3) ** 2)

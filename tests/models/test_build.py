@@ -24,7 +24,7 @@ def with_variance(config):
 
 
 def size(config):
-    with torch.device("meta"):  # no memory, no initialisation
+    with torch.device("meta"):  # no memory, no initialization
         return parameter_counts(build_detector(config))
 
 

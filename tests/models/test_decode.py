@@ -24,7 +24,7 @@ def test_one_candidate_for_each_roi_and_class_above_the_threshold():
     assert found.boxes.tolist() == [[12, 10, 28, 58], [10, 10, 30, 50], [0, 0, 100, 100]]
     torch.testing.assert_close(found.variances[0], torch.tensor([0.0, 1, 2, 3]).exp())
     torch.testing.assert_close(found.pixel_variances[0], torch.tensor([0.0, 1, 2, 3]).exp() * torch.tensor([4.0, 16, 4, 16]))
-    assert found.localisation is None
+    assert found.localization is None
 
 
 def test_boxes_are_sorted_and_clipped_and_a_variance_stays_finite():
@@ -61,7 +61,7 @@ def test_nothing_in_nothing_out():
     assert again.boxes.shape == (0, 4)
 
 
-def test_a_centre_size_network_has_no_pixel_variances():
+def test_a_center_size_network_has_no_pixel_variances():
     found = decode_all(ROIS, (LOGITS, OFFSETS * 0, None), CenterSizeCoder(), SIZE, 0.2, "one")
     torch.testing.assert_close(found.boxes[0], ROIS[0])
     assert found.pixel_variances is None

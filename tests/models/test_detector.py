@@ -96,13 +96,13 @@ def test_an_image_without_objects_is_all_background(config):
 
 def test_a_few_steps_on_one_image_make_the_loss_fall():
     network, batch = detector(KL), batch_of(scene(0))
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     history = []
     for _ in range(40):
         loss = sum(network.losses(batch, seeded()).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         history.append(loss.item())
     assert sum(history[-5:]) / 5 < 0.5 * history[0]
 

@@ -77,12 +77,12 @@ def test_an_image_alone_is_the_image_in_a_batch(case):
         (alone,) = network.candidates(one, 0.2)
         torch.testing.assert_close(alone.boxes, image.boxes, atol=1e-3, rtol=1e-4)
         torch.testing.assert_close(alone.scores, image.scores, atol=1e-5, rtol=1e-4)
-        assert (alone.localisation is None) == (CASES[case][0].iou_head is False)
-        if alone.localisation is not None:
-            torch.testing.assert_close(alone.localisation, image.localisation, atol=1e-4, rtol=1e-3)
+        assert (alone.localization is None) == (CASES[case][0].iou_head is False)
+        if alone.localization is not None:
+            torch.testing.assert_close(alone.localization, image.localization, atol=1e-4, rtol=1e-3)
 
 
-def test_iterative_localisation_scores_a_box_where_it_arrived():
+def test_iterative_localization_scores_a_box_where_it_arrived():
     """The second round's RoI is the first round's box, and only its own class's score and offsets count."""
     network = detector(FPN).eval()
     with torch.no_grad():

@@ -36,7 +36,7 @@ def test_shapes_of_the_predictor(rows, log_variance):
     assert variance is None or variance.shape == (rows, 6, 4)
 
 
-def test_offsets_and_variances_of_a_class_are_neighbours():
+def test_offsets_and_variances_of_a_class_are_neighbors():
     """Output 4 k + j of the layer is coordinate j of class k, for both."""
     predictor = BoxPredictor(in_features=6, num_classes=2, log_variance=True)
     for layer in (predictor.offsets, predictor.log_variance):

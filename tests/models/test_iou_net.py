@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from data.boxes import clip, pairwise_iou
+from data.boxes import box_iou, clip
 from data.records import Target
 from models.iou_net import MOVES, IoUHead, iou_losses, iou_targets, jitter_table, jittered_rois, predicted_iou
 
@@ -21,7 +21,7 @@ def target_of(boxes, labels):
 
 
 def iou_with(box, boxes):
-    return pairwise_iou(torch.tensor([box]), boxes)[0]
+    return box_iou(torch.tensor([box]), boxes)[0]
 
 
 def test_a_move_has_the_iou_that_one_can_compute():
@@ -29,12 +29,12 @@ def test_a_move_has_the_iou_that_one_can_compute():
     unit = torch.tensor([[0.0, 0, 1, 1]])
     moved = MOVES.decode(torch.tensor([[0.5, 0.0, 0.6931472, 0.0], [0.2, 0.0, 0.0, 0.0]]), unit)
     torch.testing.assert_close(moved, torch.tensor([[0.0, 0, 2, 1], [0.2, 0, 1.2, 1]]))
-    torch.testing.assert_close(pairwise_iou(unit, moved)[0], torch.tensor([0.5, 0.8 / 1.2]))
+    torch.testing.assert_close(box_iou(unit, moved)[0], torch.tensor([0.5, 0.8 / 1.2]))
 
 
 def test_the_table_is_sorted_into_tenths():
     unit = torch.tensor([[0.0, 0, 1, 1]])
-    iou = pairwise_iou(MOVES.decode(TABLE.deltas, unit), unit)[:, 0]
+    iou = box_iou(MOVES.decode(TABLE.deltas, unit), unit)[:, 0]
     assert int(TABLE.size.sum()) == len(TABLE.deltas)
     for bucket, (first, size) in enumerate(zip(TABLE.first.tolist(), TABLE.size.tolist(), strict=True)):
         part = iou[first : first + size]

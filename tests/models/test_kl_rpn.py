@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.boxes import CenterSizeCoder, pairwise_iou
+from data.boxes import CenterSizeCoder, box_iou
 from models.build import build_detector
 from models.kl_rpn import KLRPNHead, bounded, kl_rpn_losses, kl_rpn_statistics, log_objectness, objectness_score
 from models.proposals import propose
@@ -45,7 +45,7 @@ RANKED = [
     ([-4.6, -5.3, -4.8, -5.0], 18958.36328125),  # the same sum
     ([-5.3, -5.0, -0.5, -4.8], 2440.6025390625),  # one uncertain coordinate
     ([-1.0986122886681098] * 4, 9.000000953674316),  # background at its best: 1 / (1/sqrt(3))^4
-    ([0.0] * 4, 1.0),  # at initialisation
+    ([0.0] * 4, 1.0),  # at initialization
     ([2.0] * 4, 0.018315639346837997),
 ]
 
@@ -199,12 +199,12 @@ def test_the_bound_keeps_exp_finite_and_the_gradient_alive():
 def test_a_log_variance_that_ran_away_comes_back(start):
     """The best of a background anchor is ln(1/3); whatever side it starts on, it is soon within the bound again."""
     value = torch.full((1, 1, 4), start, requires_grad=True)
-    optimiser = torch.optim.Adam([value], lr=1.0)
+    optimizer = torch.optim.Adam([value], lr=1.0)
     yes, no, zero = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1, 1, 4)
     for _ in range(200):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss_of(RPNOutput(torch.zeros(1, 1), zero, value), no, yes, zero).backward()
-        optimiser.step()
+        optimizer.step()
     assert abs(value.mean().item() + 1.0986) < (0.5 if start > 0 else 10)
 
 
@@ -230,14 +230,14 @@ def test_the_variance_learns_where_the_objects_are():
     """After a few updates on two scenes the variance tells anchors on an object from anchors beside it."""
     torch.manual_seed(0)
     network, batch = build_detector(KL_RPN), batch_of(scene(0), scene(1, boxes=((20, 10, 60, 50),), labels=(2,)))
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(80):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         statistics = {}
         sum(network.losses(batch, seeded(), statistics).values()).backward()
-        optimiser.step()
+        optimizer.step()
     assert statistics["rpn/log_variance_positive"] < statistics["rpn/log_variance_negative"] - 0.3
     _, anchors, output, _ = network.eval().first_stage(batch)
-    overlap = pairwise_iou(anchors, batch.targets[0].boxes).amax(1)
+    overlap = box_iou(anchors, batch.targets[0].boxes).amax(1)
     on, beside = output.objectness[0][overlap >= 0.5], output.objectness[0][overlap < 0.1]
     assert on.mean() > beside.mean() + 0.5

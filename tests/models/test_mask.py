@@ -81,7 +81,7 @@ def test_binary_targets_are_one_sample_a_bin_of_roi_align(size):
     assert_cut_of(mask_targets(masks, index, boxes, size, binary=True), theirs)
 
 
-def test_half_a_pixel_less_is_the_centred_rule():
+def test_half_a_pixel_less_is_the_centered_rule():
     masks, index, boxes = random_masks(rois=200)
     large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
     index, boxes = index[large], boxes[large]

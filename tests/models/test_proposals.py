@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from data.boxes import CenterSizeCoder, EdgeCoder, pairwise_iou
+from data.boxes import CenterSizeCoder, EdgeCoder, box_iou
 from models.proposals import propose
 
 CODER = EdgeCoder(weight=1.0)
@@ -60,7 +60,7 @@ def test_laws_on_random_boxes(coder):
     assert (found >= 0).all()
     assert (found <= torch.tensor([300.0, 200, 300, 200])).all()
     assert ((found[:, 2:] - found[:, :2]) >= 16).all()
-    assert pairwise_iou(found, found).fill_diagonal_(0).max() <= 0.7
+    assert box_iou(found, found).fill_diagonal_(0).max() <= 0.7
 
 
 def test_no_gradient_and_nothing_in_nothing_out():

@@ -118,7 +118,7 @@ def test_every_layer_learns(pool):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_initialisation():
+def test_initialization():
     model = head(in_channels=64, channels=64, num_classes=20, bins=7)
     stds = {"reduction": 0.01, "class_maps": 0.01, "offset_maps": 0.001, "log_variance_maps": 0.0001}
     for name, std in stds.items():

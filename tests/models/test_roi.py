@@ -1,4 +1,4 @@
-"""Which RoIs the box head learns from and how its losses are normalised (the KL numbers are in test_kl_loss.py)."""
+"""Which RoIs the box head learns from and how its losses are normalized (the KL numbers are in test_kl_loss.py)."""
 
 import pytest
 import torch

@@ -38,10 +38,10 @@ def test_outputs_are_in_the_order_of_the_anchors():
     changed = features.clone()
     changed[..., 0, 4] += 10  # top right corner: a 3x3 convolution reaches two rows and two columns
     moved = (network(changed).offsets - offsets).abs().amax(-1)[0] > 1e-6
-    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     assert moved.any()
-    assert (centres[moved] >= torch.tensor([56.0, 8.0])).all()
-    assert (centres[moved][:, 1] <= 24).all()
+    assert (centers[moved] >= torch.tensor([56.0, 8.0])).all()
+    assert (centers[moved][:, 1] <= 24).all()
 
 
 def test_two_way_softmax_is_the_logistic_of_the_difference():

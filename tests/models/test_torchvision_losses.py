@@ -32,8 +32,8 @@ def elliptic_objects(size, seed):
     sides = torch.tensor([[20.0, 24], [40, 30], [60, 90], [80, 60]])
     corner = torch.rand(4, 2, generator=generator) * (torch.tensor(size[::-1]) - sides)
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
-    pixel, centre = torch.stack([x, y], dim=-1), (corner + sides / 2)[:, None, None]
-    masks = ((pixel - centre) / sides[:, None, None] * 2).norm(dim=-1) < 1
+    pixel, center = torch.stack([x, y], dim=-1), (corner + sides / 2)[:, None, None]
+    masks = ((pixel - center) / sides[:, None, None] * 2).norm(dim=-1) < 1
     return Target(boxes=torch.cat([corner, corner + sides], dim=1), masks=masks.to(torch.uint8),
                   labels=torch.randint(1, 91, (4,), generator=generator))
 
@@ -63,7 +63,7 @@ class Replay:
 
 @pytest.fixture(scope="module")
 def networks():
-    """Both in float64 with fixed norms, torchvision's without its own normalisation."""
+    """Both in float64 with fixed norms, torchvision's without its own normalization."""
     theirs = torchvision_network(mask=True, box_batch_size_per_image=ROIS)
     ours = same_network(theirs, rois_per_image=ROIS).double()
     ours.anchors.float()

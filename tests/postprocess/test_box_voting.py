@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from data.records import Candidates
 from postprocess.box_voting import MR_CNN, BoxVoting, new_score, score_weights
 from postprocess.pipeline import PostprocessConfig, postprocess, postprocess_class
@@ -98,7 +98,7 @@ def plain_vote(box, boxes, scores, threshold):
     """The vote on one box of a class, voter by voter."""
     total, moved = 0.0, [0.0] * 4
     for other, score in zip(boxes, scores, strict=True):
-        if pairwise_iou(box[None], other[None]).item() >= threshold:
+        if box_iou(box[None], other[None]).item() >= threshold:
             total += score.item()
             moved = [m + score.item() * c for m, c in zip(moved, other.tolist(), strict=True)]
     return [m / total for m in moved]

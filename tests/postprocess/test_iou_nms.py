@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from postprocess.groups import group_rows
 from postprocess.iou_nms import iou_guided
 from postprocess.pipeline import PostprocessConfig, postprocess_class
@@ -13,14 +13,14 @@ from postprocess.suppression import hard_decay, select
 from tests.six_boxes import SIX as BOXES
 from tests.six_boxes import SIX_SCORES as SCORES
 
-LOCALISATION = torch.tensor([0.7, 0.92, 0.8, 0.6, 0.95, 0.88])
+LOCALIZATION = torch.tensor([0.7, 0.92, 0.8, 0.6, 0.95, 0.88])
 GUIDED = PostprocessConfig(suppression="iou_guided")
 
 
-def guided(boxes, scores, localisation, threshold=0.5):
+def guided(boxes, scores, localization, threshold=0.5):
     """The selection in one group: slots and scores."""
     valid = torch.ones(1, len(scores), dtype=torch.bool)
-    selection = iou_guided(boxes[None], scores[None], localisation[None], valid, threshold=threshold)
+    selection = iou_guided(boxes[None], scores[None], localization[None], valid, threshold=threshold)
     chosen = selection.scores[0].isfinite()
     return selection.slots[0, chosen].tolist(), selection.scores[0, chosen].tolist()
 
@@ -28,10 +28,10 @@ def guided(boxes, scores, localisation, threshold=0.5):
 def test_worked_example():
     """Box 4 is located best, .95; it removes 0 and 1 (IoU .906977, .783724) and takes the .9 of box 0. Box 5, .88,
     removes 3 (IoU .8) and takes its .55. Box 2 is left."""
-    slots, scores = guided(BOXES, SCORES, LOCALISATION)
+    slots, scores = guided(BOXES, SCORES, LOCALIZATION)
     assert slots == [4, 5, 2]
     assert scores == pytest.approx([0.9, 0.55, 0.6])
-    boxes, scores, keep = postprocess_class(BOXES, SCORES, None, GUIDED, LOCALISATION)
+    boxes, scores, keep = postprocess_class(BOXES, SCORES, None, GUIDED, LOCALIZATION)
     assert keep.tolist() == [4, 2, 5]  # detections are sorted by score
     assert boxes.equal(BOXES[keep])
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.6, 0.55]))
@@ -43,12 +43,12 @@ def test_a_box_belongs_to_the_first_kept_box_that_overlaps_it():
     assert guided(boxes, torch.tensor([0.3, 0.9, 0.4]), torch.tensor([0.9, 0.5, 0.8])) == ([0, 2], pytest.approx([0.9, 0.4]))
 
 
-def algorithm_1(boxes, scores, localisation, threshold):
+def algorithm_1(boxes, scores, localization, threshold):
     """The paper's loop: take the best located box, give it the best score of all it overlaps, remove these."""
     left, found = list(range(len(scores))), []
     while left:
-        best = max(left, key=lambda j: (localisation[j].item(), -j))
-        members = [j for j in left if j == best or pairwise_iou(boxes[best], boxes[j]).item() > threshold]
+        best = max(left, key=lambda j: (localization[j].item(), -j))
+        members = [j for j in left if j == best or box_iou(boxes[best], boxes[j]).item() > threshold]
         found.append((best, max(scores[j].item() for j in members)))
         left = [j for j in left if j not in members]
     return found
@@ -63,14 +63,14 @@ def random_boxes(count, generator):
 def test_equals_algorithm_1_in_every_group(threshold):
     generator = torch.Generator().manual_seed(1)
     boxes = random_boxes(120, generator)
-    scores, localisation = torch.rand(2, 120, generator=generator)
+    scores, localization = torch.rand(2, 120, generator=generator)
     labels = torch.randint(1, 6, (120,), generator=generator) ** 2
     groups = group_rows(labels)
-    columns = (x[groups.members] for x in (boxes, scores, localisation - 0.5))  # a confidence may be negative
+    columns = (x[groups.members] for x in (boxes, scores, localization - 0.5))  # a confidence may be negative
     selection = iou_guided(*columns, groups.valid, threshold=threshold)
     for g, rows in enumerate(groups.members):
         rows = rows[groups.valid[g]]
-        expected = algorithm_1(boxes[rows, None], scores[rows], localisation[rows], threshold)
+        expected = algorithm_1(boxes[rows, None], scores[rows], localization[rows], threshold)
         chosen = selection.scores[g].isfinite()
         assert selection.slots[g, chosen].tolist() == [slot for slot, _ in expected]
         assert selection.scores[g, chosen].tolist() == [score for _, score in expected]
@@ -100,10 +100,10 @@ def test_alone_empty_and_equal():
 def test_permuting_the_boxes_changes_nothing():
     generator = torch.Generator().manual_seed(3)
     boxes = random_boxes(60, generator)
-    scores, localisation = torch.rand(2, 60, generator=generator)
+    scores, localization = torch.rand(2, 60, generator=generator)
     order = torch.randperm(60, generator=generator)
-    slots, kept = guided(boxes, scores, localisation)
-    moved, also_kept = guided(boxes[order], scores[order], localisation[order])
+    slots, kept = guided(boxes, scores, localization)
+    moved, also_kept = guided(boxes[order], scores[order], localization[order])
     assert order[moved].tolist() == slots
     assert also_kept == kept
 
@@ -111,15 +111,15 @@ def test_permuting_the_boxes_changes_nothing():
 def test_the_worst_located_box_is_found_however_few_are_wanted():
     """The best score may belong to the cluster that is selected last."""
     boxes = torch.tensor([[20.0 * i, 0, 20.0 * i + 10, 10] for i in range(5)])
-    scores, localisation = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.9]), torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
+    scores, localization = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.9]), torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
     config = PostprocessConfig(suppression="iou_guided", max_detections=1)
-    assert postprocess_class(boxes, scores, None, config, localisation)[2].tolist() == [4]
+    assert postprocess_class(boxes, scores, None, config, localization)[2].tolist() == [4]
 
 
 def test_a_network_without_confidence_is_refused():
-    with pytest.raises(ValueError, match="no localisation confidence"):
+    with pytest.raises(ValueError, match="no localization confidence"):
         postprocess_class(BOXES, SCORES, None, GUIDED)
-    with pytest.raises(ValueError, match="localisation values are NaN"):
-        postprocess_class(BOXES, SCORES, None, GUIDED, LOCALISATION.log().fill_(float("nan")))
+    with pytest.raises(ValueError, match="localization values are NaN"):
+        postprocess_class(BOXES, SCORES, None, GUIDED, LOCALIZATION.log().fill_(float("nan")))
     with pytest.raises(ValueError, match="shapes"):
-        postprocess_class(BOXES, SCORES, None, GUIDED, LOCALISATION[:3])
+        postprocess_class(BOXES, SCORES, None, GUIDED, LOCALIZATION[:3])

@@ -221,8 +221,8 @@ def plain_image(candidates, config):
 def random_candidates(count, seed, classes=5):
     """Clustered boxes; classes of very different size."""
     generator = torch.Generator().manual_seed(seed)
-    centre = torch.rand(6, 2, generator=generator)[torch.randint(6, (count,), generator=generator)] * 300
-    corner = centre + 12 * torch.randn(count, 2, generator=generator)
+    center = torch.rand(6, 2, generator=generator)[torch.randint(6, (count,), generator=generator)] * 300
+    corner = center + 12 * torch.randn(count, 2, generator=generator)
     boxes = torch.cat([corner, corner + 60 + 30 * torch.rand(count, 2, generator=generator)], dim=1)
     labels = 1 + (classes * torch.rand(count, generator=generator) ** 2).long()
     variances = torch.exp(torch.randn(count, 4, generator=generator))
@@ -232,7 +232,7 @@ def random_candidates(count, seed, classes=5):
         labels=labels,
         variances=variances,
         pixel_variances=9 * variances,
-        localisation=torch.randn(count, generator=generator),
+        localization=torch.randn(count, generator=generator),
     )
 
 
@@ -308,14 +308,14 @@ def test_no_candidates_give_no_detections(config):
         labels=torch.zeros(0, dtype=torch.int64),
         variances=torch.zeros(0, 4),
         pixel_variances=torch.zeros(0, 4),
-        localisation=torch.zeros(0),
+        localization=torch.zeros(0),
     )
     weak = replace(random_candidates(4, 0), scores=torch.zeros(4))
     for found in postprocess([empty, weak], config):
         assert found.boxes.shape == found.sigma.shape == (0, 4)
         assert len(found.scores) == len(found.labels) == 0
     assert postprocess([], config) == []
-    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config, empty.localisation)
+    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config, empty.localization)
     assert boxes.shape == (0, 4)
     assert len(scores) == len(keep) == 0
 
@@ -349,13 +349,13 @@ def test_temperature_to_zero_leaves_boxes_unchanged():
     assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(postprocess(image, replace(SOFT, sigma_t=0)).boxes)
 
 
-@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances", "localisation"])
+@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances", "localization"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_named(name, value):
     image = random_candidates(5, 0)
     broken = getattr(image, name).clone()
     broken[[1, 3]] = value
-    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances|localisation)"):
+    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances|localization)"):
         postprocess([image, replace(image, **{name: broken})], PostprocessConfig())
 
 
@@ -374,8 +374,8 @@ def test_two_votes_are_refused():
 
 
 def test_images_without_confidence_are_named():
-    images = [random_candidates(5, 0), replace(random_candidates(5, 1), localisation=None)]
-    with pytest.raises(ValueError, match="image 1: suppression is 'iou_guided', but there is no localisation"):
+    images = [random_candidates(5, 0), replace(random_candidates(5, 1), localization=None)]
+    with pytest.raises(ValueError, match="image 1: suppression is 'iou_guided', but there is no localization"):
         postprocess(images, GUIDED)
     assert len(postprocess(images, PostprocessConfig())) == 2
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from data.boxes import pairwise_iou, sides_xyxy
+from data.boxes import box_iou, sides_xyxy
 from models.pooling.prroi_pool import prroi_pool
 from postprocess.refine import Refinement, refine
 
@@ -56,8 +56,8 @@ def test_the_true_iou_rises_with_its_own_gradient():
     """The IoU itself as the predictor: what a perfect IoU branch would do."""
     goal = GOAL[None]
     start = GOAL + torch.tensor([[6.0, 5, 7, -6], [-8.0, -4, 5, 6], [9.0, 9, 9, 9]])
-    _, iou = refine(start, lambda boxes: pairwise_iou(boxes, goal)[:, 0], Refinement())
-    assert (iou > pairwise_iou(start, goal)[:, 0] + 0.01).all()
+    _, iou = refine(start, lambda boxes: box_iou(boxes, goal)[:, 0], Refinement())
+    assert (iou > box_iou(start, goal)[:, 0] + 0.01).all()
 
 
 def moves(values, refinement):

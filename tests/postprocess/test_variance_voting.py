@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from data.boxes import pairwise_iou
+from data.boxes import box_iou
 from postprocess.variance_voting import all_voters, log_proximity, remaining_voters, vote
 
 # Two boxes with inclusive pixels; IoU with the "+1" rule is 0.850423, so p = exp(-(1 - 0.850423)^2 / 0.02) = 0.326717.
@@ -15,7 +15,7 @@ PLUS_ONE = torch.tensor([0.0, 0.0, 1.0, 1.0])
 
 def vote_first(boxes, variances, sigma_t, voters=None):
     """Eq. 11 for the first of the boxes (M, 4)."""
-    iou = pairwise_iou(boxes[:1], boxes)
+    iou = box_iou(boxes[:1], boxes)
     iou[:, 0] = 1.0
     voters = iou > 0 if voters is None else voters
     return vote(boxes[:1], boxes[None], variances[None], iou, voters, sigma_t)[0]
@@ -44,7 +44,7 @@ def test_equation_11_written_out():
     torch.manual_seed(0)
     boxes = torch.tensor([50.0, 50, 150, 150]) + 20 * torch.rand(7, 4)
     variances = torch.exp(torch.randn(7, 4))
-    p = torch.exp(-((1 - pairwise_iou(boxes[:1], boxes)[0]) ** 2) / 0.02)[:, None]
+    p = torch.exp(-((1 - box_iou(boxes[:1], boxes)[0]) ** 2) / 0.02)[:, None]
     expected = (p * boxes / variances).sum(0) / (p / variances).sum(0)
     torch.testing.assert_close(vote_first(boxes, variances, 0.02), expected)
 

@@ -18,7 +18,7 @@ from models.weights.detectors import from_detectron, from_torchvision
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
 from scripts.engine.checkpoint import load_checkpoint
-from scripts.engine.optimizer import build_optimiser
+from scripts.engine.optimizer import build_optimizer
 from tests.foreign_names import detectron2_c4, detectron2_detector, detectron_detector, small_detector
 
 DATA = DataConfig(layout="coco", train=("train2017",), test="val2017", short_side=64, long_side=96, pixels="torchvision")
@@ -156,7 +156,7 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
     assert (checkpoint["classes"][0], checkpoint["classes"][-1], len(checkpoint["classes"])) == ("person", "toothbrush", 80)
     detector = build_detector(kl_run.model)
     detector.freeze(kl_run.model.frozen_stages)
-    build_optimiser(detector, kl_run.train).load_state_dict(checkpoint["optimiser"])  # as scripts.train --resume does
+    build_optimizer(detector, kl_run.train).load_state_dict(checkpoint["optimizer"])  # as scripts.train --resume does
 
 
 def test_rows_of_ids_without_a_class_are_dropped():

@@ -113,10 +113,10 @@ def test_default_votes_if_it_can():
 def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
     assert call(tmp_path / "none.pt", photos, "--out", tmp_path / "out") == 2
     assert call(checkpoint, photos, "--out", photos) == 2
-    unknown = write_checkpoint(tmp_path / "future", log_variance=True, colour="red")
+    unknown = write_checkpoint(tmp_path / "future", log_variance=True, color="red")
     assert call(unknown, photos, "--out", tmp_path / "out") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("colour" in lines[2])] == [True] * 3
+    assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("color" in lines[2])] == [True] * 3
     assert len(lines) == 3
 
 
@@ -167,13 +167,13 @@ def test_only_masks_of_reported_detections_are_written():
 
 
 def test_masks_are_translucent_and_lie_under_the_boxes():
-    """On black, 100 of 255 parts of the class's colour; the box of the other detection is not tinted by it."""
+    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted by it."""
     bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
     bitmap[:, 100:300, 50:250] = 1
     line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
     under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
     picture = detect.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
-    cat, dog = detect.colour(0), detect.colour(1)
+    cat, dog = detect.color(0), detect.color(1)
     assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
     assert picture.getpixel((300, 300)) == (0, 0, 0)
     assert picture.getpixel((50, 200)) == dog

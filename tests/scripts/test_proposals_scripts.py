@@ -38,7 +38,7 @@ RECALL = SimpleNamespace(TITLE="A tiny recall", METRIC="recall", COMPARISONS=COM
 
 
 class FirstStage:
-    """A detector whose proposals are the labelled boxes (the KL-RPN run: best first) moved by what training "learned"."""
+    """A detector whose proposals are the labeled boxes (the KL-RPN run: best first) moved by what training "learned"."""
 
     passes = 0
 

@@ -116,7 +116,7 @@ def test_good_detections_keep_their_score_in_the_file(data, tmp_path):
     assert score(data / "annotations" / "instances_val.json", tmp_path / "results.json") == pytest.approx(ours, abs=0.3)
 
 
-def unlabelled(data, root, *, categories=None):
+def unlabeled(data, root, *, categories=None):
     """The images of val as COCO publishes its test images."""
     document = json.loads((data / "annotations" / "instances_val.json").read_text())
     document = {"images": document["images"], "categories": categories or document["categories"]}
@@ -128,7 +128,7 @@ def unlabelled(data, root, *, categories=None):
 
 def test_test_dev_needs_no_labels(data, trained, tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, data, trained, "--split", "val") == 0
-    assert command(monkeypatch, unlabelled(data, tmp_path / "coco"), trained) == 0
+    assert command(monkeypatch, unlabeled(data, tmp_path / "coco"), trained) == 0
     assert "3 images of test-dev2017" in capsys.readouterr().out
     folder = trained / "tiny" / "kl_loss" / "tiny" / "submission"
     one, other = ((folder / f"detections_{split}_soft-nms_results.json").read_text() for split in ("val", "test-dev2017"))
@@ -136,7 +136,7 @@ def test_test_dev_needs_no_labels(data, trained, tmp_path, monkeypatch, capsys):
 
 
 def test_categories_of_another_network_are_a_sentence(data, trained, tmp_path, monkeypatch, capsys):
-    root = unlabelled(data, tmp_path / "coco", categories=[{"id": 1, "name": "cat"}])
+    root = unlabeled(data, tmp_path / "coco", categories=[{"id": 1, "name": "cat"}])
     assert command(monkeypatch, root, trained) == 2
     assert "was trained on 6 classes" in capsys.readouterr().err
 

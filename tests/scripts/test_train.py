@@ -60,7 +60,7 @@ def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, a
     whole, parts = final(tmp_path / "a", name), final(tmp_path / "b", name)
     assert whole["step"] == parts["step"] == 6
     assert equal(whole["model"], parts["model"])
-    assert equal(whole["optimiser"], parts["optimiser"])
+    assert equal(whole["optimizer"], parts["optimizer"])
 
 
 def test_another_seed_is_another_network(data, tmp_path):
@@ -86,7 +86,7 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
 
 def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
     tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, dropout=0.0), train=replace(
-        TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimiser="adamw", bias_lr_factor=1.0))
+        TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimizer="adamw", bias_lr_factor=1.0))
     totals, real = [], module.update
 
     def recorded(*args, **how):

@@ -1,6 +1,6 @@
 """KL Loss Table 4: methods for accurate boxes, ResNet-50-FPN Mask R-CNN on MS-COCO 2017; box AP at high IoU.
 
-MR-CNN's row is Detectron's box voting (IoU 0.8), as its numbers suggest; the whole method, with iterative localisation,
+MR-CNN's row is Detectron's box voting (IoU 0.8), as its numbers suggest; the whole method, with iterative localization,
 stands beside it. The IoU-Net row is an IoU head that was trained alone, on jittered objects, on the finished Mask
 R-CNN of the baseline. All soft-NMS rows are Gaussian with sigma 0.5 (../README.md points 23, 24).
 """
@@ -29,7 +29,7 @@ ROWS = (
         cited="Detectron's model zoo"),
     Row(label="MR-CNN", run=r50_fpn_mask, postprocess=replace(NMS, box_voting=BoxVoting()),
         published=published("kl_loss_table4", 1)),
-    Row(label="MR-CNN (iterative localisation, its own voting)", run=r50_fpn_mask, rounds=2, added=True,
+    Row(label="MR-CNN (iterative localization, its own voting)", run=r50_fpn_mask, rounds=2, added=True,
         postprocess=replace(NMS, iou_threshold=0.3, box_voting=MR_CNN)),
     Row(label="soft-NMS", run=r50_fpn_mask, postprocess=SOFT_NMS, published=published("kl_loss_table4", 2)),
     Row(label="IoU-NMS", run=r50_fpn_mask_iou, postprocess=IOU_NMS, added=True),
@@ -43,7 +43,7 @@ ROWS = (
 )
 # what the paper prints in brackets: (row, minus row)
 COMPARISONS = (
-    ("MR-CNN", "baseline"), ("MR-CNN (iterative localisation, its own voting)", "baseline"),
+    ("MR-CNN", "baseline"), ("MR-CNN (iterative localization, its own voting)", "baseline"),
     ("soft-NMS", "baseline"), ("IoU-NMS", "baseline"), ("IoU-NMS + Refine", "baseline"), ("KL Loss", "baseline"),
     ("KL Loss + var voting", "baseline"), ("KL Loss + var voting + soft-NMS", "baseline"),
 )  # fmt: skip

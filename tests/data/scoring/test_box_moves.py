@@ -38,7 +38,7 @@ def test_one_box_by_hand():
 def test_without_clean_boxes_the_label_is_the_truth():
     moves = find_moves([BEFORE], [AFTER], [replace(OBJECT, clean_boxes=None)])
     assert moves.clean is None
-    assert moves.truth is moves.labelled
+    assert moves.truth is moves.labeled
     assert all("clean" not in numbers for numbers in move_numbers(moves))
 
 

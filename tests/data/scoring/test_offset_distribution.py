@@ -39,7 +39,7 @@ def moved(steps):
 
 
 def test_offsets_by_hand():
-    """Proposal centre (12, 4), size 20 x 8; object centre (10, 5), size 20 x 10: 2/20, 1/8, ln 1, ln(10/8)."""
+    """Proposal center (12, 4), size 20 x 8; object center (10, 5), size 20 x 10: 2/20, 1/8, ln 1, ln(10/8)."""
     high, low = image_offsets(proposals([[2.0, 0, 22, 8], OBJECT]), target([OBJECT]))
     assert high.tolist()[0] == pytest.approx([0.1, 0.125, 0.0, math.log(1.25)])
     assert low.tolist() == [[0.0] * 4]

@@ -193,10 +193,10 @@ def test_frozen_norms_never_move(handled):
     norms = [layer for layer in network.modules() if isinstance(layer, Norm)]
     assert len(norms) == 1 + 5 * 3 + 3 + 2 * 3 + 1  # bn1, three a block, one for each projection
     before = [{name: value.clone() for name, value in norm.state_dict().items()} for norm in norms]
-    optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     (features,) = network["backbone"](torch.randn(2, 3, 112, 112))
     network["head"](features).sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert not any(norm.training for norm in norms)
     assert all(torch.equal(value, old[name]) for norm, old in zip(norms, before, strict=True)
                for name, value in norm.state_dict().items())
@@ -228,7 +228,7 @@ def test_norms_train_until_they_are_frozen():
     assert norm.weight.requires_grad
 
 
-def test_initialisation_from_scratch():
+def test_initialization_from_scratch():
     """He: std sqrt(2 / fan in); norms 1 and 0."""
     torch.manual_seed(0)
     body = ResNet(blocks=(1, 1, 1, 1))

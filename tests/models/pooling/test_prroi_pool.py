@@ -92,7 +92,7 @@ def test_equals_numerical_integration(size):
 
 
 def test_equals_average_pooling():
-    """Bins of 2 px at a scale of 1/2 are one cell wide and centred between four cells: their mean."""
+    """Bins of 2 px at a scale of 1/2 are one cell wide and centered between four cells: their mean."""
     features = torch.rand(1, 2, 16, 28, generator=torch.Generator().manual_seed(2))
     rois = torch.tensor([[0.0, 0, 0, 14, 14], [0.0, 14, 0, 28, 14], [0.0, 28, 14, 42, 28]])
     means = functional.avg_pool2d(features, 2, stride=1)
@@ -100,13 +100,13 @@ def test_equals_average_pooling():
     torch.testing.assert_close(prroi_pool(features, rois, 7, 0.5), expected)
 
 
-def test_a_constant_stays_constant_inside_and_a_plane_gives_its_value_at_the_centre():
+def test_a_constant_stays_constant_inside_and_a_plane_gives_its_value_at_the_center():
     inside = torch.tensor([[0.0, 3, 5, 170, 120], [0.0, 40, 40, 41, 100]])
     constant = torch.full((1, 1, 9, 13), 2.5)
     torch.testing.assert_close(prroi_pool(constant, inside, 3, SCALE), torch.full((2, 1, 3, 3), 2.5))
     plane = torch.arange(13.0) + 10 * torch.arange(9.0)[:, None]
     pooled = prroi_pool(plane[None, None], torch.tensor([[0.0, 32, 16, 96, 80]]), 2, SCALE)  # cells 2..6, 1..5
-    torch.testing.assert_close(pooled[0, 0], torch.tensor([[23.0, 25], [43, 45]]))  # centres 3, 5 and 2, 4
+    torch.testing.assert_close(pooled[0, 0], torch.tensor([[23.0, 25], [43, 45]]))  # centers 3, 5 and 2, 4
 
 
 def test_the_mean_of_the_bins_is_the_single_bin():
@@ -208,7 +208,7 @@ def test_no_rois():
 
 def test_boxes_are_placed_in_float32_when_features_are_half():
     features = torch.arange(100.0).expand(1, 1, 3, 100).bfloat16()
-    rois = torch.tensor([[0.0, 1041.0, 0, 1047, 32]])  # one value in bfloat16; centre 1044 px is cell 65.25
+    rois = torch.tensor([[0.0, 1041.0, 0, 1047, 32]])  # one value in bfloat16; center 1044 px is cell 65.25
     pooled = prroi_pool(features, rois, 1, SCALE)
     assert pooled.dtype == torch.bfloat16
     assert pooled.item() == pytest.approx(65.25, abs=0.3)

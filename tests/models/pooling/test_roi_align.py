@@ -61,9 +61,9 @@ def test_equals_torchvision_on_random_boxes(aligned, sampling_ratio):
 
 
 def test_a_linear_ramp_is_sampled_exactly():
-    """On f(x, y) = x the mean over a bin is the x of its centre, in cells."""
+    """On f(x, y) = x the mean over a bin is the x of its center, in cells."""
     ramp = torch.arange(13.0).expand(1, 1, 9, 13)
-    pooled = roi_align(ramp, torch.tensor([[0.0, 32, 32, 96, 96]]), 2, SCALE, 2)  # cells 2..6: centres 3 and 5
+    pooled = roi_align(ramp, torch.tensor([[0.0, 32, 32, 96, 96]]), 2, SCALE, 2)  # cells 2..6: centers 3 and 5
     torch.testing.assert_close(pooled[0, 0], torch.tensor([[3.0, 5.0], [3.0, 5.0]]))
 
 

@@ -13,7 +13,7 @@ def candidates(count: int, variances: bool) -> Candidates:
     boxes, variance = (torch.rand(count, 4, generator=draw) for _ in range(2))
     return Candidates(boxes=boxes, scores=torch.rand(count, generator=draw), labels=torch.arange(count),
                       variances=variance if variances else None, pixel_variances=variance * 9 if variances else None,
-                      localisation=variance[:, 0] if variances else None)
+                      localization=variance[:, 0] if variances else None)
 
 
 def test_round_trip_with_an_image_without_candidates(tmp_path):
@@ -23,19 +23,19 @@ def test_round_trip_with_an_image_without_candidates(tmp_path):
         loaded = load_candidates(tmp_path / "c.pt", KEY)
         assert len(loaded) == 3
         for before, after in zip(images, loaded, strict=True):
-            for name in ("boxes", "scores", "labels", "variances", "pixel_variances", "localisation"):
+            for name in ("boxes", "scores", "labels", "variances", "pixel_variances", "localization"):
                 first, second = getattr(before, name), getattr(after, name)
                 assert (first is None and second is None) or torch.equal(first, second)
 
 
-def test_a_file_from_before_localisation_is_read(tmp_path):
+def test_a_file_from_before_localization_is_read(tmp_path):
     path = tmp_path / "c.pt"
     save_candidates(path, [candidates(2, True), candidates(1, True)], KEY)
     content = torch.load(path, weights_only=True)
-    del content["localisation"]
+    del content["localization"]
     torch.save(content, path)
     loaded = load_candidates(path, KEY)
-    assert [image.localisation for image in loaded] == [None, None]
+    assert [image.localization for image in loaded] == [None, None]
     assert loaded[1].boxes.equal(candidates(1, True).boxes)
 
 

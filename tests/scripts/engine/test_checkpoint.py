@@ -135,8 +135,8 @@ def test_another_run_names_the_fields():
     with pytest.raises(ValueError, match=r"model\.dropout: 0\.0 -> 0\.5"):
         check_same_run(saved, TINY, "x.pt")
     check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
-    saved["model"]["colour"] = "red"  # a field that this version does not know
-    with pytest.raises(ValueError, match=r"model\.colour: red -> None"):
+    saved["model"]["color"] = "red"  # a field that this version does not know
+    with pytest.raises(ValueError, match=r"model\.color: red -> None"):
         check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from experiments.records import TrainConfig
 from scripts.engine.optimizer import (
-    build_optimiser,
+    build_optimizer,
     learning_rate,
     parameter_groups,
     scaled_to_batch,
@@ -48,10 +48,10 @@ def test_linear_scaling(recipe, batch, lr, iterations, drops):
     assert scaled_to_batch(scaled, recipe.batch_size).lr == pytest.approx(recipe.lr)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
-def test_adams_rate_grows_with_the_square_root_of_the_batch(optimiser):
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adams_rate_grows_with_the_square_root_of_the_batch(optimizer):
     """16 images at 6e-5: 8 at 4.2e-5 (KL-RPN prints 4e-5), 64 at 1.2e-4."""
-    recipe = TrainConfig(batch_size=16, iterations=1000, lr=6e-5, lr_drops=(800,), optimiser=optimiser)
+    recipe = TrainConfig(batch_size=16, iterations=1000, lr=6e-5, lr_drops=(800,), optimizer=optimizer)
     for batch, lr, iterations in ((8, 4.2426e-5, 2000), (64, 1.2e-4, 250)):
         scaled = scaled_to_batch(recipe, batch)
         assert scaled.lr == pytest.approx(lr, rel=1e-4)
@@ -94,11 +94,11 @@ def test_backbone_factor():
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_the_rate_reaches_every_group(name, kind):
-    train = TrainConfig(batch_size=1, iterations=1, lr=0.1, lr_drops=(), optimiser=name)
-    optimiser = build_optimiser(Network(), train)
-    assert type(optimiser) is kind
-    set_learning_rate(optimiser, 0.5)
-    assert sorted(group["lr"] for group in optimiser.param_groups) == [0.5, 1.0]
+    train = TrainConfig(batch_size=1, iterations=1, lr=0.1, lr_drops=(), optimizer=name)
+    optimizer = build_optimizer(Network(), train)
+    assert type(optimizer) is kind
+    set_learning_rate(optimizer, 0.5)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == [0.5, 1.0]
 
 
 def test_sgd_is_caffes():
@@ -107,19 +107,19 @@ def test_sgd_is_caffes():
     train = TrainConfig(batch_size=1, iterations=1, lr=0.1, lr_drops=(), weight_decay=0.01)
     module = nn.Module()
     module.weight = weight
-    optimiser = build_optimiser(module, train)
+    optimizer = build_optimizer(module, train)
     expected, velocity = 2.0, 0.0
     for gradient in (1.0, -0.5, 0.25):
         weight.grad = torch.full_like(weight, gradient)
-        optimiser.step()
+        optimizer.step()
         velocity = 0.9 * velocity + 0.1 * (gradient + 0.01 * expected)
         expected -= velocity
     assert weight.item() == pytest.approx(expected)
 
 
-def test_an_unknown_optimiser_is_named():
-    with pytest.raises(ValueError, match=r"TrainConfig\.optimiser is 'lamb'; choose one of \('sgd', 'adam', 'adamw'\)"):
-        replace(VGG16_COCO, optimiser="lamb")
+def test_an_unknown_optimizer_is_named():
+    with pytest.raises(ValueError, match=r"TrainConfig\.optimizer is 'lamb'; choose one of \('sgd', 'adam', 'adamw'\)"):
+        replace(VGG16_COCO, optimizer="lamb")
 
 
 def test_adam_adds_the_decay_to_the_gradient():
@@ -127,13 +127,13 @@ def test_adam_adds_the_decay_to_the_gradient():
     network = nn.Linear(1, 1, bias=False)
     network.weight.data.fill_(0.5)
     network.double()
-    train = replace(VGG16_COCO, optimiser="adam", lr=6e-5, weight_decay=5e-4)
-    optimiser = build_optimiser(network, train)
+    train = replace(VGG16_COCO, optimizer="adam", lr=6e-5, weight_decay=5e-4)
+    optimizer = build_optimizer(network, train)
     seen = []
     for gradient in (0.2, -0.1, 0.3):
         network.weight.grad = torch.tensor([[gradient]], dtype=torch.float64)
-        optimiser.step()
+        optimizer.step()
         seen.append(network.weight.item())
     assert seen == pytest.approx([0.49994000000299627, 0.4999239329479739, 0.4998857715900025], abs=1e-12)
-    assert optimiser.defaults["betas"] == (0.9, 0.999)
-    assert optimiser.defaults["eps"] == 1e-8
+    assert optimizer.defaults["betas"] == (0.9, 0.999)
+    assert optimizer.defaults["eps"] == 1e-8

@@ -1,6 +1,6 @@
 import torch
 
-from data.boxes import area, pairwise_iou
+from data.boxes import area, box_iou
 from scripts.engine.synthetic import dense_candidates, ellipses, random_batch, random_boxes, trained_candidates
 
 
@@ -40,7 +40,7 @@ def test_random_batch_with_masks_proposals_and_padding():
         assert target.masks.shape == (5, 60, 80)
         assert boxes.shape == (100, 4)
         assert inside(boxes, (60, 80))
-        assert (pairwise_iou(boxes, target.boxes).amax(1) > 0.4).sum() >= 40
+        assert (box_iou(boxes, target.boxes).amax(1) > 0.4).sum() >= 40
 
 
 def test_an_ellipse_fills_its_box():

@@ -10,7 +10,7 @@ import torch
 
 from data.loader import build_dataset, train_batches
 from models.build import build_detector
-from scripts.engine.optimizer import build_optimiser
+from scripts.engine.optimizer import build_optimizer
 from scripts.engine.update import STATISTICS_EVERY, DivergedError, update, weighted_sum
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, tiny_dataset
 
@@ -29,7 +29,7 @@ def ready(run=TINY_KL, **model):
     torch.manual_seed(0)
     run = replace(run, model=replace(run.model, **model))
     detector = build_detector(run.model).train()
-    return detector, build_optimiser(detector, run.train), torch.amp.GradScaler("cpu", enabled=False)
+    return detector, build_optimizer(detector, run.train), torch.amp.GradScaler("cpu", enabled=False)
 
 
 def singles(batch):
@@ -40,8 +40,8 @@ def singles(batch):
 def test_accumulating_two_of_one_is_a_batch_of_two(batches):
     weights, terms = [], []
     for micro_batches in ([batches[0]], singles(batches[0])):
-        detector, optimiser, scaler = ready(**NO_DRAW)
-        terms.append(update(detector, optimiser, scaler, micro_batches, step=0, seed=0)[0])
+        detector, optimizer, scaler = ready(**NO_DRAW)
+        terms.append(update(detector, optimizer, scaler, micro_batches, step=0, seed=0)[0])
         weights.append(detector.state_dict())
     assert terms[0] == pytest.approx(terms[1], rel=1e-5)
     for name, value in weights[0].items():
@@ -51,79 +51,79 @@ def test_accumulating_two_of_one_is_a_batch_of_two(batches):
 def test_an_update_is_a_function_of_seed_and_step(batches):
     found = []
     for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3)):
-        detector, optimiser, scaler = ready()
+        detector, optimizer, scaler = ready()
         torch.rand(len(found))  # what was drawn before does not matter
-        found.append(update(detector, optimiser, scaler, [batches[0]], step=step, seed=seed)[0])
+        found.append(update(detector, optimizer, scaler, [batches[0]], step=step, seed=seed)[0])
     assert found[0] == found[1]
     assert found[0] != found[2]
     assert found[0] != found[3]
 
 
 def test_micro_batches_draw_independently(batches):
-    detector, optimiser, scaler = ready()
-    once = update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)[0]
-    detector, optimiser, scaler = ready()
-    twice = update(detector, optimiser, scaler, [batches[0], batches[0]], step=0, seed=0)[0]
+    detector, optimizer, scaler = ready()
+    once = update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)[0]
+    detector, optimizer, scaler = ready()
+    twice = update(detector, optimizer, scaler, [batches[0], batches[0]], step=0, seed=0)[0]
     assert once["rpn_objectness"] != pytest.approx(twice["rpn_objectness"], rel=1e-6)
 
 
 def test_the_gradient_norm_is_limited(batches):
-    detector, optimiser, scaler = ready()
-    for group in optimiser.param_groups:
+    detector, optimizer, scaler = ready()
+    for group in optimizer.param_groups:
         group |= {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
     before = torch.cat([p.detach().flatten().clone() for p in detector.parameters()])
-    _, statistics = update(detector, optimiser, scaler, [batches[0]], step=0, seed=0, max_norm=0.01)
+    _, statistics = update(detector, optimizer, scaler, [batches[0]], step=0, seed=0, max_norm=0.01)
     moved = torch.cat([p.detach().flatten() for p in detector.parameters()]) - before
     assert statistics["gradient_norm"] > 0.01  # what is reported is the norm before
     assert moved.norm().item() == pytest.approx(0.01, rel=1e-2)
 
 
 def test_statistics_come_now_and_then(batches):
-    detector, optimiser, scaler = ready()
-    terms, statistics = update(detector, optimiser, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0)
+    detector, optimizer, scaler = ready()
+    terms, statistics = update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0)
     assert terms.keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
     assert {"gradient_norm", "foreground_share", "log_variance_p50"} <= statistics.keys()
-    assert not update(detector, optimiser, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[1]
+    assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[1]
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches, micro_batches):
-    detector, optimiser, scaler = ready()
-    update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)  # so that there is momentum
-    before = copy.deepcopy((detector.state_dict(), optimiser.state_dict()["state"]))
+    detector, optimizer, scaler = ready()
+    update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)  # so that there is momentum
+    before = copy.deepcopy((detector.state_dict(), optimizer.state_dict()["state"]))
     images = batches[1].images.clone()
     images[1, 0, 5, 5] = float("nan")
     bad = replace(batches[1], images=images)
     with pytest.raises(DivergedError) as caught:
-        update(detector, optimiser, scaler, [bad] if micro_batches == 1 else singles(bad), step=7, seed=0)
+        update(detector, optimizer, scaler, [bad] if micro_batches == 1 else singles(bad), step=7, seed=0)
     sentence = str(caught.value)
     assert sentence.startswith("At update 7 rpn_objectness and rpn_box")
     assert all(str(image) in sentence for image in bad.image_ids)
     assert "the weights were not changed" in sentence
     for name, value in detector.state_dict().items():
         assert torch.equal(value, before[0][name])
-    for index, slots in optimiser.state_dict()["state"].items():
+    for index, slots in optimizer.state_dict()["state"].items():
         assert torch.equal(slots["momentum_buffer"], before[1][index]["momentum_buffer"])
 
 
 def test_an_exploded_log_variance_is_named(batches):
     """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at fault."""
-    detector, optimiser, scaler = ready()
+    detector, optimizer, scaler = ready()
     with torch.no_grad():
         detector.roi_head.predictor.log_variance.bias.fill_(-120.0)
         detector.roi_head.predictor.offsets.bias.fill_(3.0)
     with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
-        update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)
+        update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
 
 @pytest.mark.parametrize("pooling", ["align", "max"])
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
 def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, pooling, amp):
     """Half precision keeps 8 or 11 bits; losses, offsets and boxes are computed in float32 from there."""
-    detector, optimiser, scaler = ready(pooling=pooling, dropout=0.0)
-    exact, _ = update(copy.deepcopy(detector), optimiser, scaler, [batches[0]], step=0, seed=0)
+    detector, optimizer, scaler = ready(pooling=pooling, dropout=0.0)
+    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
-    mixed, _ = update(detector, build_optimiser(detector, TINY_KL.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    mixed, _ = update(detector, build_optimizer(detector, TINY_KL.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
     # proposals may be sampled differently: the classification of RoIs is the coarsest of the four
     assert mixed == pytest.approx(exact, rel=0.25, abs=0.02)
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
@@ -137,10 +137,10 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
 def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
     """exp() of the log variances and the pooling sums are float32 inside. At the start all objectness is nearly equal, so
     half precision ranks, and then samples, other RoIs: only the first stage's loss can be compared."""
-    detector, optimiser, scaler = ready(TINY_KLRPN, backbone="vgg16", rfcn_pooling=pooling)
-    exact, _ = update(copy.deepcopy(detector), optimiser, scaler, [batches[0]], step=0, seed=0)
+    detector, optimizer, scaler = ready(TINY_KLRPN, backbone="vgg16", rfcn_pooling=pooling)
+    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
-    mixed, _ = update(detector, build_optimiser(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    mixed, _ = update(detector, build_optimizer(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
     assert mixed["rpn_kl"] == pytest.approx(exact["rpn_kl"], rel=0.02)
     assert all(math.isfinite(loss) for loss in mixed.values())
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
@@ -150,11 +150,11 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
 
 
 def test_an_exploded_kl_rpn_names_its_own_limit(batches):
-    detector, optimiser, scaler = ready(TINY_KLRPN, rpn_log_variance_limit=None)
+    detector, optimizer, scaler = ready(TINY_KLRPN, rpn_log_variance_limit=None)
     with torch.no_grad():
         detector.rpn_head.log_variance.bias.fill_(-120.0)
     with pytest.raises(DivergedError, match=r"At update 0 rpn_kl and gradient norm .*set ModelConfig\.rpn_log_variance_limit"):
-        update(detector, optimiser, scaler, [batches[0]], step=0, seed=0)
+        update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
 
 class Terms(torch.nn.Module):
@@ -172,8 +172,8 @@ class Terms(torch.nn.Module):
 def test_the_second_stage_is_weighted(weight, total, batches):
     """KL-RPN Eq. 9: L_KL + 10 (L_cls + L_reg) at -0.12, 0.8 and 0.3 is 10.88."""
     detector = Terms(rpn_kl=-0.12, roi_class=0.8, roi_box=0.3)
-    optimiser = torch.optim.SGD(detector.parameters(), lr=0.0)
-    terms, _ = update(detector, optimiser, torch.amp.GradScaler("cpu", enabled=False), [batches[0]], step=0, seed=0,
+    optimizer = torch.optim.SGD(detector.parameters(), lr=0.0)
+    terms, _ = update(detector, optimizer, torch.amp.GradScaler("cpu", enabled=False), [batches[0]], step=0, seed=0,
                       roi_loss_weight=weight)
     assert terms == pytest.approx({"rpn_kl": -0.12, "roi_class": 0.8, "roi_box": 0.3})
     assert weighted_sum(terms, weight) == pytest.approx(total, abs=1e-6)
