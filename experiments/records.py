@@ -1,8 +1,6 @@
-"""What an experiment is made of: TrainConfig, Run, Row, and the numbers that the papers print."""
+"""What an experiment is made of: TrainConfig, Run, Row, Table."""
 
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, get_args
 
 from data.loader import DataConfig
@@ -11,7 +9,8 @@ from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 
 Optimizer = Literal["sgd", "adam", "adamw"]
-PAPER_TABLES = json.loads((Path(__file__).parent / "paper_tables.json").read_text())
+Metric = Literal["coco", "voc", "latency", "recall", "figure3", "figure5"]
+Command = Literal["evaluate", "benchmark", "recall", "figure3", "figure5"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +60,11 @@ class Run:
     proposals: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
     """One line of a table: a run, what happens to its candidates, and what the paper printed.
 
+    printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; () for a row of ours.
     group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper quotes for the
     number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
     ours that the paper does not have. rounds: how often boxes go through the box head (2: MR-CNN's iterative
@@ -74,13 +74,51 @@ class Row:
     label: str
     run: Run
     postprocess: PostprocessConfig
-    published: dict[str, float] = field(default_factory=dict)
+    printed: tuple[float | None, ...] = ()
+    _: KW_ONLY
     group: str = ""
     cited: str = ""
     missing: str = ""
     added: bool = False
     rounds: int = 1
     refine: Refinement | None = None
+
+    @property
+    def name(self) -> str:
+        """Group and label."""
+        return f"{self.group}: {self.label}" if self.group else self.label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table or figure of a paper, or one of ours: what is run, what is measured, and what is compared.
+
+    metric: how rows are scored. command: the script of scripts/ that measures it. columns: the paper's; extra: ours,
+    shown apart. comparisons: what the paper reads from the table, (row, minus row) by their labels, within each group.
+    notes: sentences below the report of a scale.
+    """
+
+    title: str
+    metric: Metric
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    comparisons: tuple[tuple[str, str], ...] = ()
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    command: Command = "evaluate"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("metric", Metric), ("command", Command)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
+        for row in self.rows:
+            if row.printed and len(row.printed) != len(self.columns):
+                raise ValueError(f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
+                                 f"{len(self.columns)} columns; give one a column, None where the paper prints none.")
+
+    def printed(self, row: Row) -> dict[str, float]:
+        """What the paper prints in a row, by column."""
+        return {column: value for column, value in zip(self.columns, row.printed, strict=False) if value is not None}
 
 
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
@@ -91,8 +129,3 @@ def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int
     each = 2 * images // batch_size
     drops = tuple((epoch - 1) * each for epoch in range(drop_every + 1, epochs + 1, drop_every + 1))
     return {"batch_size": batch_size, "iterations": epochs * each, "lr_drops": drops}
-
-
-def published(table: str, row: int) -> dict[str, float]:
-    """The numbers that line ``row`` (from 0) of ``table`` prints, from paper_tables.json."""
-    return PAPER_TABLES[table]["rows"][row]["metrics"]

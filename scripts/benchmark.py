@@ -100,16 +100,16 @@ def time_steps(detectors: dict[str, Detector], runs: list[Run], repeats: int, de
 
 def benchmark(args: argparse.Namespace) -> None:
     table = find_table(args.table)
-    if table.METRIC != "latency":
-        raise ValueError(f"{args.table} is scored by {table.METRIC!r}, not by time; use python -m scripts.evaluate.")
+    if table.metric != "latency":
+        raise ValueError(f"{args.table} is scored by {table.metric!r}, not by time; use python -m scripts.evaluate.")
     if args.repeats < 1:
         raise ValueError(f"--repeats {args.repeats} measures nothing; give 1 or more.")
     device = pick_device(args.device)
-    runs = [SCALES[args.scale](row.run) for row in table.ROWS]
-    print(f"{table.TITLE}; scale {args.scale}; {device_name(args.device)}; torch {torch.__version__}", flush=True)
-    metrics = time_rows(table.ROWS, runs, args.repeats, device, args.train_step)
+    runs = [SCALES[args.scale](row.run) for row in table.rows]
+    print(f"{table.title}; scale {args.scale}; {device_name(args.device)}; torch {torch.__version__}", flush=True)
+    metrics = time_rows(table.rows, runs, args.repeats, device, args.train_step)
     rows = [{"group": row.group, "label": row.label, "run": run.name, "metrics": values}
-            for row, run, values in zip(table.ROWS, runs, metrics, strict=True)]
+            for row, run, values in zip(table.rows, runs, metrics, strict=True)]
     about = {"table": args.table, "scale": args.scale, "seed": 0, "device": device_name(args.device)}
     path = args.out / args.scale / args.table / "seed0.json"
     write_atomically(path, json.dumps({**about, "rows": rows}, indent=1))

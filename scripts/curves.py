@@ -48,7 +48,7 @@ def read_curve(folder: Path) -> dict[str, dict[int, float]]:
 def table_curves(name: str, scale: str, out: Path) -> Curves:
     """The curves of every trained run and seed of a table."""
     paper = name.partition("/")[0]
-    names = list(dict.fromkeys(SCALES[scale](row.run).name for row in find_table(name).ROWS))
+    names = list(dict.fromkeys(SCALES[scale](row.run).name for row in find_table(name).rows))
     found: Curves = {}
     for run in names:
         for folder in sorted(run_folder(out, scale, run, paper, 0).parent.glob("seed*/tensorboard")):

@@ -13,7 +13,6 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +24,7 @@ from data.records import Candidates, Dataset, Detections, Target
 from data.scoring.calibration import evaluate_calibration
 from data.scoring.coco import coco_tables, evaluate_coco, summarize, summarize_per_class
 from data.scoring.voc import evaluate_voc
-from experiments.records import Row, Run
+from experiments.records import Row, Run, Table
 from experiments.scales import SCALES
 from postprocess.pipeline import postprocess
 from postprocess.refine import Refinement
@@ -177,18 +176,18 @@ def opened(test_sets: TestSets, run: Run, args: argparse.Namespace) -> TestSet:
     return test_sets[kind]
 
 
-def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed: int,
+def evaluate_seed(table: Table, paper: str, args: argparse.Namespace, seed: int,
                   test_sets: TestSets) -> list[dict[str, Any]]:
     """Every row of one seed. ``test_sets`` keeps what was opened for the next seed."""
-    scaled = {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
+    scaled = {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.rows}
     networks: dict[str, Network | None] = {}
     done: dict[tuple[str, str], dict[str, Any]] = {}
     rows = []
-    for row in table.ROWS:
+    for row in table.rows:
         run = scaled[row.run.name]
         folder = run_folder(args.out, args.scale, run.name, paper, seed)
         if run.name not in networks:
-            same_run = [other for other in table.ROWS if scaled[other.run.name].name == run.name and not other.missing]
+            same_run = [other for other in table.rows if scaled[other.run.name].name == run.name and not other.missing]
             trained = bool(same_run) and any(folder.glob("step-*.pt"))  # an untrained row needs no data set
             networks[run.name] = (
                 look_at(same_run, run, folder, opened(test_sets, run, args).dataset, args) if trained else None)
@@ -200,17 +199,17 @@ def evaluate_seed(table: ModuleType, paper: str, args: argparse.Namespace, seed:
             dataset, targets, segments = opened(test_sets, run, args)
             same = (run.name, way(row))
             if same not in done:
-                done[same] = score(network.looks[way(row)], targets, segments, table.METRIC, dataset.classes)
+                done[same] = score(network.looks[way(row)], targets, segments, table.metric, dataset.classes)
             finished = folder / "finished.json"
             line |= {"metrics": done[same], "updates": network.updates, "of_updates": network.of_updates,
                      "training": json.loads(finished.read_text()) if finished.is_file() else None}
-            shown = "  ".join(f"{c} {done[same][c]:.1f}" for c in table.COLUMNS if c in done[same])
-            print(f"{row.group}{': ' if row.group else ''}{row.label}: {shown}", flush=True)
+            shown = "  ".join(f"{c} {done[same][c]:.1f}" for c in table.columns if c in done[same])
+            print(f"{row.name}: {shown}", flush=True)
         rows.append(line)
-    if COST_COLUMNS & set(table.COLUMNS):
+    if COST_COLUMNS & set(table.columns):
         folders = {name: run_folder(args.out, args.scale, run.name, paper, seed) for name, run in scaled.items()}
-        dataset = opened(test_sets, scaled[table.ROWS[0].run.name], args).dataset
-        costs = row_costs(table.ROWS, scaled, folders, dataset, args)
+        dataset = opened(test_sets, scaled[table.rows[0].run.name], args).dataset
+        costs = row_costs(table.rows, scaled, folders, dataset, args)
         rows = [line if line["metrics"] is None else {**line, "metrics": with_costs(line["metrics"], cost)}
                 for line, cost in zip(rows, costs, strict=True)]
     return rows
@@ -225,9 +224,9 @@ def with_costs(metrics: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]
 def evaluate(args: argparse.Namespace) -> None:
     paper, _, name = args.table.partition("/")
     table = find_table(args.table)
-    if table.METRIC in OTHER_SCRIPTS:
+    if table.metric in OTHER_SCRIPTS:
         raise ValueError(f"{args.table} is not scored from candidates; use `python -m scripts."
-                         f"{OTHER_SCRIPTS[table.METRIC]} {args.table}`.")
+                         f"{OTHER_SCRIPTS[table.metric]} {args.table}`.")
     test_sets: TestSets = {}
     for seed in range(args.seeds):
         rows = evaluate_seed(table, paper, args, seed, test_sets)

@@ -32,7 +32,7 @@ from scripts.proposals import (
     table_of,
     write_results,
 )
-from scripts.report import Results, cell, markdown_table, name_of
+from scripts.report import Results, cell, markdown_table
 
 IMAGES = 100  # as in the paper
 BINS = 40
@@ -109,10 +109,10 @@ def section(results: Results) -> str:
     for index, row in enumerate(results.rows):
         count = results.cell(index, "n")
         for name in COORDINATES:
-            lines.append([name_of(row), name, "-" if count.mean is None else f"{count.mean:.0f}",
+            lines.append([row.name, name, "-" if count.mean is None else f"{count.mean:.0f}",
                           *[str(results.cell(index, quantity, name)) for quantity in QUANTITIES]])
     places = {row.label: i for i, row in enumerate(results.rows)}
-    for better, base in results.table.COMPARISONS:
+    for better, base in results.table.comparisons:
         for name in COORDINATES:
             steps = [results.comparison(places[better], places[base], q, name) for q in ("ks", "wasserstein")]
             lines.append([f"{better} - {base}", name, "", "", "", *map(signed, steps)])
@@ -148,7 +148,7 @@ def evaluate(args: argparse.Namespace) -> str:
     parts = [NOTE, section(Results(table, seeds))]
     if any(seed == 0 for _, seed in drawn):
         path = results_folder(args) / f"{args.scale}.png"
-        draw({row.label: drawn.get((runs[row.run.name].name, 0)) for row in table.ROWS}, path,
+        draw({row.label: drawn.get((runs[row.run.name].name, 0)) for row in table.rows}, path,
              f"Offset of proposals from their objects by objectness, seed 0\n{TITLES[args.scale]}")
         parts.append(f"![densities of the four offsets]({path.name})\n\n{CAPTION}")
     return write_results(args, Results(table, seeds), parts, csv_lines(Results(table, seeds)))

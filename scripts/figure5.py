@@ -51,7 +51,7 @@ def section(results: Results) -> str:
         lines.append([row.label, *[unknown if c.mean is None else f"{c.mean:.0f}" if name in COUNTS else str(c)
                                    for name, c in cells.items()]])
     places = {row.label: i for i, row in enumerate(results.rows)}
-    for later, base in results.table.COMPARISONS:
+    for later, base in results.table.comparisons:
         steps = {name: results.comparison(places[later], places[base], *place) for name, place in QUANTITIES.items()}
         lines.append([f"{later} - {base}", *[f"{c.mean:+.0f}" if name in COUNTS and c.mean is not None else signed(c)
                                              for name, c in steps.items()]])
@@ -96,11 +96,11 @@ def picture(args: argparse.Namespace, row: Row, seed: int, panels: Sequence[Scen
 def evaluate(args: argparse.Namespace) -> str:
     """Measures every seed, draws the first that is trained, writes the results and returns the markdown text."""
     table = table_of(args, "figure5")
-    before, after = table.ROWS
+    before, after = table.rows
     run = scaled_runs(table, args)[before.run.name]
     dataset = open_dataset(run, args, run.data.test)
     targets = [dataset.target(i) for i in range(len(dataset))]
-    threshold = min(row.postprocess.score_threshold for row in table.ROWS)
+    threshold = min(row.postprocess.score_threshold for row in table.rows)
     seeds, drawn = [], ""
     for seed in range(args.seeds):
         folder = run_folder(args.out, args.scale, run.name, args.table.partition("/")[0], seed)

@@ -31,8 +31,8 @@ Curve = Sequence[Cell]  # the change of one AP at each sigma_t
 def stored_results(name: str, scale: str, out: Path) -> Results:
     """The seeds of a table that are on disk, maybe none. Raises: ValueError if its rows are no sweep of sigma_t."""
     table = find_table(name)
-    others = {repr((row.run.name, replace(row.postprocess, sigma_t=0.0))) for row in table.ROWS}
-    if table.METRIC not in ("coco", "voc") or len(others) > 1 or table.ROWS[0].postprocess.sigma_t > 0:
+    others = {repr((row.run.name, replace(row.postprocess, sigma_t=0.0))) for row in table.rows}
+    if table.metric not in ("coco", "voc") or len(others) > 1 or table.rows[0].postprocess.sigma_t > 0:
         raise ValueError(f"{name} is no sweep of sigma_t: its rows must differ in nothing else, the first has none; "
                          "draw kl_loss/figure6.")
     return Results(table, [json.loads(path.read_text()) for path in sorted((out / scale / name).glob("seed*.json"))])
@@ -41,7 +41,7 @@ def stored_results(name: str, scale: str, out: Path) -> Results:
 def curves(results: Results, part: str | None) -> dict[str, Curve]:
     """{AP: its change against sigma_t = 0 at each row}, differenced within each seed."""
     return {column: [results.comparison(row, 0, column, part) for row in range(len(results.rows))]
-            for column in results.table.COLUMNS}
+            for column in results.table.columns}
 
 
 def highest(name: str, curve: Curve, ticks: Sequence[str]) -> str:
@@ -90,7 +90,7 @@ def draw(results: Results, parts: Sequence[str | None], ticks: Sequence[str], pa
         axis.set_xlabel("$\\sigma_t$ (steps not to scale, as in the paper)")
     axes[0, 0].set_ylabel("change of AP against no voting (points of 100)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                  ncols=len(results.table.COLUMNS))
+                  ncols=len(results.table.columns))
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
@@ -104,7 +104,7 @@ def sentences(results: Results, parts: Sequence[str | None], ticks: Sequence[str
         lines += [f"against the {PARTS[part]}:",
                   *[f"  {highest(name, curve, ticks)}" for name, curve in curves(results, part).items()]]
     missing = [row.label for i, row in enumerate(results.rows)
-               if results.cell(i, results.table.COLUMNS[0]).mean is None]
+               if results.cell(i, results.table.columns[0]).mean is None]
     return [*lines, *[f"not run: {label}" for label in missing]]
 
 
@@ -114,10 +114,10 @@ def figure6(name: str, scale: str, out: Path, folder: Path | None = None) -> str
     parts: list[str | None] = [part for part in PARTS if part is None or results.has(part)]
     ticks = [f"{row.postprocess.sigma_t:g}" for row in results.rows]
     path = (folder or EXPERIMENTS / name / "results") / f"{scale}.png"
-    count = max(sum(value is not None for value in results.values(i, results.table.COLUMNS[0]))
+    count = max(sum(value is not None for value in results.values(i, results.table.columns[0]))
                 for i in range(len(results.rows)))
     seeds = "not run" if count == 0 else "1 seed" if count == 1 else f"mean of {count} seeds, bars: standard deviation"
-    draw(results, parts, ticks, path, f"{results.table.TITLE}\n{TITLES[scale]}; {seeds}")
+    draw(results, parts, ticks, path, f"{results.table.title}\n{TITLES[scale]}; {seeds}")
     return "\n".join([*sentences(results, parts, ticks), f"picture: {path}"])
 
 

@@ -12,13 +12,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from data.records import Dataset, Proposals, Target
-from experiments.records import Run
+from experiments.records import Run, Table
 from experiments.scales import SCALES, TITLES
 from scripts.engine.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
 from scripts.engine.places import (
@@ -61,11 +60,11 @@ def arguments(description: str | None, example: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def table_of(args: argparse.Namespace, metric: str) -> ModuleType:
+def table_of(args: argparse.Namespace, metric: str) -> Table:
     """The rows.py that the command line names. Raises: ValueError if it is of another kind than ``metric``."""
     table = find_table(args.table)
-    if metric != table.METRIC:
-        raise ValueError(f"{args.table} is a table of {table.METRIC!r}, not of {metric!r}; evaluate it as "
+    if metric != table.metric:
+        raise ValueError(f"{args.table} is a table of {table.metric!r}, not of {metric!r}; evaluate it as "
                          f"experiments/{args.table}/eval.sh does.")
     return table
 
@@ -106,7 +105,7 @@ def load_proposals(path: Path, key: dict[str, Any]) -> list[Proposals] | None:
             for boxes, objectness in itertools.islice(parts, images)]
 
 
-def first_stages(table: ModuleType, args: argparse.Namespace, seed: int,
+def first_stages(table: Table, args: argparse.Namespace, seed: int,
                  datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]], *, count: int | None = None,
                  images: int | None = None) -> Iterator[FirstStage]:
     """The first stage of each network of a table, those that a scale makes equal once.
@@ -140,12 +139,12 @@ def first_stages(table: ModuleType, args: argparse.Namespace, seed: int,
                    "training": json.loads(finished.read_text()) if finished.is_file() else None})
 
 
-def scaled_runs(table: ModuleType, args: argparse.Namespace) -> dict[str, Run]:
+def scaled_runs(table: Table, args: argparse.Namespace) -> dict[str, Run]:
     """The runs of a table on this scale and data, by their names at the paper's scale."""
-    return {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS}
+    return {row.run.name: on_this_data(SCALES[args.scale](row.run), args) for row in table.rows}
 
 
-def seed_record(table: ModuleType, args: argparse.Namespace, seed: int, facts: dict[str, dict[str, Any]]
+def seed_record(table: Table, args: argparse.Namespace, seed: int, facts: dict[str, dict[str, Any]]
                 ) -> dict[str, Any]:
     """The results of one seed as scripts/evaluate.py writes them.
 
@@ -154,7 +153,7 @@ def seed_record(table: ModuleType, args: argparse.Namespace, seed: int, facts: d
     """
     runs = scaled_runs(table, args)
     rows = [{"group": row.group, "label": row.label, "run": runs[row.run.name].name, "metrics": None,
-             **({"why": row.missing} if row.missing else facts[runs[row.run.name].name])} for row in table.ROWS]
+             **({"why": row.missing} if row.missing else facts[runs[row.run.name].name])} for row in table.rows]
     return {"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
             "rows": json_safe(rows)}
 
@@ -185,7 +184,7 @@ def write_results(args: argparse.Namespace, results: Results, sections: Sequence
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(table_lines)
     notes = [f"* {line}" for line in [*provenance(results, args.scale), *shared_networks(results.seeds)]]
-    text = "\n\n".join([f"# {results.table.TITLE}", f"**{TITLES[args.scale]}**", *sections, "\n".join(notes)]) + "\n"
+    text = "\n\n".join([f"# {results.table.title}", f"**{TITLES[args.scale]}**", *sections, "\n".join(notes)]) + "\n"
     write_atomically(folder / f"{args.scale}.md", text)
     write_atomically(folder / f"{args.scale}.csv", file.getvalue())
     write_atomically(folder / f"{args.scale}.json", json.dumps(results.seeds, indent=1) + "\n")

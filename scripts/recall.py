@@ -10,7 +10,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 from data.records import Dataset, Proposals, Target
@@ -19,6 +18,8 @@ from scripts.engine.command import exit_code
 from scripts.proposals import arguments, first_stages, seed_record, signed, table_of, write_results
 from scripts.report import Results, cell, markdown_table
 
+COUNTS = (100, 300, 1000)  # proposals an image
+IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NOTE = ("Differences are taken within each seed. `AR` is the mean recall over IoU 0.5, 0.55, ..., 0.95; `proposals` is "
         "how many an image had, of those asked for.")
 
@@ -30,9 +31,9 @@ def flat(scores: dict[str, Any]) -> dict[str, float]:
                for iou, value in part.items()}}
 
 
-def measure(proposals: Sequence[Proposals], targets: Sequence[Target], table: ModuleType) -> dict[str, Any]:
+def measure(proposals: Sequence[Proposals], targets: Sequence[Target]) -> dict[str, Any]:
     """All numbers of one network. With known clean boxes also the same numbers against them, under "clean"."""
-    how: dict[str, Any] = {"counts": table.COUNTS, "ious": table.IOUS}
+    how: dict[str, Any] = {"counts": COUNTS, "ious": IOUS}
     scores: dict[str, Any] = dict(flat(recall(proposals, targets, **how)))
     if all(target.clean_boxes is not None for target in targets):
         clean = [replace(t, boxes=t.clean_boxes) for t in targets if t.clean_boxes is not None]
@@ -40,9 +41,9 @@ def measure(proposals: Sequence[Proposals], targets: Sequence[Target], table: Mo
     return scores
 
 
-def columns(table: ModuleType, count: int) -> dict[str, str]:
+def columns(count: int) -> dict[str, str]:
     """{heading: name of the number} of the section of one count."""
-    return {**{f"IoU {iou}": f"recall@{count} IoU {iou}" for iou in table.IOUS},
+    return {**{f"IoU {iou}": f"recall@{count} IoU {iou}" for iou in IOUS},
             "AR": f"AR@{count}", "proposals": f"proposals@{count}"}
 
 
@@ -54,13 +55,13 @@ def lines_of(results: Results, name: str, part: str | None) -> list[tuple[str, s
         lines += [(group, label, values) for label, values in known.items()]
         lines += [(group, f"{better} - {base}", [None if a is None or b is None else a - b
                                                  for a, b in zip(known[better], known[base], strict=True)])
-                  for better, base in results.table.COMPARISONS if better in known and base in known]
+                  for better, base in results.table.comparisons if better in known and base in known]
     return lines
 
 
 def section(results: Results, count: int, part: str | None) -> str:
     """The markdown table of one count."""
-    shown = columns(results.table, count)
+    shown = columns(count)
     rows = {row.label for row in results.rows}
     texts: dict[tuple[str, str], list[str]] = {}
     for name in shown.values():
@@ -75,7 +76,7 @@ def sections(results: Results) -> list[str]:
     parts = []
     for part, title in (("clean", "Against the clean boxes, %"), (None, "Against the labels, %")):
         if part is None or results.has(part):
-            parts += [f"## {title}", *[section(results, count, part) for count in results.table.COUNTS]]
+            parts += [f"## {title}", *[section(results, count, part) for count in COUNTS]]
     return [*parts, NOTE]
 
 
@@ -83,8 +84,8 @@ def csv_lines(results: Results) -> list[list[Any]]:
     """One line a count, column and row; differences are rows of their own."""
     lines: list[list[Any]] = [["group", "row", "scored_on", "count", "column", "value", "spread", "seeds"]]
     for part in (None, "clean") if results.has("clean") else (None,):
-        for count in results.table.COUNTS:
-            for heading, name in columns(results.table, count).items():
+        for count in COUNTS:
+            for heading, name in columns(count).items():
                 for group, label, values in lines_of(results, name, part):
                     shown = cell(values)
                     lines.append([group, label, part or "labels", count, heading,
@@ -101,17 +102,17 @@ def evaluate(args: argparse.Namespace) -> str:
     seeds = []
     for seed in range(args.seeds):
         facts = {}
-        for stage in first_stages(table, args, seed, datasets, count=max(table.COUNTS)):
+        for stage in first_stages(table, args, seed, datasets, count=max(COUNTS)):
             facts[stage.run.name] = {**stage.facts, "metrics": None}
             if stage.proposals is None:
                 continue
-            scores = measure(stage.proposals, stage.targets, table)
-            if all(math.isnan(scores[f"AR@{count}"]) for count in table.COUNTS):
+            scores = measure(stage.proposals, stage.targets)
+            if all(math.isnan(scores[f"AR@{count}"]) for count in COUNTS):
                 facts[stage.run.name]["why"] = f"the test data of {stage.run.name} have no objects to find"
                 continue
             facts[stage.run.name]["metrics"] = scores
             print(f"{stage.run.name}, seed {seed}: " + "  ".join(
-                f"AR@{count} {scores[f'AR@{count}']:.1f}" for count in table.COUNTS), flush=True)
+                f"AR@{count} {scores[f'AR@{count}']:.1f}" for count in COUNTS), flush=True)
         seeds.append(seed_record(table, args, seed, facts))
     results = Results(table, seeds)
     return write_results(args, results, sections(results), csv_lines(results))

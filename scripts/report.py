@@ -15,10 +15,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from experiments.records import Row
+from experiments.records import Row, Table
 from experiments.scales import SCALES, TITLES
 from scripts.engine.checkpoint import write_atomically
 from scripts.engine.command import exit_code
@@ -75,9 +74,9 @@ def number(line: dict[str, Any], column: str, part: str | None) -> float | None:
 class Results:
     """The seeds of one table at one scale."""
 
-    def __init__(self, table: ModuleType, seeds: list[dict[str, Any]]) -> None:
+    def __init__(self, table: Table, seeds: list[dict[str, Any]]) -> None:
         self.table, self.seeds = table, seeds
-        self.rows: tuple[Row, ...] = table.ROWS
+        self.rows: tuple[Row, ...] = table.rows
 
     def values(self, row: int, column: str, part: str | None = None) -> list[float | None]:
         """One value a seed. Rows are found by their names: a file of an earlier version may hold others."""
@@ -97,23 +96,20 @@ class Results:
         return cell([None if a is None or b is None else a - b for a, b in pairs])
 
 
-def name_of(row: Row) -> str:
-    return f"{row.group}: {row.label}" if row.group else row.label
-
-
 def main_section(results: Results, part: str | None) -> str:
     """For each row three lines: paper, ours, difference."""
-    columns = list(results.table.COLUMNS)
+    columns = list(results.table.columns)
     lines = []
     for index, row in enumerate(results.rows):
         ours = [results.cell(index, column, part) for column in columns]
+        printed = results.table.printed(row)
         source = "no such row in the paper" if row.added else "paper (cited)" if row.cited else "paper"
-        lines.append([name_of(row) + (" (ours)" if row.added else ""), source,
-                      *[f"{row.published[c]:g}" if row.published.get(c) is not None else "-" for c in columns]])
+        lines.append([row.name + (" (ours)" if row.added else ""), source,
+                      *[f"{printed[c]:g}" if printed.get(c) is not None else "-" for c in columns]])
         lines.append(["", "ours", *map(str, ours)])
         lines.append(["", "difference", *[
-            "-" if o.mean is None or row.published.get(c) is None
-            else f"{o.mean - row.published[c]:+.{o.decimals}f}" for o, c in zip(ours, columns, strict=True)]])
+            "-" if o.mean is None or printed.get(c) is None
+            else f"{o.mean - printed[c]:+.{o.decimals}f}" for o, c in zip(ours, columns, strict=True)]])
     return markdown_table(["row", "", *columns], lines)
 
 
@@ -121,7 +117,7 @@ def extra_section(results: Results, columns: list[str], part: str | None) -> str
     lines = []
     for index, row in enumerate(results.rows):
         cells = [results.cell(index, column, part) for column in columns]
-        lines.append([name_of(row), *["-" if c.mean is None else str(c) for c in cells]])
+        lines.append([row.name, *["-" if c.mean is None else str(c) for c in cells]])
     return markdown_table(["row (ours)", *columns], lines)
 
 
@@ -131,13 +127,13 @@ def comparison_section(results: Results, columns: list[str], part: str | None) -
     groups = list(dict.fromkeys(row.group for row in results.rows))
     for group in groups:
         places = {row.label: i for i, row in enumerate(results.rows) if row.group == group}
-        for better, base in results.table.COMPARISONS:
+        for better, base in results.table.comparisons:
             if better not in places or base not in places:
                 continue
             i, j = places[better], places[base]
             line = [f"{group + ': ' if group else ''}{better} - {base}"]
             for column in columns:
-                paper = [results.rows[k].published.get(column) for k in (i, j)]
+                paper = [results.table.printed(results.rows[k]).get(column) for k in (i, j)]
                 printed = "-" if paper[0] is None or paper[1] is None else f"{paper[0] - paper[1]:+.1f}"
                 ours = results.comparison(i, j, column, part)
                 sign = "+" if ours.mean is not None and ours.mean >= 0 else ""
@@ -165,8 +161,8 @@ def provenance(results: Results, scale: str) -> list[str]:
             *([f"training: {'; '.join(training)}"] if training else []),
             *([f"UNFINISHED: {'; '.join(unfinished)}"] if unfinished else []),
             *[f"not run: {line}" for line in why],
-            *[f"cited by the paper: {name_of(row)} from {row.cited}" for row in results.rows if row.cited],
-            *getattr(results.table, "NOTES", {}).get(scale, ())]
+            *[f"cited by the paper: {row.name} from {row.cited}" for row in results.rows if row.cited],
+            *results.table.notes.get(scale, ())]
 
 
 def git(*arguments: str) -> str:
@@ -180,10 +176,10 @@ def git(*arguments: str) -> str:
 
 def report_text(results: Results, scale: str) -> str:
     table = results.table
-    columns = list(table.COLUMNS)
-    compared = [c for c in dict.fromkeys([*columns[:3], *table.EXTRA_COLUMNS[:2]]) if not c.startswith("AR")]
-    extra = list(table.EXTRA_COLUMNS)
-    parts: list[str] = [f"# {table.TITLE}", f"**{TITLES[scale]}**"]
+    columns = list(table.columns)
+    compared = [c for c in dict.fromkeys([*columns[:3], *table.extra[:2]]) if not c.startswith("AR")]
+    extra = list(table.extra)
+    parts: list[str] = [f"# {table.title}", f"**{TITLES[scale]}**"]
     if results.has("clean"):
         boxes = [c for c in [*columns, *extra] if c.startswith("A")]
         parts += ["## Scored against the clean boxes (val_clean)", main_section(results, "clean"),
@@ -205,10 +201,10 @@ def csv_text(results: Results) -> str:
     writer.writerow(["group", "row", "scored_on", "column", "paper", "ours", "difference", "spread", "seeds"])
     for index, row in enumerate(results.rows):
         for part in ("labels", "clean") if results.has("clean") else ("labels",):
-            for column in [*results.table.COLUMNS, *results.table.EXTRA_COLUMNS]:
+            for column in [*results.table.columns, *results.table.extra]:
                 values = results.values(index, column, None if part == "labels" else part)
                 ours = cell(values)
-                paper = row.published.get(column)
+                paper = results.table.printed(row).get(column)
                 gap = None if ours.mean is None or paper is None else round(ours.mean - paper, 4)
                 writer.writerow([row.group, row.label, part, column, paper,
                                  "not run" if ours.mean is None else round(ours.mean, 4), gap,
@@ -221,13 +217,13 @@ def report(name: str, scale: str, out: Path, folder: Path | None = None) -> str:
     """Writes the three result files of a table into ``folder`` (its results folder) and returns the markdown text."""
     folder = folder or EXPERIMENTS / name / "results"
     table = find_table(name)
-    if not hasattr(table, "COLUMNS"):
+    if not table.columns:
         raise ValueError(f"{name} has its own report: experiments/{name}/eval.sh prints it.")
     paths = sorted((out / scale / name).glob("seed*.json"))
     seeds = [json.loads(path.read_text()) for path in paths]
     if not seeds:
         empty = [{"label": row.label, "run": row.run.name, "metrics": None, "why": "not evaluated"}
-                 for row in table.ROWS]
+                 for row in table.rows]
         seeds = [{"seed": 0, "device": "none", "rows": empty}]
     results = Results(table, seeds)
     text = report_text(results, scale)

@@ -71,18 +71,18 @@ def results_json(detections: Sequence[Detections], image_ids: Sequence[ImageId],
 def submit(args: argparse.Namespace) -> None:
     paper, _, name = args.table.partition("/")
     table = find_table(args.table)
-    if table.METRIC != "coco":
-        raise ValueError(f"{args.table} is not scored by COCO's server (its metric is {table.METRIC!r}); choose a "
+    if table.metric != "coco":
+        raise ValueError(f"{args.table} is not scored by COCO's server (its metric is {table.metric!r}); choose a "
                          "table of COCO results.")
-    scaled = [on_this_data(SCALES[args.scale](row.run), args) for row in table.ROWS]
+    scaled = [on_this_data(SCALES[args.scale](row.run), args) for row in table.rows]
     dataset, split = open_split(scaled[0], args)
     print(f"{args.table}, seed {args.seed}: {len(dataset)} images of {split}", flush=True)
-    thresholds = {run.name: min(row.postprocess.score_threshold for row, other in zip(table.ROWS, scaled, strict=True)
+    thresholds = {run.name: min(row.postprocess.score_threshold for row, other in zip(table.rows, scaled, strict=True)
                                 if other.name == run.name) for run in scaled}
     networks: dict[str, tuple[list[Candidates], int, int] | None] = {}
     written = 0
-    for index, (row, run, slug) in enumerate(zip(table.ROWS, scaled, slugs(table.ROWS), strict=True)):
-        label = f"{row.group}{': ' if row.group else ''}{row.label}"
+    for index, (row, run, slug) in enumerate(zip(table.rows, scaled, slugs(table.rows), strict=True)):
+        label = f"{row.name}"
         folder = run_folder(args.out, args.scale, run.name, paper, args.seed)
         if not row.missing and run.name not in networks:
             networks[run.name] = run_candidates(run, folder, dataset, args, thresholds[run.name],
@@ -100,7 +100,7 @@ def submit(args: argparse.Namespace) -> None:
         unfinished = f" (UNFINISHED: only {done} of {planned} updates)" if done < planned else ""
         print(f"{label}: {sum(len(found.scores) for found in detections)} detections{unfinished} -> {path}", flush=True)
         written += 1
-    print(f"{args.table}, seed {args.seed}: {written} of {len(table.ROWS)} rows written")
+    print(f"{args.table}, seed {args.seed}: {written} of {len(table.rows)} rows written")
 
 
 def main() -> int:

@@ -80,7 +80,7 @@ def swap(args: argparse.Namespace) -> str:
     table = table_of(args, "figure3")
     paper = args.table.partition("/")[0]
     runs = scaled_runs(table, args)
-    rows = table.ROWS[:2]
+    rows = table.rows[:2]
     seeds: list[dict[str, Any]] = []
     dataset: Dataset | None = None
     for seed in range(args.seeds):
@@ -100,7 +100,7 @@ def swap(args: argparse.Namespace) -> str:
     text = "\n\n".join([
         f"# Ranking or boxes: recall of the best {COUNT} proposals, %", f"**{TITLES[args.scale]}**",
         markdown_table(["", *[f"IoU {iou}" for iou in IOUS]], lines),
-        f"* {table.TITLE}; scale: {args.scale}; seeds: {list(range(args.seeds))}. Both networks have the same anchors, "
+        f"* {table.title}; scale: {args.scale}; seeds: {list(range(args.seeds))}. Both networks have the same anchors, "
         "so the objectness of one can rank the boxes of the other."]) + "\n"
     folder = results_folder(args)
     write_atomically(folder / f"{args.scale}_swap.md", text)

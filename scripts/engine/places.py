@@ -4,7 +4,6 @@ import argparse
 import importlib
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
@@ -12,7 +11,7 @@ from data.errors import DataError
 from data.loader import build_dataset
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
-from experiments.records import Run
+from experiments.records import Run, Table
 from experiments.scales import SCALES
 
 MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
@@ -42,12 +41,12 @@ def find_run(name: str) -> Run:
     return known[run]
 
 
-def find_table(name: str) -> ModuleType:
-    """The rows.py of "paper/table", for example "kl_loss/table1"."""
+def find_table(name: str) -> Table:
+    """The Table called "paper/table", for example "kl_loss/table1"."""
     tables = sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in EXPERIMENTS.glob("*/*/rows.py"))
     if name not in tables:
         raise ValueError(f"There is no table {name!r}; choose one of {tables}.")
-    return importlib.import_module("experiments." + name.replace("/", ".") + ".rows")
+    return importlib.import_module("experiments." + name.replace("/", ".") + ".rows").TABLE
 
 
 def pick_device(name: str) -> torch.device:

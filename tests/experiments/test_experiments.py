@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.records import PAPER_TABLES, Run, TrainConfig, epoch_schedule
+from experiments.records import Row, Run, Table, TrainConfig, epoch_schedule
 from experiments.scales import SCALES, TITLES
 from models.build import build_detector, parameter_counts
 from scripts.engine.checkpoint import check_same_run, differences, plain, renamed_fields
@@ -20,8 +20,9 @@ MODULES = {path.parent.name: importlib.import_module(f"experiments.{path.parent.
            for path in sorted(EXPERIMENTS.glob("*/runs.py"))}
 RUNS = {f"{paper}/{key}": value for paper, module in MODULES.items() for key, value in vars(module).items()
         if isinstance(value, Run)}
+PAPER_TABLES = json.loads((EXPERIMENTS / "paper_tables.json").read_text())
 TABLES = {f"{path.parent.parent.name}_{path.parent.name}":
-          importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows")
+          importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows").TABLE
           for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))}
 PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")]
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
@@ -73,7 +74,7 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
 
 @pytest.mark.parametrize("name", ["kl_rpn_table1", "kl_rpn_table2"])
 def test_batch_and_rate_are_those_the_paper_prints(name):
-    rows = [row for row in TABLES[name].ROWS if not row.added]
+    rows = [row for row in TABLES[name].rows if not row.added]
     for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
         assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
@@ -162,7 +163,7 @@ def spelled(label):
 
 def test_every_table_is_a_papers_or_known_as_ours():
     assert TABLES.keys() == PAPER_TABLES_HERE.keys() | OURS
-    assert not any(row.published for name in OURS for row in TABLES[name].ROWS)
+    assert not any(row.printed for name in OURS for row in TABLES[name].rows)
 
 
 def printed_name(line):
@@ -181,27 +182,27 @@ def is_cited(line):
 
 @pytest.mark.parametrize("name", PAPER_TABLES_HERE)
 def test_rows_are_those_of_the_paper_in_its_order(name):
-    printed, rows = PAPER_TABLES[name]["rows"], [row for row in TABLES[name].ROWS if not row.added]
+    printed, rows = PAPER_TABLES[name]["rows"], [row for row in TABLES[name].rows if not row.added]
     assert [(row.group, row.label) for row in rows] == [printed_name(line) for line in printed]
-    assert [row.published for row in rows] == [line["metrics"] for line in printed]
+    columns = PAPER_TABLES[name]["columns"]
+    assert [row.printed for row in rows] == [tuple(line["metrics"].get(column) for column in columns) for line in printed]
     assert [bool(row.cited) for row in rows] == [is_cited(line) for line in printed]
-    assert list(TABLES[name].COLUMNS) == PAPER_TABLES[name]["columns"]
-    assert not any(row.published for row in TABLES[name].ROWS if row.added)
-    assert len({(row.group, row.label) for row in TABLES[name].ROWS}) == len(TABLES[name].ROWS)
+    assert list(TABLES[name].columns) == columns
+    assert not any(row.printed for row in TABLES[name].rows if row.added)
+    assert len({(row.group, row.label) for row in TABLES[name].rows}) == len(TABLES[name].rows)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_use_known_runs_and_say_what_their_labels_say(name):
     table, paper = TABLES[name], name.rpartition("_")[0]
-    assert table.TITLE
-    assert table.METRIC in ("coco", "voc", "latency", "recall", "figure3", "figure5")
+    assert table.title
     known = {id(run) for key, run in RUNS.items() if key.startswith(paper + "/")}
-    for row in table.ROWS:
+    for row in table.rows:
         assert id(row.run) in known
         if paper == "kl_rpn":
             assert ("KL-RPN" in row.label) == (row.run.model.region_proposal == "kl_rpn")
             assert ("R-FCN" in row.group) == (row.run.model.second_stage == "rfcn")
-        if table.METRIC != "latency" and not row.missing and "figure" not in name:
+        if table.metric != "latency" and not row.missing and "figure" not in name:
             assert ("KL Loss" in row.label) == row.run.model.log_variance
             assert ("soft-NMS" in row.label) == (row.postprocess.suppression == "soft_gaussian")
             assert ("var voting" in row.label) == (row.postprocess.sigma_t > 0)
@@ -212,14 +213,29 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
             assert row.run.model.iou_head or "IoU-N" not in row.label
             assert ("QUBO (tabu)" in row.label) == (row.postprocess.suppression == "qubo_tabu")
             assert ("QUBO (greedy)" in row.label) == (row.postprocess.suppression == "qubo_greedy")
-    labels = {row.label for row in table.ROWS}
-    assert {label for pair in table.COMPARISONS for label in pair} <= labels
+    labels = {row.label for row in table.rows}
+    assert {label for pair in table.comparisons for label in pair} <= labels
+
+
+def test_an_unknown_metric_or_command_is_an_error():
+    """A typo in the metric must not be scored as VOC."""
+    table = TABLES["kl_loss_table1"]
+    with pytest.raises(ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"):
+        replace(table, metric="cocoo")
+    with pytest.raises(ValueError, match=r"Table\.command is 'score'; choose one of \('evaluate'"):
+        replace(table, command="score")
+
+
+def test_a_row_prints_one_number_a_column():
+    row = Row("new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss_table1"].rows[0].postprocess, (1.0,))
+    with pytest.raises(ValueError, match="the row 'new' prints 1 numbers, the table has 2 columns"):
+        Table(title="t", metric="coco", columns=("AP", "AP50"), rows=(row,))
 
 
 def test_the_papers_headline_is_in_table_1():
     """KL Loss, abstract: VGG-16 Faster R-CNN from 23.6 to 29.1 AP on MS-COCO."""
-    rows = TABLES["kl_loss_table1"].ROWS
-    assert (rows[0].published["AP"], rows[-1].published["AP"]) == (23.6, 29.1)
+    rows = TABLES["kl_loss_table1"].rows
+    assert (rows[0].printed[0], rows[-1].printed[0]) == (23.6, 29.1)
 
 
 @pytest.mark.parametrize("name", TABLES)

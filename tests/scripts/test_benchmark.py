@@ -101,7 +101,7 @@ def test_rois_of_all_sizes_are_on_every_level_and_in_the_image():
 
 
 def test_the_threshold_lets_through_as_many_candidates_as_asked():
-    run = tiny(benchmark.find_table("kl_loss/table2").ROWS[1].run)
+    run = tiny(benchmark.find_table("kl_loss/table2").rows[1].run)
     detector = benchmark.build_detector(run.model).eval()
     batch = benchmark.random_batch(images=1, size=(48, 64), pixels="torchvision", num_classes=6,
                                    generator=torch.Generator().manual_seed(0))

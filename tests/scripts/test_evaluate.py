@@ -3,14 +3,13 @@
 import csv
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from data.loader import build_dataset
 from data.records import Candidates
-from experiments.records import Row
+from experiments.records import Row, Table
 from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
@@ -28,15 +27,15 @@ from scripts.train import train
 from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
 
 NMS = PostprocessConfig(iou_threshold=0.3)
-TABLE = SimpleNamespace(
-    TITLE="A tiny table", METRIC="coco", COLUMNS=("AP", "AP50", "AR100"), EXTRA_COLUMNS=("AP90", "clean_distance", "nll"),
-    ROWS=(
-        Row(label="baseline", run=TINY, postprocess=NMS, published={"AP": 23.6, "AP50": 44.6, "AR100": 34.3}),
-        Row(label="KL Loss", run=TINY_KL, postprocess=NMS, published={"AP": 26.4}),
-        Row(label="KL Loss + var voting", run=TINY_KL, postprocess=replace(NMS, sigma_t=0.02), published={"AP": 27.8}),
-        Row(label="theirs", run=TINY, postprocess=NMS, published={"AP": 25.0}, cited="[1]", missing="is not computed here"),
+TABLE = Table(
+    title="A tiny table", metric="coco", columns=("AP", "AP50", "AR100"), extra=("AP90", "clean_distance", "nll"),
+    rows=(
+        Row(label="baseline", run=TINY, postprocess=NMS, printed=(23.6, 44.6, 34.3)),
+        Row(label="KL Loss", run=TINY_KL, postprocess=NMS, printed=(26.4, None, None)),
+        Row(label="KL Loss + var voting", run=TINY_KL, postprocess=replace(NMS, sigma_t=0.02), printed=(27.8, None, None)),
+        Row(label="theirs", run=TINY, postprocess=NMS, printed=(25.0, None, None), cited="[1]", missing="is not computed here"),
     ),
-    COMPARISONS=(("KL Loss", "baseline"), ("KL Loss + var voting", "KL Loss")))
+    comparisons=(("KL Loss", "baseline"), ("KL Loss + var voting", "KL Loss")))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_train_evaluate_report(data, trained, tmp_path):
 
 def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
     """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and post-processing."""
-    with_costs = SimpleNamespace(**{**vars(TABLE), "COLUMNS": ("AP", "params_M", "speed_ms")})
+    with_costs = replace(TABLE, columns=("AP", "params_M", "speed_ms"))
     monkeypatch.setattr(module, "find_table", lambda name: with_costs)
     monkeypatch.setattr(cost, "REPEATS", 1)
     evaluate(arguments(data, trained))
@@ -123,7 +122,7 @@ def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
 @pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3"),
                                                  ("figure5", "figure5")])
 def test_tables_of_another_kind_name_their_script(data, trained, monkeypatch, metric, script):
-    monkeypatch.setattr(module, "find_table", lambda name: SimpleNamespace(**{**vars(TABLE), "METRIC": metric}))
+    monkeypatch.setattr(module, "find_table", lambda name: replace(TABLE, metric=metric))
     with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):
         evaluate(arguments(data, trained))
 
@@ -208,7 +207,7 @@ def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
     out = tmp_path / "runs"
     for seed, value in enumerate((20.0, 24.0)):
         rows = [{"group": "", "label": row.label, "run": row.run.name, "metrics": {"AP": value + i}, "updates": 6,
-                 "of_updates": 6, "training": None} for i, row in enumerate(TABLE.ROWS)]
+                 "of_updates": 6, "training": None} for i, row in enumerate(TABLE.rows)]
         path = out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
@@ -240,7 +239,7 @@ def test_candidates_come_back_from_disk(tmp_path, variances):
 
 def test_post_processing_in_parts_is_post_processing_at_once(monkeypatch):
     found = [candidates(count) for count in (5, 9, 0, 7)]
-    row = TABLE.ROWS[2]
+    row = TABLE.rows[2]
     whole = detections_of(found, row)
     monkeypatch.setattr(module, "IMAGES_AT_ONCE", 3)
     for one, other in zip(detections_of(found, row), whole, strict=True):
@@ -251,7 +250,7 @@ def test_perfect_detections_score_100(data):
     dataset = build_dataset(TINY.data, data, "val")
     targets = [dataset.target(i) for i in range(len(dataset))]
     perfect = [Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels) for t in targets]
-    detections = detections_of(perfect, TABLE.ROWS[0])
+    detections = detections_of(perfect, TABLE.rows[0])
     scores = module.score(Look(detections=detections), targets, None, "coco", dataset.classes)
     assert scores["AP"] == pytest.approx(100)
     assert scores["clean"]["AP50"] < 100.1

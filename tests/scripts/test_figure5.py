@@ -11,7 +11,7 @@ import torch
 
 from data.loader import build_dataset
 from data.records import Candidates
-from experiments.records import Row
+from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import figure5
 from scripts import proposals as proposals_module
@@ -26,9 +26,9 @@ from tests.tiny import arguments as common
 SCALES = dict.fromkeys(("tiny", "mini"), lambda run: run)
 NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
 VOTE = replace(NMS, sigma_t=0.02)
-TABLE = SimpleNamespace(
-    TITLE="A tiny figure", METRIC="figure5", COMPARISONS=(("after", "before"),),
-    ROWS=(Row(label="before", run=TINY_KL, postprocess=NMS), Row(label="after", run=TINY_KL, postprocess=VOTE)))
+TABLE = Table(
+    title="A tiny figure", metric="figure5", comparisons=(("after", "before"),),
+    rows=(Row(label="before", run=TINY_KL, postprocess=NMS), Row(label="after", run=TINY_KL, postprocess=VOTE)))
 
 
 class KnownCandidates:
@@ -201,6 +201,6 @@ def test_sigma_is_that_of_the_selected_box_in_offset_units(data):
 
 
 def test_the_table_must_be_of_this_kind(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(proposals_module, "find_table", lambda name: SimpleNamespace(**{**vars(TABLE), "METRIC": "coco"}))
+    monkeypatch.setattr(proposals_module, "find_table", lambda name: replace(TABLE, metric="coco"))
     with pytest.raises(ValueError, match="is a table of 'coco', not of 'figure5'"):
         figure5.evaluate(arguments(data, tmp_path))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.kl_loss.figure6.rows import COLUMNS, ROWS
+from experiments.kl_loss.figure6.rows import TABLE
 from scripts import figure6
 from scripts.report import cell
 
@@ -15,10 +15,10 @@ RISE = [0.0, 0.2, 0.6, 1.3, 1.0, 0.4, -0.8]  # a curve like the paper's
 def write(out, seed, changes, *, base=30.0, clean=None):
     """What scripts.evaluate writes: AP90 changes, the other APs stay; None is a row that was not run."""
     rows = []
-    for row, change in zip(ROWS, changes, strict=True):
-        metrics = None if change is None else dict.fromkeys(COLUMNS, base) | {"AP90": base + change}
+    for row, change in zip(TABLE.rows, changes, strict=True):
+        metrics = None if change is None else dict.fromkeys(TABLE.columns, base) | {"AP90": base + change}
         if metrics is not None and clean is not None:
-            metrics["clean"] = dict.fromkeys(COLUMNS, 50.0) | {"AP90": 50.0 + clean * change}
+            metrics["clean"] = dict.fromkeys(TABLE.columns, 50.0) | {"AP90": 50.0 + clean * change}
         rows.append({"group": "", "label": row.label, "run": "r50_fpn_kl", "metrics": metrics})
     path = out / "mini" / "kl_loss" / "figure6" / f"seed{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,5 +96,5 @@ def test_another_table_is_a_sentence(table, tmp_path, monkeypatch, capsys):
 
 
 def test_the_ticks_are_the_papers_and_ours():
-    assert [f"{row.postprocess.sigma_t:g}" for row in ROWS] == TICKS
-    assert [row.added for row in ROWS] == [tick == "0.02" for tick in TICKS]
+    assert [f"{row.postprocess.sigma_t:g}" for row in TABLE.rows] == TICKS
+    assert [row.added for row in TABLE.rows] == [tick == "0.02" for tick in TICKS]

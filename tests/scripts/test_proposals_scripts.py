@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 from dataclasses import asdict, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import torch
 
 from data.loader import build_dataset
 from data.records import Proposals
-from experiments.records import Row
+from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import figure3, recall
 from scripts import proposals as module
@@ -31,10 +30,11 @@ def row(label, run, group=""):
     return Row(label=label, run=run, postprocess=PostprocessConfig(), group=group)
 
 
-FIGURE = SimpleNamespace(TITLE="A tiny figure", METRIC="figure3", COMPARISONS=COMPARISONS,
-                         ROWS=(row("RPN", TINY), row("KL-RPN", GOOD)))
-RECALL = SimpleNamespace(TITLE="A tiny recall", METRIC="recall", COMPARISONS=COMPARISONS, COUNTS=(2, 50), IOUS=(0.5, 0.9),
-                         ROWS=(row("RPN", TINY, "A"), row("KL-RPN", GOOD, "A"), row("RPN", OTHER, "B")))
+FIGURE = Table(title="A tiny figure", metric="figure3", comparisons=COMPARISONS,
+               rows=(row("RPN", TINY), row("KL-RPN", GOOD)))
+COUNTS, IOUS = (2, 50), (0.5, 0.9)
+RECALL = Table(title="A tiny recall", metric="recall", comparisons=COMPARISONS,
+               rows=(row("RPN", TINY, "A"), row("KL-RPN", GOOD, "A"), row("RPN", OTHER, "B")))
 
 
 class FirstStage:
@@ -77,6 +77,8 @@ def stub(monkeypatch, data):
     monkeypatch.setattr(module, "SCALES", SCALES)
     monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     monkeypatch.setattr(figure3, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
+    monkeypatch.setattr(recall, "COUNTS", COUNTS)
+    monkeypatch.setattr(recall, "IOUS", IOUS)
     monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
     FirstStage.passes = 0
@@ -243,7 +245,7 @@ def test_an_unfinished_network_is_measured_when_asked(out):
 
 def test_data_without_objects_have_no_recall(out, monkeypatch):
     train(out, TINY)
-    monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in RECALL.COUNTS})
+    monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
     assert "not run: RPN: the test data of tiny have no objects to find" in recall.evaluate(arguments("proposals", out))
 
 

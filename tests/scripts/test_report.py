@@ -1,17 +1,15 @@
 """The report: means and spreads over seeds, differences within a seed, rows that were not run."""
 
-import types
-
 import pytest
 
 from experiments.kl_loss.runs import vgg16_coco
-from experiments.records import Row
+from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts.report import Results, cell, comparison_section, csv_text, main_section, markdown_table, provenance
 
-ROWS = tuple(Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), published={"AP": ap})
+ROWS = tuple(Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), printed=(ap,))
              for label, ap in (("base", 20.0), ("better", 22.0)))
-TABLE = types.SimpleNamespace(ROWS=ROWS, COLUMNS=("AP",), EXTRA_COLUMNS=(), COMPARISONS=(("better", "base"),))
+TABLE = Table(title="t", metric="coco", rows=ROWS, columns=("AP",), comparisons=(("better", "base"),))
 
 
 def seed(*values):
@@ -32,10 +30,10 @@ def test_a_count_has_two_digits_and_no_spread():
 
 
 def test_rows_of_ours_and_cited_rows_are_marked():
-    rows = (Row(label="theirs", run=vgg16_coco, postprocess=PostprocessConfig(), published={"AP": 1.0}, cited="a paper"),
+    rows = (Row(label="theirs", run=vgg16_coco, postprocess=PostprocessConfig(), printed=(1.0,), cited="a paper"),
             Row(label="new", run=vgg16_coco, postprocess=PostprocessConfig(), added=True))
-    table = types.SimpleNamespace(ROWS=rows, COLUMNS=("AP",), EXTRA_COLUMNS=(), COMPARISONS=(), TITLE="t",
-                                  NOTES={"paper": ("a proxy",)})
+    table = Table(title="t", metric="coco", rows=rows, columns=("AP",),
+                  notes={"paper": ("a proxy",)})
     results = Results(table, [{"seed": 0, "device": "CPU", "rows": []}])
     text = main_section(results, None)
     assert "| paper (cited) " in text

@@ -3,7 +3,6 @@
 import json
 import pickle
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 from data.formats.saved_proposals import load_proposals
 from data.loader import build_dataset, test_batches
-from experiments.records import Row
+from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as evaluate_module
 from scripts import save_proposals
@@ -28,7 +27,7 @@ from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_datas
 TINY_RPN = replace(TINY, name="tiny_rpn", model=replace(TINY.model, second_stage="none"))
 TINY_FAST = replace(TINY, name="tiny_fast", model=replace(TINY.model, region_proposal="saved"), proposals="tiny_rpn")
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.0)
-TABLE = SimpleNamespace(METRIC="coco", COLUMNS=("AP", "speed_ms"), ROWS=(
+TABLE = Table(title="A tiny table", metric="coco", columns=("AP", "speed_ms"), rows=(
     Row(label="Fast", run=TINY_FAST, postprocess=NMS), Row(label="RPN", run=TINY, postprocess=NMS)))
 
 

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from data.loader import build_dataset
 from data.records import Detections
 from data.scoring.coco import evaluate_coco
-from experiments.records import Row
+from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as evaluate_module
 from scripts import submit as module
@@ -26,9 +25,9 @@ from scripts.train import train
 from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
 
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.01)
-TABLE = SimpleNamespace(
-    METRIC="coco", COLUMNS=("AP", "AP50"),
-    ROWS=(
+TABLE = Table(
+    title="A tiny table", metric="coco", columns=("AP", "AP50"),
+    rows=(
         Row(label="RPN [1]", group="VGG-16", run=TINY, postprocess=NMS),
         Row(label="soft-NMS", run=TINY, postprocess=replace(NMS, suppression="soft_gaussian")),
         Row(label="KL", run=TINY_KL, postprocess=NMS),
@@ -150,7 +149,7 @@ def test_what_has_no_category_ids_is_a_sentence(data, trained, tmp_path, monkeyp
     monkeypatch.setattr(module, "SCALES", {"tiny": lambda run: replace(run, data=replace(run.data, layout="voc"))})
     assert command(monkeypatch, data, trained, "--split", "val") == 2
     assert "VOC layout, which has no COCO category ids" in capsys.readouterr().err
-    monkeypatch.setattr(module, "find_table", lambda name: SimpleNamespace(METRIC="voc"))
+    monkeypatch.setattr(module, "find_table", lambda name: replace(TABLE, metric="voc"))
     assert command(monkeypatch, data, trained) == 2
     assert "is not scored by COCO's server" in capsys.readouterr().err
 

@@ -1,12 +1,11 @@
 """Two region proposal networks taken apart: which part of each makes the proposals good."""
 
 import argparse
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from experiments.records import Row
+from experiments.records import Row, Table
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
 from scripts import proposals, swap
@@ -17,7 +16,7 @@ from tests.models.test_detector import BASE, batch_of, scene
 from tests.models.test_kl_rpn import KL_RPN
 from tests.tiny import SCALES, TINY, TINY_KLRPN, arguments, signal_handlers_kept, tiny_dataset
 
-TABLE = SimpleNamespace(TITLE="Two networks", METRIC="figure3", COMPARISONS=(), ROWS=(
+TABLE = Table(title="Two networks", metric="figure3", rows=(
     Row(label="RPN", run=TINY, postprocess=PostprocessConfig()),
     Row(label="KL-RPN", run=TINY_KLRPN, postprocess=PostprocessConfig())))
 

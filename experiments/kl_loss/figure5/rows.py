@@ -3,19 +3,21 @@
 The figure shows photos and no table; the two rows are what it shows, before and after.
 """
 
-from dataclasses import replace
-
 from experiments.kl_loss.runs import vgg16_coco_kl
-from experiments.records import Row
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_03, VOTE_03
+from experiments.records import Row, Table
 
-TITLE = "KL Loss Figure 5: boxes before and after var voting, VGG-16 with KL Loss, MS-COCO"
-METRIC = "figure5"
-
-NMS = PostprocessConfig(suppression="hard", iou_threshold=0.3)
-
+# fmt: off
 ROWS = (
-    Row(label="before", run=vgg16_coco_kl, postprocess=NMS),
-    Row(label="after", run=vgg16_coco_kl, postprocess=replace(NMS, sigma_t=0.02)),
+    Row("before", vgg16_coco_kl, NMS_03),
+    Row("after",  vgg16_coco_kl, VOTE_03),
 )
-COMPARISONS = (("after", "before"),)
+# fmt: on
+
+TABLE = Table(
+    title="KL Loss Figure 5: boxes before and after var voting, VGG-16 with KL Loss, MS-COCO",
+    metric="figure5",
+    command="figure5",
+    rows=ROWS,
+    comparisons=(("after", "before"),),
+)

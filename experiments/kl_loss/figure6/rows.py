@@ -7,26 +7,33 @@ which the paper uses everywhere; it is added. The suppression of the figure is n
 from dataclasses import replace
 
 from experiments.kl_loss.runs import r50_fpn_kl
-from experiments.records import Row
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_05
+from experiments.records import Row, Table
 
-TITLE = "KL Loss Figure 6: var voting at different sigma_t, ResNet-50-FPN, MS-COCO"
-METRIC = "coco"
-COLUMNS = ("AP", "AP50", "AP75", "AP80", "AP90")
-EXTRA_COLUMNS = ("clean_distance",)
-
-NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
-
+# fmt: off
 ROWS = (
-    Row(label="sigma_t = 0", run=r50_fpn_kl, postprocess=NMS),
-    Row(label="sigma_t = 0.005", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.005)),
-    Row(label="sigma_t = 0.01", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.01)),
-    Row(label="sigma_t = 0.02", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.02), added=True),
-    Row(label="sigma_t = 0.025", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.025)),
-    Row(label="sigma_t = 0.05", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.05)),
-    Row(label="sigma_t = 0.1", run=r50_fpn_kl, postprocess=replace(NMS, sigma_t=0.1)),
+    Row("sigma_t = 0",     r50_fpn_kl, NMS_05),
+    Row("sigma_t = 0.005", r50_fpn_kl, replace(NMS_05, sigma_t=0.005)),
+    Row("sigma_t = 0.01",  r50_fpn_kl, replace(NMS_05, sigma_t=0.01)),
+    Row("sigma_t = 0.02",  r50_fpn_kl, replace(NMS_05, sigma_t=0.02),  added=True),
+    Row("sigma_t = 0.025", r50_fpn_kl, replace(NMS_05, sigma_t=0.025)),
+    Row("sigma_t = 0.05",  r50_fpn_kl, replace(NMS_05, sigma_t=0.05)),
+    Row("sigma_t = 0.1",   r50_fpn_kl, replace(NMS_05, sigma_t=0.1)),
 )
-COMPARISONS = (
-    ("sigma_t = 0.005", "sigma_t = 0"), ("sigma_t = 0.01", "sigma_t = 0"), ("sigma_t = 0.02", "sigma_t = 0"),
-    ("sigma_t = 0.025", "sigma_t = 0"), ("sigma_t = 0.05", "sigma_t = 0"), ("sigma_t = 0.1", "sigma_t = 0"),
-)  # fmt: skip
+# fmt: on
+
+TABLE = Table(
+    title="KL Loss Figure 6: var voting at different sigma_t, ResNet-50-FPN, MS-COCO",
+    metric="coco",
+    columns=("AP", "AP50", "AP75", "AP80", "AP90"),
+    extra=("clean_distance",),
+    rows=ROWS,
+    comparisons=(
+        ("sigma_t = 0.005", "sigma_t = 0"),
+        ("sigma_t = 0.01", "sigma_t = 0"),
+        ("sigma_t = 0.02", "sigma_t = 0"),
+        ("sigma_t = 0.025", "sigma_t = 0"),
+        ("sigma_t = 0.05", "sigma_t = 0"),
+        ("sigma_t = 0.1", "sigma_t = 0"),
+    ),
+)

@@ -8,42 +8,59 @@ R-CNN of the baseline. All soft-NMS rows are Gaussian with sigma 0.5 (../README.
 from dataclasses import replace
 
 from experiments.kl_loss.runs import r50_fpn_mask, r50_fpn_mask_iou, r50_fpn_mask_kl
-from experiments.records import Row, published
+from experiments.postprocess import IOU_NMS, NMS_03, NMS_05, SOFT_NMS, SOFT_VOTE, VOTE_05
+from experiments.records import Row, Table
 from postprocess.box_voting import MR_CNN, BoxVoting
-from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 
-TITLE = "KL Loss Table 4: accurate detection, ResNet-50-FPN Mask R-CNN, MS-COCO"
-METRIC = "coco"
-COLUMNS = ("AP", "AP50", "AP60", "AP70", "AP80", "AP90")
-EXTRA_COLUMNS = ("AP75", "clean_distance", "spearman_error", "coverage1", "coverage2", "mask_AP", "mask_AP50",
-                 "mask_AP75")
 IOU_NET = "IoU-Net, on its own Mask R-CNN"
 
-NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
-SOFT_NMS = PostprocessConfig(suppression="soft_gaussian", soft_nms_sigma=0.5, score_floor=0.001)
-IOU_NMS = PostprocessConfig(suppression="iou_guided", iou_threshold=0.5)
-
+# fmt: off
 ROWS = (
-    Row(label="baseline", run=r50_fpn_mask, postprocess=NMS, published=published("kl_loss_table4", 0),
-        cited="Detectron's model zoo"),
-    Row(label="MR-CNN", run=r50_fpn_mask, postprocess=replace(NMS, box_voting=BoxVoting()),
-        published=published("kl_loss_table4", 1)),
-    Row(label="MR-CNN (iterative localization, its own voting)", run=r50_fpn_mask, rounds=2, added=True,
-        postprocess=replace(NMS, iou_threshold=0.3, box_voting=MR_CNN)),
-    Row(label="soft-NMS", run=r50_fpn_mask, postprocess=SOFT_NMS, published=published("kl_loss_table4", 2)),
-    Row(label="IoU-NMS", run=r50_fpn_mask_iou, postprocess=IOU_NMS, added=True),
-    Row(label="IoU-NMS + Refine", run=r50_fpn_mask_iou, postprocess=IOU_NMS, refine=Refinement(),
-        published=published("kl_loss_table4", 3), cited=IOU_NET),
-    Row(label="KL Loss", run=r50_fpn_mask_kl, postprocess=NMS, published=published("kl_loss_table4", 4)),
-    Row(label="KL Loss + var voting", run=r50_fpn_mask_kl, postprocess=replace(NMS, sigma_t=0.02),
-        published=published("kl_loss_table4", 5)),
-    Row(label="KL Loss + var voting + soft-NMS", run=r50_fpn_mask_kl, postprocess=replace(SOFT_NMS, sigma_t=0.02),
-        published=published("kl_loss_table4", 6)),
+    Row("baseline",                                        r50_fpn_mask,     NMS_05,
+        (38.6, 59.8, 55.3, 47.7, 34.4, 11.3), cited="Detectron's model zoo"),
+    Row("MR-CNN", r50_fpn_mask, replace(NMS_05, box_voting=BoxVoting()),
+        (38.9, 59.8, 55.5, 48.1, 34.8, 11.9)),
+    Row("MR-CNN (iterative localization, its own voting)", r50_fpn_mask, replace(NMS_03, box_voting=MR_CNN),
+        rounds=2, added=True),
+    Row("soft-NMS",                                        r50_fpn_mask,     SOFT_NMS,
+        (39.3, 59.7, 55.6, 48.9, 35.9, 12.0)),
+    Row("IoU-NMS",                                         r50_fpn_mask_iou, IOU_NMS,
+        added=True),
+    Row("IoU-NMS + Refine",                                r50_fpn_mask_iou, IOU_NMS,
+        (39.2, 57.9, 53.6, 47.4, 36.5, 16.4), refine=Refinement(), cited=IOU_NET),
+    Row("KL Loss",                                         r50_fpn_mask_kl,  NMS_05,
+        (39.5, 58.9, 54.4, 47.6, 36.0, 15.8)),
+    Row("KL Loss + var voting",                            r50_fpn_mask_kl,  VOTE_05,
+        (39.9, 58.9, 54.4, 47.7, 36.4, 17.0)),
+    Row("KL Loss + var voting + soft-NMS",                 r50_fpn_mask_kl,  SOFT_VOTE,
+        (40.4, 58.7, 54.6, 48.5, 37.5, 17.5)),
 )
-# what the paper prints in brackets: (row, minus row)
-COMPARISONS = (
-    ("MR-CNN", "baseline"), ("MR-CNN (iterative localization, its own voting)", "baseline"),
-    ("soft-NMS", "baseline"), ("IoU-NMS", "baseline"), ("IoU-NMS + Refine", "baseline"), ("KL Loss", "baseline"),
-    ("KL Loss + var voting", "baseline"), ("KL Loss + var voting + soft-NMS", "baseline"),
-)  # fmt: skip
+# fmt: on
+
+TABLE = Table(
+    title="KL Loss Table 4: accurate detection, ResNet-50-FPN Mask R-CNN, MS-COCO",
+    metric="coco",
+    columns=("AP", "AP50", "AP60", "AP70", "AP80", "AP90"),
+    extra=(
+        "AP75",
+        "clean_distance",
+        "spearman_error",
+        "coverage1",
+        "coverage2",
+        "mask_AP",
+        "mask_AP50",
+        "mask_AP75",
+    ),
+    rows=ROWS,
+    comparisons=(
+        ("MR-CNN", "baseline"),
+        ("MR-CNN (iterative localization, its own voting)", "baseline"),
+        ("soft-NMS", "baseline"),
+        ("IoU-NMS", "baseline"),
+        ("IoU-NMS + Refine", "baseline"),
+        ("KL Loss", "baseline"),
+        ("KL Loss + var voting", "baseline"),
+        ("KL Loss + var voting + soft-NMS", "baseline"),
+    ),
+)

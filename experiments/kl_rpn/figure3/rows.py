@@ -5,14 +5,20 @@ stage gets them; there is no post-processing to choose.
 """
 
 from experiments.kl_rpn.runs import vgg16_coco, vgg16_coco_klrpn
-from experiments.records import Row
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_05
+from experiments.records import Row, Table
 
-TITLE = "KL-RPN Figure 3: offsets of proposals with high and with low objectness, VGG-16 Faster R-CNN, MS-COCO"
-METRIC = "figure3"
-
+# fmt: off
 ROWS = (
-    Row(label="RPN", run=vgg16_coco, postprocess=PostprocessConfig()),
-    Row(label="KL-RPN", run=vgg16_coco_klrpn, postprocess=PostprocessConfig()),
+    Row("RPN",    vgg16_coco,       NMS_05),
+    Row("KL-RPN", vgg16_coco_klrpn, NMS_05),
 )
-COMPARISONS = (("KL-RPN", "RPN"),)
+# fmt: on
+
+TABLE = Table(
+    title="KL-RPN Figure 3: offsets of proposals with high and with low objectness, VGG-16 Faster R-CNN, MS-COCO",
+    metric="figure3",
+    command="figure3",
+    rows=ROWS,
+    comparisons=(("KL-RPN", "RPN"),),
+)

@@ -14,25 +14,31 @@ from experiments.kl_rpn.runs import (
     vgg16_coco_klrpn_weight1,
     vgg16_coco_weight10,
 )
-from experiments.records import Row
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_05
+from experiments.records import Row, Table
 
-TITLE = "Proposals of RPN and KL-RPN: recall, MS-COCO"
-METRIC = "recall"
-COUNTS = (100, 300, 1000)  # proposals an image
-IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
-
-NMS = PostprocessConfig()  # of the second stage, which is not looked at
-
+# fmt: off
 ROWS = (
-    Row(label="RPN", run=vgg16_coco, postprocess=NMS, group="Faster R-CNN VGG-16"),
-    Row(label="KL-RPN", run=vgg16_coco_klrpn, postprocess=NMS, group="Faster R-CNN VGG-16"),
-    Row(label="RPN, weight 10", run=vgg16_coco_weight10, postprocess=NMS, group="Faster R-CNN VGG-16"),
-    Row(label="KL-RPN, weight 1", run=vgg16_coco_klrpn_weight1, postprocess=NMS, group="Faster R-CNN VGG-16"),
-    Row(label="RPN", run=r101_coco, postprocess=NMS, group="Faster R-CNN ResNet-101"),
-    Row(label="KL-RPN", run=r101_coco_klrpn, postprocess=NMS, group="Faster R-CNN ResNet-101"),
-    Row(label="RPN", run=rfcn_r101_coco, postprocess=NMS, group="R-FCN ResNet-101"),
-    Row(label="KL-RPN", run=rfcn_r101_coco_klrpn, postprocess=NMS, group="R-FCN ResNet-101"),
+    Row("RPN",              vgg16_coco,               NMS_05, group="Faster R-CNN VGG-16"),
+    Row("KL-RPN",           vgg16_coco_klrpn,         NMS_05, group="Faster R-CNN VGG-16"),
+    Row("RPN, weight 10",   vgg16_coco_weight10,      NMS_05, group="Faster R-CNN VGG-16"),
+    Row("KL-RPN, weight 1", vgg16_coco_klrpn_weight1, NMS_05, group="Faster R-CNN VGG-16"),
+    Row("RPN",              r101_coco,                NMS_05, group="Faster R-CNN ResNet-101"),
+    Row("KL-RPN",           r101_coco_klrpn,          NMS_05, group="Faster R-CNN ResNet-101"),
+    Row("RPN",              rfcn_r101_coco,           NMS_05, group="R-FCN ResNet-101"),
+    Row("KL-RPN",           rfcn_r101_coco_klrpn,     NMS_05, group="R-FCN ResNet-101"),
 )
-COMPARISONS = (
-    ("KL-RPN", "RPN"), ("RPN, weight 10", "RPN"), ("KL-RPN, weight 1", "KL-RPN"), ("KL-RPN, weight 1", "RPN"))
+# fmt: on
+
+TABLE = Table(
+    title="Proposals of RPN and KL-RPN: recall, MS-COCO",
+    metric="recall",
+    command="recall",
+    rows=ROWS,
+    comparisons=(
+        ("KL-RPN", "RPN"),
+        ("RPN, weight 10", "RPN"),
+        ("KL-RPN, weight 1", "KL-RPN"),
+        ("KL-RPN, weight 1", "RPN"),
+    ),
+)

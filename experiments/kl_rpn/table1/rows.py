@@ -5,8 +5,6 @@ the files for its server. The R-FCN networks are trained on trainval, which cont
 something only on test-dev. NMS at 0.3 is the baselines' (they keep every score above 0, here above 0.001).
 """
 
-from dataclasses import replace
-
 from experiments.kl_rpn.runs import (
     r101_coco,
     r101_coco_klrpn,
@@ -16,40 +14,49 @@ from experiments.kl_rpn.runs import (
     vgg16_coco_klrpn,
     vgg16_coco_klrpn_kl,
 )
-from experiments.records import Row, published
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_03_LOW, VOTE_03_LOW
+from experiments.records import Row, Table
 
-TITLE = "KL-RPN Table 1: RPN and KL-RPN, MS-COCO"
-METRIC = "coco"
-COLUMNS = ("AP", "AP50", "AP75", "APS", "APM", "APL", "params_M", "speed_ms")
-EXTRA_COLUMNS = ("AP80", "AP90", "AR100", "clean_distance")
-NOTES = {
-    "paper": ("scored on minival as a proxy for the paper's test-dev; the R-FCN networks are trained on trainval, "
-              "which contains minival: judge them by the test-dev server alone (python -m scripts.submit)",),
-}
-
-NMS = PostprocessConfig(suppression="hard", iou_threshold=0.3, score_threshold=0.001)
 RFCN_PAPER = "R-FCN (Dai et al. 2016), multi-scale training"
 
+# fmt: off
 ROWS = (
-    Row(group="Faster R-CNN VGG-16", label="RPN", run=vgg16_coco, postprocess=NMS,
-        published=published("kl_rpn_table1", 0)),
-    Row(group="Faster R-CNN VGG-16", label="KL-RPN", run=vgg16_coco_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table1", 1)),
-    Row(group="Faster R-CNN ResNet-101", label="RPN", run=r101_coco, postprocess=NMS,
-        published=published("kl_rpn_table1", 2)),
-    Row(group="Faster R-CNN ResNet-101", label="KL-RPN", run=r101_coco_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table1", 3)),
-    Row(group="R-FCN ResNet-101", label="RPN", run=rfcn_r101_coco, postprocess=NMS, cited=RFCN_PAPER,
-        published=published("kl_rpn_table1", 4)),
-    Row(group="R-FCN ResNet-101", label="KL-RPN", run=rfcn_r101_coco_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table1", 5)),
-    Row(group="Faster R-CNN VGG-16", label="KL-RPN + KL Loss", run=vgg16_coco_klrpn_kl, postprocess=NMS, added=True),
-    Row(group="Faster R-CNN VGG-16", label="KL-RPN + KL Loss + var voting", run=vgg16_coco_klrpn_kl,
-        postprocess=replace(NMS, sigma_t=0.02), added=True),
+    Row("RPN",                           vgg16_coco,           NMS_03_LOW,
+        (27.1, 47.1, 27.7, 11.5, 30.0, 36.5, 138.31, 188.0), group="Faster R-CNN VGG-16"),
+    Row("KL-RPN",                        vgg16_coco_klrpn,     NMS_03_LOW,
+        (29.7, 49.9, 31.5, 11.6, 33.0, 42.4, 138.32, 187.0), group="Faster R-CNN VGG-16"),
+    Row("RPN",                           r101_coco,            NMS_03_LOW,
+        (35.4, 56.1, 37.9, 14.7, 39.0, 51.4, 48.08, 253.0), group="Faster R-CNN ResNet-101"),
+    Row("KL-RPN",                        r101_coco_klrpn,      NMS_03_LOW,
+        (35.6, 55.4, 38.3, 14.3, 39.2, 52.4, 48.09, 260.0), group="Faster R-CNN ResNet-101"),
+    Row("RPN",                           rfcn_r101_coco,       NMS_03_LOW,
+        (29.9, 51.9, None, 10.8, 32.8, 45.0, None, None), group="R-FCN ResNet-101", cited=RFCN_PAPER),
+    Row("KL-RPN",                        rfcn_r101_coco_klrpn, NMS_03_LOW,
+        (31.9, 53.9, 33.4, 13.1, 35.0, 45.9, None, None), group="R-FCN ResNet-101"),
+    Row("KL-RPN + KL Loss",              vgg16_coco_klrpn_kl,  NMS_03_LOW,
+        group="Faster R-CNN VGG-16", added=True),
+    Row("KL-RPN + KL Loss + var voting", vgg16_coco_klrpn_kl,  VOTE_03_LOW,
+        group="Faster R-CNN VGG-16", added=True),
 )
-# what the paper reads from the table: (row, minus row), within each detector
-COMPARISONS = (
-    ("KL-RPN", "RPN"), ("KL-RPN + KL Loss", "KL-RPN"), ("KL-RPN + KL Loss + var voting", "KL-RPN + KL Loss"),
-    ("KL-RPN + KL Loss + var voting", "RPN"),
-)  # fmt: skip
+# fmt: on
+
+TABLE = Table(
+    title="KL-RPN Table 1: RPN and KL-RPN, MS-COCO",
+    metric="coco",
+    columns=("AP", "AP50", "AP75", "APS", "APM", "APL", "params_M", "speed_ms"),
+    extra=("AP80", "AP90", "AR100", "clean_distance"),
+    rows=ROWS,
+    comparisons=(
+        ("KL-RPN", "RPN"),
+        ("KL-RPN + KL Loss", "KL-RPN"),
+        ("KL-RPN + KL Loss + var voting", "KL-RPN + KL Loss"),
+        ("KL-RPN + KL Loss + var voting", "RPN"),
+    ),
+    notes={
+        "paper": (
+            "scored on minival as a proxy for the paper's test-dev; the R-FCN networks are trained on "
+            "trainval, which contains minival: judge them by the test-dev server alone "
+            "(python -m scripts.submit)",
+        )
+    },
+)

@@ -8,30 +8,33 @@ from experiments.kl_rpn.runs import (
     vgg16_voc,
     vgg16_voc_klrpn,
 )
-from experiments.records import Row, published
-from postprocess.pipeline import PostprocessConfig
+from experiments.postprocess import NMS_03_LOW
+from experiments.records import Row, Table
 
-TITLE = "KL-RPN Table 2: RPN and KL-RPN, PASCAL VOC 2007"
-METRIC = "voc"
-COLUMNS = ("mAP",)
-EXTRA_COLUMNS = ("mAP75", "mAP90", "mAP_area")
-
-NMS = PostprocessConfig(suppression="hard", iou_threshold=0.3, score_threshold=0.001)
 RFCN_REPOSITORY = "RFCN_CoupleNet.pytorch"
 
+# fmt: off
 ROWS = (
-    Row(group="Faster R-CNN VGG-16", label="RPN", run=vgg16_voc, postprocess=NMS,
-        published=published("kl_rpn_table2", 0)),
-    Row(group="Faster R-CNN VGG-16", label="KL-RPN", run=vgg16_voc_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table2", 1)),
-    Row(group="Faster R-CNN ResNet-101", label="RPN", run=r101_voc, postprocess=NMS,
-        published=published("kl_rpn_table2", 2)),
-    Row(group="Faster R-CNN ResNet-101", label="KL-RPN", run=r101_voc_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table2", 3)),
-    Row(group="R-FCN ResNet-101", label="RPN", run=rfcn_r101_voc, postprocess=NMS, cited=RFCN_REPOSITORY,
-        published=published("kl_rpn_table2", 4)),
-    Row(group="R-FCN ResNet-101", label="KL-RPN", run=rfcn_r101_voc_klrpn, postprocess=NMS,
-        published=published("kl_rpn_table2", 5)),
+    Row("RPN",    vgg16_voc,           NMS_03_LOW,
+        (75.9,), group="Faster R-CNN VGG-16"),
+    Row("KL-RPN", vgg16_voc_klrpn,     NMS_03_LOW,
+        (77.1,), group="Faster R-CNN VGG-16"),
+    Row("RPN",    r101_voc,            NMS_03_LOW,
+        (80.2,), group="Faster R-CNN ResNet-101"),
+    Row("KL-RPN", r101_voc_klrpn,      NMS_03_LOW,
+        (80.7,), group="Faster R-CNN ResNet-101"),
+    Row("RPN",    rfcn_r101_voc,       NMS_03_LOW,
+        (73.8,), group="R-FCN ResNet-101", cited=RFCN_REPOSITORY),
+    Row("KL-RPN", rfcn_r101_voc_klrpn, NMS_03_LOW,
+        (74.6,), group="R-FCN ResNet-101"),
 )
-# what the paper reads from the table: (row, minus row), within each detector
-COMPARISONS = (("KL-RPN", "RPN"),)
+# fmt: on
+
+TABLE = Table(
+    title="KL-RPN Table 2: RPN and KL-RPN, PASCAL VOC 2007",
+    metric="voc",
+    columns=("mAP",),
+    extra=("mAP75", "mAP90", "mAP_area"),
+    rows=ROWS,
+    comparisons=(("KL-RPN", "RPN"),),
+)

@@ -27,7 +27,7 @@ from tests.tiny import TINY, arguments, tiny_dataset
 
 def test_runs_and_tables_by_name():
     assert find_run("kl_loss/vgg16_coco_kl") is runs.vgg16_coco_kl
-    assert find_table("kl_loss/table1") is rows
+    assert find_table("kl_loss/table1") is rows.TABLE
 
 
 @pytest.mark.parametrize(("find", "name", "sentence"), [
