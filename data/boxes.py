@@ -47,6 +47,21 @@ def clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limit)
 
 
+def resize_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Boxes, or lengths along their axes, of an image that is resized; each axis by its own ratio.
+
+    Args:
+        boxes: (..., 4) px of the old image.
+        old: (height, width) px.
+        new: (height, width) px.
+
+    Returns:
+        (..., 4) px of the new image: x * new width / old width, y * new height / old height.
+    """
+    x, y = new[1] / old[1], new[0] / old[0]
+    return boxes * constant((x, y, x, y), boxes)
+
+
 def flip_horizontal(boxes: Tensor, width: float) -> Tensor:
     """Boxes (..., 4) mirrored about the vertical axis of an image ``width`` px wide; its own inverse."""
     x1, y1, x2, y2 = boxes.unbind(-1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data.boxes import flip_horizontal
+from data.boxes import flip_horizontal, resize_boxes
 from data.records import Target
 
 
@@ -86,14 +86,13 @@ def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> 
 
     ``area`` stays in original px^2: it decides which of COCO's size classes an object is in.
     """
-    x, y = new[1] / old[1], new[0] / old[0]
-    ratio = target.boxes.new_tensor([x, y, x, y])
+    clean, sigma, masks = target.clean_boxes, target.sigma_true, target.masks
     return replace(
         target,
-        boxes=target.boxes * ratio,
-        clean_boxes=None if target.clean_boxes is None else target.clean_boxes * ratio,
-        sigma_true=None if target.sigma_true is None else target.sigma_true * ratio,
-        masks=None if target.masks is None else resize_masks(target.masks, new),
+        boxes=resize_boxes(target.boxes, old, new),
+        clean_boxes=None if clean is None else resize_boxes(clean, old, new),
+        sigma_true=None if sigma is None else resize_boxes(sigma, old, new),
+        masks=None if masks is None else resize_masks(masks, new),
     )
 
 
@@ -101,8 +100,7 @@ def boxes_to_network(boxes: Tensor, old: tuple[int, int], new: tuple[int, int], 
     """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new`` (height, width) px."""
     if mirror:
         boxes = flip_horizontal(boxes, old[1])
-    x, y = new[1] / old[1], new[0] / old[0]
-    return boxes * boxes.new_tensor([x, y, x, y])
+    return resize_boxes(boxes, old, new)
 
 
 def to_network(

@@ -10,6 +10,8 @@ A negative value is healthy: a positive anchor's loss falls without bound as its
 import torch
 from torch import Tensor
 
+from losses.precision import at_least_float32
+
 MEAN_ERROR_WEIGHT = 0.5  # gamma of Eq. 4 and 7
 NEGATIVE_VARIANCE = 1 / 3  # sigma_1^2 of Eq. 4
 
@@ -27,7 +29,8 @@ def positive_anchor_loss(offsets: Tensor, log_variance: Tensor, target_offsets: 
     Returns: one value per coordinate (..., 4), at least float32 also under autocast (exp(11.1) overflows float16).
     Law: least at log_variance = ln(gamma error^2).
     """
-    return gaussian_loss(exact(offsets) - exact(target_offsets), exact(log_variance), mean_error_weight, 0.0)
+    mean_error = at_least_float32(offsets) - at_least_float32(target_offsets)
+    return gaussian_loss(mean_error, at_least_float32(log_variance), mean_error_weight, 0.0)
 
 
 def negative_anchor_loss(offsets: Tensor, log_variance: Tensor, mean_error_weight: float = MEAN_ERROR_WEIGHT,
@@ -41,14 +44,14 @@ def negative_anchor_loss(offsets: Tensor, log_variance: Tensor, mean_error_weigh
     Returns: one value per coordinate (..., 4), at least float32.
     Law: least at offset 0 and variance 1/3, whatever gamma is.
     """
-    return gaussian_loss(exact(offsets), exact(log_variance), mean_error_weight, negative_variance)
+    return gaussian_loss(
+        at_least_float32(offsets),
+        at_least_float32(log_variance),
+        mean_error_weight,
+        negative_variance,
+    )
 
 
 def gaussian_loss(mean_error: Tensor, log_variance: Tensor, mean_error_weight: float, target_variance: float) -> Tensor:
     """Eq. 3 without its constants: (sigma_1^2 + gamma (mu_1 - mu_2)^2) / (2 sigma_2^2) + ln(sigma_2^2) / 2."""
     return 0.5 * torch.exp(-log_variance) * (mean_error_weight * mean_error**2 + target_variance) + 0.5 * log_variance
-
-
-def exact(values: Tensor) -> Tensor:
-    """``values`` in float32, or in float64 if they are that already."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,7 +1,7 @@
 """The loss of Mask R-CNN's mask branch (He et al., ICCV 2017, section 3): binary cross-entropy, pixel by pixel."""
 
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -13,4 +13,4 @@ def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
     Returns: float32 also under autocast. Law: logit 0 costs ln 2 whatever the target.
     """
-    return functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
+    return F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")

@@ -7,7 +7,6 @@ Our file is a .npz archive without pickles: ``ids`` (N,) as text, ``integer`` (N
 data/formats/detectron_proposals.py reads the files of others.
 """
 
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from data.boxes import area, clip, intersection
 from data.errors import DataError
+from data.files import atomic_file
 from data.formats.detectron_proposals import joined, read_detectron
 from data.records import ImageId, Proposals
 
@@ -136,25 +136,19 @@ def save_proposals(path: Path, image_ids: Sequence[ImageId], proposals: Sequence
     Args:
         key: what they were computed from, for `saved_key`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     counts = [len(image.boxes) for image in proposals]
-    try:
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                ids=np.array([str(image_id) for image_id, _ in zip(image_ids, counts, strict=True)], dtype=np.str_),
-                integer=np.array([isinstance(image_id, int | np.integer) for image_id in image_ids], dtype=np.bool_),
-                counts=np.array(counts, dtype=np.int64),
-                boxes=joined([image.boxes.float().cpu().numpy() for image in proposals], 4),
-                scores=joined([image.objectness.float().cpu().numpy() for image in proposals]),
-                key=np.array(key),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    texts = [str(image_id) for image_id, _ in zip(image_ids, counts, strict=True)]
+    integer = [isinstance(image_id, int | np.integer) for image_id in image_ids]
+    with atomic_file(path) as file:
+        np.savez(
+            file,
+            ids=np.array(texts, dtype=np.str_),
+            integer=np.array(integer, dtype=np.bool_),
+            counts=np.array(counts, dtype=np.int64),
+            boxes=joined([image.boxes.float().cpu().numpy() for image in proposals], 4),
+            scores=joined([image.objectness.float().cpu().numpy() for image in proposals]),
+            key=np.array(key),
+        )
 
 
 def saved_key(path: Path) -> str | None:
