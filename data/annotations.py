@@ -2,7 +2,7 @@
 
 Letters: N images, T annotations of all images together. A reader (data/coco.py, data/voc.py) parses a whole split and
 returns an `ImageTable` of what is usable with a list of `Problem`s; the data sets stop at the first problem that
-matters (`accept`), data/validate.py prints them all.
+matters (`check_problems`), data/validate.py prints them all.
 """
 
 import math
@@ -40,7 +40,7 @@ class Problem:
         return f"{self.file}: {self.text}"
 
 
-def accept(problems: Sequence[Problem], on_bad_box: OnBadBox) -> tuple[str, ...]:
+def check_problems(problems: Sequence[Problem], on_bad_box: OnBadBox) -> tuple[str, ...]:
     """The sentences of the boxes that were left out.
 
     Raises:
@@ -129,7 +129,7 @@ class FlatTargets:
         )
 
 
-def pack(targets: Sequence[Target]) -> FlatTargets:
+def pack_targets(targets: Sequence[Target]) -> FlatTargets:
     """The flat form of at least one target; the optional fields are kept if all targets have them."""
     clean = [t.clean_boxes.numpy() for t in targets if t.clean_boxes is not None]
     sigma = [t.sigma_true.numpy() for t in targets if t.sigma_true is not None]

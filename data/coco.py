@@ -25,14 +25,21 @@ from data.annotations import (
     Problem,
     Severity,
     TableDataset,
-    accept,
     box_problem,
+    check_problems,
     clip_rows,
     is_number,
     name_problem,
 )
 from data.errors import DataError
-from data.formats.masks import Rle, Segments, compressed, decode_masks, pack_segments, segmentation_problem
+from data.formats.masks import (
+    Rle,
+    Segments,
+    compressed,
+    decode_masks,
+    pack_segments,
+    segmentation_problem,
+)
 from data.records import Detections, ImageId, Sample
 
 INSTANCES, IMAGE_LISTS = "instances_", "image_info_"  # what the name of an annotation file begins with
@@ -333,7 +340,7 @@ class CocoDataset(TableDataset):
     ) -> None:
         file = annotation_file if annotation_file is not None else find_annotation_file(Path(root), split)
         content = read_coco(file, "read" if masks else "leave")
-        self.skipped = accept(content.problems, on_bad_box)
+        self.skipped = check_problems(content.problems, on_bad_box)
         folder = find_image_folder(Path(root), split, file, content)
         if not folder.is_dir():
             raise DataError(f"COCO split {split!r}: the image folder {folder} does not exist; put the images there.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from data.coco import annotation_file, annotation_folders
 from data.errors import DataError
 
-WAYS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that is there completely is taken
+PAPER_SPLITS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that is there completely is taken
     "trainval35k": (("train2014", "valminusminival2014"), ("train2017",)),
     "minival": (("minival2014",), ("val2017",)),
     "trainval": (("train2014", "val2014"), ("train2017", "val2017")),
@@ -22,22 +22,22 @@ UNLABELED = ("test-dev", "test-dev2017", "test-dev2015")
 def coco_parts(root: Path, split: str) -> tuple[str, ...]:
     """The splits with a file of their own that together are ``split``.
 
-    A name that WAYS does not list, or that has an annotation file, stands for itself.
+    A name that PAPER_SPLITS does not list, or that has an annotation file, stands for itself.
 
     Args:
         root: the folder of the data, as in `data.coco.find_annotation_file`.
-        split: a key of WAYS or any other split.
+        split: a key of PAPER_SPLITS or any other split.
 
     Raises:
         DataError: no way is there completely; says what is there, what each way needs, and how to get it.
     """
-    if split not in WAYS or annotation_file(root, split) is not None:
+    if split not in PAPER_SPLITS or annotation_file(root, split) is not None:
         return (split,)
-    there = [part for way in WAYS[split] for part in way if annotation_file(root, part) is not None]
-    for way in WAYS[split]:
+    there = [part for way in PAPER_SPLITS[split] for part in way if annotation_file(root, part) is not None]
+    for way in PAPER_SPLITS[split]:
         if set(way) <= set(there):
             return way
-    ways = " or ".join(" + ".join(way) for way in WAYS[split])
+    ways = " or ".join(" + ".join(way) for way in PAPER_SPLITS[split])
     found = f"only {' and '.join(there)}, which is a part of it" if there else "none of these"
     fetched = "coco2017test" if split in UNLABELED else "coco2017"
     raise DataError(

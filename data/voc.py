@@ -18,8 +18,8 @@ from data.annotations import (
     Problem,
     Severity,
     TableDataset,
-    accept,
     box_problem,
+    check_problems,
     clip_rows,
     name_problem,
 )
@@ -280,7 +280,7 @@ class VocDataset(TableDataset):
             classes, unreadable = read_classes(folder)
             problems += unreadable
         table, found = read_voc(folder, names, classes)
-        self.skipped = accept([*problems, *found], on_bad_box)
+        self.skipped = check_problems([*problems, *found], on_bad_box)
         if not table.classes:
             raise DataError(f"{folder / 'Annotations'}: no annotation names an object, so there is no class to learn.")
         super().__init__(table, folder / "JPEGImages")

@@ -49,15 +49,15 @@ def read_detectron(path: Path) -> Contents:
     ids = tuple(_image_id(path, value) for value in lists[ids_key])
     each = list(zip(ids, lists["boxes"], lists[scores_key], strict=True))
     counts = np.array([_count(path, *image) for image in each], dtype=np.int64)
-    boxes = joined(lists["boxes"], 4)
+    boxes = concatenate_float32(lists["boxes"], 4)
     if mode == CORNER_AND_SIZE:
         boxes[:, 2:] += boxes[:, :2]
     elif scores_key == "scores":
         boxes[:, 2:] += 1
-    return ids, counts, boxes, joined(lists[scores_key])
+    return ids, counts, boxes, concatenate_float32(lists[scores_key])
 
 
-def joined(parts: Sequence[Any], columns: int | None = None) -> NDArray[np.float32]:
+def concatenate_float32(parts: Sequence[Any], columns: int | None = None) -> NDArray[np.float32]:
     """All parts in one float32 array of its own, (T, columns) or (T,)."""
     shape = (-1,) if columns is None else (-1, columns)
     arrays = [np.asarray(part, dtype=np.float32).reshape(shape) for part in parts]

@@ -20,7 +20,7 @@ from torch import Tensor
 from data.boxes import area, clip, intersection
 from data.errors import DataError
 from data.files import atomic_file
-from data.formats.detectron_proposals import joined, read_detectron
+from data.formats.detectron_proposals import concatenate_float32, read_detectron
 from data.records import ImageId, Proposals
 
 MIN_SIZE = 2.0  # px, original: Detectron's least side of a proposal
@@ -118,7 +118,7 @@ def clean_proposals(boxes: Tensor, size: tuple[int, int], *, min_size: float, co
     return boxes[(boxes[:, 2:] - boxes[:, :2] > min_size).all(dim=1)][:count]
 
 
-def outside_crowds(boxes: Tensor, crowds: Tensor, limit: float) -> Tensor:
+def filter_crowd_proposals(boxes: Tensor, crowds: Tensor, limit: float) -> Tensor:
     """The boxes (P, 4) of which no single one of the crowds (C, 4) covers more than the share ``limit``.
 
     Detectron (TRAIN.CROWD_FILTER_THRESH) keeps the others, with overlap -1 to every object, and samples them neither as
@@ -145,8 +145,8 @@ def save_proposals(path: Path, image_ids: Sequence[ImageId], proposals: Sequence
             ids=np.array(texts, dtype=np.str_),
             integer=np.array(integer, dtype=np.bool_),
             counts=np.array(counts, dtype=np.int64),
-            boxes=joined([image.boxes.float().cpu().numpy() for image in proposals], 4),
-            scores=joined([image.objectness.float().cpu().numpy() for image in proposals]),
+            boxes=concatenate_float32([image.boxes.float().cpu().numpy() for image in proposals], 4),
+            scores=concatenate_float32([image.objectness.float().cpu().numpy() for image in proposals]),
             key=np.array(key),
         )
 

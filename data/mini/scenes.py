@@ -25,7 +25,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from data.mini.appearance import CLASSES, Floats, Mask, background, coverage, depths, fade, surface, window
+from data.mini.appearance import (
+    CLASSES,
+    Floats,
+    Mask,
+    background,
+    coverage,
+    depths,
+    fade,
+    surface,
+    window,
+)
 
 Split = Literal["train", "val"]
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data.loader import build_dataset
+from data.build import build_dataset
 from data.records import Candidates
 from experiments.records import Row
 from models.build import build_detector, parameter_counts

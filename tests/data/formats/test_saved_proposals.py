@@ -10,9 +10,9 @@ import torch
 from data.errors import DataError
 from data.formats.saved_proposals import (
     clean_proposals,
+    filter_crowd_proposals,
     join_proposals,
     load_proposals,
-    outside_crowds,
     save_proposals,
     saved_key,
 )
@@ -103,12 +103,12 @@ def test_crowds():
     """A crowd of 100 x 100 px: half, 70 % and 80 % of the boxes' own area lie in it."""
     boxes = torch.tensor([[50.0, 0, 150, 100], [30, 0, 130, 100], [20, 0, 120, 100], [5, 5, 6, 6], [150, 0, 160, 10]])
     crowds = torch.tensor([[0.0, 0, 100, 100]])
-    assert outside_crowds(boxes, crowds, 0.7).tolist() == boxes[[0, 1, 4]].tolist()
-    assert outside_crowds(boxes, crowds, 1.0).tolist() == boxes.tolist()
-    assert outside_crowds(boxes, crowds[:0], 0.7).tolist() == boxes.tolist()
+    assert filter_crowd_proposals(boxes, crowds, 0.7).tolist() == boxes[[0, 1, 4]].tolist()
+    assert filter_crowd_proposals(boxes, crowds, 1.0).tolist() == boxes.tolist()
+    assert filter_crowd_proposals(boxes, crowds[:0], 0.7).tolist() == boxes.tolist()
     halves = torch.tensor([[0.0, 0, 100, 50], [0, 50, 100, 100]])  # each covers 40 %: no single one is enough
-    assert outside_crowds(boxes[2:3], halves, 0.7).tolist() == boxes[2:3].tolist()
-    assert outside_crowds(boxes[:0], crowds, 0.7).shape == (0, 4)
+    assert filter_crowd_proposals(boxes[2:3], halves, 0.7).tolist() == boxes[2:3].tolist()
+    assert filter_crowd_proposals(boxes[:0], crowds, 0.7).shape == (0, 4)
 
 
 DETECTRON = {"ids": [9, 4], "boxes": [np.array([[0, 0, 9, 19], [10, 10, 29, 29]], dtype=np.float32), np.zeros((0, 4), np.float32)],
