@@ -137,7 +137,9 @@ class CenterSizeCoder:
         size_a = references[..., 2:] - references[..., :2]
         center = references[..., :2] + 0.5 * size_a + raw[..., :2] * size_a
         size = size_a * torch.exp(raw[..., 2:].clamp(max=self.limit))
-        return torch.cat([center - 0.5 * size, center + 0.5 * size + (0.0 if self.minus_one else 1.0)], dim=-1)
+        return torch.cat(
+            [center - 0.5 * size, center + 0.5 * size + (0.0 if self.minus_one else 1.0)], dim=-1
+        )
 
 
 def sort_corners(boxes: Tensor) -> Tensor:

@@ -22,19 +22,9 @@ class ConcatDataset:
     """
 
     def __init__(self, parts: Sequence[Dataset], names: Sequence[str]) -> None:
-        for part, name in zip(parts, names, strict=True):
-            if part.classes != parts[0].classes:
-                raise DataError(
-                    f"the splits {names[0]!r} and {name!r} have different classes, {', '.join(parts[0].classes)} and"
-                    f" {', '.join(part.classes)}; train on splits with the same classes in the same order."
-                )
-        owners = Counter(image_id for part in parts for image_id in part.image_ids)
+        _check_classes(parts, names)
         self.classes = parts[0].classes
-        self.image_ids: tuple[ImageId, ...] = tuple(
-            f"{name}/{image_id}" if owners[image_id] > 1 else image_id
-            for part, name in zip(parts, names, strict=True)
-            for image_id in part.image_ids
-        )
+        self.image_ids = _unique_ids(parts, names)
         self.sizes = tuple(size for part in parts for size in part.sizes)
         self.skipped = tuple(sentence for part in parts for sentence in part.skipped)
         self._parts = tuple(parts)
@@ -64,3 +54,24 @@ class ConcatDataset:
         part, i = self._locate(index)
         sample = part[i]
         return Sample(image_id=self.image_ids[index], image=sample.image, target=sample.target)
+
+
+def _check_classes(parts: Sequence[Dataset], names: Sequence[str]) -> None:
+    """Raises DataError unless all parts have the same classes in the same order."""
+    first = parts[0].classes
+    for part, name in zip(parts, names, strict=True):
+        if part.classes != first:
+            raise DataError(
+                f"the splits {names[0]!r} and {name!r} have different classes, {', '.join(first)}"
+                f" and {', '.join(part.classes)}; train on splits with the same classes in the same"
+                " order."
+            )
+
+
+def _unique_ids(parts: Sequence[Dataset], names: Sequence[str]) -> tuple[ImageId, ...]:
+    counts = Counter(image_id for part in parts for image_id in part.image_ids)
+    ids: list[ImageId] = []
+    for part, name in zip(parts, names, strict=True):
+        for image_id in part.image_ids:
+            ids.append(f"{name}/{image_id}" if counts[image_id] > 1 else image_id)
+    return tuple(ids)

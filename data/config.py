@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from data.annotations import OnBadBox
 from data.coco_splits import UNLABELED
+from data.problems import OnBadBox
 
 Layout = Literal["coco", "voc"]
 Pixels = Literal["torchvision", "caffe", "tf"]

@@ -42,18 +42,33 @@ def open_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
             image.load()
             return image
     except FileNotFoundError as error:
-        raise DataError(f"{path}: the image file does not exist; restore it or remove its entry.") from error
+        raise DataError(
+            f"{path}: the image file does not exist; restore it or remove its entry."
+        ) from error
     except IsADirectoryError as error:
-        raise DataError(f"{path}: this is a folder, not an image file; restore it or remove its entry.") from error
+        raise DataError(
+            f"{path}: this is a folder, not an image file; restore it or remove its entry."
+        ) from error
     except UnidentifiedImageError as error:
-        content = "is empty" if path.stat().st_size == 0 else f"is not a {' or '.join(FORMATS)} image"
+        content = (
+            "is empty" if path.stat().st_size == 0 else f"is not a {' or '.join(FORMATS)} image"
+        )
         raise DataError(f"{path}: the file {content}; restore it or remove its entry.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: the image promises more pixels than is safe to decode ({error}).") from error
+        raise DataError(
+            f"{path}: the image promises more pixels than is safe to decode ({error})."
+        ) from error
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
-        raise DataError(f"{path}: the image cannot be decoded ({error}); restore it or remove its entry.") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+    ) as error:  # what Pillow raises for damaged files
+        raise DataError(
+            f"{path}: the image cannot be decoded ({error}); restore it or remove its entry."
+        ) from error
 
 
 def to_tensor(image: Image.Image) -> Tensor:

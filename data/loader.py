@@ -23,9 +23,7 @@ from data.workers import PackedBatch, load_batches
 UNREADABLE_SHARE = 0.01  # of the training images; beyond it the data, not a file, is at fault
 
 
-def _training_batch(
-    reader: ImageReader, sampler: EndlessSampler, seed: int, k: int
-) -> PackedBatch:
+def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: int) -> PackedBatch:
     """Batch ``k`` without its unreadable images; if none is left, those of the next that has some."""
     skipped: list[tuple[int, str]] = []
     short_side = batch_short_side(reader.config, seed, k)
@@ -42,9 +40,7 @@ def _training_batch(
             return reader.collate(rows, skipped)
         unreadable = {index for index, _ in skipped}
         check_unreadable(unreadable, len(reader.dataset), skipped[-1][1])
-    raise DataError(
-        f"no training image can be read; the last reason was: {skipped[-1][1]}"
-    )
+    raise DataError(f"no training image can be read; the last reason was: {skipped[-1][1]}")
 
 
 def _test_batch(reader: ImageReader, batch_size: int, k: int) -> PackedBatch:

@@ -110,15 +110,14 @@ class ImageReader:
         self, rows: Sequence[NetworkImage], skipped: Sequence[tuple[int, str]] = ()
     ) -> PackedBatch:
         """One batch of these images; ``skipped``: (index, sentence) of each image left out."""
-        targets = [row.target for row in rows if row.target is not None]
-        proposals = [row.proposals.numpy() for row in rows if row.proposals is not None]
+        images, targets, original_sizes, image_ids, proposals = zip(*rows, strict=True)
         return PackedBatch(
-            images=pad([row.image for row in rows], self.config.size_divisor),
-            image_sizes=tuple((row.image.shape[-2], row.image.shape[-1]) for row in rows),
-            original_sizes=tuple(row.original_size for row in rows),
-            image_ids=tuple(row.image_id for row in rows),
-            targets=pack_targets(targets) if targets else None,
+            images=pad(images, self.config.size_divisor),
+            image_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
+            original_sizes=original_sizes,
+            image_ids=image_ids,
+            targets=None if targets[0] is None else pack_targets(targets),
             skipped=tuple(text for _, text in skipped),
             unreadable=tuple(index for index, _ in skipped),
-            proposals=None if self.proposals is None else tuple(proposals),
+            proposals=None if proposals[0] is None else tuple(map(Tensor.numpy, proposals)),
         )

@@ -23,7 +23,9 @@ def _move(value: object, device: torch.device | str) -> object:
         # towards the host a copy that is not waited for could be read before it is there
         return value.to(device, non_blocking=torch.device(device).type == "cuda")
     if isinstance(value, tuple) and value and hasattr(value[0], "to"):
-        return tuple(_move(item, device) if isinstance(item, Tensor) else _to(item, device) for item in value)
+        return tuple(
+            _move(item, device) if isinstance(item, Tensor) else _to(item, device) for item in value
+        )
     return value
 
 
@@ -110,11 +112,18 @@ class Batch:
         """At most ``parts`` smaller batches with the same images in the same order; ``skipped`` stays in the first."""
         size = -(-len(self.images) // parts)
         pieces = [slice(start, start + size) for start in range(0, len(self.images), size)]
-        return tuple(Batch(
-            images=self.images[piece], image_sizes=self.image_sizes[piece], original_sizes=self.original_sizes[piece],
-            image_ids=self.image_ids[piece], targets=None if self.targets is None else self.targets[piece],
-            proposals=None if self.proposals is None else self.proposals[piece],
-            skipped=self.skipped if piece.start == 0 else ()) for piece in pieces)
+        return tuple(
+            Batch(
+                images=self.images[piece],
+                image_sizes=self.image_sizes[piece],
+                original_sizes=self.original_sizes[piece],
+                image_ids=self.image_ids[piece],
+                targets=None if self.targets is None else self.targets[piece],
+                proposals=None if self.proposals is None else self.proposals[piece],
+                skipped=self.skipped if piece.start == 0 else (),
+            )
+            for piece in pieces
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,11 +32,15 @@ PIXELS = {
     "caffe": PixelConvention(  # BGR in 0..255 without a scale: py-faster-rcnn, Detectron
         order=(2, 1, 0), mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0)
     ),
-    "tf": PixelConvention(order=(0, 1, 2), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),  # RGB in -1..1
+    "tf": PixelConvention(
+        order=(0, 1, 2), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    ),  # RGB in -1..1
 }
 
 
-def resized_size(size: tuple[int, int], short_side: int, long_side: float | None) -> tuple[int, int]:
+def resized_size(
+    size: tuple[int, int], short_side: int, long_side: float | None
+) -> tuple[int, int]:
     """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``
     (None: without limit); each side rounded to the nearest px."""
     scale = short_side / min(size)
@@ -49,7 +53,9 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the papers' code."""
     if tuple(image.shape[-2:]) == size:
         return image
-    return F.interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=False)[0]
+    return F.interpolate(
+        image[None], size=size, mode="bilinear", align_corners=False, antialias=False
+    )[0]
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -57,7 +63,9 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     old = (masks.shape[-2], masks.shape[-1])
     if old == size:
         return masks
-    rows, columns = ((2 * torch.arange(new) + 1) * side // (2 * new) for side, new in zip(old, size, strict=True))
+    rows, columns = (
+        (2 * torch.arange(new) + 1) * side // (2 * new) for side, new in zip(old, size, strict=True)
+    )
     return masks[:, rows][:, :, columns]
 
 
@@ -96,7 +104,9 @@ def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> 
     )
 
 
-def boxes_to_network(boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool) -> Tensor:
+def boxes_to_network(
+    boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool
+) -> Tensor:
     """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new`` (height, width) px."""
     if mirror:
         boxes = flip_horizontal(boxes, old[1])
@@ -104,7 +114,13 @@ def boxes_to_network(boxes: Tensor, old: tuple[int, int], new: tuple[int, int], 
 
 
 def to_network(
-    image: Tensor, target: Target | None, *, short_side: int, long_side: float | None, pixels: str, mirror: bool = False
+    image: Tensor,
+    target: Target | None,
+    *,
+    short_side: int,
+    long_side: float | None,
+    pixels: str,
+    mirror: bool = False,
 ) -> tuple[Tensor, Target | None]:
     """One image and its target as the network sees them.
 

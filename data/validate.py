@@ -14,13 +14,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.annotations import ImageTable, Problem
-from data.coco import find_annotation_file, find_image_folder, read_coco
+from data.annotations import ImageTable
+from data.coco import find_annotation_file, find_image_folder
+from data.coco_annotations import read_coco
 from data.errors import DataError
 from data.images import open_image
-from data.voc import VOC_CLASSES, find_voc_root, read_classes, read_split, read_voc
+from data.problems import Problem
+from data.voc import VOC_CLASSES, find_voc_root, read_split
+from data.voc_annotations import read_classes, read_voc
 
-SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",)}  # MPO: a JPEG with a second picture
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+}  # MPO: a JPEG with a second picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +46,11 @@ def image_problems(table: ImageTable, folder: Path) -> Iterator[Problem]:
         try:
             image = open_image(file, size)
         except DataError as error:
-            yield Problem(severity="error", file=str(file), text=str(error).removeprefix(f"{file}: ").removesuffix("."))
+            yield Problem(
+                severity="error",
+                file=str(file),
+                text=str(error).removeprefix(f"{file}: ").removesuffix("."),
+            )
             continue
         if file.suffix.lower() not in SUFFIXES.get(image.format or "", ()):
             text = f"the content is {image.format}, unlike the file name"
@@ -56,7 +67,10 @@ def counts(table: ImageTable) -> dict[str, int]:
         "images without objects": int((targets.starts[1:] == targets.starts[:-1]).sum()),
         "crowd objects": int(targets.crowd.sum()),
         "difficult objects": int(targets.difficult.sum()),
-        **{f"objects of class {name!r}": per_class[k] for k, name in enumerate(table.classes, start=1)},
+        **{
+            f"objects of class {name!r}": per_class[k]
+            for k, name in enumerate(table.classes, start=1)
+        },
     }
 
 
@@ -89,10 +103,14 @@ def validate_voc(root: Path, split: str) -> Report:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the command line ``arguments`` (None: those of the process)."""
-    parser = argparse.ArgumentParser(prog="python -m data.validate", description="Check a data set, file by file.")
+    parser = argparse.ArgumentParser(
+        prog="python -m data.validate", description="Check a data set, file by file."
+    )
     parser.add_argument("--layout", choices=("coco", "voc"), required=True)
     parser.add_argument("--root", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--splits", required=True, help="split names with commas between: train2017,val2017")
+    parser.add_argument(
+        "--splits", required=True, help="split names with commas between: train2017,val2017"
+    )
     options = parser.parse_args(arguments)
     splits = [split for split in options.splits.split(",") if split]
     if not splits:
@@ -100,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bad = 0
     for split in splits:
         try:
-            report = (validate_coco if options.layout == "coco" else validate_voc)(options.root, split)
+            report = (validate_coco if options.layout == "coco" else validate_voc)(
+                options.root, split
+            )
         except DataError as error:
             print(f"{split}: {error}")
             bad += 1

@@ -83,7 +83,7 @@ def run_lengths(text: str) -> list[int] | None:
     return None if shift else counts
 
 
-def compressed(segmentation: Any, size: tuple[int, int]) -> str:
+def compressed_rle(segmentation: Any, size: tuple[int, int]) -> str:
     """The text of the compressed RLE of a segmentation without problem; the polygons of one object are united."""
     if isinstance(segmentation, list):
         return mask.merge(mask.frPyObjects(segmentation, *size))["counts"].decode()

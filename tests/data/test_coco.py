@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from data.coco import CocoDataset, coco_results, find_annotation_file
 from data.concat import ConcatDataset
 from data.errors import DataError
-from data.formats.masks import compressed
+from data.formats.masks import compressed_rle
 from data.records import Detections
 
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"}]
@@ -139,8 +139,8 @@ TRIANGLE = [[10, 5, 30, 5, 30, 25]]
 SQUARE = {"size": [50, 30], "counts": [50 * 3 + 4, 6, 44, 6, 44, 6, 44, 6, 44, 6, 50 * 23 - 10]}  # x 3..8, y 4..10
 SEGMENTED = [
     annotation(11, 5, [3, 4, 5, 6], 90, segmentation=SQUARE),
-    annotation(12, 7, [10, 5, 20, 20], 3, iscrowd=1, segmentation={"size": [40, 60], "counts": compressed(TRIANGLE, (40, 60))}),
-    annotation(13, 5, [3, 4, 5, 6], 1, segmentation={"size": [50, 30], "counts": compressed(SQUARE, (50, 30))}),
+    annotation(12, 7, [10, 5, 20, 20], 3, iscrowd=1, segmentation={"size": [40, 60], "counts": compressed_rle(TRIANGLE, (40, 60))}),
+    annotation(13, 5, [3, 4, 5, 6], 1, segmentation={"size": [50, 30], "counts": compressed_rle(SQUARE, (50, 30))}),
     annotation(14, 7, [10, 5, 20, 20], 3, segmentation=TRIANGLE),
 ]
 

@@ -54,7 +54,7 @@ def test_half_of_the_data_is_an_error(tmp_path, split, there):
 def test_without_files_both_ways_and_the_command_are_named(tmp_path, split):
     with pytest.raises(DataError) as error:
         coco_parts(tmp_path, split)
-    ways = " or ".join(" + ".join(way) for way in PAPER_SPLITS[split])
+    alternatives = " or ".join(map(" + ".join, PAPER_SPLITS[split]))
     fetched = "coco2017test" if split in UNLABELED else "coco2017"
-    for part in (f"'{split}' is {ways},", "none of these", str(tmp_path), f"python -m scripts.get_data {fetched}"):
+    for part in (f"'{split}' is {alternatives},", "none of these", str(tmp_path), f"python -m scripts.get_data {fetched}"):
         assert part in str(error.value)
