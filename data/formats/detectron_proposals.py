@@ -18,6 +18,8 @@ from data.formats.plain_pickle import load_plain_pickle
 from data.records import ImageId
 
 CORNERS, CORNER_AND_SIZE = 0, 1  # bbox_mode: XYXY_ABS, XYWH_ABS
+IDS_KEYS = ("ids", "image_ids", "indexes")
+SCORES_KEYS = ("objectness_logits", "scores")
 SHOWN = 8  # keys of a file that is something else
 Contents = tuple[tuple[ImageId, ...], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
@@ -29,32 +31,58 @@ def read_detectron(path: Path) -> Contents:
         DataError: the file is no such pickle; says what it has instead.
     """
     content = load_plain_pickle(path)
-    keys = [str(key) for key in content] if isinstance(content, Mapping) else []
-    ids_key = next((name for name in ("ids", "image_ids", "indexes") if name in keys), None)
-    scores_key = next((name for name in ("objectness_logits", "scores") if name in keys), None)
-    if ids_key is None or scores_key is None or "boxes" not in keys:
-        has = f"it has {', '.join(map(repr, keys[:SHOWN]))}" if keys else f"it is a {type(content).__name__}"
-        raise DataError(
-            f"{path} is no file of proposals of Detectron (ids, boxes, scores) or Detectron2 (ids, boxes,"
-            f" objectness_logits): {has}; give the file that the proposals of a network were written to."
-        )
+    ids_key, scores_key = _keys(path, content)
     mode = content.get("bbox_mode", CORNERS)
     if mode not in (CORNERS, CORNER_AND_SIZE):
-        raise DataError(f"{path} has bbox_mode {mode!r}; convert its boxes to corners (0) or to x, y, w, h (1).")
+        raise DataError(
+            f"{path} has bbox_mode {mode!r}; convert its boxes to corners (0) or to x, y, w, h (1)."
+        )
     lists = {name: content[name] for name in (ids_key, "boxes", scores_key)}
-    wrong = [name for name, value in lists.items() if not isinstance(value, list | tuple | np.ndarray)]
-    if wrong or len({len(value) for value in lists.values()}) > 1:
-        has = ", ".join(f"{len(v)} {k}" for k, v in lists.items()) if not wrong else f"{wrong[0]} that are no list"
-        raise DataError(f"{path} has {has}; there must be one of each for every image: fetch it again.")
+    _check_lists(path, lists)
     ids = tuple(_image_id(path, value) for value in lists[ids_key])
-    each = list(zip(ids, lists["boxes"], lists[scores_key], strict=True))
-    counts = np.array([_count(path, *image) for image in each], dtype=np.int64)
+    images = zip(ids, lists["boxes"], lists[scores_key], strict=True)
+    counts = np.array([_count(path, *image) for image in images], dtype=np.int64)
     boxes = concatenate_float32(lists["boxes"], 4)
     if mode == CORNER_AND_SIZE:
         boxes[:, 2:] += boxes[:, :2]
     elif scores_key == "scores":
         boxes[:, 2:] += 1
     return ids, counts, boxes, concatenate_float32(lists[scores_key])
+
+
+def _keys(path: Path, content: object) -> tuple[str, str]:
+    """The names under which the file has its image ids and its scores."""
+    keys = [str(key) for key in content] if isinstance(content, Mapping) else []
+    ids_keys = [name for name in IDS_KEYS if name in keys]
+    scores_keys = [name for name in SCORES_KEYS if name in keys]
+    if ids_keys and scores_keys and "boxes" in keys:
+        return ids_keys[0], scores_keys[0]
+    if keys:
+        held = f"it has {', '.join(map(repr, keys[:SHOWN]))}"
+    else:
+        held = f"it is a {type(content).__name__}"
+    raise DataError(
+        f"{path} is no file of proposals of Detectron (ids, boxes, scores) or Detectron2 (ids,"
+        f" boxes, objectness_logits): {held}; give the file that the proposals of a network were"
+        " written to."
+    )
+
+
+def _check_lists(path: Path, lists: Mapping[str, object]) -> None:
+    """Raises DataError unless all are lists or arrays with one entry for each image."""
+    lengths = {}
+    for name, value in lists.items():
+        if not isinstance(value, list | tuple | np.ndarray):
+            raise _misfit(path, f"{name} that are no list")
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        raise _misfit(path, ", ".join(f"{length} {name}" for name, length in lengths.items()))
+
+
+def _misfit(path: Path, held: str) -> DataError:
+    return DataError(
+        f"{path} has {held}; there must be one of each for every image: fetch it again."
+    )
 
 
 def concatenate_float32(parts: Sequence[Any], columns: int | None = None) -> NDArray[np.float32]:

@@ -30,22 +30,39 @@ def segmentation_problem(segmentation: object, size: tuple[int, int]) -> str | N
     if not segmentation:
         return "it has no segmentation"
     if isinstance(segmentation, list):
-        found = (_polygon_problem(polygon, size) for polygon in segmentation)
-        return next((text for text in found if text), None)
+        problems = (_polygon_problem(polygon, size) for polygon in segmentation)
+        return next((text for text in problems if text), None)
     if not isinstance(segmentation, dict) or not segmentation.keys() >= {"size", "counts"}:
-        return "the segmentation is neither a list of polygons nor run lengths with the keys 'size' and 'counts'"
+        return (
+            "the segmentation is neither a list of polygons nor run lengths with the keys 'size'"
+            " and 'counts'"
+        )
+    return _run_length_problem(segmentation, size)
+
+
+def _run_length_problem(segmentation: Rle, size: tuple[int, int]) -> str | None:
     height, width = size
     if segmentation["size"] != [height, width]:
-        return f"the run lengths have size {str(segmentation['size'])[:40]}, not [height, width] = [{height}, {width}]"
-    counts = segmentation["counts"]
-    if isinstance(counts, str):
-        counts = run_lengths(counts)
-    elif not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
-        counts = None
-    if counts is None or (len(counts) and min(counts) < 0):
-        return "the run lengths 'counts' are neither integers from 0 on nor COCO's compressed text"
+        shown = str(segmentation["size"])[:40]
+        return (
+            f"the run lengths have size {shown}, not [height, width] = [{height}, {width}]"
+        )
+    counts = _integer_counts(segmentation["counts"])
+    if counts is None or (counts and min(counts) < 0):
+        return (
+            "the run lengths 'counts' are neither integers from 0 on nor COCO's compressed text"
+        )
     if sum(counts) != height * width:
         return f"the run lengths sum up to {sum(counts)} px, not to {height} x {width}"
+    return None
+
+
+def _integer_counts(counts: object) -> list[int] | None:
+    """The run lengths of a list or a compressed text; None if it is neither."""
+    if isinstance(counts, str):
+        return run_lengths(counts)
+    if isinstance(counts, list) and set(map(type, counts)) <= {int}:
+        return counts
     return None
 
 

@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,16 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 }  # fmt: skip
 
 
+def _check_state(owner: object, state: object) -> None:
+    """Raises _Refused unless ``state`` is one that a plain data type or array may take."""
+    if isinstance(owner, np.ndarray):
+        _check_array_state(state)
+    elif isinstance(owner, np.dtype):
+        _check_dtype_state(owner, state)
+    else:
+        raise _Refused(f"a state of its own for {type(owner).__name__}")
+
+
 def _check_array_state(state: object) -> None:
     """Raises _Refused unless ``state`` is (perhaps a version,) shape, data type, order and as much content as that.
 
@@ -94,30 +104,39 @@ def _check_array_state(state: object) -> None:
     """
     parts = state[-4:] if isinstance(state, tuple) and len(state) in (4, 5) else (None,) * 4
     shape, dtype, _, content = parts
-    sizes = shape if isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape) else None
-    if sizes is None or not isinstance(dtype, np.dtype):
+    if not _is_shape(shape) or not isinstance(dtype, np.dtype):
         raise _Refused("an array whose shape or data type is none")
-    if dtype.hasobject and not (type(content) is list and len(content) == math.prod(sizes)):
+    if not dtype.hasobject:
+        if not isinstance(content, bytes | str):
+            raise _Refused("an array whose content is not bytes")
+    elif type(content) is not list or len(content) != math.prod(shape):
         raise _Refused("an array of objects that has not as many as its shape says")
-    if not dtype.hasobject and not isinstance(content, bytes | str):
-        raise _Refused("an array whose content is not bytes")
 
 
-def _check_state(owner: object, state: object) -> None:
-    """Raises _Refused unless ``state`` is one that a plain data type or array may take."""
-    if isinstance(owner, np.ndarray):
-        _check_array_state(state)
-        return
-    if not isinstance(owner, np.dtype):
-        raise _Refused(f"a state of its own for {type(owner).__name__}")
-    if not isinstance(state, tuple) or len(state) != 8 or state[0] != 3 or state[1] not in ("<", ">", "=", "|"):
-        raise _Refused(f"a state of the array data type {owner} that is not a byte order")
-    if any(part is not None for part in state[2:5]):
+def _is_shape(value: object) -> TypeGuard[tuple[int, ...]]:
+    if not isinstance(value, tuple):
+        return False
+    return all(type(size) is int and size >= 0 for size in value)
+
+
+def _has_byte_order(state: object) -> TypeGuard[tuple[Any, ...]]:
+    """Whether a state is (3, byte order, three parts of a structure, size, alignment, flags)."""
+    if not isinstance(state, tuple) or len(state) != 8:
+        return False
+    return state[0] == 3 and state[1] in ("<", ">", "=", "|")
+
+
+def _check_dtype_state(dtype: np.dtype[Any], state: object) -> None:
+    """Raises _Refused unless ``state`` says nothing but the byte order of a plain data type."""
+    if not _has_byte_order(state):
+        raise _Refused(f"a state of the array data type {dtype} that is not a byte order")
+    _, _, *structure, size, alignment, flags = state
+    if any(part is not None for part in structure):
         raise _Refused("a structured array data type")
-    size, alignment, flags = state[5:]
-    known = size in (-1, owner.itemsize) and alignment in (-1, owner.alignment) and flags in (0, owner.flags)
-    if not known or (owner.hasobject and flags != owner.flags):
-        raise _Refused(f"a state of the array data type {owner} that contradicts the type")
+    same_memory = size in (-1, dtype.itemsize) and alignment in (-1, dtype.alignment)
+    allowed_flags = (dtype.flags,) if dtype.hasobject else (0, dtype.flags)
+    if not same_memory or flags not in allowed_flags:
+        raise _Refused(f"a state of the array data type {dtype} that contradicts the type")
 
 
 class _PlainUnpickler(pickle._Unpickler):

@@ -160,29 +160,48 @@ def write_dataset(root: str | Path, *, seed: int = 0, train: int = TRAIN_IMAGES,
         DataError: ``root`` holds something else than a mini data set, or a count is out of range.
     """
     root = Path(root).resolve()
-    if train < 1 or val < 1 or train >= FIRST_ID["val"]:
-        raise DataError(f"{root}: {train} training and {val} validation images asked for; use 1..100000 and at least 1")
-    if root.exists() and (not root.is_dir() or (any(root.iterdir()) and not (root / STAMP).is_file())):
-        raise DataError(f"{root} exists and is not a mini data set (it has no {STAMP}): choose an empty or new folder")
+    _check_request(root, train, val)
     stamp = _stamp(seed, train, val)
     fresh = root.with_name(f".{root.name}-{uuid.uuid4().hex}")
-    stale = fresh.with_name(f"{fresh.name}.old")
     fresh.mkdir(parents=True)
     try:
         _write_split(fresh, "train", train, seed)
         _write_split(fresh, "val", val, seed)
         (fresh / STAMP).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
+        _replace_folder(root, fresh, stamp)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return root
+
+
+def _check_request(root: Path, train: int, val: int) -> None:
+    if train < 1 or val < 1 or train >= FIRST_ID["val"]:
+        raise DataError(
+            f"{root}: {train} training and {val} validation images asked for; use 1..100000 and at"
+            " least 1"
+        )
+    if not root.exists() or (root / STAMP).is_file():
+        return
+    if not root.is_dir() or any(root.iterdir()):
+        raise DataError(
+            f"{root} exists and is not a mini data set (it has no {STAMP}): choose an empty or new"
+            " folder"
+        )
+
+
+def _replace_folder(root: Path, fresh: Path, stamp: dict[str, int]) -> None:
+    """Renames the folder ``fresh`` to ``root``; what was there before is removed."""
+    stale = fresh.with_name(f"{fresh.name}.old")
+    try:
         if root.exists() and any(root.iterdir()):
             root.rename(stale)
         try:
             fresh.rename(root)
         except OSError:
-            if _read_stamp(root) != stamp:  # otherwise another process was faster with the same scenes
+            if _read_stamp(root) != stamp:  # else another process was faster with the same scenes
                 raise
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(stale, ignore_errors=True)
-    return root
 
 
 def ensure_dataset(root: str | Path, *, seed: int = 0, train: int = TRAIN_IMAGES, val: int = VAL_IMAGES) -> Path:

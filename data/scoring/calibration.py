@@ -29,13 +29,14 @@ def match_detections(detections: Detections, target: Target, iou: float = 0.5) -
     overlap = box_iou(detections.boxes, target.boxes)
     overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
     pairs = []
-    for row in detections.scores.argsort(descending=True, stable=True).tolist() if len(target.labels) else []:
+    order = detections.scores.argsort(descending=True, stable=True).tolist()
+    for row in order if len(target.labels) else []:
         best, column = overlap[row].max(dim=0)
         if best >= iou:
             pairs.append((row, int(column)))
             overlap[:, column] = -1.0
-    found = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    matches = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
+    return matches[:, 0], matches[:, 1]
 
 
 def average_ranks(values: Tensor) -> Tensor:
@@ -104,26 +105,51 @@ def evaluate_calibration(
     Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
     """
     check_aligned(detections, targets)
-    pairs = [match_detections(found, known, iou) for found, known in zip(detections, targets, strict=True)]
+    pairs = [
+        match_detections(detected, target, iou)
+        for detected, target in zip(detections, targets, strict=True)
+    ]
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
     boxes = _gather([d.boxes for d in detections], rows)
     sigma = _gather([d.sigma for d in detections], rows)
     labeled = _gather([t.boxes for t in targets], columns)
     clean = _gather([t.clean_boxes for t in targets], columns)
-    true = _gather([t.sigma_true for t in targets], columns)
-    assert boxes is not None and labeled is not None  # noqa: PT018
-    sides = sides_xyxy(labeled)
-    unknown = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN) | {"n": len(boxes)}
+    true_sigma = _gather([t.sigma_true for t in targets], columns)
+    assert boxes is not None
+    assert labeled is not None
+    scores = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN)
+    scores["n"] = len(boxes)
+    if sigma is not None:
+        scores = calibration(boxes - labeled, sigma)
+    distance = NAN if clean is None else float((boxes - clean).abs().mean())
     return {
-        **(unknown if sigma is None else calibration(boxes - labeled, sigma)),
-        "clean_distance": NAN if clean is None else float((boxes - clean).abs().mean()),
-        "spearman_true": NAN if sigma is None or true is None else spearman(sigma.flatten(), true.flatten()),
-        "spearman_true_relative": NAN if sigma is None or true is None
-        else spearman((sigma / sides).flatten(), (true / sides).flatten()),
+        **scores,
+        "clean_distance": distance,
+        **_rank_correlations(sigma, true_sigma, sides_xyxy(labeled)),
+    }
+
+
+def _rank_correlations(
+    sigma: Tensor | None, true_sigma: Tensor | None, sides: Tensor
+) -> dict[str, float]:
+    """How predicted and true sigmas (n, 4) px correlate, in px and relative to the sides (n, 4)."""
+    if sigma is None or true_sigma is None:
+        return {"spearman_true": NAN, "spearman_true_relative": NAN}
+    relative = spearman((sigma / sides).flatten(), (true_sigma / sides).flatten())
+    return {
+        "spearman_true": spearman(sigma.flatten(), true_sigma.flatten()),
+        "spearman_true_relative": relative,
     }
 
 
 def _gather(values: Sequence[Tensor | None], indices: Sequence[Tensor]) -> Tensor | None:
-    """The rows (n, 4) that ``indices`` choose of each image's values, on the CPU; None if an image has no values."""
-    known = [value[index].cpu() for value, index in zip(values, indices, strict=True) if value is not None]
-    return torch.cat([torch.zeros(0, 4), *known]) if len(known) == len(values) else None
+    """The rows (n, 4) that ``indices`` choose of each image's values, on the CPU.
+
+    None if an image has no values.
+    """
+    rows = [torch.zeros(0, 4)]
+    for value, index in zip(values, indices, strict=True):
+        if value is None:
+            return None
+        rows.append(value[index].cpu())
+    return torch.cat(rows)

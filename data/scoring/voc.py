@@ -8,6 +8,7 @@ as x1 = xmin - 1, x2 = xmax, so that width = x2 - x1 is that very number and the
 py-faster-rcnn accepts IoU > threshold, the devkit's Matlab code IoU >= threshold; here it is the former.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -54,16 +55,28 @@ def evaluate_voc(
     """
     check_aligned(detections, targets, num_classes)
     met = match_all(detections, targets, iou_threshold)
-    scores = torch.cat([d.scores for d in detections]).double().cpu().numpy() if detections else np.zeros(0)
-    labels = torch.cat([d.labels for d in detections]).cpu().numpy() if detections else np.zeros(0)
+    scores = _concatenate([d.scores.double() for d in detections])
+    labels = _concatenate([d.labels for d in detections])
     average = eleven_point_ap if eleven_point else area_ap
     per_class = []
     for label in range(1, num_classes + 1):
-        objects = sum(int(((t.labels == label) & ~t.difficult).sum()) for t in targets)
-        recall, precision = recall_precision(scores[labels == label], met[labels == label], objects)
+        objects = count_objects(targets, label)
+        mine = labels == label
+        recall, precision = recall_precision(scores[mine], met[mine], objects)
         per_class.append(100.0 * average(recall, precision) if objects else float("nan"))
-    defined = [ap for ap in per_class if ap == ap]
-    return {"mAP": float(np.mean(defined)) if defined else float("nan"), "AP_per_class": per_class}
+    defined = [ap for ap in per_class if not math.isnan(ap)]
+    mean = float(np.mean(defined)) if defined else float("nan")
+    return {"mAP": mean, "AP_per_class": per_class}
+
+
+def count_objects(targets: Sequence[Target], label: int) -> int:
+    """How many objects of class ``label`` all images have together, not counting difficult ones."""
+    return sum(int(((t.labels == label) & ~t.difficult).sum()) for t in targets)
+
+
+def _concatenate(columns: Sequence[Tensor]) -> np.ndarray:
+    """The values of all images one after the other; of no image, none."""
+    return torch.cat([column.cpu() for column in columns]).numpy() if columns else np.zeros(0)
 
 
 def match_all(detections: Sequence[Detections], targets: Sequence[Target], iou_threshold: float) -> np.ndarray:
@@ -73,18 +86,20 @@ def match_all(detections: Sequence[Detections], targets: Sequence[Target], iou_t
     IoU, taken or not: whether another detection was there first is for ``recall_precision`` to say.
     """
     met, first = [np.zeros(0, dtype=np.int64)], 0
-    for found, known in zip(detections, targets, strict=True):
-        met.append(_match(found, known, iou_threshold, first).cpu().numpy())
-        first += len(known.labels)
+    for detected, target in zip(detections, targets, strict=True):
+        met.append(_match(detected, target, iou_threshold, first).cpu().numpy())
+        first += len(target.labels)
     return np.concatenate(met)
 
 
-def _match(found: Detections, known: Target, iou_threshold: float, first: int) -> Tensor:
-    if len(known.labels) == 0:
-        return torch.full_like(found.labels, MISSED)
-    same = found.labels[:, None] == known.labels
-    iou, nearest = box_iou(found.boxes, known.boxes).masked_fill(~same, -1.0).max(dim=1)
-    number = torch.where(known.difficult[nearest], DIFFICULT, first + nearest)
+def _match(detected: Detections, target: Target, iou_threshold: float, first: int) -> Tensor:
+    """What each detection (D,) of one image met, whose objects are numbered from ``first`` on."""
+    if len(target.labels) == 0:
+        return torch.full_like(detected.labels, MISSED)
+    same = detected.labels[:, None] == target.labels
+    overlap = box_iou(detected.boxes, target.boxes).masked_fill(~same, -1.0)
+    iou, nearest = overlap.max(dim=1)
+    number = torch.where(target.difficult[nearest], DIFFICULT, first + nearest)
     return torch.where(iou > iou_threshold, number, MISSED)
 
 
