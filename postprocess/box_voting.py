@@ -25,13 +25,17 @@ class BoxVoting:
     """Who votes, with which weight, and what becomes of the score. The defaults are Detectron's."""
 
     iou: float = 0.8  # a candidate votes if its IoU with the selected box is this or larger
-    weight_shift: float | None = None  # None: the weight is the score; a number: eps + max(0, score + weight_shift)
+    weight_shift: float | None = (
+        None  # None: the weight is the score; a number: eps + max(0, score + weight_shift)
+    )
     scoring: Scoring = "ID"  # the detection's new score, see new_score; "ID" leaves it alone
     beta: float = 1.0  # of GENERALIZED_AVG, QUASI_SUM and TEMP_AVG
 
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
-            raise ValueError(f"BoxVoting.scoring is {self.scoring!r}; choose one of {get_args(Scoring)}.")
+            raise ValueError(
+                f"BoxVoting.scoring is {self.scoring!r}; choose one of {get_args(Scoring)}."
+            )
         if not 0 < self.iou <= 1:
             raise ValueError(f"BoxVoting.iou is {self.iou}; it must be in (0, 1].")
         if not self.beta > 0:
@@ -99,13 +103,19 @@ def vote_boxes(
     voted = [boxes.new_zeros(0, 4)]
     for near in neighborhoods(boxes, groups, group, slot):
         selected = boxes[groups.members[group[near.part], slot[near.part]]]
-        weights = score_weights(scores[near.rows], voting.weight_shift) * (near.valid & (near.iou >= voting.iou))
+        weights = score_weights(scores[near.rows], voting.weight_shift) * (
+            near.valid & (near.iou >= voting.iou)
+        )
         shares = weights / weights.sum(dim=1, keepdim=True)
-        voted.append(selected + (shares[..., None] * (boxes[near.rows] - selected[:, None])).sum(dim=1))
+        voted.append(
+            selected + (shares[..., None] * (boxes[near.rows] - selected[:, None])).sum(dim=1)
+        )
     return torch.cat(voted)
 
 
-def vote_scores(selection: Selection, boxes: Tensor, scores: Tensor, groups: Groups, *, voting: BoxVoting) -> Selection:
+def vote_scores(
+    selection: Selection, boxes: Tensor, scores: Tensor, groups: Groups, *, voting: BoxVoting
+) -> Selection:
     """The selection with the scores of all its boxes replaced by ``new_score`` of their voters; as it is for "ID".
 
     Detectron votes before it takes the best detections of an image, so this has to come before that, too.

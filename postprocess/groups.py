@@ -59,7 +59,9 @@ class Neighbors(NamedTuple):
     iou: Tensor
 
 
-def neighborhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -> Iterator[Neighbors]:
+def neighborhoods(
+    boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor
+) -> Iterator[Neighbors]:
     """The neighbors of D selected boxes, a bounded number at a time, in order.
 
     Args:

@@ -13,7 +13,9 @@ from torch import Tensor
 from postprocess.suppression import GONE, Selection, hard_decay, select
 
 
-def iou_guided(boxes: Tensor, scores: Tensor, localization: Tensor, valid: Tensor, *, threshold: float) -> Selection:
+def iou_guided(
+    boxes: Tensor, scores: Tensor, localization: Tensor, valid: Tensor, *, threshold: float
+) -> Selection:
     """Plain NMS ranked by localization confidence; a box belongs to the first kept box that overlaps it.
 
     Hard NMS removes a box in the very step in which that first box is selected, so the step in which a slot leaves is

@@ -10,7 +10,9 @@ from torch import Tensor
 PIXELS_AT_ONCE = 2**25  # at most this many float values of pasted masks at a time
 
 
-def paste_masks(masks: Tensor, boxes: Tensor, image_size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+def paste_masks(
+    masks: Tensor, boxes: Tensor, image_size: tuple[int, int], threshold: float = 0.5
+) -> Tensor:
     """Which pixels of the image belong to each detection: bitmaps (D, H, W) bool.
 
     A mask gets a border of one empty cell, its box grows by the same share, its corners are cut to whole pixels, and
@@ -33,7 +35,9 @@ def paste_masks(masks: Tensor, boxes: Tensor, image_size: tuple[int, int], thres
     first, last = (center - half).long(), (center + half).long()
     at_once = max(1, PIXELS_AT_ONCE // max(1, height * width))
     pasted = [masks.new_zeros(0, height, width, dtype=torch.bool)]
-    for part, start, end in zip(masks.split(at_once), first.split(at_once), last.split(at_once), strict=True):
+    for part, start, end in zip(
+        masks.split(at_once), first.split(at_once), last.split(at_once), strict=True
+    ):
         rows = _resize_weights(start[:, 1], end[:, 1], cells, height)
         columns = _resize_weights(start[:, 0], end[:, 0], cells, width)
         pasted.append(rows @ part.float() @ columns.transpose(1, 2) > threshold)

@@ -27,7 +27,9 @@ Search = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 2**21  # entries of the pair matrices held at a time: 16 MB
 RANDOM_STARTS = 6  # of the tabu search, beside the empty set and the greedy solution
-MAX_TENURE = 20  # steps for which a flipped box stays as it is; a quarter of the boxes, if that is less
+MAX_TENURE = (
+    20  # steps for which a flipped box stays as it is; a quarter of the boxes, if that is less
+)
 MIN_STEPS, STEPS_PER_BOX = 50, 5  # length of the tabu search
 SAME_ENERGY = 1e-9  # energies that differ by less are equal: that is far above the rounding of the running sums
 
@@ -121,7 +123,9 @@ def tabu(linear: Tensor, pairs: Tensor, valid: Tensor, *, starts: Tensor) -> Ten
         greedy's.
     """
     sizes = valid.sum(dim=1)[:, None]
-    tenure = (sizes // 4).clamp(1, MAX_TENURE).minimum((sizes - 1).clamp(min=0))  # at least one box is always free
+    tenure = (
+        (sizes // 4).clamp(1, MAX_TENURE).minimum((sizes - 1).clamp(min=0))
+    )  # at least one box is always free
     steps = (STEPS_PER_BOX * sizes).clamp(min=MIN_STEPS)
     random = starts[: linear.shape[1]].T & valid[:, None]
     given = torch.stack([torch.zeros_like(valid), greedy(linear, pairs, valid)], dim=1)
@@ -132,7 +136,9 @@ def tabu(linear: Tensor, pairs: Tensor, valid: Tensor, *, starts: Tensor) -> Ten
     free_from = torch.zeros_like(kept, dtype=torch.int64)
     for step in range(int(steps.max())):
         change = (1 - 2 * kept) * (linear[:, None] + field)
-        allowed = valid[:, None] & ((free_from <= step) | (now[..., None] + change < best[..., None] - SAME_ENERGY))
+        allowed = valid[:, None] & (
+            (free_from <= step) | (now[..., None] + change < best[..., None] - SAME_ENERGY)
+        )
         cost, slot = change.masked_fill(~allowed, torch.inf).min(dim=2, keepdim=True)
         flip = 1 - 2 * kept.gather(2, slot)
         kept = kept.scatter_add(2, slot, flip)
@@ -140,7 +146,10 @@ def tabu(linear: Tensor, pairs: Tensor, valid: Tensor, *, starts: Tensor) -> Ten
         now = now + cost[..., 0]
         free_from = free_from.scatter(2, slot, (step + 1 + tenure)[..., None].expand_as(slot))
         better = (now < best - SAME_ENERGY) & (step < steps)
-        best, best_kept = torch.where(better, now, best), torch.where(better[..., None], kept, best_kept)
+        best, best_kept = (
+            torch.where(better, now, best),
+            torch.where(better[..., None], kept, best_kept),
+        )
     winner = (best < best.amin(dim=1, keepdim=True) + SAME_ENERGY).byte().argmax(dim=1)
     return best_kept.take_along_dim(winner[:, None, None], dim=1)[:, 0] > 0.5
 
@@ -154,7 +163,9 @@ def tabu_search(count: int, generator: torch.Generator, device: torch.device) ->
     return partial(tabu, starts=starts.to(device))
 
 
-def qubo_select(boxes: Tensor, scores: Tensor, valid: Tensor, *, qubo: Qubo, search: Search) -> Selection:
+def qubo_select(
+    boxes: Tensor, scores: Tensor, valid: Tensor, *, qubo: Qubo, search: Search
+) -> Selection:
     """Keeps in each group the boxes that ``search`` finds to minimize E; they keep their scores.
 
     Problems are solved in chunks of similar size, the boxes of each sorted by score: the answer depends neither on the
@@ -174,7 +185,9 @@ def qubo_select(boxes: Tensor, scores: Tensor, valid: Tensor, *, qubo: Qubo, sea
     start = 0
     while start < len(sizes):
         width = sizes[start]
-        similar = sum(2 * size >= width for size in sizes[start : start + max(1, CHUNK // width**2)])
+        similar = sum(
+            2 * size >= width for size in sizes[start : start + max(1, CHUNK // width**2)]
+        )
         problem = by_count[start : start + similar]
         inside = useful[problem, :width]
         near = boxes[problem].take_along_dim(order[problem, :width, None], dim=1).double()

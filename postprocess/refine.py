@@ -22,7 +22,9 @@ class Refinement:
     least_gain: float = 0.001  # Omega1: a box stops once its IoU changes by less
     worst_loss: float = -0.01  # Omega2: and once its IoU changes by less than this negative number
     most_boxes: int = 100  # per image, those with the best class scores
-    multiply_score: bool = False  # the score is multiplied by the final IoU (thisisi3/OpenMMLab-IoUNet does it)
+    multiply_score: bool = (
+        False  # the score is multiplied by the final IoU (thisisi3/OpenMMLab-IoUNet does it)
+    )
 
     def __post_init__(self) -> None:
         for name, good, rule in (
@@ -36,7 +38,9 @@ class Refinement:
                 raise ValueError(f"Refinement.{name} is {getattr(self, name)}; it must be {rule}.")
 
 
-def refine(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: Refinement) -> tuple[Tensor, Tensor]:
+def refine(
+    boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: Refinement
+) -> tuple[Tensor, Tensor]:
     """Gradient ascent on the predicted IoU: b <- b + lambda * side * dIoU/db, the side being the width for x edges.
 
     Each box stops by itself, after a step that hardly changed its IoU or that made it worse; the step is not taken
@@ -58,11 +62,15 @@ def refine(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: R
     iou, slope = iou_and_slope(boxes, predict_iou)
     climbing = torch.ones_like(iou, dtype=torch.bool)
     for _ in range(refinement.steps):
-        boxes = torch.where(climbing[:, None], boxes + refinement.step_size * sides_xyxy(boxes) * slope, boxes)
+        boxes = torch.where(
+            climbing[:, None], boxes + refinement.step_size * sides_xyxy(boxes) * slope, boxes
+        )
         before = iou
         iou, slope = iou_and_slope(boxes, predict_iou)
         gain = iou - before
-        climbing = climbing & (gain.abs() >= refinement.least_gain) & (gain >= refinement.worst_loss)
+        climbing = (
+            climbing & (gain.abs() >= refinement.least_gain) & (gain >= refinement.worst_loss)
+        )
         if not bool(climbing.any()):
             break
     return boxes, iou

@@ -19,7 +19,9 @@ from data.boxes import box_iou
 Decay = Callable[[Tensor], Tensor]
 
 GONE = -torch.inf  # the remaining score of a slot that is selected, dropped or padding
-CUDA_SYNC_INTERVAL = 16  # steps between two looks at whether anything remains: each look makes the host wait
+CUDA_SYNC_INTERVAL = (
+    16  # steps between two looks at whether anything remains: each look makes the host wait
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,9 @@ def gaussian_decay(iou: Tensor, *, sigma: float) -> Tensor:
     return torch.exp(-(iou**2) / sigma)
 
 
-def select(boxes: Tensor, scores: Tensor, valid: Tensor, *, decay: Decay, floor: float, max_steps: int) -> Selection:
+def select(
+    boxes: Tensor, scores: Tensor, valid: Tensor, *, decay: Decay, floor: float, max_steps: int
+) -> Selection:
     """Repeats in all groups together: take the best remaining box, multiply the other scores by decay(IoU).
 
     Args:

@@ -23,7 +23,9 @@ def log_proximity(iou: Tensor, sigma_t: float) -> Tensor:
     return -((1 - iou) ** 2) / sigma_t
 
 
-def vote(selected: Tensor, boxes: Tensor, variances: Tensor, iou: Tensor, voters: Tensor, sigma_t: float) -> Tensor:
+def vote(
+    selected: Tensor, boxes: Tensor, variances: Tensor, iou: Tensor, voters: Tensor, sigma_t: float
+) -> Tensor:
     """Eq. 11: x = sum_i (p_i x_i / v_i) / sum_i (p_i / v_i), for each of the four coordinates.
 
     The weights are a softmax over voters of ln p_i - ln v_i, which cannot overflow or become 0 / 0 whatever the
@@ -91,5 +93,7 @@ def vote_selected(
         selected = boxes[groups.members[group[near.part], slot[near.part]]]
         may = may_vote(exit_step[group[near.part]], step[near.part])
         voters = near.valid & (near.iou > voter_iou) & may
-        voted.append(vote(selected, boxes[near.rows], variances[near.rows], near.iou, voters, sigma_t))
+        voted.append(
+            vote(selected, boxes[near.rows], variances[near.rows], near.iou, voters, sigma_t)
+        )
     return torch.cat(voted)

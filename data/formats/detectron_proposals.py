@@ -52,15 +52,13 @@ def read_detectron(path: Path) -> Contents:
 
 def _keys(path: Path, content: object) -> tuple[str, str]:
     """The names under which the file has its image ids and its scores."""
-    keys = [str(key) for key in content] if isinstance(content, Mapping) else []
+    keys = list(map(str, content)) if isinstance(content, Mapping) else []
     ids_keys = [name for name in IDS_KEYS if name in keys]
     scores_keys = [name for name in SCORES_KEYS if name in keys]
     if ids_keys and scores_keys and "boxes" in keys:
         return ids_keys[0], scores_keys[0]
-    if keys:
-        held = f"it has {', '.join(map(repr, keys[:SHOWN]))}"
-    else:
-        held = f"it is a {type(content).__name__}"
+    shown = ", ".join(map(repr, keys[:SHOWN]))
+    held = f"it has {shown}" if keys else f"it is a {type(content).__name__}"
     raise DataError(
         f"{path} is no file of proposals of Detectron (ids, boxes, scores) or Detectron2 (ids,"
         f" boxes, objectness_logits): {held}; give the file that the proposals of a network were"

@@ -110,11 +110,11 @@ def evaluate_calibration(
         for detected, target in zip(detections, targets, strict=True)
     ]
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
-    boxes = _gather([d.boxes for d in detections], rows)
-    sigma = _gather([d.sigma for d in detections], rows)
-    labeled = _gather([t.boxes for t in targets], columns)
-    clean = _gather([t.clean_boxes for t in targets], columns)
-    true_sigma = _gather([t.sigma_true for t in targets], columns)
+    boxes = _gather(detections, "boxes", rows)
+    sigma = _gather(detections, "sigma", rows)
+    labeled = _gather(targets, "boxes", columns)
+    clean = _gather(targets, "clean_boxes", columns)
+    true_sigma = _gather(targets, "sigma_true", columns)
     assert boxes is not None
     assert labeled is not None
     scores = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN)
@@ -142,13 +142,16 @@ def _rank_correlations(
     }
 
 
-def _gather(values: Sequence[Tensor | None], indices: Sequence[Tensor]) -> Tensor | None:
-    """The rows (n, 4) that ``indices`` choose of each image's values, on the CPU.
+def _gather(
+    records: Sequence[Detections] | Sequence[Target], name: str, indices: Sequence[Tensor]
+) -> Tensor | None:
+    """The rows (n, 4) that ``indices`` choose of one field of each image's record, on the CPU.
 
-    None if an image has no values.
+    None if an image has no value there.
     """
     rows = [torch.zeros(0, 4)]
-    for value, index in zip(values, indices, strict=True):
+    for record, index in zip(records, indices, strict=True):
+        value = getattr(record, name)
         if value is None:
             return None
         rows.append(value[index].cpu())
