@@ -20,11 +20,13 @@ from data.records import ImageId, Sample, Target
 
 @dataclass(frozen=True, kw_only=True)
 class FlatTargets:
-    """The targets of N images in a few NumPy arrays: no Python object per annotation that each worker process would
-    copy on first touch, and nothing that needs a file descriptor on its way out of a worker.
+    """The targets of N images in a few NumPy arrays: no Python object per annotation that each
+    worker process would copy on first touch, and nothing that needs a file descriptor on its way
+    out of a worker.
 
-    Image i owns the rows starts[i]:starts[i + 1] of the arrays, which hold what the fields of Target hold. The masks of
-    image i are entry i of a tuple: each image has its own height and width.
+    Image i owns the rows starts[i]:starts[i + 1] of the arrays, which hold what the fields of
+    Target hold. The masks of image i are entry i of a tuple: each image has its own height and
+    width.
     """
 
     starts: NDArray[np.int64]
@@ -62,7 +64,7 @@ class FlatTargets:
 
 
 def pack_targets(targets: Sequence[Target]) -> FlatTargets:
-    """The flat form of at least one target; the optional fields are kept if all targets have them."""
+    """The flat form of at least one target; optional fields are kept if all targets have them."""
 
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(target, name).numpy() for target in targets])
@@ -93,8 +95,9 @@ def clip_rows(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """One split: classes (K names), and per image its id, its file below the image folder, its (height, width) px and
-    its target."""
+    """One split: classes (K names), and per image its id, its file below the image folder, its
+    (height, width) px and its target.
+    """
 
     classes: tuple[str, ...]
     image_ids: tuple[ImageId, ...]
@@ -122,7 +125,9 @@ class TableDataset:
         return self._image_folder / self._file_names[index]
 
     def target(self, index: int) -> Target:
-        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        """All annotations of one image, crowd and difficult ones included, without opening the
+        image.
+        """
         return self._targets.target(index)
 
     def segments(self, index: int) -> list[dict[str, Any]]:
@@ -132,8 +137,8 @@ class TableDataset:
             DataError: always here; ``CocoDataset`` has segments if it was opened with masks.
         """
         raise DataError(
-            f"{self._image_folder}: masks were asked for, but this data set was opened without them; open one in the"
-            " COCO layout with DataConfig.masks=True."
+            f"{self._image_folder}: masks were asked for, but this data set was opened without"
+            " them; open one in the COCO layout with DataConfig.masks=True."
         )
 
     def __getitem__(self, index: int) -> Sample:

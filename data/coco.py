@@ -25,7 +25,9 @@ IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
 
 
 def annotation_folders(root: Path) -> tuple[Path, Path]:
-    """Where the annotation files may be below ``root``, which is the COCO folder or contains a folder coco/."""
+    """Where the annotation files may be below ``root``, which is the COCO folder or contains a
+    folder coco/.
+    """
     return root / "annotations", root / "coco" / "annotations"
 
 
@@ -52,7 +54,8 @@ def find_annotation_file(root: Path, split: str) -> Path:
     """The JSON file of a split below ``root``, which is the COCO folder or contains a folder coco/.
 
     Raises:
-        DataError: there is none; says where it looked, which splits are there, and how to get the data.
+        DataError: there is none; says where it looked, which splits are there, and how to get the
+            data.
     """
     file = annotation_file(root, split)
     if file is not None:
@@ -73,12 +76,13 @@ class CocoDataset(TableDataset):
     Args:
         root: the COCO folder, or a folder that contains it as coco/.
         split: such as "train2014"; names the annotation file and the image folder.
-        annotation_file: another annotation file for the images of this split; None: instances_<split>.json, or
-            image_info_<split>.json, whose images have no annotations and can only be tested on.
-        on_bad_box: "error", or "skip": leave boxes without positive size out and name them in ``.skipped``. The public
-            COCO files do contain a few boxes of zero width or height.
-        masks: read the segmentations: the targets of samples then have masks. An annotation whose segmentation is
-            missing or cannot be used is treated as a bad box.
+        annotation_file: another annotation file for the images of this split; None:
+            instances_<split>.json, or image_info_<split>.json, whose images have no annotations and
+            can only be tested on.
+        on_bad_box: "error", or "skip": leave boxes without positive size out and name them in
+            ``.skipped``. The public COCO files do contain a few boxes of zero width or height.
+        masks: read the segmentations: the targets of samples then have masks. An annotation whose
+            segmentation is missing or cannot be used is treated as a bad box.
 
     Raises:
         DataError: something is missing or wrong; says what, where, and what to do.
@@ -103,14 +107,16 @@ class CocoDataset(TableDataset):
         folder = find_image_folder(Path(root), split, file, content)
         if not folder.is_dir():
             raise DataError(
-                f"COCO split {split!r}: the image folder {folder} does not exist; put the images there."
+                f"COCO split {split!r}: the image folder {folder} does not exist; put the images"
+                " there."
             )
         super().__init__(content.table, folder)
         self.category_ids = content.category_ids
         self._segments = content.segments
 
     def segments(self, index: int) -> list[Rle]:
-        """The compressed RLE of each annotation of one image, in the order of its target, in original px.
+        """The compressed RLE of each annotation of one image, in the order of its target, in
+        original px.
 
         Raises:
             DataError: the data set was opened without masks.
@@ -130,7 +136,9 @@ class CocoDataset(TableDataset):
 
 
 def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> Path:
-    """Where the images are: beside annotations/, in info.image_folder, else in IMAGE_FOLDERS, else in <split>."""
+    """Where the images are: beside annotations/, in info.image_folder, else in IMAGE_FOLDERS, else
+    in <split>.
+    """
     base = file.parent.parent if file.parent.name == "annotations" else root
     return base / (content.image_folder or IMAGE_FOLDERS.get(split, split))
 

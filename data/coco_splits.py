@@ -1,8 +1,10 @@
-"""The COCO splits that papers name but no file is called after: trainval35k, minival, trainval, test-dev.
+"""The COCO splits that papers name but no file is called after: trainval35k, minival, trainval,
+test-dev.
 
-trainval35k is train2014 and val2014 without minival, 5,000 images of val2014 to validate on. The annotation files of
-these two parts of val2014 were published apart from COCO. The 2017 split repeats the division, so train2017 is
-trainval35k and val2017 is minival; trainval is all of either year. test-dev has images without published labels.
+trainval35k is train2014 and val2014 without minival, 5,000 images of val2014 to validate on. The
+annotation files of these two parts of val2014 were published apart from COCO. The 2017 split
+repeats the division, so train2017 is trainval35k and val2017 is minival; trainval is all of either
+year. test-dev has images without published labels.
 """
 
 from pathlib import Path

@@ -11,7 +11,8 @@ from data.records import Dataset, ImageId, Sample, Target
 
 
 class ConcatDataset:
-    """The images of ``parts`` one after the other; an image id that two parts share becomes "<part name>/<id>".
+    """The images of ``parts`` one after the other; an image id that two parts share becomes "<part
+    name>/<id>".
 
     Args:
         parts: data sets with the same classes in the same order.
@@ -40,24 +41,34 @@ class ConcatDataset:
         return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
 
     def target(self, index: int) -> Target:
-        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        """All annotations of one image, crowd and difficult ones included, without opening the
+        image.
+        """
         part, i = self._locate(index)
         return part.target(i)
 
     def segments(self, index: int) -> list[dict[str, Any]]:
-        """COCO's run lengths of one image's annotations. Raises: DataError if its part was opened without masks."""
+        """COCO's run lengths of one image's annotations.
+
+        Raises:
+            DataError: its part was opened without masks.
+        """
         part, i = self._locate(index)
         return part.segments(i)
 
     def __getitem__(self, index: int) -> Sample:
-        """Decodes one image. Raises: DataError naming the file if it cannot be read."""
+        """Decodes one image.
+
+        Raises:
+            DataError: it cannot be read; names the file.
+        """
         part, i = self._locate(index)
         sample = part[i]
         return Sample(image_id=self.image_ids[index], image=sample.image, target=sample.target)
 
 
 def _check_classes(parts: Sequence[Dataset], names: Sequence[str]) -> None:
-    """Raises DataError unless all parts have the same classes in the same order."""
+    """Stops unless all parts have the same classes in the same order."""
     first = parts[0].classes
     for part, name in zip(parts, names, strict=True):
         if part.classes != first:

@@ -24,7 +24,7 @@ UNREADABLE_SHARE = 0.01  # of the training images; beyond it the data, not a fil
 
 
 def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: int) -> PackedBatch:
-    """Batch ``k`` without its unreadable images; if none is left, those of the next that has some."""
+    """Batch ``k`` without its unreadable images; if none is left, the next with some."""
     skipped: list[tuple[int, str]] = []
     short_side = batch_short_side(reader.config, seed, k)
     for source in range(k, k + sampler.batches_per_epoch):

@@ -21,8 +21,9 @@ MAX_ID = 2**53  # larger integers lose digits in JSON readers that use float64
 class Problem:
     """One thing that is wrong with a data set.
 
-    severity: "error": the data set cannot be used; "box": it can if this box is left out; "repaired": the reader
-    copes (it clips the box, fills in the field) and only the validator reports it.
+    severity: "error": the data set cannot be used; "box": it can if this box is left out;
+    "repaired": the reader copes (it clips the box, fills in the field) and only the validator
+    reports it.
     """
 
     severity: Severity
@@ -108,7 +109,9 @@ def _overlaps_image(box: tuple[float, float, float, float], size: tuple[int, int
 
 
 def name_problem(name: str) -> str | None:
-    """Why a file name from an annotation must not be used, or None: it has to stay inside its image folder."""
+    """Why a file name from an annotation must not be used, or None: it has to stay inside its image
+    folder.
+    """
     if not name.strip():
         return "the file name is empty"
     if (

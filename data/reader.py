@@ -12,14 +12,16 @@ from torch import Tensor
 
 from data.annotations import pack_targets
 from data.config import DataConfig
-from data.formats.saved_proposals import SavedProposals, filter_crowd_proposals
+from data.formats.proposal_boxes import filter_crowd_proposals
+from data.formats.saved_proposals import SavedProposals
 from data.records import Dataset, ImageId, Sample, Target
 from data.transforms import boxes_to_network, pad, to_network
 from data.workers import PackedBatch
 
 
 def training_target(target: Target, config: DataConfig) -> Target:
-    """The annotations that training uses: no crowds and no difficult objects unless the config keeps them.
+    """The annotations that training uses: no crowds and no difficult objects unless the config
+    keeps them.
 
     Args:
         target: of one image, with all its annotations.
@@ -91,7 +93,7 @@ class ImageReader:
         limit: int | None,
         mirror: bool,
     ) -> NetworkImage:
-        """``limit`` is that of the long side at the config's short side; it scales in proportion."""
+        """``limit`` of the long side is that at the config's short side; it scales along."""
         image, target = to_network(
             sample.image,
             target,

@@ -14,7 +14,8 @@ from data.config import DataConfig
 
 
 class EndlessSampler:
-    """Which images the k-th batch holds, for any k >= 0 without walking through the batches before it.
+    """Which images the k-th batch holds, for any k >= 0 without walking through the batches before
+    it.
 
     An epoch has ``batches_per_epoch`` = n // batch_size batches; the up to batch_size - 1 images
     that are left over differ from epoch to epoch. Fewer images than batch_size make one batch in

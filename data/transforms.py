@@ -1,7 +1,8 @@
 """From an image as it is stored to the network's input: mirror, resize, normalize, in this order.
 
-The mirror comes first because there it moves one byte per color value instead of four. Normalizing comes last, on
-fewer or more pixels as the case may be, with the same result: it is affine per channel, and bilinear weights sum to 1.
+The mirror comes first because there it moves one byte per color value instead of four. Normalizing
+comes last, on fewer or more pixels as the case may be, with the same result: it is affine per
+channel, and bilinear weights sum to 1.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from data.records import Target
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConvention:
-    """network value = (x[order] - mean) / std, with x the RGB image in 0..255; mean and std in the same unit and in
-    the order of the result."""
+    """network value = (x[order] - mean) / std, with x the RGB image in 0..255; mean and std in the
+    same unit and in the order of the result.
+    """
 
     order: tuple[int, int, int]
     mean: tuple[float, float, float]
@@ -41,8 +43,9 @@ PIXELS = {
 def resized_size(
     size: tuple[int, int], short_side: int, long_side: float | None
 ) -> tuple[int, int]:
-    """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``
-    (None: without limit); each side rounded to the nearest px."""
+    """(height, width) px whose short side is ``short_side``, or less so that the long side is at
+    most ``long_side`` (None: without limit); each side rounded to the nearest px.
+    """
     scale = short_side / min(size)
     if long_side is not None:
         scale = min(scale, long_side / max(size))
@@ -50,7 +53,9 @@ def resized_size(
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the papers' code."""
+    """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the
+    papers' code.
+    """
     if tuple(image.shape[-2:]) == size:
         return image
     return F.interpolate(
@@ -59,7 +64,9 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its center lies."""
+    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its
+    center lies.
+    """
     old = (masks.shape[-2], masks.shape[-1])
     if old == size:
         return masks
@@ -78,7 +85,9 @@ def normalize(image: Tensor, convention: PixelConvention) -> Tensor:
 
 
 def mirror_target(target: Target, width: float) -> Target:
-    """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as well."""
+    """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as
+    well.
+    """
     clean, sigma, masks = target.clean_boxes, target.sigma_true, target.masks
     return replace(
         target,
@@ -90,7 +99,8 @@ def mirror_target(target: Target, width: float) -> Target:
 
 
 def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> Target:
-    """The target after its image went from ``old`` to ``new`` (height, width) px, each axis by its exact ratio.
+    """The target after its image went from ``old`` to ``new`` (height, width) px, each axis by its
+    exact ratio.
 
     ``area`` stays in original px^2: it decides which of COCO's size classes an object is in.
     """
@@ -107,7 +117,9 @@ def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> 
 def boxes_to_network(
     boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool
 ) -> Tensor:
-    """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new`` (height, width) px."""
+    """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new``
+    (height, width) px.
+    """
     if mirror:
         boxes = flip_horizontal(boxes, old[1])
     return resize_boxes(boxes, old, new)
@@ -127,7 +139,7 @@ def to_network(
     Args:
         image: (3, H, W) uint8 RGB in original px.
         target: in original px, or None at test time.
-        short_side: wanted length of the short side, network px.
+        short_side: length of the short side, network px.
         long_side: limit on the long side, network px; None: no limit.
         pixels: a key of PIXELS.
         mirror: left and right exchanged.
@@ -145,7 +157,9 @@ def to_network(
 
 
 def pad(images: Sequence[Tensor], divisor: int = 1) -> Tensor:
-    """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of ``divisor``."""
+    """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of
+    ``divisor``.
+    """
     height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
     height, width = (-(-side // divisor) * divisor for side in (height, width))
     batch = images[0].new_zeros(len(images), 3, height, width)

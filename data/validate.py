@@ -1,9 +1,10 @@
-"""Checks a data set and says what is wrong: every bad file, box, mask, id and category, each with its reason.
+"""Checks a data set and says what is wrong: every bad file, box, mask, id and category, each with
+its reason.
 
     python -m data.validate --layout coco|voc --root ROOT --splits A,B
 
-Exit code: 0 nothing is wrong, 1 something is, 2 the command line is wrong. Every image is decoded in full, so a large
-data set takes a while.
+Exit code: 0 nothing is wrong, 1 something is, 2 the command line is wrong. Every image is decoded
+in full, so a large data set takes a while.
 """
 
 import argparse
@@ -32,7 +33,9 @@ SUFFIXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a split holds and all that is wrong with it; counts: the numbers to print, by what they count."""
+    """What a split holds and all that is wrong with it; counts: the numbers to print, by what they
+    count.
+    """
 
     split: str
     problems: tuple[Problem, ...]
@@ -58,7 +61,9 @@ def image_problems(table: ImageTable, folder: Path) -> Iterator[Problem]:
 
 
 def counts(table: ImageTable) -> dict[str, int]:
-    """Images, usable objects, images without any, crowd and difficult objects, and objects of each class."""
+    """Images, usable objects, images without any, crowd and difficult objects, and objects of each
+    class.
+    """
     targets = table.targets
     per_class = Counter(targets.labels.tolist())
     return {
@@ -82,12 +87,14 @@ def validate_coco(root: Path, split: str) -> Report:
     """
     file = find_annotation_file(root, split)
     content = read_coco(file, "check")
-    found = image_problems(content.table, find_image_folder(root, split, file, content))
-    return Report(split=split, problems=(*content.problems, *found), counts=counts(content.table))
+    folder = find_image_folder(root, split, file, content)
+    problems = (*content.problems, *image_problems(content.table, folder))
+    return Report(split=split, problems=problems, counts=counts(content.table))
 
 
 def validate_voc(root: Path, split: str) -> Report:
-    """Checks one split in the VOC layout; "2007_trainval" has a year and VOC's classes, "train" has neither.
+    """Checks one split in the VOC layout; "2007_trainval" has a year and VOC's classes, "train" has
+    neither.
 
     Raises:
         DataError: the folder or the image list is missing.
@@ -96,8 +103,9 @@ def validate_voc(root: Path, split: str) -> Report:
     folder = find_voc_root(root, int(dated[1]) if dated else None)
     names, problems = read_split(folder, dated[2] if dated else split)
     classes, unreadable = (VOC_CLASSES, []) if dated else read_classes(folder)
-    table, found = read_voc(folder, names, classes)
-    problems += [*found, *unreadable, *image_problems(table, folder / "JPEGImages")]
+    table, annotation_problems = read_voc(folder, names, classes)
+    problems += [*annotation_problems, *unreadable]
+    problems += image_problems(table, folder / "JPEGImages")
     return Report(split=split, problems=tuple(dict.fromkeys(problems)), counts=counts(table))
 
 

@@ -38,7 +38,8 @@ def find_voc_root(root: Path, year: int | None) -> Path:
     """The folder with Annotations/, ImageSets/ and JPEGImages/.
 
     Args:
-        root: VOCdevkit, a folder that contains VOCdevkit, or (as for data of one's own) that folder itself.
+        root: VOCdevkit, a folder that contains VOCdevkit, or (as for data of one's own) that folder
+            itself.
         year: of the challenge, or None for data without a year, which lie in ``root`` itself.
 
     Raises:
@@ -68,7 +69,8 @@ def _available_years(root: Path) -> list[str]:
 
 
 def read_split(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
-    """The image names in ImageSets/Main/<split>.txt, the first word of each line, and the problems of the list.
+    """The image names in ImageSets/Main/<split>.txt, the first word of each line, and the problems
+    of the list.
 
     Raises:
         DataError: the list is missing or empty.
@@ -112,7 +114,8 @@ class VocDataset(TableDataset):
         year: of the challenge, or None for data without a year.
         split: name of a list in ImageSets/Main, such as "trainval".
         classes: their order gives the labels 1..K; None: the names in the annotations, sorted.
-        on_bad_box: "error", or "skip": leave boxes without positive size out and name them in ``.skipped``.
+        on_bad_box: "error", or "skip": leave boxes without positive size out and name them in
+            ``.skipped``.
 
     Raises:
         DataError: something is missing or wrong; says what, where, and what to do.
@@ -136,6 +139,7 @@ class VocDataset(TableDataset):
         self.skipped = check_problems([*problems, *annotation_problems], on_bad_box)
         if not table.classes:
             raise DataError(
-                f"{folder / 'Annotations'}: no annotation names an object, so there is no class to learn."
+                f"{folder / 'Annotations'}: no annotation names an object, so there is no class to"
+                " learn."
             )
         super().__init__(table, folder / "JPEGImages")

@@ -19,11 +19,14 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class _NoDoctype(ET.TreeBuilder):
-    """Refuses document type declarations before their entities are read: they can expand without bound."""
+    """Refuses document type declarations before their entities are read: they can expand without
+    bound.
+    """
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError(
-            "it has a DOCTYPE declaration, which an annotation does not need and this reader refuses"
+            "it has a DOCTYPE declaration, which an annotation does not need and this reader"
+            " refuses"
         )
 
 
@@ -38,7 +41,9 @@ class VocObject:
 
 @dataclass(frozen=True, kw_only=True)
 class VocImage:
-    """One XML file: file_name below JPEGImages, (height, width) px, the usable objects, and what is wrong."""
+    """One XML file: file_name below JPEGImages, (height, width) px, the usable objects, and what is
+    wrong.
+    """
 
     file_name: str
     size: tuple[int, int]
@@ -66,7 +71,8 @@ def read_xml(file: Path) -> VocImage:
         ) from error
     if min(size) < 1:
         raise DataError(
-            f"{file}: the image size {size[1]} x {size[0]} px is not positive; write the image size there."
+            f"{file}: the image size {size[1]} x {size[0]} px is not positive; write the image"
+            " size there."
         )
     suffix = Path(root.findtext("filename", "").strip()).suffix
     objects: list[VocObject] = []
@@ -168,7 +174,8 @@ def _unreadable(file: Path, error: DataError) -> Problem:
 def read_voc(
     folder: Path, names: Sequence[str], classes: tuple[str, ...]
 ) -> tuple[ImageTable, list[Problem]]:
-    """Reads and checks the annotations of some images; a box that leaves its image is clipped to it.
+    """Reads and checks the annotations of some images; a box that leaves its image is clipped to
+    it.
 
     Args:
         folder: with Annotations/.
@@ -200,9 +207,9 @@ def read_voc(
 
 
 def _unknown_classes(file: Path, image: VocImage, classes: tuple[str, ...]) -> list[Problem]:
-    known = ", ".join(classes) or "none"
+    listed = ", ".join(classes) or "none"
     unknown = sorted({item.name for item in image.objects} - set(classes))
-    texts = [f"the class {name!r} is unknown; the classes are {known}" for name in unknown]
+    texts = [f"the class {name!r} is unknown; the classes are {listed}" for name in unknown]
     return [Problem(severity="error", file=str(file), text=text) for text in texts]
 
 

@@ -81,7 +81,7 @@ def check_values(where: str, candidates: Candidates) -> None:
 
 
 def _check_all(where: str, name: str, usable: Tensor) -> None:
-    """Raises ValueError unless all of ``usable`` (M,) or (M, 4) is true."""
+    """Stops unless all of ``usable``, (M,) or (M, 4) bool, is true."""
     if not usable.all():
         count = len(usable)
         rows = (~usable).reshape(count, -1).any(dim=1)

@@ -37,7 +37,8 @@ class PostprocessConfig:
     variance_space: VarianceSpace = (
         "offset"  # which variances vote: of the offsets (released code) or of the pixels
     )
-    swap_y1_x2: bool = False  # the released code's channel mix-up: y1 votes with the variance of x2 and x2 with y1's
+    # the released code's channel mix-up: y1 votes with the variance of x2 and x2 with y1's
+    swap_y1_x2: bool = False
     score_threshold: float = 0.05  # a candidate takes part if its score is larger
     max_detections: int = 100  # per image, over all classes
 
@@ -66,12 +67,13 @@ class PostprocessConfig:
                 )
         if self.box_voting is not None and self.sigma_t > 0:
             raise ValueError(
-                f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves by one vote only: set "
-                "sigma_t to 0, or box_voting to None."
+                f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves"
+                " by one vote only: set sigma_t to 0, or box_voting to None."
             )
 
 
-# What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where it differs.
+# What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where
+# it differs.
 AUTHOR_RELEASE = PostprocessConfig(
     suppression="soft_gaussian", sigma_t=0.01, voters="remaining", voter_iou=0.01, swap_y1_x2=True
 )

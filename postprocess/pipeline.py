@@ -1,8 +1,9 @@
-"""Candidates -> Detections: score threshold, suppression in each class, the best D per image, variance or box voting.
+"""Candidates -> Detections: score threshold, suppression in each class, the best D per image,
+variance or box voting.
 
-Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D detections.
-KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All classes of all images advance
-together.
+Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D
+detections. KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All
+classes of all images advance together.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from postprocess.groups import Groups, group_rows
 from postprocess.iou_nms import iou_guided
 from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, greedy, qubo_select, tabu_search
 from postprocess.suppression import (
-    GONE,
+    REMOVED,
     Decay,
     Selection,
     gaussian_decay,
@@ -36,7 +37,9 @@ from postprocess.variance_voting import all_voters, remaining_voters, vote_selec
 
 
 class SelectedRows(NamedTuple):
-    """Detections of all images, by image and then best first: rows (D,) i64, boxes (D, 4), scores (D,)."""
+    """Detections of all images, by image and then best first: rows (D,) i64, boxes (D, 4), scores
+    (D,).
+    """
 
     rows: Tensor
     boxes: Tensor
@@ -84,7 +87,9 @@ def vote_on(
     step: Tensor,
     config: PostprocessConfig,
 ) -> Tensor:
-    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of ``group`` (D,)."""
+    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of
+    ``group`` (D,).
+    """
     slot = selection.slots[group, step]
     if config.box_voting is not None:
         return vote_boxes(
@@ -117,9 +122,10 @@ def best_of_each_image(
 ) -> tuple[Tensor, Tensor]:
     """(group, step), each (D,), of the ``max_detections`` best selected boxes of every image.
 
-    Sorted by image, then by score, best first, then by row: of equal scores the earlier candidate comes first.
+    Sorted by image, then by score, best first, then by row: of equal scores the earlier candidate
+    comes first.
     """
-    group, step = (selection.scores > GONE).nonzero(as_tuple=True)
+    group, step = (selection.scores > REMOVED).nonzero(as_tuple=True)
     row = groups.members[group, selection.slots[group, step]]
     image, score = images[row], selection.scores[group, step]
     order = row.argsort()
@@ -174,9 +180,12 @@ def postprocess_class(
         config: see PostprocessConfig; ``variance_space`` has no effect here.
         localization: (M,) predicted IoU, which ``suppression="iou_guided"`` needs.
 
-    Returns: boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each, in the order of
-        falling scores, which is that of selection in NMS and soft-NMS.
-    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
+    Returns:
+        boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each,
+        in the order of falling scores, which is that of selection in NMS and soft-NMS.
+
+    Raises:
+        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
     """
     same = torch.zeros_like(scores, dtype=torch.int64)
     candidates = Candidates(
@@ -188,7 +197,7 @@ def postprocess_class(
 
 
 def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
-    """The candidates of all images as one record in float32, without what ``config`` does not use."""
+    """The candidates of all images as one float32 record, without what ``config`` ignores."""
     unused = {"pixel_variances"}
     unused |= {"variances"} if config.sigma_t == 0 else set()
     unused |= {"localization"} if config.suppression != "iou_guided" else set()
@@ -224,7 +233,9 @@ def postprocess_images(
 
 
 def _detections(image: Candidates, rows: Tensor, boxes: Tensor, scores: Tensor) -> Detections:
-    """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their new scores (D,)."""
+    """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their
+    new scores (D,).
+    """
     sigma = None if image.pixel_variances is None else image.pixel_variances[rows].sqrt()
     return Detections(boxes=boxes, scores=scores, labels=image.labels[rows], sigma=sigma)
 
@@ -248,9 +259,13 @@ def postprocess(
         candidates: of one image, or of several images on one device.
         config: see PostprocessConfig.
 
-    Returns: Detections, or a list with one per image; sigma is the square root of the selected box's own
+    Returns:
+        Detections, or a list with one per image; sigma is the square root of the selected box's own
         ``pixel_variances``, also after voting.
-    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
+
+    Raises:
+        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+
     Law: the detections of an image do not depend on the other images.
     """
     if isinstance(candidates, Candidates):

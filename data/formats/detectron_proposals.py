@@ -1,9 +1,11 @@
-"""Proposals as Detectron and Detectron2 publish them: pickles, read by data/formats/plain_pickle.py.
+"""Proposals as Detectron and Detectron2 publish them: pickles, which plain_pickle.py reads.
 
 Letters: N images, P proposals of one image, T proposals of all images together.
-Detectron: {"ids" or "indexes", "boxes", "scores"}, corners as inclusive pixels: x2 and y2 grow by 1 in our convention.
-Detectron2: {"ids", "boxes", "objectness_logits"}, continuous corners, and "bbox_mode" where it is not 0: 1 is corner,
-width, height. Boxes are in original px, one (P, 4) array an image in both.
+
+Detectron has {"ids" or "indexes", "boxes", "scores"}, with corners as inclusive pixels: x2 and y2
+grow by 1 in our convention. Detectron2 has {"ids", "boxes", "objectness_logits"}, with continuous
+corners, and "bbox_mode" where it is not 0: 1 is corner, width, height. Boxes are in original px,
+one (P, 4) array an image in both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,8 @@ Contents = tuple[tuple[ImageId, ...], NDArray[np.int64], NDArray[np.float32], ND
 
 
 def read_detectron(path: Path) -> Contents:
-    """Image ids, the number of boxes of each image (N,), boxes (T, 4) original px, continuous, and scores (T,).
+    """Image ids, the number of boxes of each image (N,), boxes (T, 4) original px, continuous, and
+    scores (T,).
 
     Raises:
         DataError: the file is no such pickle; says what it has instead.
@@ -67,7 +70,7 @@ def _keys(path: Path, content: object) -> tuple[str, str]:
 
 
 def _check_lists(path: Path, lists: Mapping[str, object]) -> None:
-    """Raises DataError unless all are lists or arrays with one entry for each image."""
+    """Stops unless all are lists or arrays with one entry for each image."""
     lengths = {}
     for name, value in lists.items():
         if not isinstance(value, list | tuple | np.ndarray):
@@ -103,11 +106,15 @@ def _count(path: Path, image_id: ImageId, boxes: Any, scores: Any) -> int:
     try:
         arrays = np.asarray(boxes, dtype=np.float32), np.asarray(scores, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path} has boxes or scores of image {image_id!r} that are no numbers ({error}); fetch it"
-                        " again.") from error
+        raise DataError(
+            f"{path} has boxes or scores of image {image_id!r} that are no numbers ({error});"
+            " fetch it again."
+        ) from error
     if arrays[0].size == arrays[1].size == 0:
         return 0
     if arrays[0].shape != (arrays[1].size, 4) or arrays[1].ndim != 1:
-        raise DataError(f"{path} has boxes of shape {arrays[0].shape} and scores of shape {arrays[1].shape} for image"
-                        f" {image_id!r}; expected (P, 4) and (P,): fetch it again.")
+        raise DataError(
+            f"{path} has boxes of shape {arrays[0].shape} and scores of shape {arrays[1].shape}"
+            f" for image {image_id!r}; expected (P, 4) and (P,): fetch it again."
+        )
     return len(arrays[0])

@@ -1,9 +1,10 @@
 """Reads pickles that hold data and nothing else: containers, numbers, strings, bytes, NumPy arrays.
 
-Detectron and Detectron2 publish weights and proposals as pickles, and a pickle may call any function of any installed
-module. Here a global name is looked up in a short table of our own functions, so that no other one can be reached, and
-the two NumPy types that take a state of their own (``BUILD``) are the only ones that may: a state is checked before
-NumPy sees it, because a data type that lies about its size or its pointers makes NumPy read foreign memory.
+Detectron and Detectron2 publish weights and proposals as pickles, and a pickle may call any
+function of any installed module. Here a global name is looked up in a short table of our own
+functions, so that no other one can be reached, and the two NumPy types that take a state of their
+own (``BUILD``) are the only ones that may: a state is checked before NumPy sees it, because a data
+type that lies about its size or its pointers makes NumPy read foreign memory.
 """
 
 import math
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from data.errors import DataError
 
-DTYPE = re.compile(r"[<>=|]?(?:[biufcSU]\d*|O\d*|\?)")  # numbers, strings, objects (which the table limits as well)
+# numbers, strings, objects (which the table limits as well)
+DTYPE = re.compile(r"[<>=|]?(?:[biufcSU]\d*|O\d*|\?)")
 BUILD = pickle.BUILD[0]
 
 
@@ -28,11 +30,13 @@ class _Refused(Exception):
 
 
 class _NDArray:
-    """Stands for numpy.ndarray, which a pickle only names as the type of what `_reconstruct` makes."""
+    """Stands for numpy.ndarray, which a pickle names as the type of what `_reconstruct` makes."""
 
 
 def _reconstruct(kind: object, shape: object, code: object) -> NDArray[Any]:
-    """An empty array whose state follows; as numpy.core.multiarray._reconstruct, for plain arrays only."""
+    """An empty array whose state follows; as numpy.core.multiarray._reconstruct, for plain arrays
+    only.
+    """
     if kind is not _NDArray:
         raise _Refused("an array type other than numpy.ndarray")
     return np.empty(0, dtype=np.int8)
@@ -45,7 +49,9 @@ def _dtype(name: object, align: object = False, copy: object = False) -> np.dtyp
     return np.dtype(np.dtype(name), copy=True)
 
 
-def _frombuffer(buffer: object, dtype: object, shape: Any, order: Any, axis_order: Any = None) -> NDArray[Any]:
+def _frombuffer(
+    buffer: object, dtype: object, shape: Any, order: Any, axis_order: Any = None
+) -> NDArray[Any]:
     """An array from its bytes (protocol 5)."""
     if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, np.dtype):
         raise _Refused("an array on memory that is not its own")
@@ -58,8 +64,12 @@ def _frombuffer(buffer: object, dtype: object, shape: Any, order: Any, axis_orde
 def _scalar(dtype: object, content: object = b"") -> Any:
     """A NumPy scalar from its bytes; Python 2 wrote them as a string."""
     content = content.encode("latin1") if isinstance(content, str) else content
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(content, bytes) or (
-            len(content) != dtype.itemsize):
+    if (
+        not isinstance(dtype, np.dtype)
+        or dtype.hasobject
+        or not isinstance(content, bytes)
+        or (len(content) != dtype.itemsize)
+    ):
         raise _Refused("a NumPy scalar that is no number or string")
     return np.frombuffer(content, dtype=dtype, count=1)[0] if content else dtype.type()
 
@@ -82,13 +92,17 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     ("numpy", "ndarray"): _NDArray, ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode, ("collections", "OrderedDict"): OrderedDict,
-    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset, complex)},
+    **{
+        (module, kind.__name__): kind
+        for module in ("builtins", "__builtin__")
+        for kind in (set, frozenset, complex)
+    },
     **{(module, "bytes"): _no_bytes for module in ("builtins", "__builtin__")},
 }  # fmt: skip
 
 
 def _check_state(owner: object, state: object) -> None:
-    """Raises _Refused unless ``state`` is one that a plain data type or array may take."""
+    """Refuses a ``state`` that a plain data type or array must not take."""
     if isinstance(owner, np.ndarray):
         _check_array_state(state)
     elif isinstance(owner, np.dtype):
@@ -98,9 +112,10 @@ def _check_state(owner: object, state: object) -> None:
 
 
 def _check_array_state(state: object) -> None:
-    """Raises _Refused unless ``state`` is (perhaps a version,) shape, data type, order and as much content as that.
+    """Refuses all but (perhaps a version,) shape, data type, order and as much content as that.
 
-    NumPy compares the size of bytes with the shape, but reads a list of objects to the end that the shape claims.
+    NumPy compares the size of bytes with the shape, but reads a list of objects to the end that the
+    shape claims.
     """
     parts = state[-4:] if isinstance(state, tuple) and len(state) in (4, 5) else (None,) * 4
     shape, dtype, _, content = parts
@@ -127,7 +142,7 @@ def _has_byte_order(state: object) -> TypeGuard[tuple[Any, ...]]:
 
 
 def _check_dtype_state(dtype: np.dtype[Any], state: object) -> None:
-    """Raises _Refused unless ``state`` says nothing but the byte order of a plain data type."""
+    """Refuses a ``state`` that says more than the byte order of a plain data type."""
     if not _has_byte_order(state):
         raise _Refused(f"a state of the array data type {dtype} that is not a byte order")
     _, _, *structure, size, alignment, flags = state
@@ -140,7 +155,9 @@ def _check_dtype_state(dtype: np.dtype[Any], state: object) -> None:
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    """The unpickler written in Python: the one in C has no place to look at a state before it is taken."""
+    """The unpickler written in Python: the one in C has no place to look at a state before it is
+    taken.
+    """
 
     stack: list[Any]
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
@@ -158,11 +175,13 @@ class _PlainUnpickler(pickle._Unpickler):
 
 
 def load_plain_pickle(path: Path | str) -> Any:
-    """The content of a pickle of any protocol, of Python 2 as well (its strings become ``str``, by Latin-1).
+    """The content of a pickle of any protocol, of Python 2 as well (its strings become ``str``, by
+    Latin-1).
 
     Raises:
-        DataError: the file is missing, is no pickle or ends early, or it asks for anything but plain containers,
-            numbers, strings, bytes and NumPy arrays; the sentence names what it asks for, and none of it was run.
+        DataError: the file is missing, is no pickle or ends early, or it asks for anything but
+            plain containers, numbers, strings, bytes and NumPy arrays; the sentence names what it
+            asks for, and none of it was run.
     """
     path = Path(path)
     try:
@@ -172,14 +191,19 @@ def load_plain_pickle(path: Path | str) -> Any:
         raise DataError(f"The file {path} does not exist; give the path of a .pkl file.") from error
     except _Refused as error:
         raise DataError(
-            f"{path} asks for {error}, which a file of plain arrays does not need and which could run code; it was not"
-            " loaded: get the file from its authors, or save its arrays again in plain dicts and lists."
+            f"{path} asks for {error}, which a file of plain arrays does not need and which could"
+            " run code; it was not loaded: get the file from its authors, or save its arrays"
+            " again in plain dicts and lists."
         ) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); give a file that you may read.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); give a file that you may read."
+        ) from error
     except Exception as error:  # bytes that are no pickle make an unpickler raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path} is no pickle, or a damaged one ({reason}); fetch it again.") from error
+        raise DataError(
+            f"{path} is no pickle, or a damaged one ({reason}); fetch it again."
+        ) from error
 
 
 def _load(file: BinaryIO) -> Any:

@@ -1,7 +1,9 @@
-"""Are the predicted standard deviations right? Coverage, likelihood and rank correlation of errors and sigmas.
+"""Are the predicted standard deviations right? Coverage, likelihood and rank correlation of errors
+and sigmas.
 
-Letters: n matched detections, D detections, G ground-truth boxes. Errors and sigmas are (n, 4) px, one per box side.
-A Gaussian with the right sigma covers 68.27 % of the errors within one sigma and 95.45 % within two.
+Letters: n matched detections, D detections, G ground-truth boxes. Errors and sigmas are (n, 4) px,
+one per box side. A Gaussian with the right sigma covers 68.27 % of the errors within one sigma and
+95.45 % within two.
 """
 
 import math
@@ -18,13 +20,16 @@ EXPECTED_COVERAGE = {"coverage1": 68.27, "coverage2": 95.45}  # percent, of a Ga
 NAN = float("nan")
 
 
-def match_detections(detections: Detections, target: Target, iou: float = 0.5) -> tuple[Tensor, Tensor]:
+def match_detections(
+    detections: Detections, target: Target, iou: float = 0.5
+) -> tuple[Tensor, Tensor]:
     """Pairs of detections and the objects that they mean.
 
-    Best score first, each detection takes the object of its class that is still free, is no crowd, and overlaps it
-    most, if the IoU is at least ``iou``.
+    Best score first, each detection takes the object of its class that is still free, is no crowd,
+    and overlaps it most, if the IoU is at least ``iou``.
 
-    Returns: (detection, object), each (n,) i64, best score first.
+    Returns:
+        (detection, object), each (n,) i64, best score first.
     """
     overlap = box_iou(detections.boxes, target.boxes)
     overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
@@ -47,7 +52,9 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def spearman(first: Tensor, second: Tensor) -> float:
-    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is constant."""
+    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is
+    constant.
+    """
     if len(first) < 2:
         return NAN
     a, b = (ranks - ranks.mean() for ranks in (average_ranks(first), average_ranks(second)))
@@ -67,16 +74,21 @@ def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
         errors: (n, 4) px, predicted minus true side, signed.
         sigma: (n, 4) px, > 0.
 
-    Returns: coverage1, coverage2 (percent of |error| <= 1 and 2 sigma; see EXPECTED_COVERAGE), spearman_error (rank
-        correlation of |error| and sigma), nll (mean per coordinate, nats) and n (boxes). nan if n is 0.
-    Raises: ValueError if a sigma is not positive or something is not finite.
+    Returns:
+        coverage1, coverage2 (percent of |error| <= 1 and 2 sigma; see EXPECTED_COVERAGE),
+        spearman_error (rank correlation of |error| and sigma), nll (mean per coordinate, nats) and
+        n (boxes). nan if n is 0.
+
+    Raises:
+        ValueError: a sigma is not positive or something is not finite.
+
     Law: a common factor on errors and sigma changes nothing but adds its logarithm to nll.
     """
     good = errors.isfinite() & sigma.isfinite() & (sigma > 0)
     if not good.all():
         raise ValueError(
-            f"{int((~good).sum())} of {good.numel()} box sides have a sigma that is not positive or a number that is "
-            "not finite; look at the log variances."
+            f"{int((~good).sum())} of {good.numel()} box sides have a sigma that is not positive"
+            " or a number that is not finite; look at the log variances."
         )
     errors, sigma = errors.double(), sigma.double()
     ratio = (errors / sigma).abs()
@@ -98,11 +110,17 @@ def evaluate_calibration(
         detections, targets: one entry per image, in the same order.
         iou: the overlap from which a detection means an object, see ``match_detections``.
 
-    Returns: the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean |side - clean side|
-        in px), spearman_true (rank correlation of sigma and ``Target.sigma_true``, px) and spearman_true_relative (the
-        same after dividing both by the side of the labeled box: large boxes have large sigmas in px, this takes that
-        easy part out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched detections.
-    Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
+    Returns:
+        the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean
+        |side - clean side| in px), spearman_true (rank correlation of sigma and
+        ``Target.sigma_true``, px) and spearman_true_relative (the same after dividing both by the
+        side of the labeled box: large boxes have large sigmas in px, this takes that easy part
+        out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched
+        detections.
+
+    Raises:
+        DataError: the sequences do not fit.
+        ValueError: as in ``calibration``.
     """
     check_aligned(detections, targets)
     pairs = [
