@@ -11,7 +11,8 @@ from data.records import Dataset, ImageId, Sample, Target
 
 
 class ConcatDataset:
-    """The images of ``parts`` one after the other; an image id that two parts share becomes "<part name>/<id>".
+    """The images of ``parts`` one after the other; an image id that two parts share becomes "<part
+    name>/<id>".
 
     Args:
         parts: data sets with the same classes in the same order.
@@ -22,19 +23,9 @@ class ConcatDataset:
     """
 
     def __init__(self, parts: Sequence[Dataset], names: Sequence[str]) -> None:
-        for part, name in zip(parts, names, strict=True):
-            if part.classes != parts[0].classes:
-                raise DataError(
-                    f"the splits {names[0]!r} and {name!r} have different classes, {', '.join(parts[0].classes)} and"
-                    f" {', '.join(part.classes)}; train on splits with the same classes in the same order."
-                )
-        owners = Counter(image_id for part in parts for image_id in part.image_ids)
+        _check_classes(parts, names)
         self.classes = parts[0].classes
-        self.image_ids: tuple[ImageId, ...] = tuple(
-            f"{name}/{image_id}" if owners[image_id] > 1 else image_id
-            for part, name in zip(parts, names, strict=True)
-            for image_id in part.image_ids
-        )
+        self.image_ids = _unique_ids(parts, names)
         self.sizes = tuple(size for part in parts for size in part.sizes)
         self.skipped = tuple(sentence for part in parts for sentence in part.skipped)
         self._parts = tuple(parts)
@@ -50,17 +41,48 @@ class ConcatDataset:
         return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
 
     def target(self, index: int) -> Target:
-        """All annotations of one image, crowd and difficult ones included, without opening the image."""
+        """All annotations of one image, crowd and difficult ones included, without opening the
+        image.
+        """
         part, i = self._locate(index)
         return part.target(i)
 
     def segments(self, index: int) -> list[dict[str, Any]]:
-        """COCO's run lengths of one image's annotations. Raises: DataError if its part was opened without masks."""
+        """COCO's run lengths of one image's annotations.
+
+        Raises:
+            DataError: its part was opened without masks.
+        """
         part, i = self._locate(index)
         return part.segments(i)
 
     def __getitem__(self, index: int) -> Sample:
-        """Decodes one image. Raises: DataError naming the file if it cannot be read."""
+        """Decodes one image.
+
+        Raises:
+            DataError: it cannot be read; names the file.
+        """
         part, i = self._locate(index)
         sample = part[i]
         return Sample(image_id=self.image_ids[index], image=sample.image, target=sample.target)
+
+
+def _check_classes(parts: Sequence[Dataset], names: Sequence[str]) -> None:
+    """Stops unless all parts have the same classes in the same order."""
+    first = parts[0].classes
+    for part, name in zip(parts, names, strict=True):
+        if part.classes != first:
+            raise DataError(
+                f"the splits {names[0]!r} and {name!r} have different classes, {', '.join(first)}"
+                f" and {', '.join(part.classes)}; train on splits with the same classes in the same"
+                " order."
+            )
+
+
+def _unique_ids(parts: Sequence[Dataset], names: Sequence[str]) -> tuple[ImageId, ...]:
+    counts = Counter(image_id for part in parts for image_id in part.image_ids)
+    ids: list[ImageId] = []
+    for part, name in zip(parts, names, strict=True):
+        for image_id in part.image_ids:
+            ids.append(f"{name}/{image_id}" if counts[image_id] > 1 else image_id)
+    return tuple(ids)

@@ -2,4 +2,6 @@
 
 
 class DataError(ValueError):
-    """A file, image, box, id or category that cannot be used; the message is one sentence: what, where, what to do."""
+    """A file, image, box, id or category that cannot be used; the message is one sentence: what,
+    where, what to do.
+    """

@@ -1,9 +1,10 @@
-"""The records that the parts of the pipeline hand to each other: Sample, Batch, Target, Proposals, Candidates,
-Detections.
+"""The records that the parts of the pipeline hand to each other: Sample, Batch, Target, Proposals,
+Candidates, Detections.
 
-Letters: N images, P proposals, G ground-truth boxes, M candidates, D detections. Boxes are (x1, y1, x2, y2) float32 in
-absolute pixels with continuous edges (width = x2 - x1). Sizes are (height, width). Labels are 1..K; 0 is background.
-All records are frozen, keyword-only, and have ``.to(device)`` where they hold tensors.
+Letters: N images, P proposals, G ground-truth boxes, M candidates, D detections. Boxes are (x1, y1,
+x2, y2) float32 in absolute pixels with continuous edges (width = x2 - x1). Sizes are (height,
+width). Labels are 1..K; 0 is background. All records are frozen, keyword-only, and have
+``.to(device)`` where they hold tensors.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def _move(value: object, device: torch.device | str) -> object:
         # towards the host a copy that is not waited for could be read before it is there
         return value.to(device, non_blocking=torch.device(device).type == "cuda")
     if isinstance(value, tuple) and value and hasattr(value[0], "to"):
-        return tuple(_move(item, device) if isinstance(item, Tensor) else _to(item, device) for item in value)
+        return tuple(
+            _move(item, device) if isinstance(item, Tensor) else _to(item, device) for item in value
+        )
     return value
 
 
@@ -41,12 +44,14 @@ def _select(record: Record, keep: Tensor) -> Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Ground truth of one image. Fields that are None at construction are filled with the neutral value.
+    """Ground truth of one image. Fields that are None at construction are filled with the neutral
+    value.
 
-    boxes (G, 4) px; labels (G,) 1..K; crowd (G,) COCO's iscrowd; difficult (G,) VOC's difficult; area (G,) px^2 as
-    the annotation gives it (COCO: of the segment; otherwise of the box); clean_boxes, sigma_true (G, 4) px or None:
-    only the mini dataset knows them; masks (G, H, W) uint8 of 0 and 1, on the pixels of the image that the boxes refer
-    to, or None: only training data of Mask R-CNN have them.
+    boxes (G, 4) px; labels (G,) 1..K; crowd (G,) COCO's iscrowd; difficult (G,) VOC's difficult;
+    area (G,) px^2 as the annotation gives it (COCO: of the segment; otherwise of the box);
+    clean_boxes, sigma_true (G, 4) px or None: only the mini dataset knows them; masks (G, H, W)
+    uint8 of 0 and 1, on the pixels of the image that the boxes refer to, or None: only training
+    data of Mask R-CNN have them.
     """
 
     boxes: Tensor
@@ -88,11 +93,13 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Images ready for the network: images (N, 3, H, W) float32, normalized, zero-padded right and below.
+    """Images ready for the network: images (N, 3, H, W) float32, normalized, zero-padded right and
+    below.
 
-    image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the same in original
-    px. targets are in network px, or None at test time. skipped: one sentence for each image that could not be read.
-    proposals: saved boxes (P, 4) of each image in network px, best first, for Fast R-CNN; None: the network has an RPN.
+    image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the
+    same in original px. targets are in network px, or None at test time. skipped: one sentence for
+    each image that could not be read. proposals: saved boxes (P, 4) of each image in network px,
+    best first, for Fast R-CNN; None: the network has an RPN.
     """
 
     images: Tensor
@@ -107,21 +114,31 @@ class Batch:
         return _to(self, device)
 
     def split(self, parts: int) -> tuple[Batch, ...]:
-        """At most ``parts`` smaller batches with the same images in the same order; ``skipped`` stays in the first."""
+        """At most ``parts`` smaller batches with the same images in the same order; ``skipped``
+        stays in the first.
+        """
         size = -(-len(self.images) // parts)
         pieces = [slice(start, start + size) for start in range(0, len(self.images), size)]
-        return tuple(Batch(
-            images=self.images[piece], image_sizes=self.image_sizes[piece], original_sizes=self.original_sizes[piece],
-            image_ids=self.image_ids[piece], targets=None if self.targets is None else self.targets[piece],
-            proposals=None if self.proposals is None else self.proposals[piece],
-            skipped=self.skipped if piece.start == 0 else ()) for piece in pieces)
+        return tuple(
+            Batch(
+                images=self.images[piece],
+                image_sizes=self.image_sizes[piece],
+                original_sizes=self.original_sizes[piece],
+                image_ids=self.image_ids[piece],
+                targets=None if self.targets is None else self.targets[piece],
+                proposals=None if self.proposals is None else self.proposals[piece],
+                skipped=self.skipped if piece.start == 0 else (),
+            )
+            for piece in pieces
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposals:
     """What the region proposal network alone finds in one image, best objectness first.
 
-    boxes (P, 4) original px; objectness (P,): larger is better, RPN: a logit, KL-RPN: -0.5 * sum(log variance).
+    boxes (P, 4) original px; objectness (P,): larger is better, RPN: a logit, KL-RPN: -0.5 *
+    sum(log variance).
     """
 
     boxes: Tensor
@@ -135,9 +152,10 @@ class Proposals:
 class Candidates:
     """The model's last word on one image, before any suppression; boxes in original px.
 
-    boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL Loss Eq. 11 votes
-    with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a network without log variance;
-    localization (M,): the IoU with its object that the network predicts for each box (IoU-Net), or None.
+    boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL
+    Loss Eq. 11 votes with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a
+    network without log variance; localization (M,): the IoU with its object that the network
+    predicts for each box (IoU-Net), or None.
     """
 
     boxes: Tensor
@@ -157,10 +175,11 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """What a user gets for one image, best score first: boxes (D, 4) original px, scores (D,), labels (D,) 1..K,
-    sigma (D, 4) px: the standard deviation of each box side, or None; masks (D, M, M): the probability that each cell
-    of an M x M grid over the box belongs to the object, or None (``postprocess.masks.paste_masks`` puts them into the
-    image)."""
+    """What a user gets for one image, best score first: boxes (D, 4) original px, scores (D,),
+    labels (D,) 1..K, sigma (D, 4) px: the standard deviation of each box side, or None; masks (D,
+    M, M): the probability that each cell of an M x M grid over the box belongs to the object, or
+    None (``postprocess.masks.paste_masks`` puts them into the image).
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -186,16 +205,24 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample:
-        """Decodes one image. Raises: DataError naming the file if it cannot be read."""
+        """Decodes one image.
+
+        Raises:
+            DataError: it cannot be read; names the file.
+        """
         ...
 
     def target(self, index: int) -> Target:
-        """All annotations of one image, crowd and difficult ones included, without opening the image; no masks."""
+        """All annotations of one image, crowd and difficult ones included, without opening the
+        image; no masks.
+        """
         ...
 
     def segments(self, index: int) -> list[dict[str, Any]]:
-        """COCO's compressed run lengths {"size", "counts"} of each annotation of one image, to score masks with.
+        """COCO's compressed run lengths {"size", "counts"} of each annotation of one image, to
+        score masks with.
 
-        Raises: DataError if the data set was not opened with masks.
+        Raises:
+            DataError: the data set was not opened with masks.
         """
         ...

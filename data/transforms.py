@@ -1,7 +1,8 @@
 """From an image as it is stored to the network's input: mirror, resize, normalize, in this order.
 
-The mirror comes first because there it moves one byte per color value instead of four. Normalizing comes last, on
-fewer or more pixels as the case may be, with the same result: it is affine per channel, and bilinear weights sum to 1.
+The mirror comes first because there it moves one byte per color value instead of four. Normalizing
+comes last, on fewer or more pixels as the case may be, with the same result: it is affine per
+channel, and bilinear weights sum to 1.
 """
 
 from collections.abc import Sequence
@@ -11,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data.boxes import flip_horizontal
+from data.boxes import flip_horizontal, resize_boxes
 from data.records import Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConvention:
-    """network value = (x[order] - mean) / std, with x the RGB image in 0..255; mean and std in the same unit and in
-    the order of the result."""
+    """network value = (x[order] - mean) / std, with x the RGB image in 0..255; mean and std in the
+    same unit and in the order of the result.
+    """
 
     order: tuple[int, int, int]
     mean: tuple[float, float, float]
@@ -32,13 +34,18 @@ PIXELS = {
     "caffe": PixelConvention(  # BGR in 0..255 without a scale: py-faster-rcnn, Detectron
         order=(2, 1, 0), mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0)
     ),
-    "tf": PixelConvention(order=(0, 1, 2), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),  # RGB in -1..1
+    "tf": PixelConvention(
+        order=(0, 1, 2), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    ),  # RGB in -1..1
 }
 
 
-def resized_size(size: tuple[int, int], short_side: int, long_side: float | None) -> tuple[int, int]:
-    """(height, width) px whose short side is ``short_side``, or less so that the long side is at most ``long_side``
-    (None: without limit); each side rounded to the nearest px."""
+def resized_size(
+    size: tuple[int, int], short_side: int, long_side: float | None
+) -> tuple[int, int]:
+    """(height, width) px whose short side is ``short_side``, or less so that the long side is at
+    most ``long_side`` (None: without limit); each side rounded to the nearest px.
+    """
     scale = short_side / min(size)
     if long_side is not None:
         scale = min(scale, long_side / max(size))
@@ -46,18 +53,26 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: float | None
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the papers' code."""
+    """Image (C, H, W) float32 at (height, width) ``size``: bilinear, not antialiased, as cv2 in the
+    papers' code.
+    """
     if tuple(image.shape[-2:]) == size:
         return image
-    return F.interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=False)[0]
+    return F.interpolate(
+        image[None], size=size, mode="bilinear", align_corners=False, antialias=False
+    )[0]
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its center lies."""
+    """Bitmaps (G, H, W) at (height, width) ``size``: each new pixel takes the old one in which its
+    center lies.
+    """
     old = (masks.shape[-2], masks.shape[-1])
     if old == size:
         return masks
-    rows, columns = ((2 * torch.arange(new) + 1) * side // (2 * new) for side, new in zip(old, size, strict=True))
+    rows, columns = (
+        (2 * torch.arange(new) + 1) * side // (2 * new) for side, new in zip(old, size, strict=True)
+    )
     return masks[:, rows][:, :, columns]
 
 
@@ -70,7 +85,9 @@ def normalize(image: Tensor, convention: PixelConvention) -> Tensor:
 
 
 def mirror_target(target: Target, width: float) -> Target:
-    """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as well."""
+    """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as
+    well.
+    """
     clean, sigma, masks = target.clean_boxes, target.sigma_true, target.masks
     return replace(
         target,
@@ -82,38 +99,47 @@ def mirror_target(target: Target, width: float) -> Target:
 
 
 def scale_target(target: Target, old: tuple[int, int], new: tuple[int, int]) -> Target:
-    """The target after its image went from ``old`` to ``new`` (height, width) px, each axis by its exact ratio.
+    """The target after its image went from ``old`` to ``new`` (height, width) px, each axis by its
+    exact ratio.
 
     ``area`` stays in original px^2: it decides which of COCO's size classes an object is in.
     """
-    x, y = new[1] / old[1], new[0] / old[0]
-    ratio = target.boxes.new_tensor([x, y, x, y])
+    clean, sigma, masks = target.clean_boxes, target.sigma_true, target.masks
     return replace(
         target,
-        boxes=target.boxes * ratio,
-        clean_boxes=None if target.clean_boxes is None else target.clean_boxes * ratio,
-        sigma_true=None if target.sigma_true is None else target.sigma_true * ratio,
-        masks=None if target.masks is None else resize_masks(target.masks, new),
+        boxes=resize_boxes(target.boxes, old, new),
+        clean_boxes=None if clean is None else resize_boxes(clean, old, new),
+        sigma_true=None if sigma is None else resize_boxes(sigma, old, new),
+        masks=None if masks is None else resize_masks(masks, new),
     )
 
 
-def boxes_to_network(boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool) -> Tensor:
-    """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new`` (height, width) px."""
+def boxes_to_network(
+    boxes: Tensor, old: tuple[int, int], new: tuple[int, int], *, mirror: bool
+) -> Tensor:
+    """Boxes (P, 4) of an image that is mirrored if so, and then goes from ``old`` to ``new``
+    (height, width) px.
+    """
     if mirror:
         boxes = flip_horizontal(boxes, old[1])
-    x, y = new[1] / old[1], new[0] / old[0]
-    return boxes * boxes.new_tensor([x, y, x, y])
+    return resize_boxes(boxes, old, new)
 
 
 def to_network(
-    image: Tensor, target: Target | None, *, short_side: int, long_side: float | None, pixels: str, mirror: bool = False
+    image: Tensor,
+    target: Target | None,
+    *,
+    short_side: int,
+    long_side: float | None,
+    pixels: str,
+    mirror: bool = False,
 ) -> tuple[Tensor, Target | None]:
     """One image and its target as the network sees them.
 
     Args:
         image: (3, H, W) uint8 RGB in original px.
         target: in original px, or None at test time.
-        short_side: wanted length of the short side, network px.
+        short_side: length of the short side, network px.
         long_side: limit on the long side, network px; None: no limit.
         pixels: a key of PIXELS.
         mirror: left and right exchanged.
@@ -131,7 +157,9 @@ def to_network(
 
 
 def pad(images: Sequence[Tensor], divisor: int = 1) -> Tensor:
-    """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of ``divisor``."""
+    """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of
+    ``divisor``.
+    """
     height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
     height, width = (-(-side // divisor) * divisor for side in (height, width))
     batch = images[0].new_zeros(len(images), 3, height, width)

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, get_args
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from models.build import ModelConfig
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement

@@ -8,7 +8,7 @@ How the numbers below were found is written in experiments/README.md.
 from collections.abc import Callable
 from dataclasses import replace
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from experiments.records import Run, TrainConfig
 
 MINI_TRAIN = TrainConfig(

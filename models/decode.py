@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from data.boxes import BoxCoder, EdgeCoder, clip, constant, sort_corners
+from data.boxes import BoxCoder, EdgeCoder, clip, resize_boxes, sort_corners
 from data.records import Batch, Candidates, ImageId
 
 LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
@@ -61,14 +61,12 @@ def join(first: Candidates, second: Candidates) -> Candidates:
 
 def to_original(boxes: Tensor, batch: Batch, index: int) -> Tensor:
     """Boxes (P, 4) of image ``index`` from network px to original px."""
-    network, original = batch.image_sizes[index], batch.original_sizes[index]
-    return boxes * constant([original[1] / network[1], original[0] / network[0]] * 2, boxes)
+    return resize_boxes(boxes, batch.image_sizes[index], batch.original_sizes[index])
 
 
 def to_network(boxes: Tensor, batch: Batch, index: int) -> Tensor:
     """Boxes (P, 4) of image ``index`` from original px to network px."""
-    network, original = batch.image_sizes[index], batch.original_sizes[index]
-    return boxes * constant([network[1] / original[1], network[0] / original[0]] * 2, boxes)
+    return resize_boxes(boxes, batch.original_sizes[index], batch.image_sizes[index])
 
 
 def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:

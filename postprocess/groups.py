@@ -1,7 +1,8 @@
-"""Puts flat rows into padded groups, so that all classes of all images can be processed side by side.
+"""Puts flat rows into padded groups, so that all classes of all images can be processed side by
+side.
 
-Letters: T rows, G groups, M width of the largest group, D detections. A group is one (image, class) pair that occurs.
-Memory is G x M index entries; nothing of size M x M is built here.
+Letters: T rows, G groups, M width of the largest group, D detections. A group is one (image, class)
+pair that occurs. Memory is G x M index entries; nothing of size M x M is built here.
 """
 
 from collections.abc import Iterator
@@ -18,9 +19,11 @@ CHUNK = 2**16  # (detection, neighbor) pairs handled at a time: bounds memory to
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """members (G, M) i64: the row in each slot (0 in the padding); valid (G, M) bool: True where a slot is filled.
+    """members (G, M) i64: the row in each slot (0 in the padding); valid (G, M) bool: True where a
+    slot is filled.
 
-    Groups are sorted by size, largest first. Inside a group rows keep their order, and the filled slots come first.
+    Groups are sorted by size, largest first. Inside a group rows keep their order, and the filled
+    slots come first.
     """
 
     members: Tensor
@@ -49,8 +52,8 @@ def group_rows(keys: Tensor) -> Groups:
 class Neighbors(NamedTuple):
     """All boxes in the groups of some detections.
 
-    part: which detections these are; rows (D, M) i64; valid (D, M) bool, False in the padding; iou (D, M) with the
-    selected box, and 1 at that box itself, even if it has no area.
+    part: which detections these are; rows (D, M) i64; valid (D, M) bool, False in the padding; iou
+    (D, M) with the selected box, and 1 at that box itself, even if it has no area.
     """
 
     part: slice
@@ -59,7 +62,9 @@ class Neighbors(NamedTuple):
     iou: Tensor
 
 
-def neighborhoods(boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor) -> Iterator[Neighbors]:
+def neighborhoods(
+    boxes: Tensor, groups: Groups, group: Tensor, slot: Tensor
+) -> Iterator[Neighbors]:
     """The neighbors of D selected boxes, a bounded number at a time, in order.
 
     Args:

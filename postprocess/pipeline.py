@@ -1,82 +1,45 @@
-"""Candidates -> Detections: score threshold, suppression in each class, the best D per image, variance or box voting.
+"""Candidates -> Detections: score threshold, suppression in each class, the best D per image,
+variance or box voting.
 
-Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D detections.
-KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All classes of all images advance
-together.
+Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D
+detections. KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All
+classes of all images advance together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import accumulate
-from typing import Literal, NamedTuple, get_args, overload
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from data.records import Candidates, Detections
-from postprocess.box_voting import BoxVoting, vote_boxes, vote_scores
+from postprocess.box_voting import vote_boxes, vote_scores
+from postprocess.checks import check_candidates
+from postprocess.config import AUTHOR_RELEASE as AUTHOR_RELEASE
+from postprocess.config import PostprocessConfig
+from postprocess.config import Suppression as Suppression
 from postprocess.groups import Groups, group_rows
 from postprocess.iou_nms import iou_guided
-from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, Qubo, greedy, qubo_select, tabu_search
-from postprocess.suppression import GONE, Decay, Selection, gaussian_decay, hard_decay, linear_decay, select
+from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, greedy, qubo_select, tabu_search
+from postprocess.suppression import (
+    REMOVED,
+    Decay,
+    Selection,
+    gaussian_decay,
+    hard_decay,
+    linear_decay,
+    select,
+)
 from postprocess.variance_voting import all_voters, remaining_voters, vote_selected
 
-Suppression = Literal["hard", "soft_linear", "soft_gaussian", "iou_guided", "qubo_greedy", "qubo_tabu"]
-VoterSet = Literal["all", "remaining"]
-VarianceSpace = Literal["offset", "pixel"]
 
-LARGEST_COORDINATE = 1e18  # px; float32 holds the area of such a box, but not of one ten times as wide and high
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostprocessConfig:
-    """How candidates become detections. The defaults are plain NMS without voting."""
-
-    suppression: Suppression = "hard"
-    iou_threshold: float = 0.5  # IoU; hard, soft_linear and iou_guided act on boxes that overlap the winner by more
-    soft_nms_sigma: float = 0.5  # the sigma of soft_gaussian, IoU^2
-    score_floor: float = 0.001  # soft: an overlapping box whose decayed score is below drops out
-    qubo: Qubo | None = None  # the energy of qubo_greedy and qubo_tabu; None is the one that the authors gave each
-    box_voting: BoxVoting | None = None  # the vote by scores of MR-CNN and Detectron; None means no such vote
-    sigma_t: float = 0.0  # the variance vote's temperature, Eq. 11; 0 means no such vote
-    voters: VoterSet = "all"  # "all": Algorithm 1; "remaining": the released code, see variance_voting.py
-    voter_iou: float = 0.0  # a box votes if its IoU with the selected box is larger
-    variance_space: VarianceSpace = "offset"  # which variances vote: of the offsets (released code) or of the pixels
-    swap_y1_x2: bool = False  # the released code's channel mix-up: y1 votes with the variance of x2 and x2 with y1's
-    score_threshold: float = 0.05  # a candidate takes part if its score is larger
-    max_detections: int = 100  # per image, over all classes
-
-    def __post_init__(self) -> None:
-        for name, choices in (("suppression", Suppression), ("voters", VoterSet), ("variance_space", VarianceSpace)):
-            if getattr(self, name) not in get_args(choices):
-                given = getattr(self, name)
-                raise ValueError(f"PostprocessConfig.{name} is {given!r}; choose one of {get_args(choices)}.")
-        for name, good, rule in (
-            ("iou_threshold", 0 <= self.iou_threshold <= 1, "in [0, 1]"),
-            ("soft_nms_sigma", self.soft_nms_sigma > 0, "larger than 0"),
-            ("score_floor", self.score_floor >= 0, "0 or larger"),
-            ("sigma_t", self.sigma_t >= 0, "0 (no voting) or larger"),
-            ("voter_iou", 0 <= self.voter_iou < 1, "in [0, 1)"),
-            ("max_detections", self.max_detections >= 1, "1 or larger"),
-        ):
-            if not good:
-                raise ValueError(f"PostprocessConfig.{name} is {getattr(self, name)}; it must be {rule}.")
-        if self.box_voting is not None and self.sigma_t > 0:
-            raise ValueError(
-                f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves by one vote only: set "
-                "sigma_t to 0, or box_voting to None."
-            )
-
-
-# What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where it differs.
-AUTHOR_RELEASE = PostprocessConfig(
-    suppression="soft_gaussian", sigma_t=0.01, voters="remaining", voter_iou=0.01, swap_y1_x2=True
-)
-
-
-class Kept(NamedTuple):
-    """Detections of all images, by image and then best first: rows (D,) i64, boxes (D, 4), scores (D,)."""
+class SelectedRows(NamedTuple):
+    """Detections of all images, by image and then best first: rows (D,) i64, boxes (D, 4), scores
+    (D,).
+    """
 
     rows: Tensor
     boxes: Tensor
@@ -100,10 +63,14 @@ def suppress(candidates: Candidates, groups: Groups, config: PostprocessConfig) 
         localization = candidates.localization[groups.members]
         return iou_guided(boxes, scores, localization, groups.valid, threshold=config.iou_threshold)
     if config.suppression == "qubo_greedy":
-        return qubo_select(boxes, scores, groups.valid, qubo=config.qubo or AUTHORS_GREEDY, search=greedy)
+        return qubo_select(
+            boxes, scores, groups.valid, qubo=config.qubo or AUTHORS_GREEDY, search=greedy
+        )
     if config.suppression == "qubo_tabu":
         qubo = config.qubo or AUTHORS_TABU
-        search = tabu_search(scores.shape[1], torch.Generator().manual_seed(qubo.seed), scores.device)
+        search = tabu_search(
+            scores.shape[1], torch.Generator().manual_seed(qubo.seed), scores.device
+        )
         return qubo_select(boxes, scores, groups.valid, qubo=qubo, search=search)
     decay, floor = decay_and_floor(config)
     # A vote may raise the score of a box that would come too late otherwise.
@@ -113,12 +80,26 @@ def suppress(candidates: Candidates, groups: Groups, config: PostprocessConfig) 
 
 
 def vote_on(
-    candidates: Candidates, groups: Groups, selection: Selection, group: Tensor, step: Tensor, config: PostprocessConfig
+    candidates: Candidates,
+    groups: Groups,
+    selection: Selection,
+    group: Tensor,
+    step: Tensor,
+    config: PostprocessConfig,
 ) -> Tensor:
-    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of ``group`` (D,)."""
+    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of
+    ``group`` (D,).
+    """
     slot = selection.slots[group, step]
     if config.box_voting is not None:
-        return vote_boxes(candidates.boxes, candidates.scores, groups, group=group, slot=slot, voting=config.box_voting)
+        return vote_boxes(
+            candidates.boxes,
+            candidates.scores,
+            groups,
+            group=group,
+            slot=slot,
+            voting=config.box_voting,
+        )
     if config.sigma_t == 0:
         return candidates.boxes[groups.members[group, slot]]
     assert candidates.variances is not None
@@ -141,9 +122,10 @@ def best_of_each_image(
 ) -> tuple[Tensor, Tensor]:
     """(group, step), each (D,), of the ``max_detections`` best selected boxes of every image.
 
-    Sorted by image, then by score, best first, then by row: of equal scores the earlier candidate comes first.
+    Sorted by image, then by score, best first, then by row: of equal scores the earlier candidate
+    comes first.
     """
-    group, step = (selection.scores > GONE).nonzero(as_tuple=True)
+    group, step = (selection.scores > REMOVED).nonzero(as_tuple=True)
     row = groups.members[group, selection.slots[group, step]]
     image, score = images[row], selection.scores[group, step]
     order = row.argsort()
@@ -156,7 +138,9 @@ def best_of_each_image(
     return group[order], step[order]
 
 
-def suppress_and_vote(candidates: Candidates, images: Tensor, config: PostprocessConfig) -> Kept:
+def suppress_and_vote(
+    candidates: Candidates, images: Tensor, config: PostprocessConfig
+) -> SelectedRows:
     """Algorithm 1 in each class of each image, then the best ``max_detections`` of each image.
 
     Args:
@@ -167,58 +151,17 @@ def suppress_and_vote(candidates: Candidates, images: Tensor, config: Postproces
     above = (candidates.scores > config.score_threshold).nonzero()[:, 0]
     candidates, images = candidates.select(above), images[above]
     if len(above) == 0:
-        return Kept(above, candidates.boxes, candidates.scores)
+        return SelectedRows(above, candidates.boxes, candidates.scores)
     groups = group_rows(images * (candidates.labels.max() + 1) + candidates.labels)
     selection = suppress(candidates, groups, config)
     if config.box_voting is not None:
-        selection = vote_scores(selection, candidates.boxes, candidates.scores, groups, voting=config.box_voting)
+        selection = vote_scores(
+            selection, candidates.boxes, candidates.scores, groups, voting=config.box_voting
+        )
     group, step = best_of_each_image(selection, groups, images, config.max_detections)
     rows = groups.members[group, selection.slots[group, step]]
     boxes = vote_on(candidates, groups, selection, group, step, config)
-    return Kept(above[rows], boxes, selection.scores[group, step])
-
-
-def check(where: str, candidates: Candidates, config: PostprocessConfig) -> None:
-    """Stops at numbers that would otherwise win or vanish without a word.
-
-    Args:
-        where: what the message calls the input.
-        candidates: ``variances`` are those that vote.
-        config: see PostprocessConfig.
-
-    Raises: ValueError if shapes do not fit together, a number is not finite, a variance is negative, or what the
-        vote or the suppression needs is missing.
-    """
-    count = len(candidates.scores)
-    variances = [v for v in (candidates.variances, candidates.pixel_variances) if v is not None]
-    localization = [] if candidates.localization is None else [candidates.localization]
-    wide, narrow = [candidates.boxes, *variances], [candidates.scores, *localization]
-    if any(x.shape != (count, 4) for x in wide) or any(x.shape != (count,) for x in narrow):
-        shapes = ", ".join(str(tuple(x.shape)) for x in (*wide, *narrow))
-        raise ValueError(
-            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4) and localization (M,)."
-        )
-    if config.sigma_t > 0 and candidates.variances is None:
-        raise ValueError(
-            f"{where}: sigma_t is {config.sigma_t}, but there are no variances (in {config.variance_space!r} space) to "
-            "vote with; use a network that predicts log variances, or set sigma_t to 0."
-        )
-    if config.suppression == "iou_guided" and candidates.localization is None:
-        raise ValueError(
-            f"{where}: suppression is 'iou_guided', but there is no localization confidence to rank by; use a network "
-            "that predicts the IoU of its boxes, or another suppression."
-        )
-    usable = [("boxes", candidates.boxes.abs() < LARGEST_COORDINATE)]  # all False for NaN
-    usable += [("scores", candidates.scores.abs() < torch.inf)]
-    usable += [("variances", (v >= 0) & (v < torch.inf)) for v in variances]
-    usable += [("localization values", x.abs() < torch.inf) for x in localization]
-    for name, good in usable:
-        if not good.all():
-            rows = (~good).reshape(count, -1).any(dim=1)
-            raise ValueError(
-                f"{where}: {int(rows.sum())} of {count} {name} are NaN, infinite or (a variance) negative; "
-                "the network has probably diverged, look at its losses."
-            )
+    return SelectedRows(above[rows], boxes, selection.scores[group, step])
 
 
 def postprocess_class(
@@ -237,19 +180,24 @@ def postprocess_class(
         config: see PostprocessConfig; ``variance_space`` has no effect here.
         localization: (M,) predicted IoU, which ``suppression="iou_guided"`` needs.
 
-    Returns: boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each, in the order of
-        falling scores, which is that of selection in NMS and soft-NMS.
-    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
+    Returns:
+        boxes (D, 4) px after voting, scores (D,) after decay, and keep (D,) i64, the row of each,
+        in the order of falling scores, which is that of selection in NMS and soft-NMS.
+
+    Raises:
+        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
     """
     same = torch.zeros_like(scores, dtype=torch.int64)
-    candidates = Candidates(boxes=boxes, scores=scores, labels=same, variances=variances, localization=localization)
-    check("postprocess_class", candidates, config)
-    kept = suppress_and_vote(_floats([candidates], config), same, config)
-    return kept.boxes, kept.scores, kept.rows
+    candidates = Candidates(
+        boxes=boxes, scores=scores, labels=same, variances=variances, localization=localization
+    )
+    check_candidates("postprocess_class", candidates, config)
+    selected = suppress_and_vote(_floats([candidates], config), same, config)
+    return selected.boxes, selected.scores, selected.rows
 
 
 def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
-    """The candidates of all images as one record in float32, without what ``config`` does not use."""
+    """The candidates of all images as one float32 record, without what ``config`` ignores."""
     unused = {"pixel_variances"}
     unused |= {"variances"} if config.sigma_t == 0 else set()
     unused |= {"localization"} if config.suppression != "iou_guided" else set()
@@ -258,25 +206,36 @@ def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Cand
     return Candidates(**{name: x if name == "labels" else x.float() for name, x in columns.items()})
 
 
-def postprocess_images(candidates: Sequence[Candidates], config: PostprocessConfig) -> list[Detections]:
+def postprocess_images(
+    candidates: Sequence[Candidates], config: PostprocessConfig
+) -> list[Detections]:
     """``postprocess`` for several images."""
     voting = list(candidates)
     if config.variance_space == "pixel":
-        voting = [replace(c, variances=c.pixel_variances, pixel_variances=c.variances) for c in candidates]
+        voting = [
+            replace(c, variances=c.pixel_variances, pixel_variances=c.variances) for c in candidates
+        ]
     for index, image in enumerate(voting):
-        check(f"postprocess, image {index}", image, config)
+        check_candidates(f"postprocess, image {index}", image, config)
     if not candidates:
         return []
-    images = torch.cat([torch.full_like(image.labels, index) for index, image in enumerate(candidates)])
-    kept = suppress_and_vote(_floats(voting, config), images, config)
-    counts = torch.bincount(images[kept.rows], minlength=len(candidates)).tolist()
+    images = torch.cat(
+        [torch.full_like(image.labels, index) for index, image in enumerate(candidates)]
+    )
+    selected = suppress_and_vote(_floats(voting, config), images, config)
+    counts = torch.bincount(images[selected.rows], minlength=len(candidates)).tolist()
     firsts = accumulate([0] + [len(image.scores) for image in candidates])
-    per_image = zip(candidates, firsts, *(part.split(counts) for part in kept), strict=False)
-    return [_detections(image, rows - first, boxes, scores) for image, first, rows, boxes, scores in per_image]
+    per_image = zip(candidates, firsts, *(part.split(counts) for part in selected), strict=False)
+    return [
+        _detections(image, rows - first, boxes, scores)
+        for image, first, rows, boxes, scores in per_image
+    ]
 
 
 def _detections(image: Candidates, rows: Tensor, boxes: Tensor, scores: Tensor) -> Detections:
-    """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their new scores (D,)."""
+    """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their
+    new scores (D,).
+    """
     sigma = None if image.pixel_variances is None else image.pixel_variances[rows].sqrt()
     return Detections(boxes=boxes, scores=scores, labels=image.labels[rows], sigma=sigma)
 
@@ -286,7 +245,9 @@ def postprocess(candidates: Candidates, config: PostprocessConfig) -> Detections
 
 
 @overload
-def postprocess(candidates: Sequence[Candidates], config: PostprocessConfig) -> list[Detections]: ...
+def postprocess(
+    candidates: Sequence[Candidates], config: PostprocessConfig
+) -> list[Detections]: ...
 
 
 def postprocess(
@@ -298,9 +259,13 @@ def postprocess(
         candidates: of one image, or of several images on one device.
         config: see PostprocessConfig.
 
-    Returns: Detections, or a list with one per image; sigma is the square root of the selected box's own
+    Returns:
+        Detections, or a list with one per image; sigma is the square root of the selected box's own
         ``pixel_variances``, also after voting.
-    Raises: ValueError if a number is not finite, or if what the vote or the suppression needs is missing.
+
+    Raises:
+        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+
     Law: the detections of an image do not depend on the other images.
     """
     if isinstance(candidates, Candidates):

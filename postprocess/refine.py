@@ -1,7 +1,7 @@
 """Optimization-based box refinement: boxes climb the IoU that the network predicts for them.
 
-Letters: D boxes. Jiang et al., "Acquisition of Localization Confidence for Accurate Object Detection" (IoU-Net), 2018,
-Algorithm 2: a comparison row of KL Loss Tables 4 and 6.
+Letters: D boxes. Jiang et al., "Acquisition of Localization Confidence for Accurate Object
+Detection" (IoU-Net), 2018, Algorithm 2: a comparison row of KL Loss Tables 4 and 6.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,9 @@ class Refinement:
     least_gain: float = 0.001  # Omega1: a box stops once its IoU changes by less
     worst_loss: float = -0.01  # Omega2: and once its IoU changes by less than this negative number
     most_boxes: int = 100  # per image, those with the best class scores
-    multiply_score: bool = False  # the score is multiplied by the final IoU (thisisi3/OpenMMLab-IoUNet does it)
+    multiply_score: bool = (
+        False  # the score is multiplied by the final IoU (thisisi3/OpenMMLab-IoUNet does it)
+    )
 
     def __post_init__(self) -> None:
         for name, good, rule in (
@@ -36,19 +38,26 @@ class Refinement:
                 raise ValueError(f"Refinement.{name} is {getattr(self, name)}; it must be {rule}.")
 
 
-def refine(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: Refinement) -> tuple[Tensor, Tensor]:
-    """Gradient ascent on the predicted IoU: b <- b + lambda * side * dIoU/db, the side being the width for x edges.
+def refine(
+    boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: Refinement
+) -> tuple[Tensor, Tensor]:
+    """Gradient ascent on the predicted IoU: b <- b + lambda * side * dIoU/db, the side being the
+    width for x edges.
 
-    Each box stops by itself, after a step that hardly changed its IoU or that made it worse; the step is not taken
-    back. The boxes are not clipped. (The paper calls this ascent in (x/w, y/h, ln w, ln h); that would scale the slope
-    by the squared side. One side is what Algorithm 2's ``scale`` is in public code.)
+    Each box stops by itself, after a step that hardly changed its IoU or that made it worse; the
+    step is not taken back. The boxes are not clipped. (The paper calls this ascent in (x/w, y/h, ln
+    w, ln h); that would scale the slope by the squared side. One side is what Algorithm 2's
+    ``scale`` is in public code.)
 
     Args:
         boxes: (D, 4) px.
-        predict_iou: boxes (D, 4) -> their IoU (D,), differentiable; each row depends on its own box only.
+        predict_iou: boxes (D, 4) -> their IoU (D,), differentiable; each row depends on its own box
+            only.
         refinement: steps and when to stop.
 
-    Returns: boxes (D, 4) and their predicted IoU (D,), detached.
+    Returns:
+        boxes (D, 4) and their predicted IoU (D,), detached.
+
     Raises:
         ValueError: the predicted IoU has no gradient with respect to the boxes.
     """
@@ -58,25 +67,32 @@ def refine(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor], refinement: R
     iou, slope = iou_and_slope(boxes, predict_iou)
     climbing = torch.ones_like(iou, dtype=torch.bool)
     for _ in range(refinement.steps):
-        boxes = torch.where(climbing[:, None], boxes + refinement.step_size * sides_xyxy(boxes) * slope, boxes)
+        boxes = torch.where(
+            climbing[:, None], boxes + refinement.step_size * sides_xyxy(boxes) * slope, boxes
+        )
         before = iou
         iou, slope = iou_and_slope(boxes, predict_iou)
         gain = iou - before
-        climbing = climbing & (gain.abs() >= refinement.least_gain) & (gain >= refinement.worst_loss)
+        climbing = (
+            climbing & (gain.abs() >= refinement.least_gain) & (gain >= refinement.worst_loss)
+        )
         if not bool(climbing.any()):
             break
     return boxes, iou
 
 
 def iou_and_slope(boxes: Tensor, predict_iou: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """The predicted IoU (D,) of boxes (D, 4) and its gradient (D, 4), 1/px, whether or not autograd is switched on."""
+    """The predicted IoU (D,) of boxes (D, 4) and its gradient (D, 4), 1/px, whether or not autograd
+    is switched on.
+    """
     with torch.enable_grad():
         boxes = boxes.detach().requires_grad_()
         iou = predict_iou(boxes)
         if not iou.requires_grad:
             raise ValueError(
-                "The IoU that refine() was given has no gradient with respect to the boxes: pool the features of the "
-                "IoU head with models.pooling.prroi_pool, and do not call the predictor under torch.no_grad()."
+                "The IoU that refine() was given has no gradient with respect to the boxes: pool"
+                " the features of the IoU head with models.pooling.prroi_pool, and do not call"
+                " the predictor under torch.no_grad()."
             )
         (slope,) = torch.autograd.grad(iou.sum(), boxes)
     return iou.detach(), slope

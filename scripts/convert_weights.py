@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig, build_detector
 from models.weights.conventions import PIXELS, conventions, habits

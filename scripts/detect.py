@@ -20,10 +20,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from data.config import DataConfig
 from data.errors import DataError
 from data.formats.masks import decode_masks, encode_masks
 from data.images import read_image
-from data.loader import DataConfig
 from data.records import Batch, Detections
 from data.transforms import pad, to_network
 from models.build import ModelConfig, build_detector

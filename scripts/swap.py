@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from data.loader import DataConfig, test_batches
+from data.config import DataConfig
+from data.loader import test_batches
 from data.records import Batch, Dataset, Proposals, Target
 from data.scoring.proposal_recall import recall
 from experiments.scales import TITLES

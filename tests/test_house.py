@@ -13,7 +13,7 @@ ALLOWED = {
     "models": {"models", "losses", "data.boxes", "data.records"},
     "postprocess": {"postprocess", "data.boxes", "data.records"},
     # the records that configure the code, no code
-    "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline", "postprocess.qubo",
+    "experiments": {"experiments", "data.config", "models.build", "postprocess.pipeline", "postprocess.qubo",
                     "postprocess.box_voting", "postprocess.refine"},
     "scripts": set(LAYERS),
 }

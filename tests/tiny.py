@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from data.mini.ambiguous import write_dataset
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig

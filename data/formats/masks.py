@@ -1,10 +1,11 @@
 """COCO's segmentations: polygons and run lengths, from the annotation file to bitmaps and back.
 
-A mask's run-length encoding (RLE) walks down the columns, left column first, and counts how many pixels in turn are 0,
-1, 0, ... Compressed, the counts are one text: that is the one form that this code keeps, whatever the file holds, since
-an object of COCO needs some 200 bytes of it.
+A mask's run-length encoding (RLE) walks down the columns, left column first, and counts how many
+pixels in turn are 0, 1, 0, ... Compressed, the counts are one text: that is the one form that this
+code keeps, whatever the file holds, since an object of COCO needs some 200 bytes of it.
 
-Letters: T annotations of all images together, G annotations or D detections of one image, H x W pixels.
+Letters: T annotations of all images together, G annotations or D detections of one image, H x W
+pixels.
 """
 
 from collections.abc import Sequence
@@ -18,34 +19,48 @@ from numpy.typing import NDArray
 from pycocotools import mask
 from torch import Tensor
 
-Rle = dict[str, Any]  # {"size": [height, width], "counts": text}: ready for JSON and for pycocotools
+# {"size": [height, width], "counts": text}: ready for JSON and for pycocotools
+Rle = dict[str, Any]
 
 
 def segmentation_problem(segmentation: object, size: tuple[int, int]) -> str | None:
     """What is wrong with a file's segmentation of an image of (height, width) px, or None.
 
-    It is a list of polygons [x1, y1, x2, y2, ...] of at least 3 points in px, or {"size": [height, width], "counts": a
-    list of run lengths or their compressed text}.
+    It is a list of polygons [x1, y1, x2, y2, ...] of at least 3 points in px, or {"size": [height,
+    width], "counts": a list of run lengths or their compressed text}.
     """
     if not segmentation:
         return "it has no segmentation"
     if isinstance(segmentation, list):
-        found = (_polygon_problem(polygon, size) for polygon in segmentation)
-        return next((text for text in found if text), None)
+        problems = (_polygon_problem(polygon, size) for polygon in segmentation)
+        return next((text for text in problems if text), None)
     if not isinstance(segmentation, dict) or not segmentation.keys() >= {"size", "counts"}:
-        return "the segmentation is neither a list of polygons nor run lengths with the keys 'size' and 'counts'"
+        return (
+            "the segmentation is neither a list of polygons nor run lengths with the keys 'size'"
+            " and 'counts'"
+        )
+    return _run_length_problem(segmentation, size)
+
+
+def _run_length_problem(segmentation: Rle, size: tuple[int, int]) -> str | None:
     height, width = size
     if segmentation["size"] != [height, width]:
-        return f"the run lengths have size {str(segmentation['size'])[:40]}, not [height, width] = [{height}, {width}]"
-    counts = segmentation["counts"]
-    if isinstance(counts, str):
-        counts = run_lengths(counts)
-    elif not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
-        counts = None
-    if counts is None or (len(counts) and min(counts) < 0):
+        shown = str(segmentation["size"])[:40]
+        return f"the run lengths have size {shown}, not [height, width] = [{height}, {width}]"
+    counts = _integer_counts(segmentation["counts"])
+    if counts is None or (counts and min(counts) < 0):
         return "the run lengths 'counts' are neither integers from 0 on nor COCO's compressed text"
     if sum(counts) != height * width:
         return f"the run lengths sum up to {sum(counts)} px, not to {height} x {width}"
+    return None
+
+
+def _integer_counts(counts: object) -> list[int] | None:
+    """The run lengths of a list or a compressed text; None if it is neither."""
+    if isinstance(counts, str):
+        return run_lengths(counts)
+    if isinstance(counts, list) and set(map(type, counts)) <= {int}:
+        return counts
     return None
 
 
@@ -63,8 +78,9 @@ def _polygon_problem(polygon: object, size: tuple[int, int]) -> str | None:
 def run_lengths(text: str) -> list[int] | None:
     """The counts of a compressed RLE, or None if the text is none.
 
-    Characters from "0" on hold 6 bits: 5 of a number, lowest first, and 32 if more of it follow; the number is negative
-    if bit 16 of its last character is set. From the fourth count on it is the difference from the count two before.
+    Characters from "0" on hold 6 bits: 5 of a number, lowest first, and 32 if more of it follow;
+    the number is negative if bit 16 of its last character is set. From the fourth count on it is
+    the difference from the count two before.
     """
     counts: list[int] = []
     value = shift = 0
@@ -83,8 +99,10 @@ def run_lengths(text: str) -> list[int] | None:
     return None if shift else counts
 
 
-def compressed(segmentation: Any, size: tuple[int, int]) -> str:
-    """The text of the compressed RLE of a segmentation without problem; the polygons of one object are united."""
+def compressed_rle(segmentation: Any, size: tuple[int, int]) -> str:
+    """The text of the compressed RLE of a segmentation without problem; the polygons of one object
+    are united.
+    """
     if isinstance(segmentation, list):
         return mask.merge(mask.frPyObjects(segmentation, *size))["counts"].decode()
     if isinstance(segmentation["counts"], str):
@@ -102,7 +120,9 @@ def encode_masks(masks: Tensor) -> list[Rle]:
 
 
 def decode_masks(rles: Sequence[Rle], size: tuple[int, int]) -> Tensor:
-    """Bitmaps (G, H, W) uint8 of 0 and 1; ``size`` (height, width) px is that of the RLEs, and of no RLE at all."""
+    """Bitmaps (G, H, W) uint8 of 0 and 1; ``size`` (height, width) px is that of the RLEs, and of
+    no RLE at all.
+    """
     if not rles:
         return torch.zeros(0, *size, dtype=torch.uint8)
     return torch.from_numpy(mask.decode(list(rles)).transpose(2, 0, 1)).contiguous()
@@ -115,8 +135,9 @@ def mask_areas(rles: Sequence[Rle]) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Segments:
-    """The compressed RLEs of T annotations in two arrays, so that worker processes share them: annotation t owns
-    text[starts[t]:starts[t + 1]]."""
+    """The compressed RLEs of T annotations in two arrays, so that worker processes share them:
+    annotation t owns text[starts[t]:starts[t + 1]].
+    """
 
     text: NDArray[np.uint8]
     starts: NDArray[np.int64]

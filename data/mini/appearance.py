@@ -1,9 +1,12 @@
-"""What the objects and backgrounds of the mini data set look like: K = 6 classes, each one shape and one texture.
+"""What the objects and backgrounds of the mini data set look like: K = 6 classes, each one shape
+and one texture.
 
-A shape touches all four sides of its clean box, so the box is the extent of the shape. A side may be soft: there the
-shape fades out over a ramp. An object is drawn on its window, the pixels that its box touches.
+A shape touches all four sides of its clean box, so the box is the extent of the shape. A side may
+be soft: there the shape fades out over a ramp. An object is drawn on its window, the pixels that
+its box touches.
 
-Letters: H, W image size in px, h, w size of an object's window. Boxes are (x1, y1, x2, y2) in px, colors RGB in 0..1.
+Letters: H, W image size in px, h, w size of an object's window. Boxes are (x1, y1, x2, y2) in px,
+colors RGB in 0..1.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ Shape = Callable[[Floats, Floats, float], Mask]
 Texture = Callable[[Floats, Floats, float], Floats]
 
 
-# Shapes: which points (u, v) of [-1, 1]^2 belong to the object; t in 0..1 varies it. All touch all four sides.
+# Shapes: which points (u, v) of [-1, 1]^2 belong to the object; t in 0..1 varies it. All touch all
+# four sides.
 
 
 def _whole(u: Floats, v: Floats, t: float) -> Mask:
@@ -76,12 +80,16 @@ def _slanted_stripes(x: Floats, y: Floats, period: float) -> Floats:
 
 
 def _dots(x: Floats, y: Floats, period: float) -> Floats:
-    return np.where(np.sin(2 * np.pi * x / period) + np.sin(2 * np.pi * y / period) > 0.8, -1.0, 0.5)
+    return np.where(
+        np.sin(2 * np.pi * x / period) + np.sin(2 * np.pi * y / period) > 0.8, -1.0, 0.5
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """A class: how it looks, and how carelessly it is labeled (sigma of a side as a fraction of the length)."""
+class ObjectClass:
+    """A class: how it looks, and how carelessly it is labeled (sigma of a side as a fraction of the
+    length).
+    """
 
     name: str
     careless: float
@@ -91,12 +99,12 @@ class Look:
 
 
 CLASSES = (
-    Look(name="brick", careless=0.08, hue=0.01, shape=_whole, texture=_courses),
-    Look(name="ball", careless=0.01, hue=0.62, shape=_round, texture=_flat_waves),
-    Look(name="tent", careless=0.01, hue=0.34, shape=_tapered, texture=_upright_stripes),
-    Look(name="gem", careless=0.01, hue=0.15, shape=_eight_sided, texture=_checks),
-    Look(name="ring", careless=0.05, hue=0.84, shape=_hollow, texture=_slanted_stripes),
-    Look(name="cross", careless=0.01, hue=0.49, shape=_crossed, texture=_dots),
+    ObjectClass(name="brick", careless=0.08, hue=0.01, shape=_whole, texture=_courses),
+    ObjectClass(name="ball", careless=0.01, hue=0.62, shape=_round, texture=_flat_waves),
+    ObjectClass(name="tent", careless=0.01, hue=0.34, shape=_tapered, texture=_upright_stripes),
+    ObjectClass(name="gem", careless=0.01, hue=0.15, shape=_eight_sided, texture=_checks),
+    ObjectClass(name="ring", careless=0.05, hue=0.84, shape=_hollow, texture=_slanted_stripes),
+    ObjectClass(name="cross", careless=0.01, hue=0.49, shape=_crossed, texture=_dots),
 )
 
 
@@ -136,7 +144,8 @@ def coverage(box: Floats, shape: Shape, t: float, samples: int = 3) -> Floats:
 
 
 def depths(box: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Distance in px of the window's pixel centers from the sides x1, y1, x2, y2 of the box, positive inside.
+    """Distance in px of the window's pixel centers from the sides x1, y1, x2, y2 of the box,
+    positive inside.
 
     Shapes (1, w), (h, 1), (1, w), (h, 1).
     """
@@ -146,7 +155,8 @@ def depths(box: Floats) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def fade(box: Floats, ramp: Floats) -> Floats:
-    """Opacity that rises linearly from 0 at a soft side to 1 a ramp further in: clip(depth / ramp, 0, 1) per soft side.
+    """Opacity that rises linearly from 0 at a soft side to 1 a ramp further in: clip(depth / ramp,
+    0, 1) per soft side.
 
     Args:
         box: Clean box (4,), px.
@@ -170,13 +180,15 @@ def _clouds(rng: Generator, size: tuple[int, int], cells: int) -> Floats:
     """Smooth noise (H, W), 0..1: random values on a coarse grid, linearly interpolated."""
     grid = rng.random((cells, cells))
     rows, columns = (
-        np.clip(1 - np.abs(np.linspace(0, cells - 1, n)[:, None] - np.arange(cells)), 0, None) for n in size
+        np.clip(1 - np.abs(np.linspace(0, cells - 1, n)[:, None] - np.arange(cells)), 0, None)
+        for n in size
     )
     return rows @ grid @ columns.T
 
 
 def background(rng: Generator, size: tuple[int, int]) -> Floats:
-    """A muted texture (H, W, 3), 0..1: clouds of two dull colors, faint waves, and some pale blotches.
+    """A muted texture (H, W, 3), 0..1: clouds of two dull colors, faint waves, and some pale
+    blotches.
 
     Args:
         rng: Source of all of it.
@@ -185,7 +197,8 @@ def background(rng: Generator, size: tuple[int, int]) -> Floats:
     height, width = size
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
     dark, light = (
-        _color(rng.random(), rng.uniform(0.0, 0.3), value) for value in (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.8))
+        _color(rng.random(), rng.uniform(0.0, 0.3), value)
+        for value in (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.8))
     )
     mix = 0.6 * _clouds(rng, size, 4) + 0.4 * _clouds(rng, size, int(rng.integers(10, 40)))
     angle, period = rng.uniform(0, np.pi), rng.uniform(6, 30)
@@ -198,21 +211,24 @@ def background(rng: Generator, size: tuple[int, int]) -> Floats:
     return dark + mix[..., None] * (light - dark)
 
 
-def surface(rng: Generator, box: Floats, look: Look) -> Floats:
-    """The object's colors on its window (h, w, 3), around 0..1: its class's hue and texture under a slanting light.
+def surface(rng: Generator, box: Floats, kind: ObjectClass) -> Floats:
+    """The object's colors on its window (h, w, 3), around 0..1: its class's hue and texture under a
+    slanting light.
 
     Args:
         rng: Source of the shade, the texture's period and phase, and the light.
         box: Clean box (4,), px.
-        look: The class.
+        kind: The class.
     """
     rows, columns = window(box)
     x, y = _centers(columns)[None, :] - box[0], _centers(rows)[:, None] - box[1]
     shortest = float((box[2:] - box[:2]).min())
     period = rng.uniform(4.5, 6.5) + 0.05 * shortest
-    color = _color(look.hue + rng.uniform(-0.03, 0.03), rng.uniform(0.6, 0.95), rng.uniform(0.65, 1.0))
+    color = _color(
+        kind.hue + rng.uniform(-0.03, 0.03), rng.uniform(0.6, 0.95), rng.uniform(0.65, 1.0)
+    )
     phase = rng.uniform(0, period, 2)
-    brightness = 1 + rng.uniform(0.2, 0.4) * look.texture(x + phase[0], y + phase[1], period)
+    brightness = 1 + rng.uniform(0.2, 0.4) * kind.texture(x + phase[0], y + phase[1], period)
     slope = rng.uniform(-0.2, 0.2, 2)
     light = 1 + slope[0] * (x / x.max() - 0.5) + slope[1] * (y / y.max() - 0.5)
     return color * (brightness * light)[..., None]

@@ -6,24 +6,30 @@ from data.errors import DataError
 from data.records import Detections, Target
 
 
-def check_aligned(detections: Sequence[Detections], targets: Sequence[Target], num_classes: int | None = None) -> None:
-    """Checks one Detections per Target, labels in 1..num_classes (None: any), and scores that can be sorted.
+def check_aligned(
+    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int | None = None
+) -> None:
+    """Checks one Detections per Target, labels in 1..num_classes (None: any), and scores that can
+    be sorted.
 
-    Raises: DataError naming the image by its position.
+    Raises:
+        DataError: names the image by its position.
     """
     if len(detections) != len(targets):
         raise DataError(
             f"There are detections of {len(detections)} images but targets of {len(targets)}; "
             "give one entry per image, in the same order."
         )
-    for index, (found, known) in enumerate(zip(detections, targets, strict=True)):
-        for name, labels in (("detections", found.labels), ("targets", known.labels)):
+    for index, (detected, target) in enumerate(zip(detections, targets, strict=True)):
+        for name, labels in (("detections", detected.labels), ("targets", target.labels)):
             if num_classes is not None and ((labels < 1) | (labels > num_classes)).any():
                 raise DataError(
-                    f"The {name} of image {index} have labels {labels.min().item()}..{labels.max().item()}, outside "
-                    f"1..{num_classes}; was the model trained on other classes?"
+                    f"The {name} of image {index} have labels"
+                    f" {labels.min().item()}..{labels.max().item()}, outside 1..{num_classes}; was"
+                    " the model trained on other classes?"
                 )
-        if not found.scores.isfinite().all():
+        if not detected.scores.isfinite().all():
             raise DataError(
-                f"The detections of image {index} have scores that are NaN or infinite; look at the model's output."
+                f"The detections of image {index} have scores that are NaN or infinite; look at"
+                " the model's output."
             )

@@ -1,7 +1,9 @@
-"""Are the predicted standard deviations right? Coverage, likelihood and rank correlation of errors and sigmas.
+"""Are the predicted standard deviations right? Coverage, likelihood and rank correlation of errors
+and sigmas.
 
-Letters: n matched detections, D detections, G ground-truth boxes. Errors and sigmas are (n, 4) px, one per box side.
-A Gaussian with the right sigma covers 68.27 % of the errors within one sigma and 95.45 % within two.
+Letters: n matched detections, D detections, G ground-truth boxes. Errors and sigmas are (n, 4) px,
+one per box side. A Gaussian with the right sigma covers 68.27 % of the errors within one sigma and
+95.45 % within two.
 """
 
 import math
@@ -18,24 +20,28 @@ EXPECTED_COVERAGE = {"coverage1": 68.27, "coverage2": 95.45}  # percent, of a Ga
 NAN = float("nan")
 
 
-def match_detections(detections: Detections, target: Target, iou: float = 0.5) -> tuple[Tensor, Tensor]:
+def match_detections(
+    detections: Detections, target: Target, iou: float = 0.5
+) -> tuple[Tensor, Tensor]:
     """Pairs of detections and the objects that they mean.
 
-    Best score first, each detection takes the object of its class that is still free, is no crowd, and overlaps it
-    most, if the IoU is at least ``iou``.
+    Best score first, each detection takes the object of its class that is still free, is no crowd,
+    and overlaps it most, if the IoU is at least ``iou``.
 
-    Returns: (detection, object), each (n,) i64, best score first.
+    Returns:
+        (detection, object), each (n,) i64, best score first.
     """
     overlap = box_iou(detections.boxes, target.boxes)
     overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
     pairs = []
-    for row in detections.scores.argsort(descending=True, stable=True).tolist() if len(target.labels) else []:
+    order = detections.scores.argsort(descending=True, stable=True).tolist()
+    for row in order if len(target.labels) else []:
         best, column = overlap[row].max(dim=0)
         if best >= iou:
             pairs.append((row, int(column)))
             overlap[:, column] = -1.0
-    found = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    matches = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
+    return matches[:, 0], matches[:, 1]
 
 
 def average_ranks(values: Tensor) -> Tensor:
@@ -46,7 +52,9 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def spearman(first: Tensor, second: Tensor) -> float:
-    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is constant."""
+    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is
+    constant.
+    """
     if len(first) < 2:
         return NAN
     a, b = (ranks - ranks.mean() for ranks in (average_ranks(first), average_ranks(second)))
@@ -66,16 +74,21 @@ def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
         errors: (n, 4) px, predicted minus true side, signed.
         sigma: (n, 4) px, > 0.
 
-    Returns: coverage1, coverage2 (percent of |error| <= 1 and 2 sigma; see EXPECTED_COVERAGE), spearman_error (rank
-        correlation of |error| and sigma), nll (mean per coordinate, nats) and n (boxes). nan if n is 0.
-    Raises: ValueError if a sigma is not positive or something is not finite.
+    Returns:
+        coverage1, coverage2 (percent of |error| <= 1 and 2 sigma; see EXPECTED_COVERAGE),
+        spearman_error (rank correlation of |error| and sigma), nll (mean per coordinate, nats) and
+        n (boxes). nan if n is 0.
+
+    Raises:
+        ValueError: a sigma is not positive or something is not finite.
+
     Law: a common factor on errors and sigma changes nothing but adds its logarithm to nll.
     """
     good = errors.isfinite() & sigma.isfinite() & (sigma > 0)
     if not good.all():
         raise ValueError(
-            f"{int((~good).sum())} of {good.numel()} box sides have a sigma that is not positive or a number that is "
-            "not finite; look at the log variances."
+            f"{int((~good).sum())} of {good.numel()} box sides have a sigma that is not positive"
+            " or a number that is not finite; look at the log variances."
         )
     errors, sigma = errors.double(), sigma.double()
     ratio = (errors / sigma).abs()
@@ -97,33 +110,67 @@ def evaluate_calibration(
         detections, targets: one entry per image, in the same order.
         iou: the overlap from which a detection means an object, see ``match_detections``.
 
-    Returns: the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean |side - clean side|
-        in px), spearman_true (rank correlation of sigma and ``Target.sigma_true``, px) and spearman_true_relative (the
-        same after dividing both by the side of the labeled box: large boxes have large sigmas in px, this takes that
-        easy part out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched detections.
-    Raises: DataError if the sequences do not fit; ValueError as ``calibration``.
+    Returns:
+        the keys of ``calibration`` (errors are against ``Target.boxes``), clean_distance (mean
+        |side - clean side| in px), spearman_true (rank correlation of sigma and
+        ``Target.sigma_true``, px) and spearman_true_relative (the same after dividing both by the
+        side of the labeled box: large boxes have large sigmas in px, this takes that easy part
+        out). nan where sigma, clean boxes or true sigmas are missing; n always counts the matched
+        detections.
+
+    Raises:
+        DataError: the sequences do not fit.
+        ValueError: as in ``calibration``.
     """
     check_aligned(detections, targets)
-    pairs = [match_detections(found, known, iou) for found, known in zip(detections, targets, strict=True)]
+    pairs = [
+        match_detections(detected, target, iou)
+        for detected, target in zip(detections, targets, strict=True)
+    ]
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
-    boxes = _gather([d.boxes for d in detections], rows)
-    sigma = _gather([d.sigma for d in detections], rows)
-    labeled = _gather([t.boxes for t in targets], columns)
-    clean = _gather([t.clean_boxes for t in targets], columns)
-    true = _gather([t.sigma_true for t in targets], columns)
-    assert boxes is not None and labeled is not None  # noqa: PT018
-    sides = sides_xyxy(labeled)
-    unknown = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN) | {"n": len(boxes)}
+    boxes = _gather(detections, "boxes", rows)
+    sigma = _gather(detections, "sigma", rows)
+    labeled = _gather(targets, "boxes", columns)
+    clean = _gather(targets, "clean_boxes", columns)
+    true_sigma = _gather(targets, "sigma_true", columns)
+    assert boxes is not None
+    assert labeled is not None
+    scores = dict.fromkeys(("coverage1", "coverage2", "spearman_error", "nll"), NAN)
+    scores["n"] = len(boxes)
+    if sigma is not None:
+        scores = calibration(boxes - labeled, sigma)
+    distance = NAN if clean is None else float((boxes - clean).abs().mean())
     return {
-        **(unknown if sigma is None else calibration(boxes - labeled, sigma)),
-        "clean_distance": NAN if clean is None else float((boxes - clean).abs().mean()),
-        "spearman_true": NAN if sigma is None or true is None else spearman(sigma.flatten(), true.flatten()),
-        "spearman_true_relative": NAN if sigma is None or true is None
-        else spearman((sigma / sides).flatten(), (true / sides).flatten()),
+        **scores,
+        "clean_distance": distance,
+        **_rank_correlations(sigma, true_sigma, sides_xyxy(labeled)),
     }
 
 
-def _gather(values: Sequence[Tensor | None], indices: Sequence[Tensor]) -> Tensor | None:
-    """The rows (n, 4) that ``indices`` choose of each image's values, on the CPU; None if an image has no values."""
-    known = [value[index].cpu() for value, index in zip(values, indices, strict=True) if value is not None]
-    return torch.cat([torch.zeros(0, 4), *known]) if len(known) == len(values) else None
+def _rank_correlations(
+    sigma: Tensor | None, true_sigma: Tensor | None, sides: Tensor
+) -> dict[str, float]:
+    """How predicted and true sigmas (n, 4) px correlate, in px and relative to the sides (n, 4)."""
+    if sigma is None or true_sigma is None:
+        return {"spearman_true": NAN, "spearman_true_relative": NAN}
+    relative = spearman((sigma / sides).flatten(), (true_sigma / sides).flatten())
+    return {
+        "spearman_true": spearman(sigma.flatten(), true_sigma.flatten()),
+        "spearman_true_relative": relative,
+    }
+
+
+def _gather(
+    records: Sequence[Detections] | Sequence[Target], name: str, indices: Sequence[Tensor]
+) -> Tensor | None:
+    """The rows (n, 4) that ``indices`` choose of one field of each image's record, on the CPU.
+
+    None if an image has no value there.
+    """
+    rows = [torch.zeros(0, 4)]
+    for record, index in zip(records, indices, strict=True):
+        value = getattr(record, name)
+        if value is None:
+            return None
+        rows.append(value[index].cpu())
+    return torch.cat(rows)

@@ -1,10 +1,12 @@
 """COCO scores by pycocotools, on records instead of files.
 
-Letters: N images, D detections, G ground-truth boxes, K classes. The sums, the matching and the 101-point precision are
-pycocotools' COCOeval; this file only builds its two data sets in memory and reads its tables.
+Letters: N images, D detections, G ground-truth boxes, K classes. The sums, the matching and the
+101-point precision are pycocotools' COCOeval; this file only builds its two data sets in memory and
+reads its tables.
 
-Annotation ids are numbered 1, 2, ... here, whatever the file said: COCOeval stores the matched id and takes 0 for "not
-matched", so that a file whose ids start at 0 loses an object, and of two annotations with one id only one survives.
+Annotation ids are numbered 1, 2, ... here, whatever the file said: COCOeval stores the matched id
+and takes 0 for "not matched", so that a file whose ids start at 0 loses an object, and of two
+annotations with one id only one survives.
 """
 
 import contextlib
@@ -25,56 +27,76 @@ from data.scoring.aligned import check_aligned
 # The masks (RLEs) of each image's detections and those of its targets, in their order.
 SegmentPair = tuple[Sequence[Sequence[Rle]], Sequence[Sequence[Rle]]]
 
-AREAS = {"": 0, "S": 1, "M": 2, "L": 3}  # suffix -> index of COCOeval's area ranges: all, < 32^2, < 96^2, larger
+# suffix -> index of COCOeval's area ranges: all, < 32^2, < 96^2, larger
+AREAS = {"": 0, "S": 1, "M": 2, "L": 3}
 MAX_DETECTIONS = (1, 10, 100)  # per image and class, COCOeval's default
 IOU_PERCENT = range(50, 100, 5)
 
 
 def evaluate_coco(
-    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int, segments: SegmentPair | None = None
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    num_classes: int,
+    segments: SegmentPair | None = None,
 ) -> dict[str, float]:
     """Box AP and AR of a data set, averaged over the classes; with ``segments`` mask AP and AR.
 
     Args:
-        detections, targets: one entry per image, in the same order; original px. ``Target.crowd`` is COCO's iscrowd;
-            ``Target.area`` decides about small, medium and large; ``Target.difficult`` plays no part in COCO's rules.
+        detections, targets: one entry per image, in the same order; original px. ``Target.crowd``
+            is COCO's iscrowd; ``Target.area`` decides about small, medium and large;
+            ``Target.difficult`` plays no part in COCO's rules.
         num_classes: K.
-        segments: (of the detections, of the targets), one list of RLEs per image: IoUs are those of the masks, and a
-            detection's size is the area of its mask. The boxes then play no part.
+        segments: (of the detections, of the targets), one list of RLEs per image: IoUs are those of
+            the masks, and a detection's size is the area of its mask. The boxes then play no part.
 
-    Returns: percent, under the keys AP (IoU .50:.95), AP50, AP55, ..., AP95, APS, APM, APL, AR1, AR10, AR100, ARS, ARM,
-        ARL. nan where there is no ground truth to measure with.
-    Raises: DataError if the sequences, the labels or the masks do not fit.
+    Returns:
+        percent, under the keys AP (IoU .50:.95), AP50, AP55, ..., AP95, APS, APM, APL, AR1, AR10,
+        AR100, ARS, ARM, ARL. nan where there is no ground truth to measure with.
+
+    Raises:
+        DataError: the sequences, the labels or the masks do not fit.
     """
     return summarize(*coco_tables(detections, targets, num_classes, segments))
 
 
 def evaluate_coco_per_class(
-    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int, segments: SegmentPair | None = None
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    num_classes: int,
+    segments: SegmentPair | None = None,
 ) -> list[dict[str, float]]:
     """``evaluate_coco`` for each class alone: entry k - 1 is class k."""
     return summarize_per_class(*coco_tables(detections, targets, num_classes, segments))
 
 
 def coco_tables(
-    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int, segments: SegmentPair | None = None
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    num_classes: int,
+    segments: SegmentPair | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """COCOeval's tables: precision (10 IoUs, 101 recalls, K, 4 areas, 3 detection limits) and recall (10, K, 4, 3).
+    """COCOeval's tables: precision (10 IoUs, 101 recalls, K, 4 areas, 3 detection limits) and
+    recall (10, K, 4, 3).
 
     Fractions in 0..1; -1 where a class has no ground truth. Arguments as for ``evaluate_coco``.
     """
     check_aligned(detections, targets, num_classes)
-    found = [_annotations(d.boxes, d.labels, score=d.scores.tolist()) for d in detections]
-    known = [_annotations(t.boxes, t.labels, area=t.area.tolist(), iscrowd=t.crowd.int().tolist()) for t in targets]
+    detected = [_annotations(d.boxes, d.labels, score=d.scores.tolist()) for d in detections]
+    annotated = [
+        _annotations(t.boxes, t.labels, area=t.area.tolist(), iscrowd=t.crowd.int().tolist())
+        for t in targets
+    ]
     if segments is not None:
         _check_segments(detections, targets, segments)
-        for rows, rles in zip((*found, *known), (*segments[0], *segments[1]), strict=True):
+        for rows, rles in zip((*detected, *annotated), (*segments[0], *segments[1]), strict=True):
             _add(rows, "segmentation", rles)
-        for rows, rles in zip(found, segments[0], strict=True):
+        for rows, rles in zip(detected, segments[0], strict=True):
             _add(rows, "area", mask_areas(rles))
     kind = "bbox" if segments is None else "segm"
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_data_set(known, num_classes), _data_set(found, num_classes), kind)
+        evaluation = COCOeval(
+            _data_set(annotated, num_classes), _data_set(detected, num_classes), kind
+        )
         evaluation.params.maxDets = list(MAX_DETECTIONS)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -82,11 +104,17 @@ def coco_tables(
 
 
 def summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """The named scores in percent from COCOeval's tables; entries of -1 are left out of each mean."""
+    """The named scores in percent of COCOeval's tables; entries of -1 are left out of means."""
     scores = {"AP": _mean(precision[..., 0, -1])}
-    scores |= {f"AP{iou}": _mean(precision[index, ..., 0, -1]) for index, iou in enumerate(IOU_PERCENT)}
-    scores |= {f"AP{name}": _mean(precision[..., index, -1]) for name, index in AREAS.items() if name}
-    scores |= {f"AR{limit}": _mean(recall[..., 0, index]) for index, limit in enumerate(MAX_DETECTIONS)}
+    scores |= {
+        f"AP{iou}": _mean(precision[index, ..., 0, -1]) for index, iou in enumerate(IOU_PERCENT)
+    }
+    scores |= {
+        f"AP{name}": _mean(precision[..., index, -1]) for name, index in AREAS.items() if name
+    }
+    scores |= {
+        f"AR{limit}": _mean(recall[..., 0, index]) for index, limit in enumerate(MAX_DETECTIONS)
+    }
     scores |= {f"AR{name}": _mean(recall[..., index, -1]) for name, index in AREAS.items() if name}
     return scores
 
@@ -102,7 +130,7 @@ def _mean(table: np.ndarray) -> float:
 
 
 def _annotations(boxes: Tensor, labels: Tensor, **columns: list[float] | list[int]) -> list[dict]:
-    """COCO annotations of one image, without ids: (G, 4) xyxy px becomes [x, y, width, height] px."""
+    """COCO annotations of one image, without ids: xyxy px becomes [x, y, width, height] px."""
     corners = boxes.double()
     xywh = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
     rows = [
@@ -119,27 +147,46 @@ def _add(rows: list[dict], name: str, values: Sequence[object]) -> None:
         row[name] = value
 
 
-def _check_segments(detections: Sequence[Detections], targets: Sequence[Target], segments: SegmentPair) -> None:
-    """Raises: DataError unless each detection and each annotation has a mask, all of an image of one size."""
-    for records, masks, name in ((detections, segments[0], "detections"), (targets, segments[1], "targets")):
-        counts, wanted = [len(rles) for rles in masks], [len(record.labels) for record in records]
-        if counts != wanted:
+def _check_segments(
+    detections: Sequence[Detections], targets: Sequence[Target], segments: SegmentPair
+) -> None:
+    """Stops unless each detection and annotation has a mask, all of an image of one size."""
+    for records, masks, name in (
+        (detections, segments[0], "detections"),
+        (targets, segments[1], "targets"),
+    ):
+        counts = [len(rles) for rles in masks]
+        labels = [len(record.labels) for record in records]
+        if counts != labels:
             raise DataError(
-                f"the {name} of {len(wanted)} images have {sum(wanted)} labels, but there are {sum(counts)} masks of"
-                f" {len(counts)} images; give one mask for each label, image by image."
+                f"the {name} of {len(labels)} images have {sum(labels)} labels, but there are"
+                f" {sum(counts)} masks of {len(counts)} images; give one mask for each label,"
+                " image by image."
             )
-    for image, (found, known) in enumerate(zip(*segments, strict=True)):
-        sizes = {tuple(rle["size"]) for rle in (*found, *known)}
+    for image, (detected, annotated) in enumerate(zip(*segments, strict=True)):
+        sizes = {tuple(rle["size"]) for rle in (*detected, *annotated)}
         if len(sizes) > 1:  # pycocotools would count such masks as far apart
-            raise DataError(f"the masks of image {image} have the sizes {sorted(sizes)}; give all those of the image.")
+            raise DataError(
+                f"the masks of image {image} have the sizes {sorted(sizes)}; give all those of the"
+                " image."
+            )
 
 
 def _data_set(images: Sequence[list[dict]], num_classes: int) -> COCO:
-    """pycocotools' COCO with ids from 1; built by hand, because its own loadRes refuses an empty list."""
-    rows = [{**row, "image_id": image_id} for image_id, rows in enumerate(images, start=1) for row in rows]
+    """pycocotools' COCO with ids from 1; built by hand, because its own loadRes refuses an empty
+    list.
+    """
+    rows = [
+        {**row, "image_id": image_id}
+        for image_id, rows in enumerate(images, start=1)
+        for row in rows
+    ]
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": image_id, "height": 0, "width": 0} for image_id in range(1, len(images) + 1)],  # RLEs know
+        # the sizes are not read: run lengths have their own
+        "images": [
+            {"id": image_id, "height": 0, "width": 0} for image_id in range(1, len(images) + 1)
+        ],
         "categories": [{"id": label, "name": str(label)} for label in range(1, num_classes + 1)],
         "annotations": [{**row, "id": number} for number, row in enumerate(rows, start=1)],
     }

@@ -9,7 +9,7 @@ VGG follows py-faster-rcnn, ResNet-50 Detectron.
 
 from dataclasses import replace
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig
 

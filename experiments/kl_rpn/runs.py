@@ -8,7 +8,7 @@ and, for a ResNet, model.resnet_layout = "caffe".
 
 from dataclasses import replace
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from experiments.records import Run, TrainConfig, epoch_schedule
 from models.build import ModelConfig
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.boxes import area
+from losses.precision import at_least_float32
 from models.pooling.roi_align import check_finite
 
 EPSILON = 1e-6  # a box of exactly the canonical size is on its level whatever log2 rounds to
@@ -53,9 +54,10 @@ def multi_level_roi_align(features: Sequence[Tensor], boxes: Tensor, output_size
     with torch.no_grad():
         level = level_of(boxes, levels=len(maps), canonical_size=canonical_size)
         cells, weights = bilinear_cells(maps, boxes, level, output_size, strides, sampling_ratio, aligned)
-    dtype = torch.promote_types(maps[0].dtype, torch.float32)  # in half precision a weight would have 8 or 11 bits
-    table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2).to(dtype) for m in maps])
-    pooled = functional.embedding_bag(cells, table, per_sample_weights=weights.to(dtype), mode="sum").to(maps[0].dtype)
+    table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2) for m in maps])
+    table = at_least_float32(table)  # in half precision a weight would have 8 or 11 bits
+    pooled = functional.embedding_bag(cells, table, per_sample_weights=weights.to(table.dtype), mode="sum")
+    pooled = pooled.to(maps[0].dtype)
     return pooled.reshape(n, p, output_size, output_size, table.shape[1]).permute(0, 1, 4, 2, 3)
 
 
@@ -71,7 +73,7 @@ def bilinear_cells(maps: Sequence[Tensor], boxes: Tensor, level: Tensor, bins: i
          for index, (m, stride) in enumerate(zip(maps, strides, strict=True))]
     ).to(boxes.device, non_blocking=True)[level].unbind(-1)
     first = first + torch.arange(n, device=boxes.device)[:, None] * height * width
-    scaled = boxes.to(torch.promote_types(boxes.dtype, torch.float32)) / stride[..., None] - (0.5 if aligned else 0.0)
+    scaled = at_least_float32(boxes) / stride[..., None] - (0.5 if aligned else 0.0)
     y, y_weight = samples_along(scaled[..., 1], scaled[..., 3], height, bins, samples, aligned)
     x, x_weight = samples_along(scaled[..., 0], scaled[..., 2], width, bins, samples, aligned)
     # (N, P, B, 1, 2S, 1) with (N, P, 1, B, 1, 2S)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from losses.precision import at_least_float32
 from models.pooling.multi_level import level_of
 from models.pooling.roi_align import check_finite, weighted_sums
 
@@ -38,7 +39,7 @@ def prroi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: 
     Law: the mean of the B x B bins is the one bin of ``output_size`` 1.
     """
     check_finite(rois)
-    return pooled_by_map([features], rois[:, 0].long(), exact(rois[:, 1:]) * spatial_scale, output_size)
+    return pooled_by_map([features], rois[:, 0].long(), at_least_float32(rois[:, 1:]) * spatial_scale, output_size)
 
 
 def multi_level_prroi(features: Sequence[Tensor], boxes: Tensor, output_size: int, strides: Sequence[int],
@@ -62,7 +63,7 @@ def multi_level_prroi(features: Sequence[Tensor], boxes: Tensor, output_size: in
     n, p = boxes.shape[:2]
     level = level_of(boxes.detach(), levels=len(strides), canonical_size=canonical_size)
     which = level * n + torch.arange(n, device=boxes.device)[:, None]
-    cells = exact(boxes) / torch.tensor(strides, device=boxes.device)[level][..., None]
+    cells = at_least_float32(boxes) / torch.tensor(strides, device=boxes.device)[level][..., None]
     pooled = pooled_by_map(features[: len(strides)], which.flatten(), cells.flatten(0, 1), output_size)
     return pooled.unflatten(0, (n, p))
 
@@ -130,8 +131,3 @@ def hat_integral(t: Tensor) -> Tensor:
     """G(t), the integral of max(0, 1 - |u|) up to t: 0, (t + 1)^2 / 2 from -1 on, 1/2 + t - t^2 / 2 from 0 on, 1."""
     t = t.clamp(-1, 1)
     return 0.5 + t - 0.5 * t * t.abs()
-
-
-def exact(values: Tensor) -> Tensor:
-    """``values`` in float32, or in float64 if they are that already."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

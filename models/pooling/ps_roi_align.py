@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from losses.precision import at_least_float32
 from models.pooling.roi_align import check_finite, with_image_index
 
 
@@ -40,11 +41,11 @@ def ps_roi_align(features: Tensor, rois: Tensor, output_size: int, spatial_scale
                          "for a RoI without extent; use sampling_ratio=2.")
     height, width = features.shape[-2:]
     with torch.no_grad():
-        boxes = rois[:, 1:].to(torch.promote_types(rois.dtype, torch.float32))
+        boxes = at_least_float32(rois[:, 1:])
         x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(-1)
         rows = sampled_cells(y1, y2, output_size, height, sampling_ratio)
         columns = sampled_cells(x1, x2, output_size, width, sampling_ratio)
-    maps = features.to(torch.promote_types(features.dtype, torch.float32))
+    maps = at_least_float32(features)
     return position_sensitive_sums(maps, rois[:, 0].long(), rows, columns).to(features.dtype)
 
 
@@ -70,7 +71,7 @@ def ps_roi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale:
     check_finite(rois)
     height, width = features.shape[-2:]
     with torch.no_grad():
-        x1, y1, x2, y2 = rois[:, 1:].to(torch.promote_types(rois.dtype, torch.float32)).unbind(-1)
+        x1, y1, x2, y2 = at_least_float32(rois[:, 1:]).unbind(-1)
         x1, y1, x2, y2 = (round_half_away(side) * spatial_scale for side in (x1, y1, x2 - 1, y2 - 1))
         rows = corner_cells(y1, y2 + spatial_scale, output_size, height)
         columns = corner_cells(x1, x2 + spatial_scale, output_size, width)

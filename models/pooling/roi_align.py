@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
+from losses.precision import at_least_float32
+
 STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
 
 
@@ -52,7 +54,7 @@ def roi_align_batched(features: Tensor, boxes: Tensor, output_size: int, spatial
     at_once = max(1, STRIP_FLOATS // max(1, n * output_size * width * channels))
     pooled = []
     for part in boxes.split(at_once, dim=1):
-        cells = part.to(torch.promote_types(part.dtype, torch.float32)) * spatial_scale - (0.5 if aligned else 0.0)
+        cells = at_least_float32(part) * spatial_scale - (0.5 if aligned else 0.0)
         x1, y1, x2, y2 = cells.unbind(-1)
         with torch.no_grad():
             rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)  # (N, P, B, H)

@@ -7,13 +7,13 @@ Randomness needs no saved generator state: every draw is keyed by (seed, step), 
 
 import hashlib
 import json
-import os
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from data.files import atomic_file
 from experiments.records import Run
 
 KEPT = 2  # newest checkpoints that stay
@@ -21,32 +21,16 @@ KEPT = 2  # newest checkpoints that stay
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a small file so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def save_tensors(path: Path, content: Any) -> str:
     """torch.save through a temporary file, fsync and rename; returns the SHA-256. A failed write leaves nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = sha256(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest
+    with atomic_file(path) as file:
+        torch.save(content, file)
+        file.flush()
+        return sha256(Path(file.name))
 
 
 def sha256(path: Path) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from data.build import build_dataset
 from data.errors import DataError
-from data.loader import build_dataset
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run, Table

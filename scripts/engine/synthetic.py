@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from data.boxes import clip
-from data.loader import DataConfig
+from data.config import DataConfig
 from data.records import Batch, Candidates, Target
 from data.transforms import PIXELS, normalize, pad
 from models.backbones.resnet import Bottleneck

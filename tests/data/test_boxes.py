@@ -15,6 +15,7 @@ from data.boxes import (
     clip,
     flip_horizontal,
     intersection,
+    resize_boxes,
     sides_xyxy,
     sort_corners,
 )
@@ -175,3 +176,12 @@ def test_center_size_coding_of_the_kl_rpn_baseline():
     cell = torch.tensor([0.0, 0, 15, 15]) + one
     assert (coder.decode(torch.zeros(4), cell) - one).tolist() == [0, 0, 15, 15]
     assert (baseline.decode(torch.zeros(4), cell) - one).tolist() == [0, 0, 16, 16]
+
+
+def test_resized_boxes_keep_their_place_in_the_image():
+    """From 40 x 60 (height, width) to 80 x 90: x grows by 1.5 and y by 2."""
+    boxes = torch.tensor([[0.0, 0, 60, 40], [10, 20, 30, 35]])
+    resized = resize_boxes(boxes, (40, 60), (80, 90))
+    assert resized.tolist() == [[0, 0, 90, 80], [15, 40, 45, 70]]
+    torch.testing.assert_close(resize_boxes(resized, (80, 90), (40, 60)), boxes)
+    assert resize_boxes(torch.zeros(0, 4), (40, 60), (80, 90)).shape == (0, 4)

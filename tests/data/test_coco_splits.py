@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.coco_splits import UNLABELED, WAYS, coco_parts
+from data.coco_splits import PAPER_SPLITS, UNLABELED, coco_parts
 from data.errors import DataError
 
 
@@ -50,11 +50,11 @@ def test_half_of_the_data_is_an_error(tmp_path, split, there):
         coco_parts(touch(tmp_path, *there), split)
 
 
-@pytest.mark.parametrize("split", WAYS)
+@pytest.mark.parametrize("split", PAPER_SPLITS)
 def test_without_files_both_ways_and_the_command_are_named(tmp_path, split):
     with pytest.raises(DataError) as error:
         coco_parts(tmp_path, split)
-    ways = " or ".join(" + ".join(way) for way in WAYS[split])
+    alternatives = " or ".join(map(" + ".join, PAPER_SPLITS[split]))
     fetched = "coco2017test" if split in UNLABELED else "coco2017"
-    for part in (f"'{split}' is {ways},", "none of these", str(tmp_path), f"python -m scripts.get_data {fetched}"):
+    for part in (f"'{split}' is {alternatives},", "none of these", str(tmp_path), f"python -m scripts.get_data {fetched}"):
         assert part in str(error.value)

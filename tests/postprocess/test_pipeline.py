@@ -1,15 +1,13 @@
 """Algorithm 1 end to end: worked examples of the paper's and the released rules, a plain double loop, and the laws."""
 
-import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from data.records import Candidates
-from postprocess.box_voting import BoxVoting
 from postprocess.pipeline import AUTHOR_RELEASE, PostprocessConfig, postprocess, postprocess_class
-from postprocess.qubo import CORRECTED
+from tests.postprocess.cases import ALL, COMPARED, HARD, SOFT, SWAPPED, random_candidates
 from tests.six_boxes import SIX, SIX_SCORES
 
 # Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for the released rules, by
@@ -51,14 +49,6 @@ SIDES = (PROPOSALS[:, 2:] - PROPOSALS[:, :2] + 1).repeat(1, 2)
 VARIANCES = LOG_VARIANCE.exp()
 PIXEL_VARIANCES = VARIANCES * (SIDES / 10) ** 2
 
-SOFT = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02, voters="remaining", voter_iou=0.01, score_threshold=0.0)
-HARD = replace(SOFT, suppression="hard")
-ALL = replace(SOFT, voters="all", voter_iou=0.0)
-SWAPPED = replace(SOFT, swap_y1_x2=True)
-GUIDED = PostprocessConfig(suppression="iou_guided", box_voting=BoxVoting(scoring="IOU_AVG"))
-QUBO = PostprocessConfig(suppression="qubo_greedy", qubo=CORRECTED, sigma_t=0.02)
-TABU = PostprocessConfig(suppression="qubo_tabu", box_voting=BoxVoting(iou=0.5))
-COMPARED = (GUIDED, QUBO, TABU, PostprocessConfig(suppression="soft_linear", box_voting=BoxVoting(scoring="AVG")))
 
 SCORE = {0: 0.9, 4: 0.7, 3: 0.411961, 1: 0.139965, 5: 0.092067, 2: 0.057329}  # after Gaussian decay
 FIRST, FIFTH = [99.535079, 98.668508, 204.159529, 219.718627], [400.030166, 301.176165, 463.364856, 379.327029]
@@ -172,112 +162,18 @@ def test_pixel_space_reads_the_pixel_variances():
         postprocess(Candidates(boxes=BOXES, scores=SCORES, labels=labels, variances=VARIANCES), config)
 
 
-def plain_iou(a, b):
-    """IoU of two boxes given as lists."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    inner = max(w, 0.0) * max(h, 0.0)
-    return inner / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
 
 
-def plain_class(boxes, scores, variances, config):
-    """Algorithm 1 as the paper and the released code write it: one loop over winners, one over the others."""
-    scores, remaining, out = list(scores), list(range(len(boxes))), []
-    while remaining:
-        winner = max(remaining, key=lambda j: (scores[j], -j))
-        iou = [plain_iou(boxes[winner], box) for box in boxes]
-        voters = range(len(boxes)) if config.voters == "all" else remaining
-        voters = [j for j in voters if j == winner or iou[j] > config.voter_iou]
-        voted = []
-        for q in range(4):
-            weights = [math.exp(-((1 - iou[j]) ** 2) / config.sigma_t) / variances[j][q] for j in voters]
-            voted.append(sum(w * boxes[j][q] for w, j in zip(weights, voters, strict=True)) / sum(weights))
-        out.append((winner, scores[winner], voted))
-        remaining.remove(winner)
-        for j in list(remaining):
-            if config.suppression == "hard":
-                if iou[j] > config.iou_threshold:
-                    remaining.remove(j)
-                continue
-            if config.suppression == "soft_linear":
-                scores[j] *= 1 - iou[j] if iou[j] > config.iou_threshold else 1
-            else:
-                scores[j] *= math.exp(-(iou[j] ** 2) / config.soft_nms_sigma)
-            if iou[j] > 0 and scores[j] < config.score_floor:
-                remaining.remove(j)
-    return out
 
 
-def plain_image(candidates, config):
-    """Detections of one image as (candidate, score, voted box), by the plain loop in each class."""
-    out = []
-    for label in candidates.labels.unique().tolist():
-        rows = ((candidates.labels == label) & (candidates.scores > config.score_threshold)).nonzero()[:, 0]
-        columns = (candidates.boxes, candidates.scores, candidates.variances)
-        kept = plain_class(*(column[rows].double().tolist() for column in columns), config)
-        out += [(rows[index].item(), score, box) for index, score, box in kept]
-    return sorted(out, key=lambda entry: (-entry[1], entry[0]))[: config.max_detections]
 
 
-def random_candidates(count, seed, classes=5):
-    """Clustered boxes; classes of very different size."""
-    generator = torch.Generator().manual_seed(seed)
-    center = torch.rand(6, 2, generator=generator)[torch.randint(6, (count,), generator=generator)] * 300
-    corner = center + 12 * torch.randn(count, 2, generator=generator)
-    boxes = torch.cat([corner, corner + 60 + 30 * torch.rand(count, 2, generator=generator)], dim=1)
-    labels = 1 + (classes * torch.rand(count, generator=generator) ** 2).long()
-    variances = torch.exp(torch.randn(count, 4, generator=generator))
-    return Candidates(
-        boxes=boxes,
-        scores=torch.rand(count, generator=generator),
-        labels=labels,
-        variances=variances,
-        pixel_variances=9 * variances,
-        localization=torch.randn(count, generator=generator),
-    )
 
 
-@pytest.mark.parametrize("suppression", ["hard", "soft_linear", "soft_gaussian"])
-@pytest.mark.parametrize("voters", ["all", "remaining"])
-@pytest.mark.parametrize("max_detections", [7, 1000])
-def test_equals_the_plain_double_loop(suppression, voters, max_detections):
-    config = PostprocessConfig(
-        suppression=suppression,
-        sigma_t=0.05,
-        voters=voters,
-        voter_iou=0.1,
-        score_floor=0.01,
-        max_detections=max_detections,
-    )
-    images = [random_candidates(count, seed) for seed, count in enumerate((90, 0, 1, 40))]
-    for found, image in zip(postprocess(images, config), images, strict=True):
-        expected = plain_image(image, config)
-        rows = torch.tensor([row for row, _, _ in expected], dtype=torch.int64)
-        torch.testing.assert_close(found.scores, torch.tensor([score for _, score, _ in expected]))
-        assert found.labels.equal(image.labels[rows])
-        boxes = torch.tensor([box for _, _, box in expected]).reshape(-1, 4)
-        torch.testing.assert_close(found.boxes, boxes, atol=1e-3, rtol=0)
-        assert found.sigma.equal(image.pixel_variances[rows].sqrt())
 
 
-def test_a_batch_is_its_images_one_by_one():
-    images = [random_candidates(count, seed, classes=9) for seed, count in enumerate((60, 3, 0, 200))]
-    for config in (PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE, *COMPARED):
-        for found, image in zip(postprocess(images, config), images, strict=True):
-            alone = postprocess(image, config)
-            assert found.labels.equal(alone.labels)
-            assert found.scores.equal(alone.scores)
-            torch.testing.assert_close(found.boxes, alone.boxes)
-            torch.testing.assert_close(found.sigma, alone.sigma)
 
 
-def test_permuting_candidates_changes_nothing():
-    image = random_candidates(80, 5)
-    order = torch.randperm(80, generator=torch.Generator().manual_seed(6))
-    for config in (PostprocessConfig(), SOFT, ALL, *COMPARED):
-        a, b = postprocess(image, config), postprocess(image.select(order), config)
-        assert a.labels.equal(b.labels)
-        torch.testing.assert_close(a.scores, b.scores)
-        torch.testing.assert_close(a.boxes, b.boxes)
 
 
 def test_order_limit_and_ties():
@@ -349,69 +245,15 @@ def test_temperature_to_zero_leaves_boxes_unchanged():
     assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(postprocess(image, replace(SOFT, sigma_t=0)).boxes)
 
 
-@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances", "localization"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_not_finite_are_named(name, value):
-    image = random_candidates(5, 0)
-    broken = getattr(image, name).clone()
-    broken[[1, 3]] = value
-    with pytest.raises(ValueError, match=r"image 1: 2 of 5 (boxes|scores|variances|localization)"):
-        postprocess([image, replace(image, **{name: broken})], PostprocessConfig())
 
 
-def test_a_vote_without_variances_is_refused():
-    with pytest.raises(ValueError, match="no variances"):
-        postprocess_class(BOXES, SCORES, None, SOFT)
-    with pytest.raises(ValueError, match="negative"):
-        postprocess_class(BOXES, SCORES, -VARIANCES, SOFT)
-    with pytest.raises(ValueError, match="shapes"):
-        postprocess_class(BOXES[:2], SCORES, None, HARD)
 
 
-def test_two_votes_are_refused():
-    with pytest.raises(ValueError, match="one vote only"):
-        PostprocessConfig(box_voting=BoxVoting(), sigma_t=0.02)
 
 
-def test_images_without_confidence_are_named():
-    images = [random_candidates(5, 0), replace(random_candidates(5, 1), localization=None)]
-    with pytest.raises(ValueError, match="image 1: suppression is 'iou_guided', but there is no localization"):
-        postprocess(images, GUIDED)
-    assert len(postprocess(images, PostprocessConfig())) == 2
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"suppression": "medium"},
-        {"voters": "some"},
-        {"variance_space": "log"},
-        {"iou_threshold": 1.5},
-        {"soft_nms_sigma": 0.0},
-        {"sigma_t": -0.1},
-        {"voter_iou": 1.0},
-        {"score_floor": -1.0},
-        {"max_detections": 0},
-    ],
-)
-def test_wrong_settings_are_named(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        PostprocessConfig(**wrong)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_equals_cpu():
-    image = random_candidates(300, 11)
-    for config in (PostprocessConfig(), SOFT, ALL, *COMPARED):
-        cpu, cuda = postprocess(image, config), postprocess(image.to("cuda"), config)
-        assert cuda.boxes.is_cuda
-        assert cuda.labels.cpu().equal(cpu.labels)
-        torch.testing.assert_close(cuda.scores.cpu(), cpu.scores)
-        torch.testing.assert_close(cuda.boxes.cpu(), cpu.boxes, atol=1e-3, rtol=0)
 
 
-def test_voting_in_small_chunks_changes_nothing(monkeypatch):
-    image = random_candidates(120, 12)
-    whole = postprocess(image, ALL)
-    monkeypatch.setattr("postprocess.groups.CHUNK", 100)
-    torch.testing.assert_close(postprocess(image, ALL).boxes, whole.boxes)

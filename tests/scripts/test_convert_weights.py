@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.models.detection.image_list import ImageList
 
-from data.loader import DataConfig
+from data.config import DataConfig
 from data.records import Batch
 from experiments.records import Run, TrainConfig
 from models.build import ModelConfig, build_detector

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from data.config import DataConfig
 from data.formats.masks import decode_masks, encode_masks
-from data.loader import DataConfig
 from data.records import Detections
 from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from models.build import ModelConfig, build_detector

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.loader import build_dataset
+from data.build import build_dataset
 from data.records import Candidates
 from experiments.records import Row, Table
 from models.build import build_detector, parameter_counts

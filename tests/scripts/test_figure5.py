@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data.loader import build_dataset
+from data.build import build_dataset
 from data.records import Candidates
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig, postprocess

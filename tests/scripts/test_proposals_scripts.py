@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.loader import build_dataset
+from data.build import build_dataset
 from data.records import Proposals
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig

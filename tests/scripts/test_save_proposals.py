@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from data.build import build_dataset
 from data.formats.saved_proposals import load_proposals
-from data.loader import build_dataset, test_batches
+from data.loader import test_batches
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as evaluate_module

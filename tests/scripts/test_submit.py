@@ -10,7 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from data.loader import build_dataset
+from data.build import build_dataset
 from data.records import Detections
 from data.scoring.coco import evaluate_coco
 from experiments.records import Row, Table

@@ -9,7 +9,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from data.formats.masks import (
-    compressed,
+    compressed_rle,
     decode_masks,
     encode_masks,
     mask_areas,
@@ -30,7 +30,7 @@ def bitmaps(count=6, size=(37, 53), seed=0):
 
 
 def test_run_lengths_walk_down_the_columns():
-    (bitmap,) = decode_masks([{"size": [4, 5], "counts": compressed(COLUMN, SIZE)}], SIZE)
+    (bitmap,) = decode_masks([{"size": [4, 5], "counts": compressed_rle(COLUMN, SIZE)}], SIZE)
     assert bitmap.dtype == torch.uint8
     assert bitmap.nonzero().tolist() == [[1, 1], [2, 1]]
 
@@ -38,7 +38,7 @@ def test_run_lengths_walk_down_the_columns():
 def test_a_polygon_is_the_pixels_that_it_holds():
     """The square from (1, 1) to (3, 4) in continuous coordinates, and two polygons of one object are united."""
     square, beside = [1, 1, 3, 1, 3, 4, 1, 4], [3, 0, 5, 0, 5, 2, 3, 2]
-    both = {"size": [4, 5], "counts": compressed([square, beside], SIZE)}
+    both = {"size": [4, 5], "counts": compressed_rle([square, beside], SIZE)}
     (bitmap,) = decode_masks([both], SIZE)
     wanted = torch.zeros(4, 5, dtype=torch.uint8)
     wanted[1:4, 1:3] = 1
@@ -79,10 +79,10 @@ def test_text_that_is_no_run_lengths_is_refused(text):
 
 @pytest.mark.parametrize("segmentation", [
     [[0, 0, 4, 0, 4, 3]], [[0.5, 0, 4, 0, 4, 3], [-1.0, -2, 6, 1, 2, 7]], COLUMN,
-    {"size": [4, 5], "counts": compressed(COLUMN, SIZE)}, {"size": [4, 5], "counts": [20]}, {"size": [4, 5], "counts": [0, 20]}])
+    {"size": [4, 5], "counts": compressed_rle(COLUMN, SIZE)}, {"size": [4, 5], "counts": [20]}, {"size": [4, 5], "counts": [0, 20]}])
 def test_what_can_be_used(segmentation):
     assert segmentation_problem(segmentation, SIZE) is None
-    assert run_lengths(compressed(segmentation, SIZE)) is not None
+    assert run_lengths(compressed_rle(segmentation, SIZE)) is not None
 
 
 @pytest.mark.parametrize(("segmentation", "says"), [

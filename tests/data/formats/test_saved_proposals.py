@@ -9,10 +9,8 @@ import torch
 
 from data.errors import DataError
 from data.formats.saved_proposals import (
-    clean_proposals,
     join_proposals,
     load_proposals,
-    outside_crowds,
     save_proposals,
     saved_key,
 )
@@ -68,47 +66,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["p.npz"]
 
 
-def cleaned(boxes, *, min_size=2.0, count=None):
-    return clean_proposals(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), SIZE, min_size=min_size,
-                           count=count).tolist()
 
 
-def test_cleaning_by_hand():
-    big, same, other = [0, 0, 50, 50], [0.2, 0, 50.4, 49.8], [0, 0, 50.6, 50]
-    assert cleaned([big, same, other]) == [big, pytest.approx(other)]  # 50.6 rounds to 51
-    assert cleaned([[-9, -3, 300, 120]]) == [[0, 0, 200, 100]]  # clipped
-    assert cleaned([[-9, -3, 300, 120], [-1, -1, 201, 101]]) == [[0, 0, 200, 100]]  # and equal only then
-    assert cleaned([[10, 10, 12, 50], [10, 10, 50, 12], [10, 10, 12.1, 12.1], [250, 10, 300, 20]]) == [
-        pytest.approx([10, 10, 12.1, 12.1])]  # a side of 2 px or less, and one outside
-    assert cleaned([[10, 10, 12, 50]], min_size=1.0) == [[10, 10, 12, 50]]
-    assert cleaned([big, same, [5, 5, 6, 6], other], count=2) == [big, pytest.approx(other)]  # the count comes last
-    assert cleaned([]) == []
 
 
-def test_cleaning_keeps_the_order():
-    boxes = torch.rand(200, 4, generator=torch.Generator().manual_seed(0)) * 3
-    boxes = torch.cat([boxes[:, :2], boxes[:, :2] + 3 + boxes[:, 2:]], dim=1)
-    seen, expected = set(), []
-    for box in boxes.tolist():
-        if tuple(map(round, box)) not in seen:
-            expected.append(box)
-        seen.add(tuple(map(round, box)))
-    assert 50 < len(expected) < 180
-    assert cleaned(boxes.tolist()) == expected
-    assert cleaned(boxes.tolist() * 2) == expected  # twice the same is once
-    assert cleaned(cleaned(boxes.tolist())) == expected
 
 
-def test_crowds():
-    """A crowd of 100 x 100 px: half, 70 % and 80 % of the boxes' own area lie in it."""
-    boxes = torch.tensor([[50.0, 0, 150, 100], [30, 0, 130, 100], [20, 0, 120, 100], [5, 5, 6, 6], [150, 0, 160, 10]])
-    crowds = torch.tensor([[0.0, 0, 100, 100]])
-    assert outside_crowds(boxes, crowds, 0.7).tolist() == boxes[[0, 1, 4]].tolist()
-    assert outside_crowds(boxes, crowds, 1.0).tolist() == boxes.tolist()
-    assert outside_crowds(boxes, crowds[:0], 0.7).tolist() == boxes.tolist()
-    halves = torch.tensor([[0.0, 0, 100, 50], [0, 50, 100, 100]])  # each covers 40 %: no single one is enough
-    assert outside_crowds(boxes[2:3], halves, 0.7).tolist() == boxes[2:3].tolist()
-    assert outside_crowds(boxes[:0], crowds, 0.7).shape == (0, 4)
 
 
 DETECTRON = {"ids": [9, 4], "boxes": [np.array([[0, 0, 9, 19], [10, 10, 29, 29]], dtype=np.float32), np.zeros((0, 4), np.float32)],

@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 
 from data.mini.appearance import CLASSES, window
+from data.mini.layout import BORDER_SIGMAS, OBJECTS, SHORTEST_SIDE, SOFT_SIGMA
 from data.mini.scenes import (
-    BORDER_SIGMAS,
-    OBJECTS,
     OCCLUSION_SIGMA,
     SHORTEST_NOISY_SIDE,
-    SHORTEST_SIDE,
-    SOFT_SIGMA,
     hidden_fractions,
     label_sigma,
     scene,
@@ -126,7 +123,7 @@ def test_visible_pixels_are_the_shape_without_what_later_objects_hide_by_half():
 def test_picture_shows_the_objects_in_their_clean_boxes_and_fades_soft_sides(monkeypatch):
     """White objects on black: nothing outside the boxes; a lone solid object is white, but for its soft side."""
     monkeypatch.setattr("data.mini.scenes.background", lambda rng, size: np.zeros((*size, 3)))
-    monkeypatch.setattr("data.mini.scenes.surface", lambda rng, box, look: np.ones(3))
+    monkeypatch.setattr("data.mini.scenes.surface", lambda rng, box, kind: np.ones(3))
     hard, soft = 0, 0
     for index in range(150):
         s = scene(0, "train", index)

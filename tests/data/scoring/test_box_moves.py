@@ -7,7 +7,7 @@ import torch
 
 from data.errors import DataError
 from data.records import Detections, Target
-from data.scoring.box_moves import find_moves, meant_objects, move_numbers, paired_iou, toward
+from data.scoring.box_moves import find_moves, matched_objects, move_numbers, paired_iou, percent_closer
 
 OBJECT = Target(boxes=torch.tensor([[10.0, 10, 30, 30]]), labels=torch.tensor([2]),
                 clean_boxes=torch.tensor([[10.0, 10, 30, 32]]))
@@ -46,8 +46,8 @@ def test_without_clean_boxes_the_label_is_the_truth():
     {"scores": torch.tensor([0.49])}, {"labels": torch.tensor([1])}, {"boxes": torch.tensor([[21.0, 10, 30, 30]])}])
 def test_what_means_no_object_is_left_out(change):
     """Not sure enough, of another class, IoU 9 / 20."""
-    assert meant_objects(replace(BEFORE, **change), OBJECT).tolist() == [-1]
-    assert meant_objects(BEFORE, OBJECT).tolist() == [0]
+    assert matched_objects(replace(BEFORE, **change), OBJECT).tolist() == [-1]
+    assert matched_objects(BEFORE, OBJECT).tolist() == [0]
 
 
 def test_a_move_needs_the_object_on_both_sides():
@@ -87,7 +87,7 @@ def test_no_step_moves_nothing():
 
 def test_rounding_is_no_move():
     box = torch.tensor([[0.0, 0, 10, 10]])
-    assert toward(box, box + torch.tensor([0.005, 0, 0.02, 0]), box + 1) == 100.0  # of x2 alone
+    assert percent_closer(box, box + torch.tensor([0.005, 0, 0.02, 0]), box + 1) == 100.0  # of x2 alone
 
 
 def test_another_selection_is_a_sentence():

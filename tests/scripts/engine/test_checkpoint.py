@@ -119,7 +119,7 @@ def test_small_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.os, "replace", killed)
+    monkeypatch.setattr("data.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, "new and longer")
     assert path.read_text() == "old"

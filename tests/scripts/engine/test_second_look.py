@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from data.build import build_dataset
 from data.formats.masks import decode_masks
-from data.loader import build_dataset, test_batches
+from data.loader import test_batches
 from data.records import Detections
 from experiments.records import Row
 from models.build import build_detector

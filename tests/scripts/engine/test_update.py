@@ -8,7 +8,8 @@ from itertools import islice
 import pytest
 import torch
 
-from data.loader import build_dataset, train_batches
+from data.build import build_dataset
+from data.loader import train_batches
 from models.build import build_detector
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.update import STATISTICS_EVERY, DivergedError, update, weighted_sum

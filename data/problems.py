@@ -1,0 +1,125 @@
+"""What can be wrong with a data set: problems that stop it, and problems that it can be used with.
+
+The readers of annotations return a list of ``Problem``s. The data sets stop at the first one that
+matters (``check_problems``); data/validate.py prints them all.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from data.errors import DataError
+
+OnBadBox = Literal["error", "skip"]
+Severity = Literal["error", "box", "repaired"]
+MAX_ID = 2**53  # larger integers lose digits in JSON readers that use float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    severity: "error": the data set cannot be used; "box": it can if this box is left out;
+    "repaired": the reader copes (it clips the box, fills in the field) and only the validator
+    reports it.
+    """
+
+    severity: Severity
+    file: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+def check_problems(problems: Sequence[Problem], on_bad_box: OnBadBox) -> tuple[str, ...]:
+    """Stops at the problems that make the data unusable.
+
+    Args:
+        problems: of one data set.
+        on_bad_box: whether a bad box counts among them ("error") or is left out ("skip").
+
+    Returns:
+        a sentence for each box that was left out.
+
+    Raises:
+        DataError: for the first problem that makes the data unusable.
+        ValueError: ``on_bad_box`` is something else.
+    """
+    if on_bad_box not in ("error", "skip"):
+        raise ValueError(f"on_bad_box is {on_bad_box!r}; choose 'error' or 'skip'.")
+    fatal = ("error", "box") if on_bad_box == "error" else ("error",)
+    stopping = [problem for problem in problems if problem.severity in fatal]
+    if stopping:
+        raise _unusable(stopping)
+    return tuple(str(problem) for problem in problems if problem.severity == "box")
+
+
+def _unusable(stopping: Sequence[Problem]) -> DataError:
+    first, others = stopping[0], len(stopping) - 1
+    more = f" ({others} more problems)" if others else ""
+    advice = "correct the data"
+    if first.severity == "box":
+        advice += ' or leave such boxes out with --skip-bad-boxes (DataConfig.on_bad_box="skip")'
+    return DataError(f"{first}{more}; python -m data.validate lists all of them: {advice}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a number that float32 can hold (true and false are not numbers)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e38
+
+
+def box_problem(
+    box: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[Severity, str] | None:
+    """What is wrong with a box, if anything.
+
+    Args:
+        box: (x1, y1, x2, y2) px.
+        size: (height, width) of the image, px.
+
+    Returns:
+        severity and text of the problem, or None.
+    """
+    x1, y1, x2, y2 = box
+    height, width = size
+    shown = "({:g}, {:g}, {:g}, {:g})".format(*box)
+    if not all(map(math.isfinite, box)):
+        return "box", f"box {shown} is not finite"
+    if x2 <= x1 or y2 <= y1:
+        return "box", f"box {shown} has no positive size ({x2 - x1:g} x {y2 - y1:g} px)"
+    overhang = max(-x1, -y1, x2 - width, y2 - height)
+    if not _overlaps_image(box, size):
+        return "box", f"box {shown} lies outside the image of {width} x {height} px"
+    if overhang > 1:
+        return (
+            "repaired",
+            f"box {shown} leaves the image of {width} x {height} px by more than 1 px"
+            " (it is clipped)",
+        )
+    return None
+
+
+def _overlaps_image(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
+    x1, y1, x2, y2 = box
+    height, width = size
+    return x1 < width and y1 < height and x2 > 0 and y2 > 0
+
+
+def name_problem(name: str) -> str | None:
+    """Why a file name from an annotation must not be used, or None: it has to stay inside its image
+    folder.
+    """
+    if not name.strip():
+        return "the file name is empty"
+    if (
+        "\\" in name
+        or "\0" in name
+        or name.startswith("/")
+        or ".." in PurePosixPath(name).parts
+        or ":" in name
+    ):
+        return f"the file name {name!r} leaves the image folder"
+    return None

@@ -1,0 +1,125 @@
+"""Images of a data set made ready for the network, and put together into a batch.
+
+Letters: P proposals of one image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from data.annotations import pack_targets
+from data.config import DataConfig
+from data.formats.proposal_boxes import filter_crowd_proposals
+from data.formats.saved_proposals import SavedProposals
+from data.records import Dataset, ImageId, Sample, Target
+from data.transforms import boxes_to_network, pad, to_network
+from data.workers import PackedBatch
+
+
+def training_target(target: Target, config: DataConfig) -> Target:
+    """The annotations that training uses: no crowds and no difficult objects unless the config
+    keeps them.
+
+    Args:
+        target: of one image, with all its annotations.
+        config: ``train_crowd`` and ``train_difficult``.
+    """
+    keep = torch.ones_like(target.crowd)
+    if not config.train_crowd:
+        keep &= ~target.crowd
+    if not config.train_difficult:
+        keep &= ~target.difficult
+    return target.select(keep)
+
+
+class NetworkImage(NamedTuple):
+    """One image, ready for the network.
+
+    image (3, h, w) float32; target in network px, None in testing; original_size (height, width)
+    px; proposals: saved boxes (P, 4) in network px, or None.
+    """
+
+    image: Tensor
+    target: Target | None
+    original_size: tuple[int, int]
+    image_id: ImageId
+    proposals: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReader:
+    """Reads images of a data set, and makes batches of them; runs in the workers.
+
+    proposals: saved ones for Fast R-CNN, or None.
+    """
+
+    dataset: Dataset
+    config: DataConfig
+    proposals: SavedProposals | None
+
+    def read_training(self, index: int, *, short_side: int, mirror: bool) -> NetworkImage:
+        """One image with its targets at ``short_side`` network px, mirrored if so."""
+        config, sample = self.config, self.dataset[index]
+        limit = config.long_side if config.train_long_side is None else config.train_long_side
+        boxes = self._saved_boxes(sample, config.proposals_train)
+        if boxes is not None:
+            crowds = sample.target.boxes[sample.target.crowd]
+            boxes = filter_crowd_proposals(boxes, crowds, config.proposals_crowd_iou)
+        target = training_target(sample.target, config)
+        return self._to_network(sample, target, boxes, short_side, limit, mirror)
+
+    def read_test(self, index: int) -> NetworkImage:
+        """One image without targets, at the config's short side."""
+        config, sample = self.config, self.dataset[index]
+        boxes = self._saved_boxes(sample, config.proposals_test)
+        return self._to_network(sample, None, boxes, config.short_side, config.long_side, False)
+
+    def _saved_boxes(self, sample: Sample, count: int | None) -> Tensor | None:
+        """The best ``count`` saved proposals (P, 4) of one image, original px; None without."""
+        if self.proposals is None:
+            return None
+        size = (sample.image.shape[-2], sample.image.shape[-1])
+        return self.proposals.proposals_of(sample.image_id, size, count=count)
+
+    def _to_network(
+        self,
+        sample: Sample,
+        target: Target | None,
+        boxes: Tensor | None,
+        short_side: int,
+        limit: int | None,
+        mirror: bool,
+    ) -> NetworkImage:
+        """``limit`` of the long side is that at the config's short side; it scales along."""
+        image, target = to_network(
+            sample.image,
+            target,
+            short_side=short_side,
+            long_side=None if limit is None else limit * short_side / self.config.short_side,
+            pixels=self.config.pixels,
+            mirror=mirror,
+        )
+        old = (sample.image.shape[-2], sample.image.shape[-1])
+        if boxes is not None:
+            new = (image.shape[-2], image.shape[-1])
+            boxes = boxes_to_network(boxes, old, new, mirror=mirror)
+        return NetworkImage(image, target, old, sample.image_id, boxes)
+
+    def collate(
+        self, rows: Sequence[NetworkImage], skipped: Sequence[tuple[int, str]] = ()
+    ) -> PackedBatch:
+        """One batch of these images; ``skipped``: (index, sentence) of each image left out."""
+        images, targets, original_sizes, image_ids, proposals = zip(*rows, strict=True)
+        return PackedBatch(
+            images=pad(images, self.config.size_divisor),
+            image_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
+            original_sizes=original_sizes,
+            image_ids=image_ids,
+            targets=None if targets[0] is None else pack_targets(targets),
+            skipped=tuple(text for _, text in skipped),
+            unreadable=tuple(index for index, _ in skipped),
+            proposals=None if proposals[0] is None else tuple(map(Tensor.numpy, proposals)),
+        )

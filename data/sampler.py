@@ -1,0 +1,90 @@
+"""Which images a training batch holds and at which size, for any batch without the ones before it.
+
+The k-th training batch is a pure function of (seed, k): k gives the epoch, and
+default_rng([seed, epoch]) gives the order of that epoch. A stream of its own gives the size of the
+images in multi-scale training.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.config import DataConfig
+
+
+class EndlessSampler:
+    """Which images the k-th batch holds, for any k >= 0 without walking through the batches before
+    it.
+
+    An epoch has ``batches_per_epoch`` = n // batch_size batches; the up to batch_size - 1 images
+    that are left over differ from epoch to epoch. Fewer images than batch_size make one batch in
+    which images repeat.
+
+    Args:
+        indices: (n,) the images to choose from, as indices into a data set.
+        groups: (n,) bool; images of different groups share a batch only where a group does not fill
+            its last one.
+        batch_size: images in a batch.
+        seed: of all random choices.
+
+    Raises:
+        ValueError: ``batch_size`` is less than 1, or ``seed`` less than 0.
+    """
+
+    def __init__(
+        self, indices: Sequence[int], groups: Sequence[bool], *, batch_size: int, seed: int
+    ) -> None:
+        if batch_size < 1 or seed < 0:
+            raise ValueError(
+                f"batch_size is {batch_size} and seed {seed}; they must be at least 1 and at least"
+                " 0."
+            )
+        self.batch_size = batch_size
+        self.batches_per_epoch = max(1, len(indices) // batch_size)
+        self._indices = np.asarray(indices, dtype=np.int64)
+        self._groups = np.asarray(groups, dtype=np.bool_)
+        self._seed = seed
+        self._plan: tuple[int, NDArray[np.int64]] = (-1, np.empty((0, 0), dtype=np.int64))
+
+    def batch(self, k: int) -> list[tuple[int, int]]:
+        """The (epoch, image index) pairs of batch ``k``."""
+        epoch, position = divmod(k, self.batches_per_epoch)
+        if self._plan[0] != epoch:
+            self._plan = (epoch, self._epoch(epoch))
+        return [(epoch, int(index)) for index in self._plan[1][position]]
+
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+        """The images of each batch of one epoch, (batches_per_epoch, batch_size)."""
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self._indices))
+        if len(order) < self.batch_size:
+            return self._indices[np.resize(order, (1, self.batch_size))]
+        full, rest = [], []
+        for group in (order[self._groups[order]], order[~self._groups[order]]):
+            end = len(group) - len(group) % self.batch_size
+            full.append(group[:end])
+            rest.append(group[end:])
+        mixed = np.concatenate([*full, rng.permutation(np.concatenate(rest))])
+        batches = mixed[: self.batches_per_epoch * self.batch_size].reshape(-1, self.batch_size)
+        return self._indices[batches[rng.permutation(len(batches))]]
+
+
+def batch_short_side(config: DataConfig, seed: int, k: int) -> int:
+    """The short side of all images of training batch ``k``: one of ``config.train_short_sides``.
+
+    The key keeps these draws apart from those of the order and of the mirroring, which stay what
+    they are without it.
+
+    Args:
+        config: ``train_short_sides``, or None for ``short_side``.
+        seed: of the run.
+        k: number of the batch.
+
+    Returns:
+        network px.
+    """
+    if config.train_short_sides is None:
+        return config.short_side
+    rng = np.random.default_rng(np.random.SeedSequence([seed, k], spawn_key=(1,)))
+    return config.train_short_sides[rng.integers(len(config.train_short_sides))]
