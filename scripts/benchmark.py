@@ -30,7 +30,7 @@ from scripts.engine.synthetic import largest_size, random_batch, tame, trained_c
 from scripts.engine.timing import Action, Times, interleaved
 from scripts.engine.update import update
 from scripts.evaluate import device_name
-from scripts.report import markdown_table
+from scripts.reports.results import markdown_table
 
 
 def threshold_for(detector: Detector, batch: Batch, wanted: int) -> float:

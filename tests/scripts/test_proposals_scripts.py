@@ -5,7 +5,6 @@ import csv
 import json
 from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,6 +17,9 @@ from scripts import proposals as module
 from scripts.engine import trained
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.proposals import load_proposals, save_proposals
+from scripts.reports import figure3 as figure3_report
+from scripts.reports import provenance
+from scripts.reports import recall as recall_report
 from tests.tiny import TINY, tiny_dataset
 
 GOOD = replace(TINY, name="tiny_klrpn")
@@ -75,10 +77,11 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def stub(monkeypatch, data):
     monkeypatch.setattr(module, "SCALES", SCALES)
-    monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
-    monkeypatch.setattr(figure3, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
-    monkeypatch.setattr(recall, "COUNTS", COUNTS)
-    monkeypatch.setattr(recall, "IOUS", IOUS)
+    for part in (provenance, figure3_report):
+        monkeypatch.setattr(part, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
+    for part in (recall, recall_report):
+        monkeypatch.setattr(part, "COUNTS", COUNTS)
+        monkeypatch.setattr(part, "IOUS", IOUS)
     monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
     FirstStage.passes = 0
@@ -247,16 +250,3 @@ def test_data_without_objects_have_no_recall(out, monkeypatch):
     train(out, TINY)
     monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
     assert "not run: RPN: the test data of tiny have no objects to find" in recall.evaluate(arguments("proposals", out))
-
-
-def test_a_density_has_the_area_of_what_lies_inside():
-    values = np.concatenate([np.linspace(0, 1, 90), np.full(10, 5.0)])
-    edges = np.linspace(0, 1, 21)
-    assert (figure3.density(values, edges) * np.diff(edges)).sum() == pytest.approx(0.9)
-    assert figure3.outside(values, edges) == pytest.approx(10.0)
-    assert figure3.outside(values[:0], edges) == 0.0
-    offsets = [(np.full((50, 4), 1.0), np.full((49, 4), 2.0)), (np.full((1, 4), 1000.0), np.zeros((0, 4)))]
-    edges = figure3.shared_bins(offsets, 0)
-    assert edges[0] == 0
-    assert 2 <= edges[-1] < 1000  # the outlier does not stretch the axis
-    assert figure3.shared_bins([], 0)[-1] == 1.0

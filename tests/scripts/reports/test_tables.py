@@ -5,7 +5,9 @@ import pytest
 from experiments.kl_loss.runs import vgg16_coco
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
-from scripts.report import Results, cell, comparison_section, csv_text, main_section, markdown_table, provenance
+from scripts.reports.provenance import provenance
+from scripts.reports.results import Results, cell, csv_text, markdown_table
+from scripts.reports.tables import comparison_section, csv_lines, main_section
 
 ROWS = tuple(Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), printed=(ap,))
              for label, ap in (("base", 20.0), ("better", 22.0)))
@@ -26,7 +28,7 @@ def test_a_cell_is_mean_and_sample_deviation_of_what_is_there():
 
 
 def test_a_count_has_two_digits_and_no_spread():
-    assert str(cell([138.31, 138.31], exact=True)) == "138.31"
+    assert str(cell([138.31, 138.31], constant=True)) == "138.31"
 
 
 def test_rows_of_ours_and_cited_rows_are_marked():
@@ -67,7 +69,7 @@ def test_rows_are_found_by_name_whatever_their_order():
 
 
 def test_the_csv_counts_the_seeds_behind_each_number():
-    text = csv_text(Results(TABLE, [seed(10.0, 11.0), seed(14.0, None)]))
+    text = csv_text(csv_lines(Results(TABLE, [seed(10.0, 11.0), seed(14.0, None)])))
     assert text.splitlines()[1:] == [",base,labels,AP,20.0,12.0,-8.0,2.8284,2", ",better,labels,AP,22.0,11.0,-11.0,,1"]
 
 
