@@ -13,7 +13,7 @@ from scripts.engine.command import exit_code
 from scripts.proposals import (
     arguments,
     first_stages,
-    results_folder,
+    report_place,
     scaled_runs,
     seed_record,
     table_of,
@@ -40,7 +40,7 @@ def evaluate(args: argparse.Namespace) -> str:
         seeds.append(seed_record(table, args, seed, facts))
     labels = {row.label: runs[row.run.name].name for row in table.rows}
     offsets = {label: drawn.get((run, 0)) for label, run in labels.items()}
-    return write_figure3(Results(table, seeds), args.scale, results_folder(args), offsets)
+    return write_figure3(Results(table, seeds), report_place(args), offsets)
 
 
 def main() -> int:

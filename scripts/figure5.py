@@ -14,34 +14,18 @@ from typing import Any
 
 from data.records import Candidates
 from data.scoring.box_moves import find_moves, move_numbers
-from experiments.records import Row
-from experiments.scales import TITLES
 from scripts.engine.command import exit_code
 from scripts.engine.places import open_dataset, run_folder
 from scripts.evaluate import detections_of, json_safe, run_candidates
-from scripts.proposals import arguments, results_folder, scaled_runs, seed_record, table_of
-from scripts.reports.figure5 import caption, picture_file, write_figure5
-from scripts.reports.figure5_scenes import Scene, draw, scenes
+from scripts.proposals import arguments, report_place, scaled_runs, seed_record, table_of
+from scripts.reports.figure5 import draw_picture, write_figure5
+from scripts.reports.figure5_scenes import scenes
 from scripts.reports.results import Results
 
 
 def in_offset_units(candidates: Sequence[Candidates]) -> list[Candidates]:
     """The same candidates, whose detections have their sigma in the unit of the network's offsets, not in px."""
     return [replace(image, pixel_variances=image.variances) for image in candidates]
-
-
-def picture(args: argparse.Namespace, row: Row, seed: int, panels: Sequence[Scene], clean: bool) -> str:
-    """Draws the panels of a seed; returns the markdown that shows or names the picture."""
-    path = picture_file(args.scale, results_folder(args), args.out / args.scale / args.table)
-    truth = "clean box" if clean else "label"
-    sigma_t = f"{row.postprocess.sigma_t:g}"
-    draw(panels, path, f"Var voting, sigma_t = {sigma_t}, seed {seed}\n{TITLES[args.scale]}", truth)
-    print(f"picture: {path}")
-    better = sum(scene.better for scene in panels)
-    shown = (f"![boxes before and after var voting]({path.name})" if args.scale == "mini" else
-             f"The picture shows photos and is not kept with the results: `{path.relative_to(args.out)}` in the folder "
-             "of --out.")
-    return f"{shown}\n\n{caption(seed, better, len(panels) - better, truth)}"
 
 
 def evaluate(args: argparse.Namespace) -> str:
@@ -52,7 +36,8 @@ def evaluate(args: argparse.Namespace) -> str:
     dataset = open_dataset(run, args, run.data.test)
     targets = [dataset.target(i) for i in range(len(dataset))]
     threshold = min(row.postprocess.score_threshold for row in table.rows)
-    seeds, drawn = [], ""
+    seeds: list[dict[str, Any]] = []
+    pictures: dict[int, Any] = {}
     for seed in range(args.seeds):
         folder = run_folder(args.out, args.scale, run.name, args.table.partition("/")[0], seed)
         found = run_candidates(run, folder, dataset, args, threshold)
@@ -66,12 +51,15 @@ def evaluate(args: argparse.Namespace) -> str:
             old, new = detections_of(in_offset_units(candidates), before), detections_of(candidates, after)
             moves = find_moves(old, new, targets)
             numbers = move_numbers(moves)
-            drawn = drawn or picture(args, after, seed, scenes(dataset, candidates, old, moves, after.postprocess),
-                                     moves.clean is not None)
+            if not pictures:
+                panels = scenes(dataset, candidates, old, moves, after.postprocess)
+                truth = "clean box" if moves.clean is not None else "label"
+                pictures[seed] = draw_picture(report_place(args), after, seed, panels, truth)
         record = seed_record(table, args, seed, {run.name: facts})
         rows = zip(record["rows"], numbers, strict=True)
-        seeds.append({**record, "rows": [{**line, "metrics": json_safe(metrics)} for line, metrics in rows]})
-    return write_figure5(Results(table, seeds), args.scale, results_folder(args), drawn)
+        drawn = {"picture": pictures[seed]} if seed in pictures else {}
+        seeds.append({**record, **drawn, "rows": [{**line, "metrics": json_safe(metrics)} for line, metrics in rows]})
+    return write_figure5(Results(table, seeds), report_place(args))
 
 
 def main() -> int:

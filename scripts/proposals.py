@@ -19,7 +19,6 @@ from experiments.records import Run, Table
 from experiments.scales import SCALES
 from scripts.engine.checkpoint import load_tensors, recorded_sha256, save_tensors
 from scripts.engine.places import (
-    EXPERIMENTS,
     add_common_arguments,
     find_table,
     on_this_data,
@@ -27,8 +26,10 @@ from scripts.engine.places import (
     pick_device,
     run_folder,
 )
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.trained import trained_detector, trained_run
 from scripts.evaluate import device_name, json_safe
+from scripts.reports.files import ReportPlace, add_report_options
 from scripts.save_proposals import first_proposals
 
 
@@ -52,8 +53,7 @@ def arguments(description: str | None, example: str) -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
     parser.add_argument("--unfinished", action="store_true", help="also evaluate runs whose training has not ended")
-    parser.add_argument("--results", type=Path, default=None, metavar="DIR",
-                        help="where to write (default: the table's results folder)")
+    add_report_options(parser)
     return parser.parse_args()
 
 
@@ -152,8 +152,8 @@ def seed_record(table: Table, args: argparse.Namespace, seed: int, facts: dict[s
     rows = [{"group": row.group, "label": row.label, "run": runs[row.run.name].name, "metrics": None,
              **({"why": row.missing} if row.missing else facts[runs[row.run.name].name])} for row in table.rows]
     return {"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
-            "rows": json_safe(rows)}
+            **commit_and_date(), "rows": json_safe(rows)}
 
 
-def results_folder(args: argparse.Namespace) -> Path:
-    return args.results or EXPERIMENTS / args.table / "results"
+def report_place(args: argparse.Namespace) -> ReportPlace:
+    return ReportPlace(table=args.table, scale=args.scale, out=args.out, results=args.results, publish=args.publish)

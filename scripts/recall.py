@@ -15,7 +15,7 @@ from typing import Any
 from data.records import Dataset, Proposals, Target
 from data.scoring.proposal_recall import recall
 from scripts.engine.command import exit_code
-from scripts.proposals import arguments, first_stages, results_folder, seed_record, table_of
+from scripts.proposals import arguments, first_stages, report_place, seed_record, table_of
 from scripts.reports.recall import COUNTS, IOUS, write_recall
 from scripts.reports.results import Results
 
@@ -56,7 +56,7 @@ def evaluate(args: argparse.Namespace) -> str:
             print(f"{stage.run.name}, seed {seed}: " + "  ".join(
                 f"AR@{count} {scores[f'AR@{count}']:.1f}" for count in COUNTS), flush=True)
         seeds.append(seed_record(table, args, seed, facts))
-    return write_recall(Results(table, seeds), args.scale, results_folder(args))
+    return write_recall(Results(table, seeds), report_place(args))
 
 
 def main() -> int:

@@ -22,9 +22,10 @@ from models.detector import Detector
 from models.proposals import propose
 from scripts.engine.command import exit_code
 from scripts.engine.places import open_dataset, pick_device, run_folder
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.trained import trained_detector, trained_run
-from scripts.evaluate import BATCH, json_safe
-from scripts.proposals import arguments, results_folder, scaled_runs, table_of
+from scripts.evaluate import BATCH, device_name, json_safe
+from scripts.proposals import arguments, report_place, scaled_runs, table_of
 from scripts.reports.swap import COUNT, IOUS, write_swap
 
 UNMOVED = "the anchors"
@@ -90,8 +91,9 @@ def swap(args: argparse.Namespace) -> str:
             trained, _, state = found
             detectors[row.label] = trained_detector(trained, state, pick_device(args.device))
         assert dataset is not None
-        seeds.append(measure(detectors, dataset, args, trained.data))
-    return write_swap(table, args.scale, json_safe(seeds), results_folder(args))
+        seeds.append({"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
+                      **commit_and_date(), "recall": measure(detectors, dataset, args, trained.data)})
+    return write_swap(table, json_safe(seeds), report_place(args))
 
 
 def main() -> int:

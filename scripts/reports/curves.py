@@ -8,21 +8,27 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.scales import SCALES
 from scripts.engine.checkpoint import write_atomically
 from scripts.engine.places import find_table, run_folder
+from scripts.reports.files import ReportPlace
 from scripts.reports.results import csv_text
 
 BIN = 100  # updates
 COLUMNS = 3  # plots side by side
 DASHES = ("-", "--", ":", "-.")  # of the seeds
-SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box", "train/rpn_kl",
-         "rpn/log_variance_positive", "rpn/log_variance_negative", "head/foreground_share", "head/log_variance_mean",
-         "head/log_variance_p10", "head/log_variance_p90")  # those that some run has
+SHOWN = (  # those that some run has
+    "train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box",
+    "train/rpn_kl", "rpn/log_variance_positive", "rpn/log_variance_negative",
+    "head/foreground_share", "head/log_variance_mean", "head/log_variance_p10",
+    "head/log_variance_p90",
+)  # fmt: skip
 
-Curves = dict[tuple[str, int, str], dict[int, float]]  # (run, seed, tag) -> {first update of the bin: mean}
+# (run, seed, tag) -> {first update of the bin: mean}
+Curves = dict[tuple[str, int, str], dict[int, float]]
 
 
 def read_curve(folder: Path) -> dict[str, dict[int, float]]:
@@ -38,18 +44,28 @@ def read_curve(folder: Path) -> dict[str, dict[int, float]]:
     return curves
 
 
-def table_curves(name: str, scale: str, out: Path) -> Curves:
-    """The curves of every trained run and seed of a table."""
-    paper = name.partition("/")[0]
-    names = list(dict.fromkeys(SCALES[scale](row.run).name for row in find_table(name).rows))
-    found: Curves = {}
+def table_curves(place: ReportPlace) -> Curves:
+    """The curves of every trained run and seed of a table.
+
+    Raises:
+        ValueError: none of its runs was trained.
+    """
+    paper = place.table.partition("/")[0]
+    rows = find_table(place.table).rows
+    names = dict.fromkeys(SCALES[place.scale](row.run).name for row in rows)
+    curves: Curves = {}
     for run in names:
-        for folder in sorted(run_folder(out, scale, run, paper, 0).parent.glob("seed*/tensorboard")):
+        seeds = run_folder(place.out, place.scale, run, paper, 0).parent
+        for folder in sorted(seeds.glob("seed*/tensorboard")):
             seed = int(folder.parent.name.removeprefix("seed"))
-            found |= {(run, seed, tag): curve for tag, curve in read_curve(folder).items()}
-    if not found:
-        raise ValueError(f"No TensorBoard files of {name} at scale {scale} lie below {out}; train first.")
-    return found
+            for tag, curve in read_curve(folder).items():
+                curves[run, seed, tag] = curve
+    if not curves:
+        raise ValueError(
+            f"No TensorBoard files of {place.table} at scale {place.scale} lie below {place.out}; "
+            "train first."
+        )
+    return curves
 
 
 def csv_lines(curves: Curves) -> list[list[Any]]:
@@ -65,32 +81,47 @@ def csv_lines(curves: Curves) -> list[list[Any]]:
 
 
 def draw(curves: Curves, path: Path, title: str) -> None:
-    """One small plot a tag, one line a run and seed: the color tells the run, the dashes the seed."""
-    tags = [tag for tag in SHOWN if any(tag == known for _, _, known in curves)]
+    """One small plot a tag, one line a run and seed: the color is the run's, the dashes the
+    seed's."""
+    known = {tag for _, _, tag in curves}
+    tags = [tag for tag in SHOWN if tag in known]
     rows = max(1, -(-len(tags) // COLUMNS))
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False)
-    lines = sorted({(run, seed) for run, seed, _ in curves})
-    colors = {run: f"C{index % 10}" for index, run in enumerate(sorted({run for run, _ in lines}))}
-    for axis in axes.flat[len(tags):]:
+    figure, axes = plt.subplots(
+        rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False
+    )
+    for axis in axes.flat[len(tags) :]:
         axis.set_visible(False)
     for axis, tag in zip(axes.flat, tags, strict=False):
-        for run, seed in lines:
-            curve = curves.get((run, seed, tag), {})
-            axis.plot(list(curve), list(curve.values()), color=colors[run], linestyle=DASHES[seed % len(DASHES)],
-                      label=f"{run}, seed {seed}", linewidth=1)
-        axis.set_title(tag, fontsize=9)
-        axis.set_xlabel("update", fontsize=8)
-        axis.grid(alpha=0.3)
+        draw_tag(axis, curves, tag)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(title)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
 
-def write_curves(name: str, scale: str, out: Path, folder: Path) -> str:
-    """Writes both files of a table into ``folder`` and returns one sentence that says so."""
-    curves = table_curves(name, scale, out)
-    write_atomically(folder / f"{scale}_curves.csv", csv_text(csv_lines(curves)))
-    draw(curves, folder / f"{scale}_curves.png", f"{name}, {scale}: means over {BIN} updates")
-    return f"{len(curves)} curves -> {folder}/{scale}_curves.csv and .png"
+def draw_tag(axis: Axes, curves: Curves, tag: str) -> None:
+    """The curves of one tag; a run without it has an empty line, for the legend."""
+    lines = sorted({(run, seed) for run, seed, _ in curves})
+    runs = sorted({run for run, _ in lines})
+    colors = {run: f"C{index % 10}" for index, run in enumerate(runs)}
+    for run, seed in lines:
+        curve = curves.get((run, seed, tag), {})
+        axis.plot(
+            list(curve), list(curve.values()), color=colors[run], label=f"{run}, seed {seed}",
+            linestyle=DASHES[seed % len(DASHES)], linewidth=1,
+        )  # fmt: skip
+    axis.set_title(tag, fontsize=9)
+    axis.set_xlabel("update", fontsize=8)
+    axis.grid(alpha=0.3)
+
+
+def write_curves(place: ReportPlace) -> str:
+    """Writes both files of a table and returns one sentence that says so."""
+    curves = table_curves(place)
+    path = place.folder / f"{place.scale}_curves"
+    write_atomically(path.with_suffix(".csv"), csv_text(csv_lines(curves)))
+    title = f"{place.table}, {place.scale}: means over {BIN} updates"
+    draw(curves, path.with_suffix(".png"), title)
+    return f"{len(curves)} curves -> {path}.csv and .png"

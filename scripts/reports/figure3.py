@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from data.scoring.offset_distribution import COORDINATES
 from experiments.scales import TITLES
+from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
-from scripts.reports.results import Results, csv_numbers, markdown_table, signed, write_report
+from scripts.reports.results import Results, csv_numbers, markdown_table, signed
+from scripts.reports.summary import Column, Summary, summary_text
 
 BINS = 40
 SHOWN = 99.0  # percentile of all offsets of a column at which its axis ends
@@ -121,21 +123,34 @@ def sections(results: Results, scale: str) -> list[str]:
     return parts
 
 
+def figure3_report(results: Results, committed: Results, scale: str) -> Report:
+    """The report in all its forms; how far apart good and bad proposals are is what is printed."""
+    columns = [Column(heading=f"KS {name}", name="ks", part=name) for name in COORDINATES]
+    note = "Kolmogorov-Smirnov distance of proposals with high and low objectness"
+    summary = Summary(steps=columns, rows=columns[::2], note=note)  # rows: of a position, a size
+    return Report(
+        markdown=report_page(results, scale, sections(results, scale)),
+        summary=summary_text(results, committed, scale, summary),
+        seeds=results.seeds,
+        csv_lines=csv_lines(results),
+    )
+
+
 def write_figure3(
-    results: Results, scale: str, folder: Path, offsets: dict[str, Offsets | None]
+    results: Results, place: ReportPlace, offsets: dict[str, Offsets | None]
 ) -> str:
-    """Writes the report and its picture into ``folder``.
+    """Writes the report and its picture.
 
     Args:
         offsets: of seed 0, by the label of the row; None for a network that was not run.
 
     Returns:
-        The markdown text.
+        What is to be printed.
     """
+    committed = Results(results.table, place.committed_seeds())
+    report = figure3_report(results, committed, place.scale)
     if any(pair is not None for pair in offsets.values()):
         title = "Offset of proposals from their objects by objectness, seed 0"
-        draw(offsets, folder / f"{scale}.png", f"{title}\n{TITLES[scale]}")
-    text = report_page(results, scale, sections(results, scale))
-    seeds = results.seeds
-    write_report(folder, scale, markdown=text, csv_lines=csv_lines(results), seeds=seeds)
-    return text
+        path = place.folder / f"{place.scale}.png"
+        draw(offsets, path, f"{title}\n{TITLES[place.scale]}")
+    return write_report(report, place.folder, place.scale)

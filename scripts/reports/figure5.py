@@ -1,10 +1,14 @@
 """KL Loss Figure 5: what var voting does to the boxes of recognized objects, as numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.scoring.box_moves import IOU, SCORE, STILL
-from scripts.reports.figure5_scenes import SHARE
+from experiments.records import Row
+from experiments.scales import TITLES
+from scripts.reports.figure5_scenes import SHARE, Scene, draw
+from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
 from scripts.reports.results import (
     Cell,
@@ -12,8 +16,8 @@ from scripts.reports.results import (
     csv_numbers,
     markdown_table,
     signed,
-    write_report,
 )
+from scripts.reports.summary import Column, Summary, summary_text
 
 QUANTITIES = {
     "n": ("n", None), "pairs": ("pairs", None), "clean IoU, %": ("iou", "clean"),
@@ -71,19 +75,36 @@ def csv_lines(results: Results) -> list[list[Any]]:
     return lines
 
 
-def picture_file(scale: str, folder: Path, photos: Path) -> Path:
-    """Where the picture goes: rendered scenes into ``folder``, photos, which are not ours to pass
-    on, into ``photos``."""
-    return (folder if scale == "mini" else photos) / f"{scale}.png"
+def picture_place(place: ReportPlace) -> Path:
+    """Where the picture goes: rendered scenes beside the report, photos, which are not ours to
+    pass on, below --out alone."""
+    folder = place.folder if place.scale == "mini" else place.evaluated / "report"
+    return folder / f"{place.scale}.png"
 
 
-def caption(seed: int, better: int, worse: int, truth: str) -> str:
+def picture_section(results: Results, scale: str) -> list[str]:
+    """The markdown of the picture, if one was drawn: its seed's record says what it shows."""
+    drawn = [seed for seed in results.seeds if "picture" in seed]
+    if not drawn:
+        return []
+    seed, picture = drawn[0], drawn[0]["picture"]
+    shown = f"![boxes before and after var voting]({scale}.png)"
+    if scale != "mini":
+        path = f"{scale}/{seed['table']}/report/{scale}.png"
+        shown = (
+            f"The picture shows photos and is not kept with the results: `{path}` in the folder "
+            "of --out."
+        )
+    return [f"{shown}\n\n{caption(seed['seed'], **picture)}"]
+
+
+def caption(seed: int, *, better: int, worse: int, truth: str) -> str:
     """What the picture shows.
 
     Args:
         better: panels in which a box comes nearer to the truth.
         worse: panels in which one moves away.
-        truth: what the dotted boxes are.
+        truth: what the dotted boxes are, "clean box" or "label".
     """
     return (
         f"*Seed {seed}; red: before, green: after, gray: the voters with at least {SHARE:.0%} of "
@@ -94,14 +115,37 @@ def caption(seed: int, better: int, worse: int, truth: str) -> str:
     )
 
 
-def write_figure5(results: Results, scale: str, folder: Path, picture: str) -> str:
-    """Writes the report into ``folder``; ``picture`` is the markdown of the picture, maybe "".
+def draw_picture(
+    place: ReportPlace, row: Row, seed: int, panels: Sequence[Scene], truth: str
+) -> dict[str, Any]:
+    """Draws the panels of a seed.
 
     Returns:
-        The markdown text.
+        What the seed's record keeps of it, under "picture": the arguments of ``caption``.
     """
-    sections = [NOTE, section(results), *([picture] if picture else [])]
-    text = report_page(results, scale, sections)
-    seeds = results.seeds
-    write_report(folder, scale, markdown=text, csv_lines=csv_lines(results), seeds=seeds)
-    return text
+    title = f"Var voting, sigma_t = {row.postprocess.sigma_t:g}, seed {seed}"
+    draw(panels, picture_place(place), f"{title}\n{TITLES[place.scale]}", truth)
+    better = sum(scene.better for scene in panels)
+    return {"better": better, "worse": len(panels) - better, "truth": truth}
+
+
+def figure5_report(results: Results, committed: Results, scale: str) -> Report:
+    """The report in all its forms."""
+    truth = "clean" if results.has("clean") else "label"
+    columns = [Column(heading=name, name=column, part=part)
+               for name, (column, part) in QUANTITIES.items() if truth in name]  # fmt: skip
+    summary = Summary(steps=columns[:2], rows=columns[:2])  # not "toward": before has none
+    sections = [NOTE, section(results), *picture_section(results, scale)]
+    return Report(
+        markdown=report_page(results, scale, sections),
+        summary=summary_text(results, committed, scale, summary),
+        seeds=results.seeds,
+        csv_lines=csv_lines(results),
+    )
+
+
+def write_figure5(results: Results, place: ReportPlace) -> str:
+    """Writes the report and returns what is to be printed."""
+    committed = Results(results.table, place.committed_seeds())
+    report = figure5_report(results, committed, place.scale)
+    return write_report(report, place.folder, place.scale)

@@ -1,12 +1,9 @@
 """The notes below a report: seeds, commit, device, date, training times, and what was not run."""
 
-import datetime
-import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.scales import TITLES
-from scripts.engine.places import EXPERIMENTS
 from scripts.reports.results import Results
 
 
@@ -35,21 +32,14 @@ def seeds_line(seeds: Sequence[dict[str, Any]], scale: str) -> str:
 
 
 def evaluation_line(seeds: Sequence[dict[str, Any]]) -> str:
-    devices = sorted({seed["device"] for seed in seeds})
-    changes = "+changes" if git("status", "--porcelain", "-uno") else ""
-    commit = git("rev-parse", "--short", "HEAD") + changes or "unknown (not a git checkout)"
-    date = datetime.date.today().isoformat()
-    return f"commit: {commit}; evaluated on: {', '.join(devices)}; date: {date}"
+    """Commits, devices and dates of the evaluations, each once."""
+    commits, devices, dates = (distinct(seeds, key) for key in ("commit", "device", "date"))
+    return f"commit: {commits}; evaluated on: {devices}; date: {dates}"
 
 
-def git(*arguments: str) -> str:
-    """What git prints, "" outside a repository."""
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=EXPERIMENTS, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+def distinct(seeds: Sequence[dict[str, Any]], key: str) -> str:
+    """The different values of the seeds, sorted; "not recorded" for a seed that has none."""
+    return ", ".join(sorted({seed.get(key, "not recorded") for seed in seeds}))
 
 
 def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -1,9 +1,8 @@
 """The report of proposal recall: at each number of proposals and each IoU, and their differences."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
 from scripts.reports.results import (
     Results,
@@ -12,8 +11,8 @@ from scripts.reports.results import (
     differences,
     markdown_table,
     signed,
-    write_report,
 )
+from scripts.reports.summary import Column, Summary, summary_text
 
 COUNTS = (100, 300, 1000)  # proposals an image
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -86,9 +85,27 @@ def csv_lines(results: Results) -> list[list[Any]]:
     return lines
 
 
-def write_recall(results: Results, scale: str, folder: Path) -> str:
-    """Writes the three files of the report into ``folder`` and returns the markdown text."""
-    text = report_page(results, scale, sections(results))
-    seeds: Sequence[dict[str, Any]] = results.seeds
-    write_report(folder, scale, markdown=text, csv_lines=csv_lines(results), seeds=seeds)
-    return text
+def recall_summary(results: Results, committed: Results, scale: str) -> str:
+    """What is printed: the mean recall over IoU, rows at the fewest and the most proposals."""
+    part = "clean" if results.has("clean") else None
+    columns = [Column(heading=f"AR@{n}", name=f"AR@{n}", part=part) for n in COUNTS]
+    note = f"recall against the {'clean boxes' if part else 'labels'}, %"
+    summary = Summary(steps=columns, rows=[columns[0], columns[-1]], note=note)
+    return summary_text(results, committed, scale, summary)
+
+
+def recall_report(results: Results, committed: Results, scale: str) -> Report:
+    """The report in all its forms."""
+    return Report(
+        markdown=report_page(results, scale, sections(results)),
+        summary=recall_summary(results, committed, scale),
+        seeds=results.seeds,
+        csv_lines=csv_lines(results),
+    )
+
+
+def write_recall(results: Results, place: ReportPlace) -> str:
+    """Writes the report and returns what is to be printed."""
+    committed = Results(results.table, place.committed_seeds())
+    report = recall_report(results, committed, place.scale)
+    return write_report(report, place.folder, place.scale)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.records import Row, Table
-from scripts.engine.checkpoint import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +142,11 @@ def stored_seeds(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("seed*.json"))]
 
 
+def counted(seeds: Sequence[Any]) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An aligned markdown table."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
@@ -168,18 +172,3 @@ def csv_numbers(shown: Cell, absent: str | None = "not run") -> list[Any]:
 def csv_spread(shown: Cell) -> float | None:
     """A cell's spread as a CSV file has it."""
     return None if shown.spread is None else round(shown.spread, 4)
-
-
-def write_report(
-    folder: Path,
-    name: str,
-    *,
-    markdown: str,
-    csv_lines: Sequence[Sequence[Any]] | None,
-    seeds: Sequence[dict[str, Any]],
-) -> None:
-    """Writes ``name``.md, .csv and .json into ``folder``; no .csv without ``csv_lines``."""
-    write_atomically(folder / f"{name}.md", markdown)
-    if csv_lines is not None:
-        write_atomically(folder / f"{name}.csv", csv_text(csv_lines))
-    write_atomically(folder / f"{name}.json", json.dumps(seeds, indent=1) + "\n")

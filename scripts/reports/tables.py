@@ -1,22 +1,44 @@
-"""The report of a table of AP: what the paper prints, what was measured here, and each step."""
+"""The report of a table of AP: what each step adds, what the paper prints, what was measured."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from experiments.records import Table
 from experiments.scales import TITLES
 from scripts.engine.places import find_table
+from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import provenance
 from scripts.reports.results import (
     Cell,
     Results,
-    Step,
     csv_numbers,
     markdown_table,
     signed,
     stored_seeds,
-    write_report,
 )
+from scripts.reports.summary import Column, Summary, paper_step, paper_text, summary_text
+
+STEPS = 3  # columns in which the printed summary shows what a step adds
+
+
+def main_section(results: Results, part: str | None, *, comparable: bool) -> str:
+    """Each row as the paper prints it and as measured; with ``comparable`` their difference too."""
+    columns = list(results.table.columns)
+    lines = []
+    for index, row in enumerate(results.rows):
+        ours = {column: results.cell(index, column, part) for column in columns}
+        printed = results.table.printed(row)
+        name = f"{row.name} (ours)" if row.added else row.name
+        source = "paper (cited)" if row.cited else "paper"
+        lines += [
+            [name, "no such row in the paper" if row.added else source,
+             *[paper_text(printed.get(column)) for column in columns]],
+            ["", "ours", *map(str, ours.values())],
+        ]  # fmt: skip
+        if comparable:
+            texts = [difference(ours[column], printed.get(column)) for column in columns]
+            lines.append(["", "difference", *texts])
+    return markdown_table(["row", "", *columns], lines)
 
 
 def difference(ours: Cell, paper: float | None) -> str:
@@ -24,24 +46,6 @@ def difference(ours: Cell, paper: float | None) -> str:
     if ours.mean is None or paper is None:
         return "-"
     return f"{ours.mean - paper:+.{ours.decimals}f}"
-
-
-def main_section(results: Results, part: str | None) -> str:
-    """For each row three lines: paper, ours, difference."""
-    columns = list(results.table.columns)
-    lines = []
-    for index, row in enumerate(results.rows):
-        ours = {column: results.cell(index, column, part) for column in columns}
-        printed = results.table.printed(row)
-        source = "paper (cited)" if row.cited else "paper"
-        paper = [f"{printed[c]:g}" if c in printed else "-" for c in columns]
-        lines += [
-            [f"{row.name} (ours)", "no such row in the paper", *paper]
-            if row.added else [row.name, source, *paper],
-            ["", "ours", *map(str, ours.values())],
-            ["", "difference", *[difference(ours[c], printed.get(c)) for c in columns]],
-        ]  # fmt: skip
-    return markdown_table(["row", "", *columns], lines)
 
 
 def extra_section(results: Results, columns: Sequence[str], part: str | None) -> str:
@@ -57,53 +61,41 @@ def comparison_section(results: Results, columns: Sequence[str], part: str | Non
     """Differences between rows, paper / ours; with seeds, the mean of the paired differences."""
     lines = []
     for step in results.steps():
-        ours = [results.comparison(step.better, step.base, column, part) for column in columns]
-        paper = [paper_step(results, step, column) for column in columns]
-        texts = [f"{a} / {signed(b)}" for a, b in zip(paper, ours, strict=True)]
+        texts = []
+        for column in columns:
+            ours = results.comparison(step.better, step.base, column, part)
+            texts.append(f"{paper_step(results, step, column)} / {signed(ours)}")
         lines.append([step.name, *texts])
     return markdown_table(["step: paper / ours", *columns], lines)
 
 
-def paper_step(results: Results, step: Step, column: str) -> str:
-    """The paper's difference of two rows, "-" where it prints only one of them."""
-    better, base = (results.table.printed(results.rows[i]) for i in (step.better, step.base))
-    if column not in better or column not in base:
-        return "-"
-    return f"{better[column] - base[column]:+.1f}"
-
-
-def compared_columns(results: Results) -> list[str]:
+def compared_columns(table: Table) -> list[str]:
     """The columns in which steps are shown: the paper's first three and ours' first two, no AR."""
-    table = results.table
     columns = dict.fromkeys([*table.columns[:3], *table.extra[:2]])
     return [column for column in columns if not column.startswith("AR")]
 
 
 def report_text(results: Results, scale: str) -> str:
-    """The markdown file of a table."""
-    table, compared = results.table, compared_columns(results)
+    """The markdown file of a table; only the paper's own scale is compared with its numbers."""
+    table, compared, comparable = results.table, compared_columns(results.table), scale == "paper"
     parts = [f"# {table.title}", f"**{TITLES[scale]}**"]
     if results.has("clean"):
-        parts += clean_sections(results, compared)
+        overlaps = [c for c in table.extra if c.startswith("A") and c not in table.columns]
+        parts += [
+            "## What each step adds, clean boxes", comparison_section(results, compared, "clean"),
+            "## Scored against the clean boxes (val_clean)",
+            main_section(results, "clean", comparable=comparable),
+            "## High overlap, clean boxes", extra_section(results, overlaps, "clean"),
+        ]  # fmt: skip
+    noisy = "## Scored against the noisy labels (val, as in COCO)"
     parts += [
-        main_section(results, None),
         "## What each step adds", comparison_section(results, compared, None),
+        noisy if results.has("clean") else "## Paper and ours",
+        main_section(results, None, comparable=comparable),
         "## Beside the paper's columns", extra_section(results, table.extra, None),
         "\n".join(f"* {line}" for line in provenance(results, scale)),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
-
-
-def clean_sections(results: Results, compared: Sequence[str]) -> list[str]:
-    """What comes first where the clean boxes are known."""
-    table = results.table
-    overlaps = [c for c in table.extra if c.startswith("A") and c not in table.columns]
-    return [
-        "## Scored against the clean boxes (val_clean)", main_section(results, "clean"),
-        "## What each step adds, clean boxes", comparison_section(results, compared, "clean"),
-        "## High overlap, clean boxes", extra_section(results, overlaps, "clean"),
-        "## Scored against the noisy labels (val, as in COCO)",
-    ]  # fmt: skip
 
 
 def csv_lines(results: Results) -> list[list[Any]]:
@@ -128,31 +120,47 @@ def csv_difference(ours: Cell, paper: float | None) -> float | None:
     return None if ours.mean is None or paper is None else round(ours.mean - paper, 4)
 
 
-def not_evaluated(results_of: str) -> list[dict[str, Any]]:
+def table_summary(results: Results, committed: Results, scale: str) -> str:
+    """What is printed: steps in the first columns, rows in the first one."""
+    part = "clean" if results.has("clean") else None
+    columns = [Column(heading=c, name=c, part=part) for c in compared_columns(results.table)]
+    note = "scored against the clean boxes" if part else ""
+    main = Column(heading=results.table.columns[0], name=results.table.columns[0], part=part)
+    summary = Summary(steps=columns[:STEPS], rows=[main], note=note)
+    return summary_text(results, committed, scale, summary)
+
+
+def table_report(results: Results, committed: Results, scale: str) -> Report:
+    """The report of a table in all its forms."""
+    return Report(
+        markdown=report_text(results, scale),
+        summary=table_summary(results, committed, scale),
+        seeds=results.seeds,
+        csv_lines=csv_lines(results),
+    )
+
+
+def not_evaluated(table: Table) -> list[dict[str, Any]]:
     """The one seed of a table of which nothing was evaluated."""
     rows = [{"label": row.label, "run": row.run.name, "metrics": None, "why": "not evaluated"}
-            for row in find_table(results_of).rows]  # fmt: skip
+            for row in table.rows]  # fmt: skip
     return [{"seed": 0, "device": "none", "rows": rows}]
 
 
-def write_table(name: str, scale: str, out: Path, folder: Path) -> str:
-    """Writes the three files of a table's report into ``folder``.
-
-    Args:
-        name: "paper/table", for example "kl_loss/table1".
-        out: where runs are kept; the seeds lie in <out>/<scale>/<name>.
+def write_table(place: ReportPlace) -> str:
+    """Writes the report of a table of which the seeds were evaluated.
 
     Returns:
-        The markdown text.
+        What is to be printed.
 
     Raises:
         ValueError: the table has a report of its own.
     """
-    table = find_table(name)
+    table = find_table(place.table)
     if not table.columns:
-        raise ValueError(f"{name} has its own report: experiments/{name}/eval.sh prints it.")
-    seeds = stored_seeds(out / scale / name) or not_evaluated(name)
-    results = Results(table, seeds)
-    text = report_text(results, scale)
-    write_report(folder, scale, markdown=text, csv_lines=csv_lines(results), seeds=seeds)
-    return text
+        raise ValueError(
+            f"{place.table} has its own report: experiments/{place.table}/eval.sh prints it."
+        )
+    results = Results(table, stored_seeds(place.evaluated) or not_evaluated(table))
+    report = table_report(results, Results(table, place.committed_seeds()), place.scale)
+    return write_report(report, place.folder, place.scale)

@@ -18,7 +18,7 @@ from scripts.engine import trained
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.proposals import load_proposals, save_proposals
 from scripts.reports import figure3 as figure3_report
-from scripts.reports import provenance
+from scripts.reports import provenance, summary
 from scripts.reports import recall as recall_report
 from tests.tiny import TINY, tiny_dataset
 
@@ -77,7 +77,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def stub(monkeypatch, data):
     monkeypatch.setattr(module, "SCALES", SCALES)
-    for part in (provenance, figure3_report):
+    for part in (provenance, summary, figure3_report):
         monkeypatch.setattr(part, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     for part in (recall, recall_report):
         monkeypatch.setattr(part, "COUNTS", COUNTS)
@@ -108,8 +108,15 @@ def out(tmp_path, data):
 def arguments(table, out, **changed):
     given = {"table": f"kl_rpn/{table}", "scale": "tiny", "data_root": out.parent / "data", "splits": None,
              "skip_bad_boxes": False, "out": out, "device": "cpu", "workers": 0, "seeds": 1, "unfinished": False,
-             "results": out.parent / "results"}
+             "results": out.parent / "results", "publish": False}
     return argparse.Namespace(**given | changed)
+
+
+def page(script, args):
+    """The full report that a script writes; what it prints ends with its place."""
+    path = args.results / f"{args.scale}.md"
+    assert script.evaluate(args).splitlines()[-1] == f"full report: {path}"
+    return path.read_text()
 
 
 def lines_of(out, name="tiny.csv", **wanted):
@@ -122,8 +129,7 @@ def test_recall_of_known_proposals(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = recall.evaluate(arguments("proposals", out, seeds=2))
-    assert (out.parent / "results" / "tiny.md").read_text() == text
+    text = page(recall, arguments("proposals", out, seeds=2))
     for part in ("# A tiny recall", "**for tests, not comparable**", "| best 2 ", "| best 50 ", "A: KL-RPN - RPN", " ± ",
                  "B: RPN", "not run: RPN: no trained network in tiny/kl_rpn/other/seed0", "training: tiny 1.0 min on a CPU",
                  "Against the clean boxes"):
@@ -145,7 +151,7 @@ def test_recall_of_known_proposals(out):
 def test_networks_that_a_scale_makes_equal_are_measured_once(out):
     for run in (TINY, GOOD):
         train(out, run, scale="lite")
-    text = recall.evaluate(arguments("proposals", out, scale="lite"))
+    text = page(recall, arguments("proposals", out, scale="lite"))
     assert FirstStage.passes == 2  # 3 images are one batch; two networks
     assert "one network at this scale, measured once (`tiny`): A: RPN, B: RPN" in text
     assert lines_of(out, "lite.csv", group="B", row="RPN") == [
@@ -156,7 +162,7 @@ def test_the_figure_and_its_numbers(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = figure3.evaluate(arguments("figure3", out, seeds=2))
+    text = page(figure3, arguments("figure3", out, seeds=2))
     assert (out.parent / "results" / "tiny.png").read_bytes().startswith(b"\x89PNG")
     for part in ("# A tiny figure", "![densities of the four offsets](tiny.png)", "| KL-RPN - RPN ", "Wasserstein", " ± "):
         assert part in text
@@ -171,11 +177,11 @@ def test_the_figure_and_its_numbers(out):
 
 
 def test_the_figure_without_networks(out):
-    text = figure3.evaluate(arguments("figure3", out))
+    text = page(figure3, arguments("figure3", out))
     assert "not run: KL-RPN: no trained network in tiny/kl_rpn/tiny_klrpn/seed0" in text
     assert not (out.parent / "results" / "tiny.png").exists()
     train(out, TINY)
-    assert "tiny.png" in figure3.evaluate(arguments("figure3", out))
+    assert "tiny.png" in page(figure3, arguments("figure3", out))
     assert {line["value"] for line in lines_of(out, row="KL-RPN")} == {"not run"}
 
 
@@ -242,11 +248,11 @@ def test_what_is_wrong_is_a_sentence(out, monkeypatch, capsys):
 
 def test_an_unfinished_network_is_measured_when_asked(out):
     train(out, TINY, finished=False, at=2)
-    assert "no trained network in tiny/kl_rpn/tiny/seed0" in recall.evaluate(arguments("proposals", out))
-    assert "UNFINISHED: tiny: only 2 of 6 updates" in recall.evaluate(arguments("proposals", out, unfinished=True))
+    assert "no trained network in tiny/kl_rpn/tiny/seed0" in page(recall, arguments("proposals", out))
+    assert "UNFINISHED: tiny: only 2 of 6 updates" in page(recall, arguments("proposals", out, unfinished=True))
 
 
 def test_data_without_objects_have_no_recall(out, monkeypatch):
     train(out, TINY)
     monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
-    assert "not run: RPN: the test data of tiny have no objects to find" in recall.evaluate(arguments("proposals", out))
+    assert "not run: RPN: the test data of tiny have no objects to find" in page(recall, arguments("proposals", out))

@@ -37,7 +37,7 @@ def test_rows_of_ours_and_cited_rows_are_marked():
     table = Table(title="t", metric="coco", rows=rows, columns=("AP",),
                   notes={"paper": ("a proxy",)})
     results = Results(table, [{"seed": 0, "device": "CPU", "rows": []}])
-    text = main_section(results, None)
+    text = main_section(results, None, comparable=False)
     assert "| paper (cited) " in text
     assert "| new (ours) | no such row in the paper | -" in text
     assert provenance(results, "paper")[-2:] == ["cited by the paper: theirs from a paper", "a proxy"]
@@ -54,7 +54,7 @@ def test_a_step_is_differenced_within_each_seed():
 
 
 def test_a_row_that_was_not_run_stays_visible():
-    text = main_section(Results(TABLE, [seed(10.0, None)]), None)
+    text = main_section(Results(TABLE, [seed(10.0, None)]), None, comparable=True)
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [["base", "paper", "20"], ["", "ours", "10.0"], ["", "difference", "-10.0"],
                      ["better", "paper", "22"], ["", "ours", "not run"], ["", "difference", "-"]]
