@@ -1,7 +1,7 @@
 """KL-RPN Figure 3, offsets of good and bad proposals: python -m scripts.figure3 kl_rpn/figure3 --scale mini --seeds 3
 
-The first 100 test images, the proposals that the second stage gets. Writes into the table's results folder <scale>.png
-(seed 0) and, as numbers over all seeds, <scale>.md, .csv and .json.
+The first 100 test images, the proposals that the second stage gets. Writes <scale>.png (seed 0) and, as numbers over
+all seeds, <scale>.md, .csv and .json to OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder.
 """
 
 import argparse
@@ -25,7 +25,7 @@ IMAGES = 100  # as in the paper
 
 
 def evaluate(args: argparse.Namespace) -> str:
-    """Measures both networks with every seed, draws seed 0, writes the results and returns the markdown text."""
+    """Measures both networks with every seed, draws seed 0, writes the report and returns what is to be printed."""
     table = table_of(args, "figure3")
     datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
     runs, seeds, drawn = scaled_runs(table, args), [], {}

@@ -1,8 +1,8 @@
 """KL Loss Figure 5, boxes before and after var voting: python -m scripts.figure5 kl_loss/figure5 --scale mini --seeds 3
 
-Writes into the table's results folder, over all seeds, <scale>.md, .csv and .json: what voting does to the boxes of
-recognized objects. Of the first seed it draws the images where it does most, for better and for worse: at the mini
-scale <scale>.png beside the numbers, at the others, whose pictures show photos, below --out.
+Writes, over all seeds, <scale>.md, .csv and .json: what voting does to the boxes of recognized objects. Of the first
+seed it draws the images where it does most, for better and for worse, as <scale>.png. They go to
+OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder; pictures of photos stay below OUT.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def in_offset_units(candidates: Sequence[Candidates]) -> list[Candidates]:
 
 
 def evaluate(args: argparse.Namespace) -> str:
-    """Measures every seed, draws the first that is trained, writes the results and returns the markdown text."""
+    """Measures every seed, draws the first that is trained, writes the report and returns what is to be printed."""
     table = table_of(args, "figure5")
     before, after = table.rows
     run = scaled_runs(table, args)[before.run.name]

@@ -1,7 +1,7 @@
 """Recall of the first stage's proposals: python -m scripts.recall kl_rpn/proposals --scale mini --seeds 3
 
-One forward pass of each network and seed; writes <scale>.md, .csv and .json into the table's results folder. A row
-whose network is not trained stays as "not run". Where the data know the clean boxes, recall is measured against them
+One forward pass of each network and seed; writes <scale>.md, .csv and .json to OUT/SCALE/PAPER/TABLE/report, with
+--publish to the table's results folder. A row whose network is not trained stays as "not run". Where the data know the clean boxes, recall is measured against them
 as well.
 """
 
@@ -38,7 +38,7 @@ def measure(proposals: Sequence[Proposals], targets: Sequence[Target]) -> dict[s
 
 
 def evaluate(args: argparse.Namespace) -> str:
-    """Measures every network of the table with every seed, writes the results and returns the markdown text."""
+    """Measures every network of the table with every seed, writes the report and returns what is to be printed."""
     table = table_of(args, "recall")
     datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
     seeds = []

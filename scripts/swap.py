@@ -2,7 +2,7 @@
 
 Two region proposal networks that start from the same anchors are taken apart: the boxes of one are ranked by the
 objectness of the other, and the anchors themselves, unmoved, by each. Recall of the best COUNT proposals on the test
-images; writes <scale>_swap.md and .json into the table's results folder. The table's first two rows are the networks.
+images; writes <scale>_swap.md and .json beside the table's report. The table's first two rows are the networks.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def measure(detectors: dict[str, Detector], dataset: Dataset, args: argparse.Nam
 
 
 def swap(args: argparse.Namespace) -> str:
-    """Measures every seed, writes both files and returns the markdown text."""
+    """Measures every seed, writes the report and returns what is to be printed."""
     table = table_of(args, "figure3")
     paper = args.table.partition("/")[0]
     runs = scaled_runs(table, args)

@@ -1,4 +1,4 @@
-"""What a table needs before it can be measured: its runs in an order in which they can be trained."""
+"""What a table needs: its runs in an order in which they can be trained, and its commands."""
 
 from collections.abc import Mapping
 

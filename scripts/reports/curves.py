@@ -4,9 +4,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,6 +12,7 @@ from experiments.scales import SCALES
 from scripts.engine.checkpoint import write_atomically
 from scripts.engine.places import find_table, run_folder
 from scripts.reports.files import ReportPlace
+from scripts.reports.pictures import save_picture
 from scripts.reports.results import csv_text
 
 BIN = 100  # updates
@@ -96,9 +94,7 @@ def draw(curves: Curves, path: Path, title: str) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    save_picture(figure, path, dpi=80)
 
 
 def draw_tag(axis: Axes, curves: Curves, tag: str) -> None:

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
@@ -14,6 +11,7 @@ from experiments.records import Table
 from experiments.scales import TITLES
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
+from scripts.reports.pictures import save_picture
 from scripts.reports.results import Cell, Results, stored_seeds
 
 # what is scored against, in the order of the panels
@@ -113,9 +111,7 @@ def draw(
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=len(results.table.columns))
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def sentences(

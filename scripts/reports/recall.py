@@ -1,4 +1,4 @@
-"""The report of proposal recall: at each number of proposals and each IoU, and their differences."""
+"""The report of proposal recall at each number of proposals and each IoU, and its differences."""
 
 from typing import Any
 

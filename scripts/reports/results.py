@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import math
 import statistics
@@ -102,11 +103,14 @@ class Results:
         self.rows: tuple[Row, ...] = table.rows
 
     def values(self, row: int, column: str, part: str | None = None) -> list[float | None]:
-        """One value a seed. Rows are matched by name: a file of an earlier version may hold others."""
+        """One value a seed, None where it has no such row.
+
+        Rows are matched by name: a file of an earlier version may hold others.
+        """
         name = (self.rows[row].group, self.rows[row].label)
         values = []
         for seed in self.seeds:
-            lines = {(line.get("group", ""), line["label"]): line for line in reversed(seed["rows"])}
+            lines = {(line.get("group", ""), line["label"]): line for line in seed["rows"]}
             values.append(number(lines[name], column, part) if name in lines else None)
         return values
 
@@ -116,7 +120,8 @@ class Results:
 
     def has(self, part: str) -> bool:
         """Whether any row was scored against ``part`` as well."""
-        return any((line["metrics"] or {}).get(part) for seed in self.seeds for line in seed["rows"])
+        lines = itertools.chain.from_iterable(seed["rows"] for seed in self.seeds)
+        return any((line["metrics"] or {}).get(part) for line in lines)
 
     def steps(self) -> list[Step]:
         """The table's comparisons, group by group, where both rows are there."""

@@ -49,7 +49,7 @@ def summary_text(results: Results, committed: Results, scale: str, summary: Summ
         "\n".join(filter(None, [results.table.title, TITLES[scale], summary.note, seeds])),
         steps_table(results, summary.steps),
         rows_table(results, committed, summary.rows),
-        "\n".join(warnings(results)),
+        "\n".join(warning_lines(results)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -117,7 +117,7 @@ def paper_text(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
-def warnings(results: Results) -> list[str]:
+def warning_lines(results: Results) -> list[str]:
     """Rows without numbers, and networks that were not trained to their end."""
     lines = [f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds)
              if title == "UNFINISHED" and texts]  # fmt: skip
