@@ -1,10 +1,10 @@
-# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda]
+# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [PUBLISH=1]
 PYTHON ?= python3
 PAPERS ?= kl_loss kl_rpn
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS WEIGHTS_VGGM
+export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
 .PHONY: help install test lint benchmark doctor tensorboard clean
 help: ## this list
@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet ".[dev]"
 	@touch $@
 
-reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print "paper | ours"
+reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print paper | committed | yours
 	@found=; for paper in $(PAPERS); do \
 	  if [ -d experiments/$$paper/$* ]; then found=1; \
 	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \

@@ -3,34 +3,54 @@
 #   DATA    folder of the data set                 WEIGHTS  ImageNet weights: a file, none, or auto (torchvision's)
 #   OUT     where runs are kept (default runs)     DEVICE   auto (default), cpu or cuda
 #   WORKERS processes that read images (default 0) SPLITS   TRAIN:TEST, other splits than the run's
-#   RESULTS folder for the report (default: the table's results folder)
+#   PUBLISH not empty: write the report into the table's results folder in experiments/
+#   RESULTS folder for the report (default: OUT/SCALE/PAPER/TABLE/report)
 #   SKIP_BAD_BOXES  not empty: leave annotations without a usable box out, each named
 #   AMP     off (default), bf16 or fp16            BATCH, ACCUMULATE  images an update, forward passes an update
+#   WEIGHTS_VGGM    ImageNet weights of VGG-CNN-M-1024, which torchvision does not have (default: WEIGHTS)
 set -euo pipefail
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")
+[ -z "${WEIGHTS_VGGM:-}" ] || WEIGHTS_VGGM=$(realpath -m -- "$WEIGHTS_VGGM")
 case $WEIGHTS in auto | none) ;; *) WEIGHTS=$(realpath -m -- "$WEIGHTS") ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
-common=(--scale "$SCALE" --out "${OUT:-runs}" --device "${DEVICE:-auto}" --workers "${WORKERS:-0}")
+place=(--scale "$SCALE" --out "${OUT:-runs}")
+common=("${place[@]}" --device "${DEVICE:-auto}" --workers "${WORKERS:-0}")
 [ -z "${DATA:-}" ] || common+=(--data-root "$DATA")
 [ -z "${SPLITS:-}" ] || common+=(--splits "$SPLITS")
 [ -z "${SKIP_BAD_BOXES:-}" ] || common+=(--skip-bad-boxes)
+report=()
+[ -z "${RESULTS:-}" ] || report+=(--results "$RESULTS")
+[ -z "${PUBLISH:-}" ] || report+=(--publish)
 
-train() { # train PAPER/RUN ...: each run with each seed
-  local seed run
-  local options=(--weights "$WEIGHTS" --amp "${AMP:-off}" --accumulate "${ACCUMULATE:-1}")
+train_table() { # train_table PAPER/TABLE: each network that the table needs, with each seed
+  local runs run backbone weights seed
+  local options=(--amp "${AMP:-off}" --accumulate "${ACCUMULATE:-1}")
   [ -z "${BATCH:-}" ] || options+=(--batch-size "$BATCH")
+  runs=$("$PYTHON" -m scripts.list_runs "$1" --scale "$SCALE")
+  [ -n "$runs" ] || echo "$1 is measured on networks with random weights; nothing to train."
   for ((seed = 0; seed < SEEDS; seed++)); do
-    for run in "$@"; do
-      "$PYTHON" -m scripts.train "$run" --seed "$seed" "${common[@]}" "${options[@]}"
-    done
+    while read -r -u 3 run backbone; do
+      [ -n "$run" ] || continue
+      weights=$WEIGHTS
+      [ "$backbone" != vgg_cnn_m_1024 ] || weights=${WEIGHTS_VGGM:-$WEIGHTS}
+      "$PYTHON" -m scripts.train "$run" --seed "$seed" "${common[@]}" --weights "$weights" "${options[@]}"
+    done 3<<<"$runs"
   done
 }
 
-evaluate() { # evaluate PAPER/TABLE: candidates, rows, report
-  "$PYTHON" -m scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}"
-  "$PYTHON" -m scripts.report "$1" --scale "$SCALE" --out "${OUT:-runs}" ${RESULTS:+--results "$RESULTS"}
+evaluate_table() { # evaluate_table PAPER/TABLE: measures its rows, writes and prints its report
+  local commands command
+  commands=$("$PYTHON" -m scripts.list_runs "$1" --commands)
+  for command in $commands; do
+    case $command in
+      evaluate) "$PYTHON" -m scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}" ;;
+      benchmark) "$PYTHON" -m scripts.benchmark "$1" "${place[@]}" --device "${DEVICE:-auto}" ;;
+      report | figure6) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
+      *) "$PYTHON" -m "scripts.$command" "$1" --seeds "$SEEDS" "${common[@]}" ${report[@]+"${report[@]}"} ;;
+    esac
+  done
 }

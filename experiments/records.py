@@ -10,7 +10,7 @@ from postprocess.refine import Refinement
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Metric = Literal["coco", "voc", "latency", "recall", "figure3", "figure5"]
-Command = Literal["evaluate", "benchmark", "recall", "figure3", "figure5"]
+Command = Literal["evaluate", "benchmark", "recall", "figure3", "figure5", "figure6"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,9 @@ class Row:
 class Table:
     """A table or figure of a paper, or one of ours: what is run, what is measured, and what is compared.
 
-    metric: how rows are scored. command: the script of scripts/ that measures it. columns: the paper's; extra: ours,
-    shown apart. comparisons: what the paper reads from the table, (row, minus row) by their labels, within each group.
+    metric: how rows are scored. command: how it is measured (scripts/engine/training_order.py). columns: the paper's;
+    extra: ours, shown apart. comparisons: what the paper reads from the table, (row, minus row) by
+    their labels, within each group.
     notes: sentences below the report of a scale.
     """
 

@@ -25,6 +25,7 @@ ROWS = (
 TABLE = Table(
     title="KL Loss Figure 6: var voting at different sigma_t, ResNet-50-FPN, MS-COCO",
     metric="coco",
+    command="figure6",
     columns=("AP", "AP50", "AP75", "AP80", "AP90"),
     extra=("clean_distance",),
     rows=ROWS,

@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
-# Trains the networks of KL Loss Figure 6; the environment says how, see experiments/common.sh.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"
-train kl_loss/r50_fpn_kl
+train_table kl_loss/figure6

@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
-# Evaluates every row of KL Loss Table 3 and prints it beside the paper's.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"
-evaluate kl_loss/table3
+evaluate_table kl_loss/table3

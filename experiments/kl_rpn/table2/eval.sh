@@ -1,4 +1,3 @@
 #!/usr/bin/env bash
-# Evaluates every row of KL-RPN Table 2 and prints it beside the paper's.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"
-evaluate kl_rpn/table2
+evaluate_table kl_rpn/table2

@@ -1,0 +1,41 @@
+"""Lists what a table needs: python -m scripts.list_runs kl_loss/table6 --scale mini
+
+One line a network, in the order of training: paper/run, and the backbone that it has at this
+scale. With --commands instead the commands of scripts/ that measure and print the table.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from experiments.scales import SCALES
+from scripts.engine.command import exit_code
+from scripts.engine.places import find_table
+from scripts.engine.training_order import COMMANDS, training_order
+
+
+def list_runs(table: str, scale: str) -> str:
+    """Each network as "paper/run backbone", one a line."""
+    paper = table.partition("/")[0]
+    runs = training_order(find_table(table), paper, scale)
+    return "\n".join(f"{paper}/{run.name} {SCALES[scale](run).model.backbone}" for run in runs)
+
+
+def list_commands(table: str) -> str:
+    """The names of the commands, one a line."""
+    return "\n".join(COMMANDS[find_table(table).command])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_loss/table1")
+    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    parser.add_argument("--commands", action="store_true", help="list commands instead of runs")
+    options = parser.parse_args(arguments)
+    if options.commands:
+        return exit_code(lambda: print(list_commands(options.table)))
+    return exit_code(lambda: print(list_runs(options.table, options.scale)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
