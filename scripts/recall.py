@@ -1,8 +1,8 @@
 """Recall of the first stage's proposals: python -m scripts.recall kl_rpn/proposals --scale mini --seeds 3
 
 One forward pass of each network and seed; writes <scale>.md, .csv and .json to OUT/SCALE/PAPER/TABLE/report, with
---publish to the table's results folder. A row whose network is not trained stays as "not run". Where the data know the clean boxes, recall is measured against them
-as well.
+--publish to the table's results folder. A row whose network is not trained stays as "not run". Where the data know
+the clean boxes, recall is measured against them as well.
 """
 
 import argparse
