@@ -19,7 +19,8 @@ import torch
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run, Table
 from experiments.scales import SCALES, TITLES
-from scripts.engine.checkpoint import load_tensors, recorded_sha256, save_tensors, write_atomically
+from scripts.engine.checkpoint import recorded_sha256
+from scripts.engine.files import load_tensors, save_tensors, write_atomically
 from scripts.engine.places import (
     EXPERIMENTS,
     add_common_arguments,

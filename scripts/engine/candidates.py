@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from data.records import Candidates
-from scripts.engine.checkpoint import load_tensors, save_tensors
+from scripts.engine.files import load_tensors, save_tensors
 
 FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localization")
 

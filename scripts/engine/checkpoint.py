@@ -5,9 +5,7 @@ with its SHA-256; a checkpoint without that file, or with another hash, is not c
 Randomness needs no saved generator state: every draw is keyed by (seed, step), and step is saved.
 """
 
-import hashlib
 import json
-import os
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,43 +13,9 @@ from typing import Any
 import torch
 
 from experiments.records import Run
+from scripts.engine.files import save_tensors, sha256, write_atomically
 
 KEPT = 2  # newest checkpoints that stay
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes a small file so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save_tensors(path: Path, content: Any) -> str:
-    """torch.save through a temporary file, fsync and rename; returns the SHA-256. A failed write leaves nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = sha256(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_sha256(path: Path) -> str | None:
@@ -60,21 +24,6 @@ def recorded_sha256(path: Path) -> str | None:
         return json.loads(path.with_suffix(".json").read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def load_tensors(path: Path, needed: set[str]) -> dict[str, Any] | None:
-    """The content of a file of ``save_tensors`` that can be computed again; None if it is not there or, with a warning,
-    if it is damaged or lacks a key that is ``needed``."""
-    if not path.is_file():
-        return None
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception:  # bytes that are no such file make the unpickler raise anything
-        content = None
-    if not isinstance(content, dict) or not needed <= content.keys():
-        print(f"warning: {path} is damaged and is computed again.", flush=True)
-        return None
-    return content
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:

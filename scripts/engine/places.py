@@ -1,9 +1,11 @@
-"""What the command line names: runs, tables, the device, the folder that holds the data."""
+"""Where things are: the runs and tables of experiments/ by their names, and the folders of their results."""
 
 import argparse
 import importlib
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +19,128 @@ from experiments.scales import SCALES
 MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
 SHOWN = 3  # of the annotations that were left out
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlace:
+    """Where one trained network is kept: <out>/<scale>/<paper>/<run>/seed<seed>.
+
+    run: its name at that scale, which is that of runs.py unless the scale makes several runs equal.
+    """
+
+    out: Path
+    scale: str
+    paper: str
+    run: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.scale / self.paper / self.run / f"seed{self.seed}"
+
+    @property
+    def name(self) -> str:
+        """The folder as sentences name it: without ``out``, which differs between machines."""
+        return f"{self.scale}/{self.paper}/{self.run}/seed{self.seed}"
+
+    @property
+    def record(self) -> Path:
+        """The run that is trained here, as plain values."""
+        return self.folder / "run.json"
+
+    @property
+    def finished(self) -> Path:
+        """What the training leaves when it has ended."""
+        return self.folder / "finished.json"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished.is_file()
+
+    @property
+    def has_checkpoints(self) -> bool:
+        return any(self.folder.glob("step-*.pt"))
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def first_stage_proposals(self) -> Path:
+        """The region proposals that recall and Figure 3 of KL-RPN are measured on."""
+        return self.folder / "proposals.pt"
+
+    def candidates(self, split: str = "", rounds: int = 1) -> Path:
+        """The candidates of the test images, or of another split; those of several ``rounds`` apart."""
+        rounds_part = f"rounds{rounds}-" if rounds > 1 else ""
+        split_part = f"_{split}" if split else ""
+        return self.folder / f"{rounds_part}candidates{split_part}.pt"
+
+    def saved_proposals(self, part: str) -> Path:
+        """The proposals for Fast R-CNN, of "train", "test" or "test_" and the name of another split."""
+        return self.folder / f"proposals-{part}.npz"
+
+    def sibling(self, run_name: str) -> "RunPlace":
+        """The place of another run of the paper, named as in runs.py, with the same scale and seed."""
+        run = SCALES[self.scale](find_run(f"{self.paper}/{run_name}"))
+        return replace(self, run=run.name)
+
+    def training_facts(self) -> dict[str, Any] | None:
+        """What finished.json says: updates, seconds, device; None if the training has not ended."""
+        return json.loads(self.finished.read_text()) if self.is_finished else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePlace:
+    """Where the results of one table are kept: <out>/<scale>/<paper>/<table>."""
+
+    out: Path
+    scale: str
+    paper: str
+    table: str
+
+    @property
+    def name(self) -> str:
+        """The table as commands name it: "paper/table"."""
+        return f"{self.paper}/{self.table}"
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.scale / self.paper / self.table
+
+    @property
+    def published(self) -> Path:
+        """The folder in experiments/ whose reports are part of the repository."""
+        return EXPERIMENTS / self.paper / self.table / "results"
+
+    def seed_file(self, seed: int) -> Path:
+        """The numbers of one seed."""
+        return self.folder / f"seed{seed}.json"
+
+    def seed_files(self) -> list[Path]:
+        """The numbers of every seed that was evaluated."""
+        return sorted(self.folder.glob("seed*.json"))
+
+    def submission(self, split: str, row: str) -> Path:
+        """The file for COCO's server with the detections of one row."""
+        return self.folder / "submission" / f"detections_{split}_{row}_results.json"
+
+    def run_place(self, run: Run, seed: int) -> RunPlace:
+        """Where a run of the table, at this scale, is kept."""
+        return RunPlace(out=self.out, scale=self.scale, paper=self.paper, run=run.name, seed=seed)
+
+
+def table_place(name: str, *, scale: str, out: Path) -> TablePlace:
+    """The place of the table "paper/table"."""
+    paper, _, table = name.partition("/")
+    return TablePlace(out=out, scale=scale, paper=paper, table=table)
+
+
+def seeds_of(place: RunPlace) -> list[RunPlace]:
+    """The place of every seed of a run that has a folder, in the order of their names."""
+    names = (folder.name for folder in sorted(place.folder.parent.glob("seed*")))
+    numbers = (name.removeprefix("seed") for name in names)
+    return [replace(place, seed=int(number)) for number in numbers if number.isdecimal()]
 
 
 def papers() -> list[str]:
@@ -41,11 +165,15 @@ def find_run(name: str) -> Run:
     return known[run]
 
 
+def table_names() -> list[str]:
+    """Every table in experiments/ as "paper/table", in order."""
+    return sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in EXPERIMENTS.glob("*/*/rows.py"))
+
+
 def find_table(name: str) -> Table:
     """The Table called "paper/table", for example "kl_loss/table1"."""
-    tables = sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in EXPERIMENTS.glob("*/*/rows.py"))
-    if name not in tables:
-        raise ValueError(f"There is no table {name!r}; choose one of {tables}.")
+    if name not in table_names():
+        raise ValueError(f"There is no table {name!r}; choose one of {table_names()}.")
     return importlib.import_module("experiments." + name.replace("/", ".") + ".rows").TABLE
 
 

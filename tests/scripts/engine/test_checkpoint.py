@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from scripts.engine import checkpoint as module
+from scripts.engine import files
 from scripts.engine.checkpoint import (
     KEPT,
     check_same_run,
@@ -15,9 +15,8 @@ from scripts.engine.checkpoint import (
     newest_checkpoint,
     plain,
     save_checkpoint,
-    save_tensors,
-    write_atomically,
 )
+from scripts.engine.files import save_tensors
 from tests.tiny import TINY
 
 
@@ -105,24 +104,11 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         file.write(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(module.torch, "save", disk_full)
+    monkeypatch.setattr(files.torch, "save", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, 2, state(2))
     assert newest_checkpoint(tmp_path) == path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["step-00000001.json", "step-00000001.pt"]
-
-
-def test_small_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "x.json"
-    write_atomically(path, "old")
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module.os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, "new and longer")
-    assert path.read_text() == "old"
 
 
 def test_another_run_names_the_fields():
