@@ -26,11 +26,12 @@ from scripts.engine.command import exit_code
 from scripts.engine.operations import time_operations
 from scripts.engine.optimizer import build_optimizer, set_learning_rate
 from scripts.engine.places import find_table, pick_device
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.synthetic import largest_size, random_batch, tame, trained_candidates
 from scripts.engine.timing import Action, Times, interleaved
 from scripts.engine.update import update
 from scripts.evaluate import device_name
-from scripts.report import markdown_table
+from scripts.reports.results import markdown_table
 
 
 def threshold_for(detector: Detector, batch: Batch, wanted: int) -> float:
@@ -110,7 +111,8 @@ def benchmark(args: argparse.Namespace) -> None:
     metrics = time_rows(table.rows, runs, args.repeats, device, args.train_step)
     rows = [{"group": row.group, "label": row.label, "run": run.name, "metrics": values}
             for row, run, values in zip(table.rows, runs, metrics, strict=True)]
-    about = {"table": args.table, "scale": args.scale, "seed": 0, "device": device_name(args.device)}
+    about = {"table": args.table, "scale": args.scale, "seed": 0, "device": device_name(args.device),
+             **commit_and_date()}
     path = args.out / args.scale / args.table / "seed0.json"
     write_atomically(path, json.dumps({**about, "rows": rows}, indent=1))
     operations = time_operations(runs[0], args.repeats, device)

@@ -1,117 +1,29 @@
-"""Learning curves of a table's runs as numbers and a picture: python -m scripts.curves kl_loss/table5 --scale lite
+"""Draws the learning curves of a table's runs: python -m scripts.curves kl_loss/table5 --scale lite
 
-Reads the TensorBoard files below --out; writes <scale>_curves.csv (means over BIN updates) and <scale>_curves.png into
-the table's results folder.
+Reads the TensorBoard files below --out; writes <scale>_curves.csv (means over 100 updates) and
+<scale>_curves.png beside the table's report.
 """
 
 import argparse
-import csv
-import io
 import sys
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
 from experiments.scales import SCALES
-from scripts.engine.checkpoint import write_atomically
 from scripts.engine.command import exit_code
-from scripts.engine.places import EXPERIMENTS, find_table, run_folder
-
-BIN = 100  # updates
-COLUMNS = 3  # plots side by side
-DASHES = ("-", "--", ":", "-.")  # of the seeds
-SHOWN = ("train/loss", "train/roi_class", "train/roi_box", "train/rpn_objectness", "train/rpn_box", "train/rpn_kl",
-         "rpn/log_variance_positive", "rpn/log_variance_negative", "head/foreground_share", "head/log_variance_mean",
-         "head/log_variance_p10", "head/log_variance_p90")  # those that some run has
-
-Curves = dict[tuple[str, int, str], dict[int, float]]  # (run, seed, tag) -> {first update of the bin: mean}
+from scripts.reports.curves import write_curves
+from scripts.reports.files import ReportPlace, add_report_options
 
 
-def read_curve(folder: Path) -> dict[str, dict[int, float]]:
-    """{tag: {first update of each bin: mean value}} of one run's TensorBoard folder."""
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    events.Reload()
-    curves = {}
-    for tag in events.Tags()["scalars"]:
-        bins: dict[int, list[float]] = defaultdict(list)
-        for event in events.Scalars(tag):
-            bins[event.step // BIN * BIN].append(event.value)
-        curves[tag] = {step: sum(values) / len(values) for step, values in sorted(bins.items())}
-    return curves
-
-
-def table_curves(name: str, scale: str, out: Path) -> Curves:
-    """The curves of every trained run and seed of a table."""
-    paper = name.partition("/")[0]
-    names = list(dict.fromkeys(SCALES[scale](row.run).name for row in find_table(name).rows))
-    found: Curves = {}
-    for run in names:
-        for folder in sorted(run_folder(out, scale, run, paper, 0).parent.glob("seed*/tensorboard")):
-            seed = int(folder.parent.name.removeprefix("seed"))
-            found |= {(run, seed, tag): curve for tag, curve in read_curve(folder).items()}
-    if not found:
-        raise ValueError(f"No TensorBoard files of {name} at scale {scale} lie below {out}; train first.")
-    return found
-
-
-def csv_text(curves: Curves) -> str:
-    """One line a bin, one column a tag."""
-    tags = sorted({tag for _, _, tag in curves})
-    lines = sorted({(run, seed, step) for (run, seed, _), curve in curves.items() for step in curve})
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["run", "seed", "update", *tags])
-    for run, seed, step in lines:
-        values = [curves.get((run, seed, tag), {}).get(step) for tag in tags]
-        writer.writerow([run, seed, step, *["" if value is None else f"{value:.5g}" for value in values]])
-    return file.getvalue()
-
-
-def draw(curves: Curves, path: Path, title: str) -> None:
-    """One small plot a tag, one line a run and seed: the color tells the run, the dashes the seed."""
-    tags = [tag for tag in SHOWN if any(tag == known for _, _, known in curves)]
-    rows = max(1, -(-len(tags) // COLUMNS))
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 8 / 3 * rows), constrained_layout=True, squeeze=False)
-    lines = sorted({(run, seed) for run, seed, _ in curves})
-    colors = {run: f"C{index % 10}" for index, run in enumerate(sorted({run for run, _ in lines}))}
-    for axis in axes.flat[len(tags):]:
-        axis.set_visible(False)
-    for axis, tag in zip(axes.flat, tags, strict=False):
-        for run, seed in lines:
-            curve = curves.get((run, seed, tag), {})
-            axis.plot(list(curve), list(curve.values()), color=colors[run], linestyle=DASHES[seed % len(DASHES)],
-                      label=f"{run}, seed {seed}", linewidth=1)
-        axis.set_title(tag, fontsize=9)
-        axis.set_xlabel("update", fontsize=8)
-        axis.grid(alpha=0.3)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
-
-
-def write_curves(name: str, scale: str, out: Path) -> None:
-    """Writes both files of a table into its results folder."""
-    curves = table_curves(name, scale, out)
-    folder = EXPERIMENTS / name / "results"
-    write_atomically(folder / f"{scale}_curves.csv", csv_text(curves))
-    draw(curves, folder / f"{scale}_curves.png", f"{name}, {scale}: means over {BIN} updates")
-    print(f"{len(curves)} curves -> {folder}/{scale}_curves.csv and .png")
-
-
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_loss/table5")
     parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
-    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept")
-    args = parser.parse_args()
-    return exit_code(lambda: write_curves(args.table, args.scale, args.out))
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR",
+                        help="where runs are kept")  # fmt: skip
+    add_report_options(parser)
+    place = ReportPlace(**vars(parser.parse_args(arguments)))
+    return exit_code(lambda: print(write_curves(place)))
 
 
 if __name__ == "__main__":

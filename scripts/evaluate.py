@@ -33,6 +33,7 @@ from scripts.engine.checkpoint import recorded_sha256, write_atomically
 from scripts.engine.command import exit_code
 from scripts.engine.cost import COST_COLUMNS, row_costs
 from scripts.engine.places import add_common_arguments, find_table, on_this_data, open_dataset, pick_device, run_folder
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.second_look import Look, second_look
 from scripts.engine.trained import trained_detector, trained_run
 from scripts.save_proposals import add_proposals_argument, ensure_proposals
@@ -232,7 +233,8 @@ def evaluate(args: argparse.Namespace) -> None:
         rows = evaluate_seed(table, paper, args, seed, test_sets)
         path = args.out / args.scale / paper / name / f"seed{seed}.json"
         write_atomically(path, json.dumps(json_safe({"table": args.table, "scale": args.scale, "seed": seed,
-                                                     "device": device_name(args.device), "rows": rows}), indent=1))
+                                                     "device": device_name(args.device), **commit_and_date(),
+                                                     "rows": rows}), indent=1))
         ran = sum(row["metrics"] is not None for row in rows)
         print(f"{args.table}, seed {seed}: {ran} of {len(rows)} rows -> {path}", flush=True)
 

@@ -5,8 +5,6 @@ n, and so are the first images of many: a file with more of either answers a sma
 """
 
 import argparse
-import csv
-import io
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -18,11 +16,10 @@ import torch
 
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run, Table
-from experiments.scales import SCALES, TITLES
+from experiments.scales import SCALES
 from scripts.engine.checkpoint import recorded_sha256
-from scripts.engine.files import load_tensors, save_tensors, write_atomically
+from scripts.engine.files import load_tensors, save_tensors
 from scripts.engine.places import (
-    EXPERIMENTS,
     add_common_arguments,
     find_table,
     on_this_data,
@@ -30,9 +27,10 @@ from scripts.engine.places import (
     pick_device,
     run_folder,
 )
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.trained import trained_detector, trained_run
 from scripts.evaluate import device_name, json_safe
-from scripts.report import Cell, Results, provenance
+from scripts.reports.files import ReportPlace, add_report_options
 from scripts.save_proposals import first_proposals
 
 
@@ -56,8 +54,7 @@ def arguments(description: str | None, example: str) -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
     parser.add_argument("--unfinished", action="store_true", help="also evaluate runs whose training has not ended")
-    parser.add_argument("--results", type=Path, default=None, metavar="DIR",
-                        help="where to write (default: the table's results folder)")
+    add_report_options(parser)
     return parser.parse_args()
 
 
@@ -156,41 +153,8 @@ def seed_record(table: Table, args: argparse.Namespace, seed: int, facts: dict[s
     rows = [{"group": row.group, "label": row.label, "run": runs[row.run.name].name, "metrics": None,
              **({"why": row.missing} if row.missing else facts[runs[row.run.name].name])} for row in table.rows]
     return {"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
-            "rows": json_safe(rows)}
+            **commit_and_date(), "rows": json_safe(rows)}
 
 
-def shared_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each network that stands behind several rows at this scale."""
-    rows: dict[str, list[str]] = {}
-    for line in itertools.chain.from_iterable(seed["rows"] for seed in seeds[:1]):
-        rows.setdefault(line["run"], []).append(f"{line['group']}: {line['label']}" if line["group"] else line["label"])
-    return [f"one network at this scale, measured once (`{run}`): {', '.join(names)}"
-            for run, names in rows.items() if len(names) > 1]
-
-
-def signed(step: Cell) -> str:
-    """A difference with its sign, "-" where one side was not run."""
-    return "-" if step.mean is None else f"{'+' if step.mean >= 0 else ''}{step}"
-
-
-def write_results(args: argparse.Namespace, results: Results, sections: Sequence[str],
-                  table_lines: Sequence[Sequence[Any]]) -> str:
-    """Writes <scale>.md, .csv and .json of a table and returns the markdown text.
-
-    Args:
-        sections: of the markdown file, between its title and its notes.
-        table_lines: of the CSV file, its header first.
-    """
-    folder = results_folder(args)
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(table_lines)
-    notes = [f"* {line}" for line in [*provenance(results, args.scale), *shared_networks(results.seeds)]]
-    text = "\n\n".join([f"# {results.table.title}", f"**{TITLES[args.scale]}**", *sections, "\n".join(notes)]) + "\n"
-    write_atomically(folder / f"{args.scale}.md", text)
-    write_atomically(folder / f"{args.scale}.csv", file.getvalue())
-    write_atomically(folder / f"{args.scale}.json", json.dumps(results.seeds, indent=1) + "\n")
-    return text
-
-
-def results_folder(args: argparse.Namespace) -> Path:
-    return args.results or EXPERIMENTS / args.table / "results"
+def report_place(args: argparse.Namespace) -> ReportPlace:
+    return ReportPlace(table=args.table, scale=args.scale, out=args.out, results=args.results, publish=args.publish)

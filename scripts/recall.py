@@ -15,13 +15,9 @@ from typing import Any
 from data.records import Dataset, Proposals, Target
 from data.scoring.proposal_recall import recall
 from scripts.engine.command import exit_code
-from scripts.proposals import arguments, first_stages, seed_record, signed, table_of, write_results
-from scripts.report import Results, cell, markdown_table
-
-COUNTS = (100, 300, 1000)  # proposals an image
-IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
-NOTE = ("Differences are taken within each seed. `AR` is the mean recall over IoU 0.5, 0.55, ..., 0.95; `proposals` is "
-        "how many an image had, of those asked for.")
+from scripts.proposals import arguments, first_stages, report_place, seed_record, table_of
+from scripts.reports.recall import COUNTS, IOUS, write_recall
+from scripts.reports.results import Results
 
 
 def flat(scores: dict[str, Any]) -> dict[str, float]:
@@ -39,60 +35,6 @@ def measure(proposals: Sequence[Proposals], targets: Sequence[Target]) -> dict[s
         clean = [replace(t, boxes=t.clean_boxes) for t in targets if t.clean_boxes is not None]
         scores["clean"] = flat(recall(proposals, clean, **how))
     return scores
-
-
-def columns(count: int) -> dict[str, str]:
-    """{heading: name of the number} of the section of one count."""
-    return {**{f"IoU {iou}": f"recall@{count} IoU {iou}" for iou in IOUS},
-            "AR": f"AR@{count}", "proposals": f"proposals@{count}"}
-
-
-def lines_of(results: Results, name: str, part: str | None) -> list[tuple[str, str, list[float | None]]]:
-    """(group, row, one value a seed) of one number: the rows of a group, then what COMPARISONS compares in it."""
-    lines = []
-    for group in dict.fromkeys(row.group for row in results.rows):
-        known = {row.label: results.values(i, name, part) for i, row in enumerate(results.rows) if row.group == group}
-        lines += [(group, label, values) for label, values in known.items()]
-        lines += [(group, f"{better} - {base}", [None if a is None or b is None else a - b
-                                                 for a, b in zip(known[better], known[base], strict=True)])
-                  for better, base in results.table.comparisons if better in known and base in known]
-    return lines
-
-
-def section(results: Results, count: int, part: str | None) -> str:
-    """The markdown table of one count."""
-    shown = columns(count)
-    rows = {row.label for row in results.rows}
-    texts: dict[tuple[str, str], list[str]] = {}
-    for name in shown.values():
-        for group, label, values in lines_of(results, name, part):
-            text = str(cell(values)) if label in rows else signed(cell(values))
-            texts.setdefault((group, label), []).append(text)
-    return markdown_table([f"best {count}", *shown], [
-        [f"{group}: {label}" if group else label, *line] for (group, label), line in texts.items()])
-
-
-def sections(results: Results) -> list[str]:
-    parts = []
-    for part, title in (("clean", "Against the clean boxes, %"), (None, "Against the labels, %")):
-        if part is None or results.has(part):
-            parts += [f"## {title}", *[section(results, count, part) for count in COUNTS]]
-    return [*parts, NOTE]
-
-
-def csv_lines(results: Results) -> list[list[Any]]:
-    """One line a count, column and row; differences are rows of their own."""
-    lines: list[list[Any]] = [["group", "row", "scored_on", "count", "column", "value", "spread", "seeds"]]
-    for part in (None, "clean") if results.has("clean") else (None,):
-        for count in COUNTS:
-            for heading, name in columns(count).items():
-                for group, label, values in lines_of(results, name, part):
-                    shown = cell(values)
-                    lines.append([group, label, part or "labels", count, heading,
-                                  "not run" if shown.mean is None else round(shown.mean, 4),
-                                  None if shown.spread is None else round(shown.spread, 4),
-                                  sum(value is not None for value in values)])
-    return lines
 
 
 def evaluate(args: argparse.Namespace) -> str:
@@ -114,8 +56,7 @@ def evaluate(args: argparse.Namespace) -> str:
             print(f"{stage.run.name}, seed {seed}: " + "  ".join(
                 f"AR@{count} {scores[f'AR@{count}']:.1f}" for count in COUNTS), flush=True)
         seeds.append(seed_record(table, args, seed, facts))
-    results = Results(table, seeds)
-    return write_results(args, results, sections(results), csv_lines(results))
+    return write_recall(Results(table, seeds), report_place(args))
 
 
 def main() -> int:

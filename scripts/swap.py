@@ -6,7 +6,6 @@ images; writes <scale>_swap.md and .json into the table's results folder. The ta
 """
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,20 +17,17 @@ import torch
 from data.loader import DataConfig, test_batches
 from data.records import Batch, Dataset, Proposals, Target
 from data.scoring.proposal_recall import recall
-from experiments.scales import TITLES
 from models.decode import to_original
 from models.detector import Detector
 from models.proposals import propose
-from scripts.engine.checkpoint import write_atomically
 from scripts.engine.command import exit_code
 from scripts.engine.places import open_dataset, pick_device, run_folder
+from scripts.engine.provenance import commit_and_date
 from scripts.engine.trained import trained_detector, trained_run
-from scripts.evaluate import BATCH, json_safe
-from scripts.proposals import arguments, results_folder, scaled_runs, table_of
-from scripts.report import cell, markdown_table
+from scripts.evaluate import BATCH, device_name, json_safe
+from scripts.proposals import arguments, report_place, scaled_runs, table_of
+from scripts.reports.swap import COUNT, IOUS, write_swap
 
-COUNT = 100  # proposals an image
-IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 UNMOVED = "the anchors"
 
 
@@ -95,17 +91,9 @@ def swap(args: argparse.Namespace) -> str:
             trained, _, state = found
             detectors[row.label] = trained_detector(trained, state, pick_device(args.device))
         assert dataset is not None
-        seeds.append(measure(detectors, dataset, args, trained.data))
-    lines = [[name, *[str(cell([seed[name][str(iou)] for seed in seeds])) for iou in IOUS]] for name in seeds[0]]
-    text = "\n\n".join([
-        f"# Ranking or boxes: recall of the best {COUNT} proposals, %", f"**{TITLES[args.scale]}**",
-        markdown_table(["", *[f"IoU {iou}" for iou in IOUS]], lines),
-        f"* {table.title}; scale: {args.scale}; seeds: {list(range(args.seeds))}. Both networks have the same anchors, "
-        "so the objectness of one can rank the boxes of the other."]) + "\n"
-    folder = results_folder(args)
-    write_atomically(folder / f"{args.scale}_swap.md", text)
-    write_atomically(folder / f"{args.scale}_swap.json", json.dumps(json_safe(seeds), indent=1) + "\n")
-    return text
+        seeds.append({"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
+                      **commit_and_date(), "recall": measure(detectors, dataset, args, trained.data)})
+    return write_swap(table, json_safe(seeds), report_place(args))
 
 
 def main() -> int:

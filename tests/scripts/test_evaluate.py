@@ -13,7 +13,6 @@ from experiments.records import Row, Table
 from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
-from scripts import report as report_module
 from scripts import train as train_module
 from scripts.engine import cost
 from scripts.engine import places as lookup
@@ -22,7 +21,8 @@ from scripts.engine.candidates import load_candidates, save_candidates
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.second_look import Look
 from scripts.evaluate import detections_of, evaluate, json_safe, main
-from scripts.report import report
+from scripts.reports import provenance, summary, tables
+from scripts.reports.files import ReportPlace
 from scripts.train import train
 from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
 
@@ -44,14 +44,14 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, tmp_path):
-    for part in (module, lookup, train_module, report_module):
+def tiny(monkeypatch):
+    for part in (module, lookup, train_module):
         monkeypatch.setattr(part, "SCALES", SCALES)
     monkeypatch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL}.__getitem__)
-    for part in (module, report_module):
+    for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
-    monkeypatch.setattr(report_module, "EXPERIMENTS", tmp_path / "experiments")
-    monkeypatch.setattr(report_module, "TITLES", {"tiny": "tiny: for tests"})
+    for part in (tables, provenance, summary):
+        monkeypatch.setattr(part, "TITLES", {"tiny": "tiny: for tests"})
     with signal_handlers_kept():
         yield
 
@@ -63,6 +63,13 @@ def trained(data, tmp_path):
         for run in ("kl_loss/tiny", "kl_loss/tiny_kl"):
             train(arguments(data, tmp_path / "runs", run=run))
     return tmp_path / "runs"
+
+
+def report(out):
+    """The text of the table's report, written into the folder ``results`` beside ``out``."""
+    place = ReportPlace(table="kl_loss/tiny", scale="tiny", out=out, results=out.parent / "results")
+    tables.write_table(place)
+    return (place.folder / "tiny.md").read_text()
 
 
 def rows_of(out, seed=0):
@@ -87,11 +94,10 @@ def test_train_evaluate_report(data, trained, tmp_path):
     assert rows[3]["metrics"] is None
     assert rows[3]["why"] == "is not computed here"
 
-    text = report("kl_loss/tiny", "tiny", trained)
-    folder = tmp_path / "experiments" / "kl_loss" / "tiny" / "results"
-    assert (folder / "tiny.md").read_text() == text
+    text = report(trained)
+    folder = tmp_path / "results"
     assert text.startswith("# A tiny table\n\n**tiny: for tests**")
-    for part in ("| baseline ", "| paper ", "| paper (cited)", "| ours ", "| difference ", "23.6", "KL Loss - baseline",
+    for part in ("| baseline ", "| paper ", "| paper (cited)", "| ours ", "23.6", "KL Loss - baseline",
                  "clean boxes", "commit", "not run: theirs: is not computed here"):
         assert part in text
     lines = list(csv.DictReader((folder / "tiny.csv").open()))
@@ -181,7 +187,7 @@ def test_what_is_not_trained_stays_as_not_run(data, tmp_path, monkeypatch):
     rows = rows_of(tmp_path / "runs")
     assert [row["metrics"] for row in rows] == [None] * 4
     assert "no trained network in" in rows[0]["why"]
-    assert report("kl_loss/tiny", "tiny", tmp_path / "runs").count("not run") >= 4 * 3
+    assert report(tmp_path / "runs").count("not run") >= 4 * 3
 
 
 def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
@@ -191,7 +197,7 @@ def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
     assert rows_of(out)[0]["metrics"] is None
     evaluate(arguments(data, out, unfinished=True))
     assert (rows_of(out)[0]["updates"], rows_of(out)[0]["of_updates"]) == (2, 6)
-    assert "UNFINISHED: tiny: only 2 of 6 updates" in report("kl_loss/tiny", "tiny", out)
+    assert "UNFINISHED: tiny: only 2 of 6 updates" in report(out)
 
 
 def test_a_missing_data_folder_is_a_sentence(tmp_path, monkeypatch, capsys):
@@ -211,7 +217,7 @@ def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
         path = out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
-    text = report("kl_loss/tiny", "tiny", out)
+    text = report(out)
     assert "22.0 ± 2.8" in text  # the baseline: mean of 20 and 24, sample standard deviation sqrt(8)
     assert "+2.8 / +1.00 ± 0.00" in text  # KL Loss - baseline: 26.4 - 23.6, and 1 in each seed
     assert "seeds: [0, 1]; ± is the sample standard deviation over seeds" in text

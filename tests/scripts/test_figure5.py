@@ -19,7 +19,8 @@ from scripts import train as train_module
 from scripts.engine import places as lookup
 from scripts.engine import trained
 from scripts.engine.checkpoint import plain, save_checkpoint
-from scripts.reports import figure5_scenes
+from scripts.reports import figure5 as figure5_report
+from scripts.reports import figure5_scenes, provenance, summary
 from tests.tiny import TINY_KL, signal_handlers_kept, tiny_dataset
 from tests.tiny import arguments as common
 
@@ -72,7 +73,7 @@ def data(tmp_path_factory):
 def tiny(monkeypatch, data):
     for module in (proposals_module, lookup):
         monkeypatch.setattr(module, "SCALES", SCALES)
-    for module in (proposals_module, figure5):
+    for module in (provenance, summary, figure5_report):
         monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     monkeypatch.setattr(proposals_module, "find_table", {"kl_loss/figure5": TABLE}.__getitem__)
     monkeypatch.setattr(lookup, "data_root", lambda scale, given, layout: data)
@@ -96,7 +97,7 @@ def train(data, out, seed=0, scale="tiny", error=2.0):
 def arguments(data, out, **changed):
     given = {"table": "kl_loss/figure5", "scale": "tiny", "data_root": data, "splits": None, "skip_bad_boxes": False,
              "out": out / "runs", "device": "cpu", "workers": 0, "seeds": 1, "unfinished": False, "proposals": None,
-             "results": out / "results"}
+             "results": out / "results", "publish": False}
     return argparse.Namespace(**given | changed)
 
 
@@ -109,8 +110,9 @@ def test_known_candidates(data, tmp_path, known, capsys):
     """Seed 0 is 2 px off in one side of four, seed 1 is 4 px off; voting brings each most of the way back."""
     for seed, error in ((0, 2.0), (1, 4.0)):
         train(data, tmp_path / "runs", seed, error=error)
-    text = figure5.evaluate(arguments(data, tmp_path, seeds=2))
-    assert (tmp_path / "results" / "tiny.md").read_text() == text
+    printed = figure5.evaluate(arguments(data, tmp_path, seeds=2))
+    assert printed.splitlines()[-1] == f"full report: {tmp_path}/results/tiny.md"
+    text = (tmp_path / "results" / "tiny.md").read_text()
     for part in ("# A tiny figure", "**for tests, not comparable**", "| after - before |", " ± ", "training: tiny_kl 1.0 min"):
         assert part in text
     seeds = json.loads((tmp_path / "results" / "tiny.json").read_text())
@@ -134,20 +136,21 @@ def test_known_candidates(data, tmp_path, known, capsys):
     assert KnownCandidates.passes == passes  # the candidates are on disk
 
 
-def test_photos_stay_out_of_the_results(data, tmp_path, known, capsys):
-    for scale, folder in (("mini", tmp_path / "results"), ("tiny", tmp_path / "runs" / "tiny" / "kl_loss" / "figure5")):
+def test_photos_stay_out_of_the_results(data, tmp_path, known):
+    for scale, folder in (("mini", tmp_path / "results"), ("tiny", tmp_path / "runs" / "tiny" / "kl_loss" / "figure5" / "report")):
         train(data, tmp_path / "runs", scale=scale)
-        text = figure5.evaluate(arguments(data, tmp_path, scale=scale))
+        figure5.evaluate(arguments(data, tmp_path, scale=scale))
+        text = (tmp_path / "results" / f"{scale}.md").read_text()
         assert (folder / f"{scale}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"picture: {folder / scale}.png" in capsys.readouterr().out
         assert ("![boxes before and after var voting](mini.png)" in text) == (scale == "mini")
-        assert ("`tiny/kl_loss/figure5/tiny.png` in the folder of --out" in text) == (scale == "tiny")
+        assert ("`tiny/kl_loss/figure5/report/tiny.png` in the folder of --out" in text) == (scale == "tiny")
         assert str(tmp_path) not in text
     assert not (tmp_path / "results" / "tiny.png").exists()
 
 
 def test_without_a_network(data, tmp_path):
-    text = figure5.evaluate(arguments(data, tmp_path))
+    assert "not run: 2 of 2 rows; before: no trained network in" in figure5.evaluate(arguments(data, tmp_path))
+    text = (tmp_path / "results" / "tiny.md").read_text()
     assert "not run: before: no trained network in tiny/kl_loss/tiny_kl/seed0" in text
     assert {line["value"] for line in lines_of(tmp_path)} == {"not run"}
     assert "picture" not in text
@@ -166,29 +169,6 @@ def test_a_trained_network(data, tmp_path, monkeypatch):
     assert (tmp_path / "results" / "mini.png").read_bytes().startswith(b"\x89PNG")
     row = json.loads((tmp_path / "results" / "mini.json").read_text())[0]["rows"][1]
     assert (row["updates"], row["of_updates"]) == (6, 6)
-
-
-def test_the_most_moved_of_each_image():
-    gains = torch.tensor([0.1, 0.3, -0.2, 0.2, 0.2, 0.0, -0.3, -0.1, 0.05, 0.04, 0.03])
-    images = torch.tensor([0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7])
-    # image 0 shows its best move and so cannot show its worst; image 3 did not move; a tie: the first
-    assert figure5_scenes.most_moved(gains, images) == [1, 3, 4, 8, 6]
-    assert figure5_scenes.most_moved(-gains, images)[:2] == [6, 2]
-    assert figure5_scenes.most_moved(gains[:0], images[:0]) == []
-
-
-def test_the_voters_are_those_that_decide():
-    """Only near boxes of the class, certain enough, vote: alone they bring the box to the same place."""
-    boxes = torch.tensor([[10.0, 10, 50, 50], [12.0, 10, 50, 50], [11.0, 10, 50, 52], [30.0, 30, 60, 60], [12.0, 10, 50, 50],
-                          [12.0, 10, 50, 50], [0.0, 0, 5, 5]])
-    variances = torch.tensor([1.0, 1, 1, 1, 1e6, 1, 1])[:, None].expand(7, 4)
-    candidates = Candidates(boxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]), variances=variances,
-                            labels=torch.tensor([1, 1, 1, 1, 1, 2, 1]))
-    found = figure5_scenes.voters_of(boxes[0], torch.tensor(1), candidates, VOTE)
-    assert found.tolist() == boxes[:3].tolist()
-    voted = postprocess(candidates, VOTE).boxes[0]
-    alone = postprocess(candidates.select(torch.tensor([0, 1, 2])), VOTE).boxes[0]
-    torch.testing.assert_close(voted, alone, atol=1e-3, rtol=0)
 
 
 def test_sigma_is_that_of_the_selected_box_in_offset_units(data):

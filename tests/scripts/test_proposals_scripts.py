@@ -5,7 +5,6 @@ import csv
 import json
 from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,6 +17,9 @@ from scripts import proposals as module
 from scripts.engine import trained
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.proposals import load_proposals, save_proposals
+from scripts.reports import figure3 as figure3_report
+from scripts.reports import provenance, summary
+from scripts.reports import recall as recall_report
 from tests.tiny import TINY, tiny_dataset
 
 GOOD = replace(TINY, name="tiny_klrpn")
@@ -75,10 +77,11 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def stub(monkeypatch, data):
     monkeypatch.setattr(module, "SCALES", SCALES)
-    monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
-    monkeypatch.setattr(figure3, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
-    monkeypatch.setattr(recall, "COUNTS", COUNTS)
-    monkeypatch.setattr(recall, "IOUS", IOUS)
+    for part in (provenance, summary, figure3_report):
+        monkeypatch.setattr(part, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
+    for part in (recall, recall_report):
+        monkeypatch.setattr(part, "COUNTS", COUNTS)
+        monkeypatch.setattr(part, "IOUS", IOUS)
     monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
     FirstStage.passes = 0
@@ -105,8 +108,15 @@ def out(tmp_path, data):
 def arguments(table, out, **changed):
     given = {"table": f"kl_rpn/{table}", "scale": "tiny", "data_root": out.parent / "data", "splits": None,
              "skip_bad_boxes": False, "out": out, "device": "cpu", "workers": 0, "seeds": 1, "unfinished": False,
-             "results": out.parent / "results"}
+             "results": out.parent / "results", "publish": False}
     return argparse.Namespace(**given | changed)
+
+
+def page(script, args):
+    """The full report that a script writes; what it prints ends with its place."""
+    path = args.results / f"{args.scale}.md"
+    assert script.evaluate(args).splitlines()[-1] == f"full report: {path}"
+    return path.read_text()
 
 
 def lines_of(out, name="tiny.csv", **wanted):
@@ -119,8 +129,7 @@ def test_recall_of_known_proposals(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = recall.evaluate(arguments("proposals", out, seeds=2))
-    assert (out.parent / "results" / "tiny.md").read_text() == text
+    text = page(recall, arguments("proposals", out, seeds=2))
     for part in ("# A tiny recall", "**for tests, not comparable**", "| best 2 ", "| best 50 ", "A: KL-RPN - RPN", " ± ",
                  "B: RPN", "not run: RPN: no trained network in tiny/kl_rpn/other/seed0", "training: tiny 1.0 min on a CPU",
                  "Against the clean boxes"):
@@ -142,7 +151,7 @@ def test_recall_of_known_proposals(out):
 def test_networks_that_a_scale_makes_equal_are_measured_once(out):
     for run in (TINY, GOOD):
         train(out, run, scale="lite")
-    text = recall.evaluate(arguments("proposals", out, scale="lite"))
+    text = page(recall, arguments("proposals", out, scale="lite"))
     assert FirstStage.passes == 2  # 3 images are one batch; two networks
     assert "one network at this scale, measured once (`tiny`): A: RPN, B: RPN" in text
     assert lines_of(out, "lite.csv", group="B", row="RPN") == [
@@ -153,7 +162,7 @@ def test_the_figure_and_its_numbers(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = figure3.evaluate(arguments("figure3", out, seeds=2))
+    text = page(figure3, arguments("figure3", out, seeds=2))
     assert (out.parent / "results" / "tiny.png").read_bytes().startswith(b"\x89PNG")
     for part in ("# A tiny figure", "![densities of the four offsets](tiny.png)", "| KL-RPN - RPN ", "Wasserstein", " ± "):
         assert part in text
@@ -168,11 +177,11 @@ def test_the_figure_and_its_numbers(out):
 
 
 def test_the_figure_without_networks(out):
-    text = figure3.evaluate(arguments("figure3", out))
+    text = page(figure3, arguments("figure3", out))
     assert "not run: KL-RPN: no trained network in tiny/kl_rpn/tiny_klrpn/seed0" in text
     assert not (out.parent / "results" / "tiny.png").exists()
     train(out, TINY)
-    assert "tiny.png" in figure3.evaluate(arguments("figure3", out))
+    assert "tiny.png" in page(figure3, arguments("figure3", out))
     assert {line["value"] for line in lines_of(out, row="KL-RPN")} == {"not run"}
 
 
@@ -239,24 +248,11 @@ def test_what_is_wrong_is_a_sentence(out, monkeypatch, capsys):
 
 def test_an_unfinished_network_is_measured_when_asked(out):
     train(out, TINY, finished=False, at=2)
-    assert "no trained network in tiny/kl_rpn/tiny/seed0" in recall.evaluate(arguments("proposals", out))
-    assert "UNFINISHED: tiny: only 2 of 6 updates" in recall.evaluate(arguments("proposals", out, unfinished=True))
+    assert "no trained network in tiny/kl_rpn/tiny/seed0" in page(recall, arguments("proposals", out))
+    assert "UNFINISHED: tiny: only 2 of 6 updates" in page(recall, arguments("proposals", out, unfinished=True))
 
 
 def test_data_without_objects_have_no_recall(out, monkeypatch):
     train(out, TINY)
     monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
-    assert "not run: RPN: the test data of tiny have no objects to find" in recall.evaluate(arguments("proposals", out))
-
-
-def test_a_density_has_the_area_of_what_lies_inside():
-    values = np.concatenate([np.linspace(0, 1, 90), np.full(10, 5.0)])
-    edges = np.linspace(0, 1, 21)
-    assert (figure3.density(values, edges) * np.diff(edges)).sum() == pytest.approx(0.9)
-    assert figure3.outside(values, edges) == pytest.approx(10.0)
-    assert figure3.outside(values[:0], edges) == 0.0
-    offsets = [(np.full((50, 4), 1.0), np.full((49, 4), 2.0)), (np.full((1, 4), 1000.0), np.zeros((0, 4)))]
-    edges = figure3.shared_bins(offsets, 0)
-    assert edges[0] == 0
-    assert 2 <= edges[-1] < 1000  # the outlier does not stretch the axis
-    assert figure3.shared_bins([], 0)[-1] == 1.0
+    assert "not run: RPN: the test data of tiny have no objects to find" in page(recall, arguments("proposals", out))

@@ -11,6 +11,7 @@ from postprocess.pipeline import PostprocessConfig
 from scripts import proposals, swap
 from scripts import train as train_module
 from scripts.engine import places as lookup
+from scripts.reports import swap as swap_report
 from scripts.swap import UNMOVED, combinations, swapped
 from tests.models.test_detector import BASE, batch_of, scene
 from tests.models.test_kl_rpn import KL_RPN
@@ -42,14 +43,17 @@ def test_the_command_writes_all_combinations(tmp_path, monkeypatch):
         monkeypatch.setattr(part, "SCALES", SCALES)
     monkeypatch.setattr(train_module, "find_run", {"kl_rpn/tiny": TINY, "kl_rpn/tiny_klrpn": TINY_KLRPN}.__getitem__)
     monkeypatch.setattr(proposals, "find_table", lambda name: TABLE)
-    monkeypatch.setattr(swap, "TITLES", {"tiny": "tiny: for tests"})
-    how = {**vars(arguments(data, tmp_path / "runs")), "table": "kl_rpn/two", "results": tmp_path / "results"}
+    monkeypatch.setattr(swap_report, "TITLES", {"tiny": "tiny: for tests"})
+    how = {**vars(arguments(data, tmp_path / "runs")), "table": "kl_rpn/two", "results": tmp_path / "results",
+           "publish": False}
     with pytest.raises(ValueError, match=r"no trained network of tiny, seed 0.*train\.sh first"):
         swap.swap(argparse.Namespace(**how))
     with signal_handlers_kept():
         for run in ("kl_rpn/tiny", "kl_rpn/tiny_klrpn"):
             train_module.train(arguments(data, tmp_path / "runs", run=run))
     text = swap.swap(argparse.Namespace(**how))
-    assert (tmp_path / "results" / "tiny_swap.md").read_text() == text
+    path = tmp_path / "results" / "tiny_swap.md"
+    assert text.splitlines()[-1] == f"full report: {path}"
+    assert path.read_text().count(" ranks, boxes of ") == 6
     assert text.count(" ranks, boxes of ") == 6
     assert "RPN ranks, boxes of KL-RPN" in text

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from experiments.kl_loss.figure6.rows import TABLE
-from scripts import figure6
-from scripts.report import cell
+from scripts import figure6 as command
+from scripts.reports import figure6
+from scripts.reports.files import ReportPlace
+from scripts.reports.results import Results, cell, stored_seeds
 
 TICKS = ["0", "0.005", "0.01", "0.02", "0.025", "0.05", "0.1"]
 RISE = [0.0, 0.2, 0.6, 1.3, 1.0, 0.4, -0.8]  # a curve like the paper's
@@ -25,8 +27,12 @@ def write(out, seed, changes, *, base=30.0, clean=None):
     path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
 
 
+def place(tmp_path):
+    return ReportPlace(table="kl_loss/figure6", scale="mini", out=tmp_path / "runs", results=tmp_path / "results")
+
+
 def drawn(tmp_path):
-    text = figure6.figure6("kl_loss/figure6", "mini", tmp_path / "runs", tmp_path / "results")
+    text = figure6.write_figure6(place(tmp_path))
     path = tmp_path / "results" / "mini.png"
     assert path.read_bytes().startswith(b"\x89PNG")
     assert text.splitlines()[-1] == f"picture: {path}"
@@ -51,7 +57,7 @@ def test_seeds_are_differenced_before_the_mean(tmp_path):
 
 def test_clean_boxes_are_a_panel_of_their_own(tmp_path):
     write(tmp_path / "runs", 0, RISE, clean=2)
-    results = figure6.stored_results("kl_loss/figure6", "mini", tmp_path / "runs")
+    results = Results(TABLE, stored_seeds(place(tmp_path).evaluated))
     assert [step.mean for step in figure6.curves(results, "clean")["AP90"]] == pytest.approx([2 * rise for rise in RISE])
     lines = drawn(tmp_path).splitlines()
     assert [line for line in lines if line.startswith("against")] == [
@@ -75,7 +81,7 @@ def test_nothing_was_run(tmp_path, monkeypatch, capsys):
         assert "AP: not run." in text
     monkeypatch.setattr("sys.argv", ["figure6", "kl_loss/figure6", "--out", str(tmp_path / "runs"), "--results",
                                      str(tmp_path / "results")])
-    assert figure6.main() == 0
+    assert command.main() == 0
     assert "AP90: not run." in capsys.readouterr().out
 
 
@@ -91,7 +97,7 @@ def test_without_a_base_there_is_no_change():
 @pytest.mark.parametrize("table", ["kl_loss/table1", "kl_loss/figure5", "kl_loss/table2"])
 def test_another_table_is_a_sentence(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["figure6", table, "--out", str(tmp_path)])
-    assert figure6.main() == 2
+    assert command.main() == 2
     assert f"{table} is no sweep of sigma_t" in capsys.readouterr().err
 
 

@@ -1,0 +1,88 @@
+"""Where a report lies, what its files are, and the committed results of the same table."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.engine.checkpoint import write_atomically
+from scripts.engine.places import EXPERIMENTS
+from scripts.reports.results import csv_text
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say where a report is written: --publish or --results."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--publish", action="store_true",
+                       help="write into the table's results folder in experiments/")
+    group.add_argument("--results", type=Path, default=None, metavar="DIR",
+                       help="where to write (default: OUT/SCALE/PAPER/TABLE/report)")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportPlace:
+    """Where the report of a table at one scale is written.
+
+    Args:
+        table: "paper/table", for example "kl_loss/table1".
+        scale: "mini", "lite" or "paper".
+        out: where runs are kept.
+        results: the folder to write into; None: the table's folder below ``out``.
+        publish: write into the table's results folder in experiments/.
+    """
+
+    table: str
+    scale: str
+    out: Path
+    results: Path | None = None
+    publish: bool = False
+
+    @property
+    def evaluated(self) -> Path:
+        """Where the seeds of the table are."""
+        return self.out / self.scale / self.table
+
+    @property
+    def committed(self) -> Path:
+        """The table's results folder, which belongs to the repository."""
+        return EXPERIMENTS / self.table / "results"
+
+    @property
+    def folder(self) -> Path:
+        """Where the report is written."""
+        if self.publish:
+            return self.committed
+        return self.results or self.evaluated / "report"
+
+    def committed_seeds(self, suffix: str = "") -> list[dict[str, Any]]:
+        """The committed seeds of this scale; empty if there are none."""
+        path = self.committed / f"{self.scale}{suffix}.json"
+        return json.loads(path.read_text()) if path.is_file() else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report in all its forms.
+
+    Args:
+        markdown: the full report.
+        summary: the few lines that are printed.
+        seeds: the records from which the report can be rendered again.
+        csv_lines: its header first; None for a report without a CSV file.
+    """
+
+    markdown: str
+    summary: str
+    seeds: Sequence[dict[str, Any]]
+    csv_lines: Sequence[Sequence[Any]] | None = None
+
+
+def write_report(report: Report, folder: Path, name: str) -> str:
+    """Writes ``name``.md, .csv and .json into ``folder``; returns what is to be printed."""
+    write_atomically(folder / f"{name}.md", report.markdown)
+    if report.csv_lines is not None:
+        write_atomically(folder / f"{name}.csv", csv_text(report.csv_lines))
+    write_atomically(folder / f"{name}.json", json.dumps(report.seeds, indent=1) + "\n")
+    return f"{report.summary}\n\nfull report: {folder / name}.md"

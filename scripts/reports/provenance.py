@@ -1,0 +1,83 @@
+"""The notes below a report: seeds, commit, device, date, training times, and what was not run."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from experiments.scales import TITLES
+from scripts.reports.results import Results
+
+
+def provenance(results: Results, scale: str) -> list[str]:
+    """One sentence each: where the numbers of a report come from, and why some are absent."""
+    return [
+        seeds_line(results.seeds, scale),
+        evaluation_line(results.seeds),
+        *[f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds) if texts],
+        *sorted({f"not run: {line['label']}: {line['why']}"
+                 for line in row_lines(results.seeds) if "why" in line}),
+        *[f"cited by the paper: {row.name} from {row.cited}" for row in results.rows if row.cited],
+        *results.table.notes.get(scale, ()),
+    ]  # fmt: skip
+
+
+def row_lines(seeds: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every row of every seed."""
+    for seed in seeds:
+        yield from seed["rows"]
+
+
+def seeds_line(seeds: Sequence[dict[str, Any]], scale: str) -> str:
+    spread = "; ± is the sample standard deviation over seeds" if len(seeds) > 1 else ""
+    return f"scale: {scale}; seeds: {[seed['seed'] for seed in seeds]}{spread}"
+
+
+def evaluation_line(seeds: Sequence[dict[str, Any]]) -> str:
+    """Commits, devices and dates of the evaluations, each once."""
+    commits, devices, dates = (distinct(seeds, key) for key in ("commit", "device", "date"))
+    return f"commit: {commits}; evaluated on: {devices}; date: {dates}"
+
+
+def distinct(seeds: Sequence[dict[str, Any]], key: str) -> str:
+    """The different values of the seeds, sorted; "not recorded" for a seed that has none."""
+    return ", ".join(sorted({seed.get(key, "not recorded") for seed in seeds}))
+
+
+def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(title, one text a network): how long each was trained, and which were not to their end."""
+    times, unfinished = set(), set()
+    for line in row_lines(seeds):
+        if line.get("training"):
+            times.add(training_time(line))
+        elif line["metrics"] and "updates" in line:
+            unfinished.add(
+                f"{line['run']}: only {line['updates']} of {line['of_updates']} updates"
+            )
+    return [("training", sorted(times)), ("UNFINISHED", sorted(unfinished))]
+
+
+def training_time(line: dict[str, Any]) -> str:
+    minutes = line["training"]["seconds"] / 60
+    text = f"{line['run']} {minutes:.1f} min on {line['training']['device']}"
+    if line["updates"] == line["of_updates"]:
+        return text
+    return f"{text} (stopped at {line['updates']} of {line['of_updates']})"
+
+
+def shared_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each network that stands behind several rows at this scale."""
+    rows: dict[str, list[str]] = {}
+    for line in row_lines(seeds[:1]):
+        name = f"{line['group']}: {line['label']}" if line["group"] else line["label"]
+        rows.setdefault(line["run"], []).append(name)
+    return [
+        f"one network at this scale, measured once (`{run}`): {', '.join(names)}"
+        for run, names in rows.items() if len(names) > 1
+    ]  # fmt: skip
+
+
+def report_page(results: Results, scale: str, sections: Sequence[str]) -> str:
+    """The markdown file of a report: title, scale, ``sections``, and the notes of its networks."""
+    notes = [*provenance(results, scale), *shared_networks(results.seeds)]
+    lines = "\n".join(f"* {line}" for line in notes)
+    parts = [f"# {results.table.title}", f"**{TITLES[scale]}**", *sections, lines]
+    return "\n\n".join(parts) + "\n"

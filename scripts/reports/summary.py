@@ -1,0 +1,128 @@
+"""What is printed of a report: each step's gain, then paper, committed and new numbers of the rows.
+
+A screen holds it; the full report is in a file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from experiments.scales import TITLES
+from scripts.reports.provenance import row_lines, trainings
+from scripts.reports.results import Results, Step, counted, markdown_table, signed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One number of the summary: its heading, its name in the results, and the part it is from."""
+
+    heading: str
+    name: str
+    part: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a report chooses to print.
+
+    Args:
+        steps: the columns in which the table's comparisons are shown.
+        rows: the columns in which its rows are shown.
+        note: a sentence below the title, "" for none.
+    """
+
+    steps: Sequence[Column]
+    rows: Sequence[Column]
+    note: str = ""
+
+
+def summary_text(results: Results, committed: Results, scale: str, summary: Summary) -> str:
+    """The printed text.
+
+    Args:
+        committed: the committed seeds of the same table and scale; without any, their columns are
+            left out.
+    """
+    seeds = f"yours: {counted(results.seeds)}"
+    if committed.seeds:
+        seeds += f"; committed: {counted(committed.seeds)}"
+    parts = [
+        "\n".join(filter(None, [results.table.title, TITLES[scale], summary.note, seeds])),
+        steps_table(results, summary.steps),
+        rows_table(results, committed, summary.rows),
+        "\n".join(warnings(results)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def paper_step(results: Results, step: Step, column: str) -> str:
+    """The paper's difference of two rows, "-" where it prints only one of them."""
+    better, base = (results.table.printed(results.rows[i]) for i in (step.better, step.base))
+    if column not in better or column not in base:
+        return "-"
+    return f"{better[column] - base[column]:+.1f}"
+
+
+def steps_table(results: Results, columns: Sequence[Column]) -> str:
+    """What each step adds, means over seeds: paper / yours, yours alone where the paper prints
+    no numbers."""
+    printed, lines = is_printed(results), []
+    for step in results.steps():
+        texts = []
+        for column in columns:
+            yours = results.comparison(step.better, step.base, column.name, column.part)
+            paper = f"{paper_step(results, step, column.name)} / " if printed else ""
+            texts.append(f"{paper}{signed(replace(yours, spread=None))}")
+        lines.append([step.name, *texts])
+    if not lines:
+        return ""
+    title = "what each step adds" + (": paper / yours" if printed else "")
+    return markdown_table([title, *[column.heading for column in columns]], lines)
+
+
+def rows_table(results: Results, committed: Results, columns: Sequence[Column]) -> str:
+    """The rows: paper, committed, yours; the first two only where there are such numbers."""
+    printed = is_printed(results)
+    lines = []
+    for index, row in enumerate(results.rows):
+        texts = []
+        for column in columns:
+            if printed:
+                texts.append(paper_text(results.table.printed(row).get(column.name)))
+            for some in (committed, results):
+                if some.seeds:
+                    texts.append(str(some.cell(index, column.name, column.part)))
+        lines.append([row.name, *texts])
+    return markdown_table(["row", *rows_header(results, committed, columns)], lines)
+
+
+def rows_header(results: Results, committed: Results, columns: Sequence[Column]) -> list[str]:
+    """The headings of the columns of ``rows_table``; several columns are named more shortly."""
+    header = []
+    for column in columns:
+        names = ["paper"] if is_printed(results) else []
+        for name, some in (("committed", committed), ("yours", results)):
+            if some.seeds:
+                names.append(f"{name} ({counted(some.seeds)})" if len(columns) == 1 else name)
+        header += [f"{column.heading}: {names[0]}", *names[1:]]
+    return header
+
+
+def is_printed(results: Results) -> bool:
+    """Whether the paper prints numbers of this table."""
+    return any(row.printed for row in results.rows)
+
+
+def paper_text(value: float | None) -> str:
+    """A number as the paper prints it."""
+    return "-" if value is None else f"{value:g}"
+
+
+def warnings(results: Results) -> list[str]:
+    """Rows without numbers, and networks that were not trained to their end."""
+    lines = [f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds)
+             if title == "UNFINISHED" and texts]  # fmt: skip
+    reasons = {f"{line['label']}: {line['why']}": None
+               for line in row_lines(results.seeds) if "why" in line}  # fmt: skip
+    if reasons:
+        lines.append(f"not run: {len(reasons)} of {len(results.rows)} rows; {next(iter(reasons))}")
+    return lines
