@@ -27,10 +27,11 @@ def random_boxes(count: int, size: tuple[int, int], generator: torch.Generator) 
     return torch.cat([corner, corner + sides], dim=1)
 
 
-def tame(detector: nn.Module) -> None:
-    """Makes a ResNet with random weights as calm as a trained one: each block adds little to what it is given.
+def shrink_residual_branches(detector: nn.Module) -> None:
+    """Scales the residual branches of a ResNet with random weights by 0.2, in place.
 
-    With frozen norms that never saw data, the sum would double from block to block and overflow at 33 of them.
+    With frozen norms that no data went through, the sum of branch and input would double from block
+    to block and overflow at 33 of them.
     """
     for layer in detector.modules():
         if isinstance(layer, Bottleneck):

@@ -8,7 +8,6 @@ import pytest
 from experiments.kl_loss import runs
 from experiments.kl_loss.table1 import rows
 from scripts.engine.places import (
-    EXPERIMENTS,
     RunPlace,
     find_run,
     find_table,
@@ -68,7 +67,6 @@ def test_a_table_has_its_folder_and_knows_the_places_of_its_runs(tmp_path):
     place = table_place("kl_loss/table1", scale="mini", out=tmp_path)
     assert place.name == "kl_loss/table1"
     assert place.seed_file(2) == tmp_path / "mini" / "kl_loss" / "table1" / "seed2.json"
-    assert place.published == EXPERIMENTS / "kl_loss" / "table1" / "results"
     assert place.run_place(runs.vgg16_coco, 1).folder == tmp_path / "mini" / "kl_loss" / "vgg16_coco" / "seed1"
     assert place.seed_files() == []
     place.folder.mkdir(parents=True)
