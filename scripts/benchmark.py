@@ -1,8 +1,10 @@
-"""Latency of a table's networks: python -m scripts.benchmark kl_loss/table2 --scale paper --device auto
+"""Latency of a table's networks:
+    python -m scripts.benchmark kl_loss/table2 --scale paper --device auto
 
 All rows are timed in one process, in turn (A B A B ...), so that a warm or busy machine slows both
-alike; numbers are medians. Weights are random and candidates synthetic (scripts/engine/latency.py says
-why that is fair). The core operations (scripts/engine/operations.py) are timed in the same process.
+alike; numbers are medians. Weights are random and candidates synthetic (scripts/engine/latency.py
+says why that is fair). The core operations (scripts/engine/operations.py) are timed in the same
+process.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Detectors of others in our form: python -m scripts.convert_weights FILE [--run kl_loss/r50_fpn_kl]
+"""Detectors of others in our form:
+    python -m scripts.convert_weights FILE [--run kl_loss/r50_fpn_kl]
 
-FILE holds a Faster or Mask R-CNN with a ResNet, with a feature pyramid or C4, of torchvision (.pth),
-Detectron (.pkl; also of the KL Loss authors) or Detectron2 (.pkl, .pth), or one of these as
-.safetensors. The result is a checkpoint: python -m scripts.detect takes it, and with --run
-python -m scripts.train takes it as --resume.
-Without --run the network is the file's own, with the conventions of its code base; with it, that
-run's, and what the file does not have keeps its initial values. Exit code: 0 converted, 2 the file
-does not fit.
+FILE holds a Faster or Mask R-CNN with a ResNet, with a feature pyramid or C4, of torchvision
+(.pth), Detectron (.pkl; also of the KL Loss authors) or Detectron2 (.pkl, .pth), or one of these as
+.safetensors. The result is a checkpoint: python -m scripts.detect takes it, and with --run python
+-m scripts.train takes it as --resume. Without --run the network is the file's own, with the
+conventions of its code base; with it, that run's, and what the file does not have keeps its initial
+values. Exit code: 0 converted, 2 the file does not fit.
 """
 
 import argparse

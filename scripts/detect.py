@@ -1,10 +1,10 @@
 """Detects in images: python -m scripts.detect CHECKPOINT IMAGE_OR_FOLDER ... --out DIR
 
-Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxes (x1, y1, x2, y2) and
-sigmas in px of the original image, and for each image an overlay: every box with its class and score,
-and along each side a translucent band of one sigma to both sides. Mask R-CNN adds "mask", a COCO
-run-length encoding of the image's size, and draws it translucently under the boxes. Exit code: 0 all
-images done, 1 some could not be read (they are named), 2 nothing could be done.
+Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxes (x1, y1, x2, y2)
+and sigmas in px of the original image, and for each image an overlay: every box with its class and
+score, and along each side a translucent band of one sigma to both sides. Mask R-CNN adds "mask", a
+COCO run-length encoding of the image's size, and draws it translucently under the boxes. Exit code:
+0 all images done, 1 some could not be read (they are named), 2 nothing could be done.
 """
 
 import argparse

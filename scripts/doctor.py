@@ -1,7 +1,7 @@
 """Looks at the machine and says what would go wrong: python -m scripts.doctor
 
-Runs when PyTorch does not. Every finding that is not in order names the one line that fixes it. Exit
-code 1 if something is broken, else 0.
+Runs when PyTorch does not. Every finding that is not in order names the one line that fixes it.
+Exit code 1 if something is broken, else 0.
 """
 
 import argparse

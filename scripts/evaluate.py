@@ -1,8 +1,8 @@
 """Evaluates a table: python -m scripts.evaluate kl_loss/table1 --scale mini --seeds 3
 
 One forward pass for each network and seed writes its candidates to disk; every row is then a pure
-post-processing of them and, where a row asks for refinement or masks, a second pass over the images.
-A row whose network is not trained stays in the result as "not run".
+post-processing of them and, where a row asks for refinement or masks, a second pass over the
+images. A row whose network is not trained stays in the result as "not run".
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""KL-RPN Figure 3, offsets of good and bad proposals: python -m scripts.figure3 kl_rpn/figure3 --seeds 3
+"""KL-RPN Figure 3, offsets of good and bad proposals:
+    python -m scripts.figure3 kl_rpn/figure3 --seeds 3
 
-The first 100 test images, the proposals that the second stage gets. Writes beside the table's report
-<scale>.png (seed 0) and, as numbers over all seeds, <scale>.md, .csv and .json.
+The first 100 test images, the proposals that the second stage gets. Writes beside the table's
+report <scale>.png (seed 0) and, as numbers over all seeds, <scale>.md, .csv and .json.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""KL Loss Figure 5, boxes before and after var voting: python -m scripts.figure5 kl_loss/figure5 --seeds 3
+"""KL Loss Figure 5, boxes before and after var voting:
+    python -m scripts.figure5 kl_loss/figure5 --seeds 3
 
-Writes beside the table's report, over all seeds, <scale>.md, .csv and .json: what voting does to the
-boxes of recognized objects. Of the first seed it draws the images where it does most, for better and
-for worse: <scale>.png; pictures that show photos stay below --out.
+Writes beside the table's report, over all seeds, <scale>.md, .csv and .json: what voting does to
+the boxes of recognized objects. Of the first seed it draws the images where it does most, for
+better and for worse: <scale>.png; pictures that show photos stay below --out.
 """
 
 import argparse

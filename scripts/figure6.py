@@ -1,4 +1,5 @@
-"""Draws KL Loss Figure 6, the gain of var voting at each sigma_t: python -m scripts.figure6 kl_loss/figure6
+"""Draws KL Loss Figure 6, the gain of var voting at each sigma_t:
+    python -m scripts.figure6 kl_loss/figure6
 
 Reads what scripts/evaluate.py wrote for each seed, draws <scale>.png beside the report, and says
 for each curve where it is highest. A row that was not run leaves a gap.

@@ -1,9 +1,9 @@
 """Tries networks at the published size on noise: python -m scripts.full_size [PAPER/RUN ...]
 
 Shows without data that a run's full-size network can be built, trained for one step and asked for
-detections on this machine, what it costs, and that every number is finite. One picture at the largest
-size of the run's test images. Without names: every run of every paper, each in a process of its own,
-so that the peak memory is that run's alone. Exit code 1 if something fails.
+detections on this machine, what it costs, and that every number is finite. One picture at the
+largest size of the run's test images. Without names: every run of every paper, each in a process of
+its own, so that the peak memory is that run's alone. Exit code 1 if something fails.
 """
 
 import argparse

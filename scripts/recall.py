@@ -1,8 +1,10 @@
-"""Recall of the first stage's proposals: python -m scripts.recall kl_rpn/proposals --scale mini --seeds 3
+"""Recall of the first stage's proposals:
+    python -m scripts.recall kl_rpn/proposals --scale mini --seeds 3
 
 One forward pass of each network and seed; the report, <scale>.md, .csv and .json, goes to
-OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder. A row whose network is not
-trained stays as "not run". Where the data know the clean boxes, recall is measured against them as well.
+OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder. A row whose network is
+not trained stays as "not run". Where the data know the clean boxes, recall is measured against them
+as well.
 """
 
 import argparse

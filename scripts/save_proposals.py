@@ -1,9 +1,9 @@
 """Saves proposals for Fast R-CNN: python -m scripts.save_proposals kl_loss/r50_fpn_rpn --scale mini
 
-One forward pass over the training images, as they are and in the order of the data set, and one over
-the test images, write proposals-train.npz and proposals-test.npz beside the checkpoint that they come
-from. scripts.train and scripts.evaluate do the same for the run that ``Run.proposals`` names, if
-nobody has before.
+One forward pass over the training images, as they are and in the order of the data set, and one
+over the test images, write proposals-train.npz and proposals-test.npz beside the checkpoint that
+they come from. scripts.train and scripts.evaluate do the same for the run that ``Run.proposals``
+names, if nobody has before.
 """
 
 import argparse

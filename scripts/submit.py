@@ -1,8 +1,10 @@
-"""Writes a table's detections for COCO's server: python -m scripts.submit kl_rpn/table1 --scale paper
+"""Writes a table's detections for COCO's server:
+    python -m scripts.submit kl_rpn/table1 --scale paper
 
-One forward pass for each network on the images of --split, one file in COCO's result format for each
-row. The labels of test-dev are with the server alone, so this is how the numbers that papers print
-for it are measured; scripts.evaluate scores the same rows on images whose labels are published.
+One forward pass for each network on the images of --split, one file in COCO's result format for
+each row. The labels of test-dev are with the server alone, so this is how the numbers that papers
+print for it are measured; scripts.evaluate scores the same rows on images whose labels are
+published.
 """
 
 import argparse

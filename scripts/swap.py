@@ -1,9 +1,10 @@
-"""Ranking or boxes, what makes the difference? python -m scripts.swap kl_rpn/figure3 --scale mini --seeds 3
+"""Ranking or boxes, what makes the difference?
+    python -m scripts.swap kl_rpn/figure3 --scale mini --seeds 3
 
 Two region proposal networks that start from the same anchors are taken apart: the boxes of one are
-ranked by the objectness of the other, and the anchors themselves, unmoved, by each. Recall of the best
-100 proposals on the test images; writes <scale>_swap.md and .json beside the table's report. The
-table's first two rows are the networks.
+ranked by the objectness of the other, and the anchors themselves, unmoved, by each. Recall of the
+best 100 proposals on the test images; writes <scale>_swap.md and .json beside the table's report.
+The table's first two rows are the networks.
 """
 
 import argparse

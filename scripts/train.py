@@ -1,7 +1,8 @@
 """Trains one run: python -m scripts.train kl_loss/vgg16_coco_kl --scale mini
 
 Stopping and resuming changes nothing: the same command continues from the last checkpoint, with the
-same random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a signal.
+same random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a
+signal.
 """
 
 import argparse

@@ -121,7 +121,9 @@ def check_format_in(folder: Path) -> None:
         check_format(path, note_of(path).get("format"))
 
 
-def check_same_classes(path: Path, trained: Sequence[str], classes: Sequence[str], use: str) -> None:
+def check_same_classes(
+    path: Path, trained: Sequence[str], classes: Sequence[str], use: str
+) -> None:
     """Checks that a data set has the classes that a network was trained on, in the same order.
 
     Args:

@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from data.loader import DataConfig
 from experiments.records import Run, TrainConfig
@@ -24,15 +22,12 @@ from models.weights.detectors import (
 )
 from models.weights.imagenet import backbone_matches
 from scripts.engine.checkpoint import differences, plain, write_checkpoint
+from scripts.engine.coco_classes import COCO, COCO_IDS, class_names, used_classes
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import find_run
-from scripts.engine.start import CODED, freeze_all_but
+from scripts.engine.start import freeze_all_but, without_coded_layers
 from scripts.engine.weight_file import read_weights
 
-# by category id; 0 is background
-COCO_IDS = tuple(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
-UNUSED = "N/A"  # the ten category ids of COCO without a class
-COCO = tuple(name for name in COCO_IDS[1:] if name != UNUSED)
 LISTED = 6  # names of a list
 
 
@@ -92,9 +87,7 @@ def in_our_names(state: Mapping[str, Tensor], path: Path, norm_eps: float) -> Fo
     """
     source = detect_format(state)
     if source == "imagenet":
-        raise ValueError(
-            f"{path} holds ImageNet weights; pass them to scripts.train as --weights."
-        )
+        raise ValueError(f"{path} holds ImageNet weights; pass them to scripts.train as --weights.")
     if source == "ours":
         raise ValueError(
             f"{path} holds weights that have our names already; scripts.detect takes the "
@@ -149,12 +142,6 @@ def own_run(weights: ForeignWeights, name: str) -> Run:
     return Run(name=name, model=model, data=data, train=train)
 
 
-def class_names(count: int) -> list[str]:
-    """COCO's 80 classes, its 90 category ids, or numbers."""
-    known = {len(COCO): COCO, len(COCO_IDS) - 1: COCO_IDS[1:]}
-    return list(known.get(count, [f"class {k}" for k in range(1, count + 1)]))
-
-
 def fitted_to(run: Run, weights: ForeignWeights) -> dict[str, Tensor]:
     """The tensors of a file that mean the same in the network of ``run``; says what it changes."""
     state = weights.state
@@ -167,25 +154,8 @@ def fitted_to(run: Run, weights: ForeignWeights) -> dict[str, Tensor]:
     coding = habits(weights.source, state)["box_coding"]
     if coding != run.model.box_coding:  # as in scripts.engine.start
         print("boxes: coded in another way, so the box layers keep their initial values")
-        state = {name: value for name, value in state.items() if not name.startswith(CODED)}
+        state = without_coded_layers(state)
     return state
-
-
-def used_classes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network with COCO's 90 category ids, for the 80 that have a class."""
-    kept = torch.tensor([k for k, name in enumerate(COCO_IDS) if name != UNUSED])
-    changed = dict(state)
-    layers = {
-        "roi_head.predictor.class_logits": 1,
-        "roi_head.predictor.offsets": 4,
-        "mask_head.logits": 1,
-    }
-    for layer, rows in layers.items():
-        for name in (f"{layer}.weight", f"{layer}.bias"):
-            if name in state and len(state[name]) == rows * len(COCO_IDS):
-                by_class = state[name].unflatten(0, (-1, rows))
-                changed[name] = by_class[kept].flatten(0, 1)
-    return changed
 
 
 def fill(

@@ -1,6 +1,5 @@
 """Detects in image files with the network of a checkpoint."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,21 +10,24 @@ import torch
 from torch import Tensor
 
 from data.errors import DataError
-from data.formats.masks import encode_masks
 from data.images import read_image
 from data.loader import DataConfig
 from data.records import Batch, Detections
 from data.transforms import pad, to_network
 from models.build import ModelConfig, build_detector
 from models.detector import Detector
-from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
 from scripts.engine.checkpoint import load_checkpoint
+from scripts.engine.detection_files import (
+    detections_as_lines,
+    find_images,
+    json_text,
+    overlay_file,
+)
 from scripts.engine.drawing import overlay
 from scripts.engine.environment import pick_device
 from scripts.engine.files import write_atomically
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 NMS_IOU, NMS_IOU_RESNET50 = 0.3, 0.5  # as in the tables: py-faster-rcnn's and Detectron's
 SIGMA_T = 0.02  # KL Loss section 4
 SKIPPED = 1  # exit code: some images could not be read
@@ -145,7 +147,8 @@ def choose_postprocess(
 
     Args:
         model: the network.
-        sigma_t: temperature of variance voting; None: SIGMA_T if the network predicts log variances.
+        sigma_t: temperature of variance voting; None: SIGMA_T if the network predicts log
+            variances, else 0.
         suppression: its kind.
 
     Raises:
@@ -163,23 +166,6 @@ def choose_postprocess(
     return replace(
         PostprocessConfig(iou_threshold=nms_iou), suppression=suppression, sigma_t=sigma_t
     )
-
-
-def find_images(given: Sequence[Path], out: Path) -> list[Path]:
-    """The image files that the command line means; a folder stands for the images in it.
-
-    Raises:
-        ValueError: if the results would land among the images, where they would be read as images.
-    """
-    images: dict[Path, None] = {}
-    for path in given:
-        inside = []
-        if path.is_dir():
-            inside = sorted(p for p in path.glob("*") if p.suffix.lower() in SUFFIXES)
-        images |= dict.fromkeys(inside or [path])
-    if any(path.parent.resolve() == out.resolve() for path in images):
-        raise ValueError(f"--out {out} is a folder of input images; choose another one.")
-    return list(images)
 
 
 def detect(
@@ -214,56 +200,3 @@ def detect(
     if detector.mask_head is not None:
         detections = detector.masks(batch, [detections], features)[0]
     return detections.to("cpu")
-
-
-def detections_as_lines(
-    detections: Detections, classes: Sequence[str], least_score: float, size: tuple[int, int]
-) -> list[dict[str, Any]]:
-    """The detections with at least that score as plain values, best first.
-
-    Args:
-        detections: of one image, best first.
-        classes: names of the classes.
-        least_score: of a detection that is reported.
-        size: (height, width) px of the image, which is that of the masks.
-
-    Returns:
-        "class", "score", "box" and "sigma" (None if there is none) of each, and "mask" if it has one.
-    """
-    count = int((detections.scores >= least_score).sum())
-    sigmas: list[list[float] | None] = [None] * count
-    if detections.sigma is not None:
-        sigmas = [rounded(row) for row in detections.sigma[:count]]
-    labels, scores = detections.labels[:count].tolist(), detections.scores[:count].tolist()
-    lines: list[dict[str, Any]] = []
-    for label, score, box, sigma in zip(
-        labels, scores, detections.boxes[:count], sigmas, strict=True
-    ):
-        line = {"class": classes[label - 1], "score": round(score, 4), "box": rounded(box)}
-        lines.append({**line, "sigma": sigma})
-    if detections.masks is None:
-        return lines
-    masks = encode_masks(paste_masks(detections.masks[:count], detections.boxes[:count], size))
-    return [{**line, "mask": mask} for line, mask in zip(lines, masks, strict=True)]
-
-
-def rounded(values: Tensor) -> list[float]:
-    return [round(value, 2) for value in values.tolist()]
-
-
-def json_text(results: dict[str, list[dict[str, Any]]]) -> str:
-    """The results as JSON with one detection a line."""
-    images = []
-    for name, lines in results.items():
-        detections = ",".join(f"\n  {json.dumps(line)}" for line in lines)
-        images.append(f" {json.dumps(name)}: [{detections}]")
-    return "{\n" + ",\n".join(images) + "\n}\n"
-
-
-def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:
-    """A new name in ``out``: images of the same name from two folders get a number."""
-    endings = ["", *(f"-{number}" for number in range(2, len(taken) + 3))]
-    names = (out / f"{image.stem}{ending}.png" for ending in endings)
-    path = next(name for name in names if name not in taken)
-    taken.add(path)
-    return path

@@ -1,4 +1,4 @@
-"""Downloads archives, resumes where a connection broke off, checks, and unpacks them safely."""
+"""Downloads data sets: resumes where a connection broke off, and checks what arrives."""
 
 import errno
 import hashlib
@@ -6,20 +6,18 @@ import http.client
 import os
 import re
 import shutil
-import stat
 import sys
-import tarfile
 import tempfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from data.errors import DataError
 from scripts.engine.archives import Archive, Part
+from scripts.engine.unpacking import move, unpack_all
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT_S = 60.0  # without a byte
@@ -190,42 +188,6 @@ def download_from_any(archive: Archive, part: Path, path: Path) -> str:
     )
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Unpacks a tar or zip file below ``folder``.
-
-    Raises:
-        DataError: if it is damaged or has a member that would be written elsewhere (absolute, "..")
-            or a link or a device that leads there.
-    """
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for member in archive.infolist():
-                    check_member(member)
-                archive.extractall(folder)
-        else:
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(
-            f"{path} cannot be unpacked ({error}); remove it and run again."
-        ) from error
-
-
-def check_member(member: zipfile.ZipInfo) -> None:
-    """Checks that a member stays in the folder that it is unpacked into.
-
-    Raises:
-        BadZipFile: for a name that leaves the folder, and for a symbolic link.
-    """
-    name = PurePosixPath(member.filename.replace("\\", "/"))
-    elsewhere = name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1])
-    if elsewhere or stat.S_ISLNK(member.external_attr >> 16):
-        raise zipfile.BadZipFile(
-            f"the member {member.filename!r} would be written outside of the folder"
-        )
-
-
 def get(part: Part, out: Path, keep_archives: bool) -> None:
     """Fetches, unpacks and moves into place what ``part`` gives; nothing if all of it is there.
 
@@ -246,35 +208,12 @@ def get(part: Part, out: Path, keep_archives: bool) -> None:
     for archive, path in zip(part.archives, paths, strict=True):
         fetch(archive, path)
     with tempfile.TemporaryDirectory(dir=out, prefix=".unpacking-") as stage:
-        for path in paths:
-            print(f"unpacking {path}", flush=True)
-            unpack(path, Path(stage))
+        unpack_all(paths, Path(stage))
         for inside, goal in missing:
             move(Path(stage) / inside, goal, inside, paths)
     if not keep_archives:
         for path in paths:
             path.unlink()
-
-
-def move(source: Path, goal: Path, inside: str, paths: list[Path]) -> None:
-    """Moves what was unpacked to where it belongs.
-
-    Args:
-        source: what was unpacked.
-        goal: its final name.
-        inside: its name in the archives, for the error.
-        paths: the archives, for the error.
-
-    Raises:
-        DataError: if it was not in the archives.
-    """
-    if not source.exists():
-        raise DataError(
-            f"{', '.join(map(str, paths))}: there is no {inside} inside; remove it and run again."
-        )
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(source, goal)
-    print(f"-> {goal}")
 
 
 def get_parts(parts: Sequence[Part], out: Path, keep_archives: bool) -> None:

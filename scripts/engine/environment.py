@@ -27,10 +27,11 @@ OUT = Path("runs")  # where runs are kept unless the command line says otherwise
 class Environment:
     """The options that all commands share, as the command line gives them.
 
-    scale: a key of SCALES. out: the folder below which runs and results are kept. data_root: the folder of the data
-    set; None: datasets/. splits: "TRAIN:TEST" instead of the run's own. skip_bad_boxes: annotations without a usable
-    box are left out instead of being an error. proposals: "TRAIN_FILE:TEST_FILE" for Fast R-CNN; None: those of the run
-    that it names. device: "auto", "cpu" or "cuda". workers: processes that read images. unfinished: networks whose
+    scale: a key of SCALES. out: the folder below which runs and results are kept. data_root: the
+    folder of the data set; None: datasets/. splits: "TRAIN:TEST" instead of the run's own.
+    skip_bad_boxes: annotations without a usable box are left out instead of being an error.
+    proposals: "TRAIN_FILE:TEST_FILE" for Fast R-CNN; None: those of the run that it names. device:
+    "auto", "cpu" or "cuda". workers: processes that read images. unfinished: networks whose
     training has not ended are evaluated as well.
     """
 
@@ -92,8 +93,8 @@ def add_environment_options(
             "--proposals",
             default=None,
             metavar="TRAIN_FILE:TEST_FILE",
-            help="Fast R-CNN: the boxes of these files (ours, Detectron's or Detectron2's; several joined by +) "
-            "instead of its run's; a part that the command does not need may be empty",
+            help="Fast R-CNN: the boxes of these files (ours, Detectron's or Detectron2's; several "
+            "joined by +) instead of its run's; a part that the command does not need may be empty",
         )
     if unfinished:
         parser.add_argument(
@@ -102,7 +103,9 @@ def add_environment_options(
 
 
 def environment_from(options: dict[str, Any]) -> Environment:
-    """The Environment among the options of a command line; those that the command lacks have their defaults.
+    """The Environment among the options of a command line.
+
+    Options that the command does not have keep their defaults.
 
     Args:
         options: ``vars`` of what the parser returns.
@@ -114,7 +117,9 @@ def environment_from(options: dict[str, Any]) -> Environment:
 def pick_device(name: str) -> torch.device:
     """The device that "auto" (CUDA if there is a GPU, else the CPU), "cpu" or "cuda" stands for."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU; run `make doctor`, or use --device cpu.")
+        raise ValueError(
+            "--device cuda: torch sees no GPU; run `make doctor`, or use --device cpu."
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -138,19 +143,22 @@ def on_this_data(run: Run, environment: Environment) -> Run:
         train, colon, test = environment.splits.partition(":")
         if not (train and colon and test):
             raise ValueError(
-                f"--splits {environment.splits!r} is not of the form TRAIN:TEST, for example train2017:val2017."
+                f"--splits {environment.splits!r} is not of the form TRAIN:TEST, for example "
+                "train2017:val2017."
             )
         data = replace(data, train=tuple(train.split("+")), test=test)
     return replace(run, data=data)
 
 
 def open_dataset(run: Run, environment: Environment, split: str | tuple[str, ...]) -> Dataset:
-    """The data set of a split; says how many annotations were left out, and the first few of them."""
+    """The data set of a split; says how many annotations were left out, and names the first."""
     root = data_root(environment.scale, environment.data_root, run.data.layout)
     dataset = build_dataset(run.data, root, split)
     if dataset.skipped:
         listed = " | ".join(dataset.skipped[:LISTED])
-        print(f"left out: {len(dataset.skipped)} annotations without a usable box, such as: {listed}")
+        print(
+            f"left out: {len(dataset.skipped)} annotations without a usable box, such as: {listed}"
+        )
     return dataset
 
 
@@ -171,7 +179,8 @@ def data_root(scale: str, given: Path | None, layout: str) -> Path:
         return root / "mini" / MINI_FOLDERS[layout]
     if not root.is_dir():
         raise DataError(
-            f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or fetch the data with "
-            "`python -m scripts.get_data voc2007` or `python -m scripts.get_data coco2014`."
+            f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or "
+            "fetch the data with `python -m scripts.get_data voc2007` or `python -m "
+            "scripts.get_data coco2014`."
         )
     return root

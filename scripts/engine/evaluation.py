@@ -34,9 +34,7 @@ class NetworkResults:
     of_updates: int
 
 
-def evaluate_table(
-    table: Table, place: TablePlace, environment: Environment, seeds: int
-) -> None:
+def evaluate_table(table: Table, place: TablePlace, environment: Environment, seeds: int) -> None:
     """Evaluates every row with each of ``seeds`` seeds and writes the numbers of each seed.
 
     Raises:

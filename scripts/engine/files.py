@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def save_tensors(path: Path, content: Any) -> str:
-    """Writes ``content`` with torch.save as ``write_atomically`` writes; a failed write leaves nothing.
+    """Writes ``content`` with torch.save as ``write_atomically`` writes a small file.
 
     Returns:
         the SHA-256 of the file.
@@ -52,7 +52,8 @@ def load_tensors(path: Path, keys: set[str]) -> dict[str, Any] | None:
         keys: what the content must have.
 
     Returns:
-        the content; None if there is no such file or, with a warning, if it is damaged or lacks one of ``keys``.
+        the content; None if there is no such file or, with a warning, if it is damaged or lacks one
+        of ``keys``.
     """
     if not path.is_file():
         return None

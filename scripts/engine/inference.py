@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.formats.saved_proposals import SavedProposals
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
@@ -60,47 +61,66 @@ def run_candidates(
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     if trained is None:
         return None
-    key = candidates_key(trained, dataset, threshold)
     part = f"test_{split}" if split else "test"
     proposals = ensure_proposals(trained.run, place, environment, dataset, part)
-    if proposals is not None:
-        key["proposals"] = proposals.key
-    if rounds > 1:
-        key["rounds"] = rounds
+    key = candidates_key(trained, dataset, proposals, threshold, rounds)
     path = place.candidates(split, rounds)
     candidates = load_candidates(path, key)
     if candidates is None:
-        device = pick_device(environment.device)
-        detector = trained_detector(trained, device)
-        batches = test_batches(
-            dataset,
-            trained.run.data,
-            batch_size=BATCH,
-            workers=environment.workers,
-            proposals=proposals,
-        )
-        candidates = predict(
-            lambda batch: detector.candidates(batch, threshold, rounds=rounds),
-            batches,
-            images=len(dataset),
-            name=run.name,
-            unit="candidates",
-            device=device,
-        )
+        candidates = forward_pass(trained, dataset, proposals, environment, threshold, rounds)
         save_candidates(path, candidates, key)
     return NetworkCandidates(
         candidates=candidates, updates=trained.updates, of_updates=trained.of_updates
     )
 
 
-def candidates_key(trained: TrainedRun, dataset: Dataset, threshold: float) -> dict[str, Any]:
+def forward_pass(
+    trained: TrainedRun,
+    dataset: Dataset,
+    proposals: SavedProposals | None,
+    environment: Environment,
+    threshold: float,
+    rounds: int,
+) -> list[Candidates]:
+    """The candidates of every image; the arguments are those of ``run_candidates``."""
+    device = pick_device(environment.device)
+    detector = trained_detector(trained, device)
+    batches = test_batches(
+        dataset,
+        trained.run.data,
+        batch_size=BATCH,
+        workers=environment.workers,
+        proposals=proposals,
+    )
+    return predict(
+        lambda batch: detector.candidates(batch, threshold, rounds=rounds),
+        batches,
+        images=len(dataset),
+        name=trained.run.name,
+        unit="candidates",
+        device=device,
+    )
+
+
+def candidates_key(
+    trained: TrainedRun,
+    dataset: Dataset,
+    proposals: SavedProposals | None,
+    threshold: float,
+    rounds: int,
+) -> dict[str, Any]:
     """What a file of candidates was computed from."""
-    return {
+    key = {
         "checkpoint": recorded_sha256(trained.checkpoint),
         "threshold": threshold,
         "images": [str(image) for image in dataset.image_ids],
         "sizes": [list(size) for size in dataset.sizes],
     }
+    if proposals is not None:
+        key["proposals"] = proposals.key
+    if rounds > 1:
+        key["rounds"] = rounds
+    return key
 
 
 def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections]:

@@ -1,4 +1,4 @@
-"""Test sets with their labels, each opened once however many networks and seeds are scored on it."""
+"""Test sets with their labels, each opened once for all networks and seeds that need it."""
 
 from dataclasses import dataclass
 

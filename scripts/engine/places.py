@@ -1,4 +1,4 @@
-"""Where things are: the runs and tables of experiments/ by their names, and the folders of their results."""
+"""Where things are: the runs and tables of experiments/ by name, and the folders of results."""
 
 import importlib
 import json
@@ -62,17 +62,30 @@ class RunPlace:
         return self.folder / "proposals.pt"
 
     def candidates(self, split: str = "", rounds: int = 1) -> Path:
-        """The candidates of the test images, or of another split; those of several ``rounds`` apart."""
+        """The candidates of the images of a split.
+
+        Args:
+            split: its name; "": the run's test split.
+            rounds: how often boxes went through the box head.
+        """
         rounds_part = f"rounds{rounds}-" if rounds > 1 else ""
         split_part = f"_{split}" if split else ""
         return self.folder / f"{rounds_part}candidates{split_part}.pt"
 
     def saved_proposals(self, part: str) -> Path:
-        """The proposals for Fast R-CNN, of "train", "test" or "test_" and the name of another split."""
+        """The proposals for Fast R-CNN of one part.
+
+        Args:
+            part: "train", "test", or "test_" and the name of another split.
+        """
         return self.folder / f"proposals-{part}.npz"
 
     def sibling(self, run_name: str) -> "RunPlace":
-        """The place of another run of the paper, named as in runs.py, with the same scale and seed."""
+        """The place of another run of the paper, with the same scale and seed.
+
+        Args:
+            run_name: its name in runs.py.
+        """
         run = SCALES[self.scale](find_run(f"{self.paper}/{run_name}"))
         return replace(self, run=run.name)
 
@@ -144,16 +157,22 @@ def find_run(name: str) -> Run:
     """The Run called "paper/run", for example "kl_loss/vgg16_coco_kl"."""
     paper, _, run = name.partition("/")
     if paper not in papers():
-        raise ValueError(f"There is no paper {paper!r} to take the run {name!r} from; choose one of {papers()}.")
+        raise ValueError(
+            f"There is no paper {paper!r} to take the run {name!r} from; choose one of {papers()}."
+        )
     known = runs_of(paper)
     if run not in known:
-        raise ValueError(f"There is no run {run!r} in experiments/{paper}/runs.py; choose one of {list(known)}.")
+        raise ValueError(
+            f"There is no run {run!r} in experiments/{paper}/runs.py; choose one of {list(known)}."
+        )
     return known[run]
 
 
 def table_names() -> list[str]:
     """Every table in experiments/ as "paper/table", in order."""
-    return sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in EXPERIMENTS.glob("*/*/rows.py"))
+    return sorted(
+        f"{p.parent.parent.name}/{p.parent.name}" for p in EXPERIMENTS.glob("*/*/rows.py")
+    )
 
 
 def find_table(name: str) -> Table:

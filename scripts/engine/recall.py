@@ -46,9 +46,7 @@ def measure_recall(
     return results
 
 
-def stage_line(
-    stage: FirstStage, seed: int, counts: Sequence[int], ious: Sequence[float]
-) -> Line:
+def stage_line(stage: FirstStage, seed: int, counts: Sequence[int], ious: Sequence[float]) -> Line:
     """What the results say of one network; prints its mean recalls."""
     line: Line = {**stage.facts, "metrics": None}
     if stage.proposals is None:
@@ -76,9 +74,15 @@ def recall_scores(
     """
     scores: dict[str, Any] = dict(flat(recall(proposals, targets, counts=counts, ious=ious)))
     if all(target.clean_boxes is not None for target in targets):
-        clean = [replace(target, boxes=target.clean_boxes) for target in targets]  # type: ignore[arg-type]
+        clean = [with_clean_boxes(target) for target in targets]
         scores["clean"] = flat(recall(proposals, clean, counts=counts, ious=ious))
     return scores
+
+
+def with_clean_boxes(target: Target) -> Target:
+    """The target with its clean boxes, which must be known, in the place of the labeled ones."""
+    assert target.clean_boxes is not None
+    return replace(target, boxes=target.clean_boxes)
 
 
 def flat(scores: dict[str, Any]) -> dict[str, float]:

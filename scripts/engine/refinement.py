@@ -58,16 +58,14 @@ def refine_and_segment(
     Returns:
         the final detections, by the same keys.
     """
-    if not run.model.mask and all(task.refinement is None for task in tasks.values()):
+    refined = [task for task in tasks.values() if task.refinement is not None]
+    if not run.model.mask and not refined:
         return {key: RowDetections(detections=task.detections) for key, task in tasks.items()}
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     assert trained is not None
     device = pick_device(environment.device)
     detector = trained_detector(trained, device).requires_grad_(False)
-    with_masks = run.model.mask
-    results = {
-        key: RowDetections(detections=[], segments=[] if with_masks else None) for key in tasks
-    }
+    results = {key: no_detections(with_masks=run.model.mask) for key in tasks}
     proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
     batches = test_batches(
         dataset,
@@ -81,12 +79,16 @@ def refine_and_segment(
         batch = batch.to(device)
         features = detector.features(batch)
         for key, task in tasks.items():
-            images = [d.to(device) for d in task.detections[first : first + len(batch.images)]]
-            if task.refinement is not None:
-                images = refine_images(detector, features, batch, images, task.refinement)
+            images = task.detections[first : first + len(batch.images)]
+            images = refine_images(detector, features, batch, images, task.refinement)
             add_images(results[key], detector, features, batch, images)
         first += len(batch.images)
     return results
+
+
+def no_detections(*, with_masks: bool) -> RowDetections:
+    """The detections of no image."""
+    return RowDetections(detections=[], segments=[] if with_masks else None)
 
 
 def add_images(
@@ -109,12 +111,15 @@ def refine_images(
     features: Features,
     batch: Batch,
     detections: Sequence[Detections],
-    refinement: Refinement,
+    refinement: Refinement | None,
 ) -> list[Detections]:
-    """``refine_image`` for each image of a batch."""
+    """``refine_image`` for each image of a batch, on the device; None: they stay as they are."""
+    images = [image.to(batch.images.device) for image in detections]
+    if refinement is None:
+        return images
     return [
         refine_image(detector, features, batch, index, image, refinement)
-        for index, image in enumerate(detections)
+        for index, image in enumerate(images)
     ]
 
 
@@ -137,9 +142,7 @@ def refine_image(
         scores = torch.cat([scores[best] * iou.clamp(0, 1), scores[rest]])
     order = scores.argsort(descending=True, stable=True)
     moved = replace(image, boxes=torch.cat([boxes, image.boxes[rest]]), scores=scores)
-    columns = {
-        name: None if value is None else value[order] for name, value in vars(moved).items()
-    }
+    columns = {name: None if value is None else value[order] for name, value in vars(moved).items()}
     return Detections(**columns)  # type: ignore[arg-type]
 
 

@@ -11,13 +11,12 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 MODULES = {"pillow": "PIL", "pycocotools": "pycocotools.mask"}  # where the names differ
-REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(.*)")
-CLAUSE = re.compile(r"\s*(>=|!=)\s*([0-9][0-9.]*)\s*")
+NAME_AND_CLAUSES = r"([A-Za-z0-9._-]*)(.*)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """One line of ``dependencies``: a package, its oldest version, and versions that do not work."""
+    """One line of ``dependencies``: a package, its oldest version, versions that do not work."""
 
     name: str
     oldest: str | None = None
@@ -54,16 +53,17 @@ def parse_requirement(line: str) -> Requirement:
     Raises:
         ValueError: if it has a clause that is neither >= nor !=.
     """
-    match = REQUIREMENT.fullmatch(line)
-    if match is None:
-        raise ValueError(f"The dependency {line!r} of the project has no name.")
-    clauses = [CLAUSE.fullmatch(clause) for clause in match[2].split(",") if clause.strip()]
-    if None in clauses:
-        raise ValueError(f"The dependency {line!r} of the project has a clause other than >=, !=.")
-    known = [(clause[1], clause[2]) for clause in clauses if clause is not None]
-    lower = [version for sign, version in known if sign == ">="]
-    excluded = tuple(version for sign, version in known if sign == "!=")
-    return Requirement(name=match[1], oldest=lower[0] if lower else None, excluded=excluded)
+    name, clauses = re.fullmatch(NAME_AND_CLAUSES, line).groups()  # type: ignore[union-attr]
+    versions: dict[str, list[str]] = {">=": [], "!=": []}
+    for clause in filter(None, clauses.replace(" ", "").split(",")):
+        sign, version = clause[:2], clause[2:]
+        if sign not in versions:
+            raise ValueError(
+                f"The dependency {line!r} of the project has a clause other than >=, !=."
+            )
+        versions[sign].append(version)
+    oldest = max(versions[">="], key=numbers, default=None)
+    return Requirement(name=name, oldest=oldest, excluded=tuple(versions["!="]))
 
 
 def numbers(version: str) -> tuple[int, ...]:

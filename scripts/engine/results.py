@@ -62,9 +62,7 @@ def scaled_runs(table: Table, environment: Environment) -> dict[str, Run]:
     return {row.run.name: scaled_run(row.run, environment) for row in table.rows}
 
 
-def lines_of_runs(
-    table: Table, environment: Environment, facts: Mapping[str, Line]
-) -> list[Line]:
+def lines_of_runs(table: Table, environment: Environment, facts: Mapping[str, Line]) -> list[Line]:
     """One line for each row of a table in which all rows of a run have the same numbers.
 
     Args:

@@ -1,11 +1,12 @@
 """What a network starts from: nothing, ImageNet, or the finished network of another run."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.records import Run
 from models.backbones.base import freeze_norms
@@ -104,20 +105,12 @@ def warm_start(detector: nn.Module, run: Run, earlier: RunPlace) -> str:
     Raises:
         ValueError: if there is no finished network, or it is not of the same size.
     """
-    path = newest_checkpoint(earlier.folder)
-    if path is None or not earlier.is_finished:
-        raise ValueError(
-            f"{run.name} starts from the finished network of {run.start}, and {earlier.folder} has "
-            f"none; train it first: python -m scripts.train {earlier.paper}/{run.start} "
-            f"--scale {earlier.scale}."
-        )
+    path = finished_checkpoint(run, earlier)
     state = load_checkpoint(path)
-    same_coding = state["run"]["model"]["box_coding"] == run.model.box_coding
     own = detector.state_dict()
-    known = {}
-    for name, value in state["model"].items():
-        if name in own and (same_coding or not name.startswith(CODED)):
-            known[name] = value
+    known = {name: value for name, value in state["model"].items() if name in own}
+    if state["run"]["model"]["box_coding"] != run.model.box_coding:
+        known = without_coded_layers(known)
     misfits = [name for name, value in known.items() if value.shape != own[name].shape]
     if misfits:
         raise ValueError(
@@ -129,6 +122,27 @@ def warm_start(detector: nn.Module, run: Run, earlier: RunPlace) -> str:
     return (
         f"weights: {len(known)} of {len(own)} tensors from {path}; new: {', '.join(new) or 'none'}"
     )
+
+
+def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:
+    """The checkpoint of the finished network at ``earlier``, which ``run`` starts from.
+
+    Raises:
+        ValueError: if there is none, naming the command that trains it.
+    """
+    path = newest_checkpoint(earlier.folder)
+    if path is None or not earlier.is_finished:
+        raise ValueError(
+            f"{run.name} starts from the finished network of {run.start}, and {earlier.folder} has "
+            f"none; train it first: python -m scripts.train {earlier.paper}/{run.start} "
+            f"--scale {earlier.scale}."
+        )
+    return path
+
+
+def without_coded_layers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without the layers whose outputs mean something else in another box coding."""
+    return {name: value for name, value in state.items() if not name.startswith(CODED)}
 
 
 def is_pretrained(run: Run, place: RunPlace) -> bool:

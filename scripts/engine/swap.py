@@ -6,7 +6,6 @@ by each as well.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from models.proposals import propose
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.places import TablePlace
+from scripts.engine.recall import with_clean_boxes
 from scripts.engine.results import seed_header
 from scripts.engine.trained import BATCH, trained_detector, trained_run
 
@@ -101,7 +101,7 @@ def measure(
     """
     targets: list[Target] = [dataset.target(i) for i in range(len(dataset))]
     if all(target.clean_boxes is not None for target in targets):
-        targets = [replace(target, boxes=target.clean_boxes) for target in targets]  # type: ignore[arg-type]
+        targets = [with_clean_boxes(target) for target in targets]
     proposals: dict[Combination, list[Proposals]] = defaultdict(list)
     device = pick_device(environment.device)
     for batch in test_batches(dataset, data, batch_size=BATCH, workers=environment.workers):

@@ -83,9 +83,7 @@ def as_trained(run: Run, trained: dict[str, Any], num_classes: int) -> Run:
         trained: the plain values of the run in the checkpoint.
         num_classes: of the data set.
     """
-    model = replace(
-        run.model, num_classes=num_classes, tf_padding=trained["model"]["tf_padding"]
-    )
+    model = replace(run.model, num_classes=num_classes, tf_padding=trained["model"]["tf_padding"])
     data = replace(run.data, pixels=trained["data"]["pixels"])
     return replace(run, start=trained["start"], model=model, data=data)
 

@@ -102,9 +102,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
     save_training(training, progress, done)
     progress.close()
     if stop.received or done < run.train.iterations:
-        print(
-            f"stopped after {done} of {run.train.iterations} updates; the same command continues"
-        )
+        print(f"stopped after {done} of {run.train.iterations} updates; the same command continues")
         return STOPPED if stop.received else 0
     finish(training, progress)
     return 0

@@ -32,7 +32,7 @@ GB = 1e9
 
 
 class Trial(NamedTuple):
-    """What came of a run: the sentence that says what went wrong, or None, and the peak in bytes."""
+    """What came of a run: what went wrong as a sentence, or None, and the peak in bytes."""
 
     problem: str | None
     peak: float
@@ -74,7 +74,7 @@ def all_runs() -> list[str]:
 
 
 def in_own_process(work: Callable[..., Trial], *given: object) -> Trial:
-    """``work(*given)`` in a new process, whose memory is its own and whose end stops no other run."""
+    """``work(*given)`` in a new process, with a memory of its own, and whose end stops no other."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(work, *given).result()
@@ -98,14 +98,12 @@ def try_run(name: str, run: Run, device: torch.device) -> Trial:
         problem = str(error)
     height, width = batch.image_sizes[0]
     peak = peak_memory(device)
-    print(
-        f"  peak memory {peak / GB:.2f} GB with one picture of {height} x {width} px", flush=True
-    )
+    print(f"  peak memory {peak / GB:.2f} GB with one picture of {height} x {width} px", flush=True)
     return Trial(problem, peak)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes at the peak: of the GPU's allocator since its reset, or of the process since it began."""
+    """Bytes at the peak, of the GPU's allocator since its reset, or of the process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024

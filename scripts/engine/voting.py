@@ -54,9 +54,7 @@ def measure_voting(
     threshold = min(row.postprocess.score_threshold for row in table.rows)
     for seed in range(seeds):
         run_place = place.run_place(run, seed)
-        network = run_candidates(
-            run, run_place, labeled.dataset, environment, threshold=threshold
-        )
+        network = run_candidates(run, run_place, labeled.dataset, environment, threshold=threshold)
         voting = None
         facts: Line = {"why": not_trained(run_place)}
         numbers: Sequence[dict[str, Any] | None] = (None, None)
@@ -87,5 +85,5 @@ def voting_moves(
 
 
 def in_offset_units(candidates: Sequence[Candidates]) -> list[Candidates]:
-    """The same candidates, whose detections have their sigma in the unit of the network's offsets."""
+    """The same candidates with the variances of the offsets in the place of those in px."""
     return [replace(image, pixel_variances=image.variances) for image in candidates]

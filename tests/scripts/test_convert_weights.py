@@ -19,6 +19,7 @@ from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
 from scripts.engine import convert
 from scripts.engine.checkpoint import FORMAT, load_checkpoint
+from scripts.engine.coco_classes import class_names, used_classes
 from scripts.engine.detection import load_detector
 from scripts.engine.optimizer import build_optimizer
 from tests.foreign_names import detectron2_c4, detectron2_detector, detectron_detector, small_detector
@@ -165,16 +166,16 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
 
 def test_rows_of_ids_without_a_class_are_dropped():
     """Box rows 4 k .. 4 k + 3 are of id k: row 48 on, of class 12, was row 52 on, of id 13."""
-    found = convert.used_classes({"roi_head.predictor.offsets.bias": torch.arange(91.0 * 4)})
+    found = used_classes({"roi_head.predictor.offsets.bias": torch.arange(91.0 * 4)})
     assert len(found["roi_head.predictor.offsets.bias"]) == 81 * 4
     assert found["roi_head.predictor.offsets.bias"][44:52].tolist() == [44, 45, 46, 47, 52, 53, 54, 55]
 
 
 def test_class_names():
-    assert convert.class_names(90)[10:13] == ["fire hydrant", "N/A", "stop sign"]
-    assert convert.class_names(80)[10:12] == ["fire hydrant", "stop sign"]
-    assert len(convert.class_names(80)) == 80
-    assert convert.class_names(2) == ["class 1", "class 2"]
+    assert class_names(90)[10:13] == ["fire hydrant", "N/A", "stop sign"]
+    assert class_names(80)[10:12] == ["fire hydrant", "stop sign"]
+    assert len(class_names(80)) == 80
+    assert class_names(2) == ["class 1", "class 2"]
 
 
 def refused(capsys, *words):

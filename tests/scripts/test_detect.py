@@ -16,7 +16,8 @@ from models.build import ModelConfig, build_detector
 from scripts import detect
 from scripts.engine import drawing
 from scripts.engine.checkpoint import plain, save_checkpoint
-from scripts.engine.detection import choose_postprocess, detections_as_lines, overlay_file
+from scripts.engine.detection import choose_postprocess
+from scripts.engine.detection_files import detections_as_lines, overlay_file
 
 CLASSES = ["cat", "dog"]
 DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")

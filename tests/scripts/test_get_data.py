@@ -13,7 +13,8 @@ from data.voc import find_voc_root
 from scripts import get_data
 from scripts.engine import downloads
 from scripts.engine.archives import Archive, Part
-from scripts.engine.downloads import check_member, get, unpack
+from scripts.engine.downloads import get
+from scripts.engine.unpacking import check_member, unpack
 
 
 class Host:
