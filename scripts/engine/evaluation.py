@@ -8,7 +8,7 @@ from scripts.engine.cost import COST_COLUMNS, row_costs
 from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
 from scripts.engine.inference import detections_of, run_candidates
-from scripts.engine.labeled import LabeledDataset, TestSets
+from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.refinement import RefinementTask, RowDetections, refine_and_segment
 from scripts.engine.results import (
@@ -19,7 +19,7 @@ from scripts.engine.results import (
     scaled_runs,
     seed_results,
 )
-from scripts.engine.scoring import Scores, score
+from scripts.engine.scoring import SCORERS, Scores, score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
     Raises:
         ValueError: if the table is measured by another command.
     """
-    if table.command != "evaluate":
+    if table.metric not in SCORERS:
         raise ValueError(
             f"{place.name} is not scored from candidates; use `python -m scripts.{table.command} "
             f"{place.name}`."
         )
-    test_sets = TestSets(environment)
+    test_sets = LabeledDatasets(environment)
     for seed in range(seeds):
         lines = evaluate_seed(table, place, environment, seed, test_sets)
         path = place.seed_file(seed)
@@ -55,7 +55,7 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
 
 
 def evaluate_seed(
-    table: Table, place: TablePlace, environment: Environment, seed: int, test_sets: TestSets
+    table: Table, place: TablePlace, environment: Environment, seed: int, test_sets: LabeledDatasets
 ) -> list[Line]:
     """The results of every row with one seed.
 
@@ -93,7 +93,11 @@ def evaluate_seed(
 
 
 def network_results(
-    rows: Sequence[Row], run: Run, place: RunPlace, environment: Environment, test_sets: TestSets
+    rows: Sequence[Row],
+    run: Run,
+    place: RunPlace,
+    environment: Environment,
+    test_sets: LabeledDatasets,
 ) -> NetworkResults | None:
     """The detections of all rows of one network.
 
@@ -161,7 +165,7 @@ def with_costs(
     place: TablePlace,
     environment: Environment,
     seed: int,
-    test_sets: TestSets,
+    test_sets: LabeledDatasets,
 ) -> list[Line]:
     """The lines of a seed with parameters and speed where there are numbers."""
     places = {name: place.run_place(run, seed) for name, run in runs.items()}

@@ -17,7 +17,7 @@ from experiments.records import Run, Table
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment
 from scripts.engine.files import load_tensors, save_tensors
-from scripts.engine.labeled import LabeledDataset, TestSets
+from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
@@ -43,7 +43,7 @@ def first_stages(
     place: TablePlace,
     environment: Environment,
     seed: int,
-    test_sets: TestSets,
+    test_sets: LabeledDatasets,
     *,
     count: int | None = None,
 ) -> Iterator[FirstStage]:

@@ -21,15 +21,13 @@ class LabeledDataset:
     segments: list[list[Rle]] | None = None
 
 
-class TestSets:
+class LabeledDatasets:
     """The test sets of runs, opened when they are first asked for.
 
     Args:
         environment: where the data are.
         images: how many images, from the first, get their targets; None: all.
     """
-
-    __test__ = False  # pytest takes every class called Test* for a test
 
     def __init__(self, environment: Environment, images: int | None = None) -> None:
         self.environment, self.images = environment, images

@@ -10,7 +10,7 @@ from data.scoring.offset_distribution import offset_distribution, separation
 from experiments.records import Table
 from scripts.engine.environment import Environment
 from scripts.engine.first_stage import first_stages
-from scripts.engine.labeled import TestSets
+from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import lines_of_runs, scaled_runs, seed_results
 
@@ -41,7 +41,7 @@ def measure_offsets(
         seeds: how many, from 0.
         images: how many test images, from the first.
     """
-    test_sets = TestSets(environment, images)
+    test_sets = LabeledDatasets(environment, images)
     results, offsets = [], {}
     for seed in range(seeds):
         facts = {}

@@ -10,7 +10,7 @@ from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from scripts.engine.environment import Environment
 from scripts.engine.first_stage import FirstStage, first_stages
-from scripts.engine.labeled import TestSets
+from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import Line, lines_of_runs, seed_results
 
@@ -34,7 +34,7 @@ def measure_recall(
         counts: proposals an image.
         ious: overlaps at which an object counts as found.
     """
-    test_sets = TestSets(environment)
+    test_sets = LabeledDatasets(environment)
     results = []
     for seed in range(seeds):
         facts = {}

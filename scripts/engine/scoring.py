@@ -32,15 +32,13 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
     Raises:
         ValueError: if there is no such metric.
     """
-    scorers: dict[str, Callable[[Sequence[Detections], Sequence[Target], Sequence[str]], Scores]]
-    scorers = {"coco": coco_scores, "voc": voc_scores}
-    if metric not in scorers:
-        raise ValueError(f"There is no metric {metric!r} of detections; use one of {[*scorers]}.")
+    if metric not in SCORERS:
+        raise ValueError(f"There is no metric {metric!r} of detections; use one of {[*SCORERS]}.")
     targets = labeled.targets
     if metric == "coco":
         targets = [without_difficult(target) for target in targets]
     classes = labeled.dataset.classes
-    scores = scorers[metric](row.detections, targets, classes)
+    scores = SCORERS[metric](row.detections, targets, classes)
     if row.segments is not None and labeled.segments is not None:
         segments = (row.segments, labeled.segments)
         masks = evaluate_coco(row.detections, targets, len(classes), segments)
@@ -89,3 +87,7 @@ def voc_scores(
         )
         scores[name] = at_iou["mAP"]
     return scores
+
+
+SCORERS: dict[str, Callable[[Sequence[Detections], Sequence[Target], Sequence[str]], Scores]]
+SCORERS = {"coco": coco_scores, "voc": voc_scores}  # by Table.metric

@@ -9,7 +9,7 @@ from data.scoring.box_moves import Moves, find_moves, move_numbers
 from experiments.records import Row, Table
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.inference import NetworkCandidates, detections_of, run_candidates
-from scripts.engine.labeled import LabeledDataset, TestSets
+from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import Line, not_trained, row_line, run_facts, seed_results
 
@@ -50,7 +50,7 @@ def measure_voting(
     """
     before, after = table.rows
     run = scaled_run(before.run, environment)
-    labeled = TestSets(environment).of(run)
+    labeled = LabeledDatasets(environment).of(run)
     threshold = min(row.postprocess.score_threshold for row in table.rows)
     for seed in range(seeds):
         run_place = place.run_place(run, seed)

@@ -14,7 +14,7 @@ from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 from scripts.engine.evaluation import evaluate_network, row_key
-from scripts.engine.labeled import TestSets
+from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.refinement import refine_image
 from scripts.engine.scoring import score
 from scripts.engine.trained import BATCH, trained_detector, trained_run
@@ -49,7 +49,7 @@ def trained(data, tmp_path_factory, monkeypatch):
 
 def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
     known, place = trained
-    labeled = TestSets(known).of(RUN)
+    labeled = LabeledDatasets(known).of(RUN)
     results = evaluate_network(ROWS, RUN, place, known, labeled).detections
     assert results.keys() == {row_key(row) for row in ROWS}
     assert len(results) == 3
@@ -66,7 +66,7 @@ def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
 
 def test_the_masks_are_those_of_the_final_boxes(trained):
     known, place = trained
-    labeled = TestSets(known).of(RUN)
+    labeled = LabeledDatasets(known).of(RUN)
     refined = evaluate_network(ROWS, RUN, place, known, labeled).detections[row_key(ROWS[2])]
     detector = trained_detector(trained_run(RUN, place, labeled.dataset), torch.device("cpu"))
     batch = next(test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0))
