@@ -115,7 +115,11 @@ def environment_from(options: dict[str, Any]) -> Environment:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that "auto" (CUDA if there is a GPU, else the CPU), "cpu" or "cuda" stands for."""
+    """The device that "auto" (CUDA if there is a GPU, else the CPU), "cpu" or "cuda" stands for.
+
+    Raises:
+        ValueError: for "cuda" without a GPU.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "--device cuda: torch sees no GPU; run `make doctor`, or use --device cpu."
@@ -137,7 +141,11 @@ def scaled_run(run: Run, environment: Environment) -> Run:
 
 
 def on_this_data(run: Run, environment: Environment) -> Run:
-    """The run with --splits (several training splits joined by "+") and --skip-bad-boxes."""
+    """The run with --splits (several training splits joined by "+") and --skip-bad-boxes.
+
+    Raises:
+        ValueError: if --splits does not name a training and a test split.
+    """
     data = replace(run.data, on_bad_box="skip") if environment.skip_bad_boxes else run.data
     if environment.splits is not None:
         train, colon, test = environment.splits.partition(":")

@@ -154,7 +154,11 @@ def runs_of(paper: str) -> dict[str, Run]:
 
 
 def find_run(name: str) -> Run:
-    """The Run called "paper/run", for example "kl_loss/vgg16_coco_kl"."""
+    """The Run called "paper/run", for example "kl_loss/vgg16_coco_kl".
+
+    Raises:
+        ValueError: if there is no such paper or run; it lists those that there are.
+    """
     paper, _, run = name.partition("/")
     if paper not in papers():
         raise ValueError(
@@ -176,7 +180,11 @@ def table_names() -> list[str]:
 
 
 def find_table(name: str) -> Table:
-    """The Table called "paper/table", for example "kl_loss/table1"."""
+    """The Table called "paper/table", for example "kl_loss/table1".
+
+    Raises:
+        ValueError: if there is no such table; it lists those that there are.
+    """
     if name not in table_names():
         raise ValueError(f"There is no table {name!r}; choose one of {table_names()}.")
     return importlib.import_module("experiments." + name.replace("/", ".") + ".rows").TABLE

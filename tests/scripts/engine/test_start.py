@@ -123,3 +123,14 @@ def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path)
         folder.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps({"start": begun}))
     assert first_start(place_of(tmp_path, "same")) == "imagenet"
+
+
+def test_a_start_from_a_network_of_an_earlier_version_is_a_sentence(tmp_path):
+    folder = folder_of(tmp_path, "first")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"start": "scratch", "model": {"caffe_layout": False}}))
+    (folder / "step-00000006.pt").touch()
+    (folder / "step-00000006.json").write_text('{"step": 6, "sha256": "0"}')
+    for call in (lambda: with_pixels_of(WARM, place_of(tmp_path, "first")), lambda: first_start(place_of(tmp_path, "first"))):
+        with pytest.raises(ValueError, match="written by an earlier version of this code"):
+            call()
