@@ -32,7 +32,7 @@ class TrainConfig:
     backbone_lr_factor: float = 1.0
     max_grad_norm: float | None = None  # clip the global gradient norm; the papers do not
     roi_loss_weight: float = 1.0  # of the second stage's losses; 10 in KL-RPN Eq. 9
-    only: str = ""  # the one part of the network that learns, all else stays as it starts; "": whatever is not frozen
+    trainable_part: str = ""  # the one submodule that is trained; "": whatever is not frozen
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):

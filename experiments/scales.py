@@ -94,8 +94,14 @@ def same_for_all(train: TrainConfig, run: Run) -> TrainConfig:
     the whole loss but clipping does."""
     assert train.max_grad_norm is not None
     weight, passes = run.train.roi_loss_weight, max(1, run.passes)
-    return replace(train, roi_loss_weight=weight, max_grad_norm=train.max_grad_norm * weight, only=run.train.only,
-                   iterations=train.iterations * passes, lr_drops=tuple(drop * passes for drop in train.lr_drops))
+    return replace(
+        train,
+        roi_loss_weight=weight,
+        max_grad_norm=train.max_grad_norm * weight,
+        trainable_part=run.train.trainable_part,
+        iterations=train.iterations * passes,
+        lr_drops=tuple(drop * passes for drop in train.lr_drops),
+    )
 
 
 def shrunk_sides(data: DataConfig, short_side: int) -> tuple[int, ...] | None:

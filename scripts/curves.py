@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments.scales import SCALES
 from scripts.engine.command import exit_code
 from scripts.reports.curves import write_curves
-from scripts.reports.files import ReportPlace, add_report_options
+from scripts.reports.files import add_report_options, report_place_from
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR",
                         help="where runs are kept")  # fmt: skip
     add_report_options(parser)
-    place = ReportPlace(**vars(parser.parse_args(arguments)))
+    place = report_place_from(vars(parser.parse_args(arguments)))
     return exit_code(lambda: print(write_curves(place)))
 
 

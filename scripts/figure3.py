@@ -1,51 +1,51 @@
-"""KL-RPN Figure 3, offsets of good and bad proposals: python -m scripts.figure3 kl_rpn/figure3 --scale mini --seeds 3
+"""KL-RPN Figure 3, offsets of good and bad proposals:
+    python -m scripts.figure3 kl_rpn/figure3 --seeds 3
 
-The first 100 test images, the proposals that the second stage gets. Writes <scale>.png (seed 0) and, as numbers over
-all seeds, <scale>.md, .csv and .json to OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder.
+The first 100 test images, the proposals that the second stage gets. Writes beside the table's
+report <scale>.png (seed 0) and, as numbers over all seeds, <scale>.md, .csv and .json.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from data.records import Dataset, Target
-from data.scoring.offset_distribution import offset_distribution, separation
+from experiments.records import Table
 from scripts.engine.command import exit_code
-from scripts.proposals import (
-    arguments,
-    first_stages,
-    report_place,
-    scaled_runs,
-    seed_record,
-    table_of,
-)
+from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.offsets import measure_offsets
+from scripts.engine.places import find_table_of
 from scripts.reports.figure3 import write_figure3
+from scripts.reports.files import ReportPlace, add_report_options, report_place_from
 from scripts.reports.results import Results
 
 IMAGES = 100  # as in the paper
 
 
-def evaluate(args: argparse.Namespace) -> str:
-    """Measures both networks with every seed, draws seed 0, writes the report and returns what is to be printed."""
-    table = table_of(args, "figure3")
-    datasets: dict[tuple[str, str], tuple[Dataset, list[Target]]] = {}
-    runs, seeds, drawn = scaled_runs(table, args), [], {}
-    for seed in range(args.seeds):
-        facts = {}
-        for stage in first_stages(table, args, seed, datasets, images=IMAGES):
-            facts[stage.run.name] = stage.facts
-            if stage.proposals is not None:
-                high, low = offset_distribution(stage.proposals, stage.targets)
-                facts[stage.run.name] = {**stage.facts, "metrics": {"n": len(high), **separation(high, low)}}
-                drawn[stage.run.name, seed] = high, low
-        seeds.append(seed_record(table, args, seed, facts))
-    labels = {row.label: runs[row.run.name].name for row in table.rows}
-    offsets = {label: drawn.get((run, 0)) for label, run in labels.items()}
-    return write_figure3(Results(table, seeds), report_place(args), offsets)
+def option_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_rpn/figure3")
+    add_environment_options(parser, unfinished=True)
+    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_report_options(parser)
+    return parser
 
 
-def main() -> int:
-    args = arguments(__doc__, "kl_rpn/figure3")
-    return exit_code(lambda: print(evaluate(args)))
+def report_offsets(table: Table, report: ReportPlace, environment: Environment, seeds: int) -> str:
+    """Measures both networks with every seed, writes the report and returns what is printed."""
+    place = environment.table_place(report.table)
+    measured = measure_offsets(table, place, environment, seeds, images=IMAGES)
+    return write_figure3(Results(table, measured.seeds), report, measured.first)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = vars(option_parser().parse_args(arguments))
+    report, environment = report_place_from(given), environment_from(given)
+
+    def work() -> None:
+        table = find_table_of(report.table, "figure3")
+        print(report_offsets(table, report, environment, given["seeds"]))
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

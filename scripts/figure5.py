@@ -1,71 +1,68 @@
-"""KL Loss Figure 5, boxes before and after var voting: python -m scripts.figure5 kl_loss/figure5 --scale mini --seeds 3
+"""KL Loss Figure 5, boxes before and after var voting:
+    python -m scripts.figure5 kl_loss/figure5 --seeds 3
 
-Writes, over all seeds, <scale>.md, .csv and .json: what voting does to the boxes of recognized objects. Of the first
-seed it draws the images where it does most, for better and for worse, as <scale>.png. They go to
-OUT/SCALE/PAPER/TABLE/report, with --publish to the table's results folder; pictures of photos stay below OUT.
+Writes beside the table's report, over all seeds, <scale>.md, .csv and .json: what voting does to
+the boxes of recognized objects. Of the first seed it draws the images where it does most, for
+better and for worse: <scale>.png; pictures that show photos stay below --out.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from data.records import Candidates
-from data.scoring.box_moves import find_moves, move_numbers
+from experiments.records import Row, Table
 from scripts.engine.command import exit_code
-from scripts.engine.places import open_dataset, run_folder
-from scripts.evaluate import detections_of, json_safe, run_candidates
-from scripts.proposals import arguments, report_place, scaled_runs, seed_record, table_of
+from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.places import find_table_of
+from scripts.engine.voting import VotingMoves, measure_voting
 from scripts.reports.figure5 import draw_picture, write_figure5
 from scripts.reports.figure5_scenes import scenes
+from scripts.reports.files import ReportPlace, add_report_options, report_place_from
 from scripts.reports.results import Results
 
 
-def in_offset_units(candidates: Sequence[Candidates]) -> list[Candidates]:
-    """The same candidates, whose detections have their sigma in the unit of the network's offsets, not in px."""
-    return [replace(image, pixel_variances=image.variances) for image in candidates]
+def option_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_loss/figure5")
+    add_environment_options(parser, unfinished=True)
+    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_report_options(parser)
+    return parser
 
 
-def evaluate(args: argparse.Namespace) -> str:
-    """Measures every seed, draws the first that is trained, writes the report and returns what is to be printed."""
-    table = table_of(args, "figure5")
-    before, after = table.rows
-    run = scaled_runs(table, args)[before.run.name]
-    dataset = open_dataset(run, args, run.data.test)
-    targets = [dataset.target(i) for i in range(len(dataset))]
-    threshold = min(row.postprocess.score_threshold for row in table.rows)
-    seeds: list[dict[str, Any]] = []
-    pictures: dict[int, Any] = {}
-    for seed in range(args.seeds):
-        folder = run_folder(args.out, args.scale, run.name, args.table.partition("/")[0], seed)
-        found = run_candidates(run, folder, dataset, args, threshold)
-        facts: dict[str, Any] = {"why": f"no trained network in {folder.relative_to(args.out)}"}
-        numbers: Sequence[dict[str, Any] | None] = None, None
-        if found is not None:
-            candidates, updates, of_updates = found
-            finished = folder / "finished.json"
-            facts = {"updates": updates, "of_updates": of_updates,
-                     "training": json.loads(finished.read_text()) if finished.is_file() else None}
-            old, new = detections_of(in_offset_units(candidates), before), detections_of(candidates, after)
-            moves = find_moves(old, new, targets)
-            numbers = move_numbers(moves)
-            if not pictures:
-                panels = scenes(dataset, candidates, old, moves, after.postprocess)
-                truth = "clean box" if moves.clean is not None else "label"
-                pictures[seed] = draw_picture(report_place(args), after, seed, panels, truth)
-        record = seed_record(table, args, seed, {run.name: facts})
-        rows = zip(record["rows"], numbers, strict=True)
-        drawn = {"picture": pictures[seed]} if seed in pictures else {}
-        seeds.append({**record, **drawn, "rows": [{**line, "metrics": json_safe(metrics)} for line, metrics in rows]})
-    return write_figure5(Results(table, seeds), report_place(args))
+def report_voting(table: Table, report: ReportPlace, environment: Environment, seeds: int) -> str:
+    """Measures every seed, draws the first that is trained, and writes the report."""
+    place = environment.table_place(report.table)
+    results: list[dict[str, Any]] = []
+    drawn = False
+    for measured in measure_voting(table, place, environment, seeds):
+        picture = {}
+        if measured.voting is not None and not drawn:
+            after = table.rows[1]
+            picture = {"picture": draw(report, after, measured.seed, measured.voting)}
+            drawn = True
+        results.append({**measured.results, **picture})
+    return write_figure5(Results(table, results), report)
 
 
-def main() -> int:
-    parsed = arguments(__doc__, "kl_loss/figure5")
-    args = argparse.Namespace(**vars(parsed), proposals=None)  # of Fast R-CNN, whose candidates need some
-    return exit_code(lambda: print(evaluate(args)))
+def draw(report: ReportPlace, after: Row, seed: int, voting: VotingMoves) -> dict[str, Any]:
+    """Draws the boxes that move most; returns what the results keep of the picture."""
+    moves = voting.moves
+    panels = scenes(voting.dataset, voting.candidates, voting.before, moves, after.postprocess)
+    truth = "clean box" if moves.clean is not None else "label"
+    return draw_picture(report, after, seed, panels, truth)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = vars(option_parser().parse_args(arguments))
+    report, environment = report_place_from(given), environment_from(given)
+
+    def work() -> None:
+        table = find_table_of(report.table, "figure5")
+        print(report_voting(table, report, environment, given["seeds"]))
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

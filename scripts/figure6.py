@@ -1,4 +1,5 @@
-"""Draws KL Loss Figure 6, the gain at each sigma_t: python -m scripts.figure6 kl_loss/figure6
+"""Draws KL Loss Figure 6, the gain of var voting at each sigma_t:
+    python -m scripts.figure6 kl_loss/figure6
 
 Reads what scripts/evaluate.py wrote for each seed, draws <scale>.png beside the report, and says
 for each curve where it is highest. A row that was not run leaves a gap.
@@ -12,7 +13,7 @@ from pathlib import Path
 from experiments.scales import SCALES
 from scripts.engine.command import exit_code
 from scripts.reports.figure6 import write_figure6
-from scripts.reports.files import ReportPlace, add_report_options
+from scripts.reports.files import add_report_options, report_place_from
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR",
                         help="where runs are kept")  # fmt: skip
     add_report_options(parser)
-    place = ReportPlace(**vars(parser.parse_args(arguments)))
+    place = report_place_from(vars(parser.parse_args(arguments)))
     return exit_code(lambda: print(write_figure6(place)))
 
 

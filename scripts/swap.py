@@ -1,105 +1,50 @@
-"""Ranking or boxes, what makes the difference? python -m scripts.swap kl_rpn/figure3 --scale mini --seeds 3
+"""Ranking or boxes, what makes the difference?
+    python -m scripts.swap kl_rpn/figure3 --scale mini --seeds 3
 
-Two region proposal networks that start from the same anchors are taken apart: the boxes of one are ranked by the
-objectness of the other, and the anchors themselves, unmoved, by each. Recall of the best COUNT proposals on the test
-images; writes <scale>_swap.md and .json beside the table's report. The table's first two rows are the networks.
+Two region proposal networks that start from the same anchors are taken apart: the boxes of one are
+ranked by the objectness of the other, and the anchors themselves, unmoved, by each. Recall of the
+best 100 proposals on the test images; writes <scale>_swap.md and .json beside the table's report.
+The table's first two rows are the networks.
 """
 
 import argparse
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-
-from data.config import DataConfig
-from data.loader import test_batches
-from data.records import Batch, Dataset, Proposals, Target
-from data.scoring.proposal_recall import recall
-from models.decode import to_original
-from models.detector import Detector
-from models.proposals import propose
+from experiments.records import Table
 from scripts.engine.command import exit_code
-from scripts.engine.places import open_dataset, pick_device, run_folder
-from scripts.engine.provenance import commit_and_date
-from scripts.engine.trained import trained_detector, trained_run
-from scripts.evaluate import BATCH, device_name, json_safe
-from scripts.proposals import arguments, report_place, scaled_runs, table_of
+from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.places import find_table_of
+from scripts.engine.swap import measure_swapped
+from scripts.reports.files import ReportPlace, add_report_options, report_place_from
 from scripts.reports.swap import COUNT, IOUS, write_swap
 
-UNMOVED = "the anchors"
+
+def option_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", help="paper/table, for example kl_rpn/figure3")
+    add_environment_options(parser, unfinished=True)
+    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_report_options(parser)
+    return parser
 
 
-def combinations(labels: list[str]) -> list[tuple[str, str]]:
-    """(ranked by, boxes of): each network alone, each with the other's boxes, each with the anchors."""
-    first, second = labels
-    return [(first, first), (second, second), (first, second), (second, first), (first, UNMOVED), (second, UNMOVED)]
+def report_swapped(table: Table, report: ReportPlace, environment: Environment, seeds: int) -> str:
+    """Measures every seed, writes the report and returns what is printed."""
+    place = environment.table_place(report.table)
+    results = measure_swapped(table, place, environment, seeds, count=COUNT, ious=IOUS)
+    return write_swap(table, results, report)
 
 
-@torch.no_grad()
-def swapped(detectors: dict[str, Detector], batch: Batch) -> Iterator[tuple[tuple[str, str], list[Proposals]]]:
-    """Proposals of each image for each of ``combinations``."""
-    stages = {label: detector.first_stage(batch) for label, detector in detectors.items()}
-    for ranking, boxes in combinations(list(detectors)):
-        judge = stages[ranking].output
-        offsets = torch.zeros_like(judge.offsets) if boxes == UNMOVED else stages[boxes].output.offsets
-        detector = detectors[ranking if boxes == UNMOVED else boxes]
-        found = []
-        for i, (network, original) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
-            kept, objectness = propose(
-                stages[ranking].anchors, judge.objectness[i], offsets[i], network, detector.rpn_coder,
-                pre_nms=detector.test_counts[0], post_nms=COUNT, nms_iou=detector.rpn_nms_iou,
-                min_size=detector.min_size * network[0] / original[0])
-            found.append(Proposals(boxes=to_original(kept, batch, i), objectness=objectness).to("cpu"))
-        yield (ranking, boxes), found
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = vars(option_parser().parse_args(arguments))
+    report, environment = report_place_from(given), environment_from(given)
 
+    def work() -> None:
+        table = find_table_of(report.table, "figure3")
+        print(report_swapped(table, report, environment, given["seeds"]))
 
-def measure(detectors: dict[str, Detector], dataset: Dataset, args: argparse.Namespace, data: DataConfig
-            ) -> dict[str, Any]:
-    """{"RPN ranks, boxes of KL-RPN": {"0.5": recall, %, ...}, ...}, against the clean boxes where they are known."""
-    targets: list[Target] = [dataset.target(i) for i in range(len(dataset))]
-    if all(target.clean_boxes is not None for target in targets):
-        targets = [replace(target, boxes=target.clean_boxes) for target in targets]  # type: ignore[arg-type]
-    found: dict[tuple[str, str], list[Proposals]] = defaultdict(list)
-    device = pick_device(args.device)
-    for batch in test_batches(dataset, data, batch_size=BATCH, workers=args.workers):
-        for kind, proposals in swapped(detectors, batch.to(device)):
-            found[kind] += proposals
-    return {f"{ranking} ranks, boxes of {boxes}":
-            recall(proposals, targets, counts=(COUNT,), ious=IOUS)[f"recall@{COUNT}"]
-            for (ranking, boxes), proposals in found.items()}
-
-
-def swap(args: argparse.Namespace) -> str:
-    """Measures every seed, writes the report and returns what is to be printed."""
-    table = table_of(args, "figure3")
-    paper = args.table.partition("/")[0]
-    runs = scaled_runs(table, args)
-    rows = table.rows[:2]
-    seeds: list[dict[str, Any]] = []
-    dataset: Dataset | None = None
-    for seed in range(args.seeds):
-        detectors = {}
-        for row in rows:
-            run = runs[row.run.name]
-            dataset = dataset or open_dataset(run, args, run.data.test)
-            found = trained_run(run, run_folder(args.out, args.scale, run.name, paper, seed), dataset, args)
-            if found is None:
-                raise ValueError(f"There is no trained network of {run.name}, seed {seed}, below {args.out}; run "
-                                 f"experiments/{args.table}/train.sh first.")
-            trained, _, state = found
-            detectors[row.label] = trained_detector(trained, state, pick_device(args.device))
-        assert dataset is not None
-        seeds.append({"table": args.table, "scale": args.scale, "seed": seed, "device": device_name(args.device),
-                      **commit_and_date(), "recall": measure(detectors, dataset, args, trained.data)})
-    return write_swap(table, json_safe(seeds), report_place(args))
-
-
-def main() -> int:
-    args = arguments(__doc__, "kl_rpn/figure3")
-    return exit_code(lambda: print(swap(args)))
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -89,3 +89,60 @@ def test_runs_and_rows_are_declarations(path):
 
 def test_packages_have_no_code_in_init():
     assert not [name_of(path) for path in FILES if path.name == "__init__.py" and path.stat().st_size]
+
+
+COMMANDS = [path for path in FILES if path.parent == ROOT / "scripts"]
+
+
+def names_in(tree):
+    """Every name, attribute and imported name of a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=name_of)
+def test_every_file_of_scripts_is_a_command(path):
+    """It has ``main`` and runs it; ``ls scripts/*.py`` is the list of what a person can run."""
+    tree = ast.parse(path.read_text())
+    assert "main" in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    blocks = [ast.unparse(node.test) for node in tree.body if isinstance(node, ast.If)]
+    assert "__name__ == '__main__'" in blocks
+    assert ast.get_docstring(tree)
+    assert len(path.read_text().splitlines()) <= 120, f"{name_of(path)}: the library behind a command is in scripts/engine"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_imports_a_command(path):
+    commands = {f"scripts.{command.stem}" for command in COMMANDS}
+    wrong = [name for name in imported(ast.parse(path.read_text())) if within(name, commands)]
+    assert not wrong, f"{name_of(path)} imports the command {wrong}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("scripts/")], ids=name_of)
+def test_options_are_records_below_main(path):
+    """What was said on the command line becomes a typed record in ``main``: nothing else knows a Namespace."""
+    tree = ast.parse(path.read_text())
+    body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
+    if path not in COMMANDS:
+        body = tree.body
+    assert "Namespace" not in names_in(ast.Module(body=body, type_ignores=[])), name_of(path)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("engine", "reports")], ids=name_of)
+def test_reports_render_and_the_engine_measures(path):
+    """Reports know where results lie, and no network; the engine knows no report."""
+    modules = list(imported(ast.parse(path.read_text())))
+    if path.parent.name == "engine":
+        wrong = [name for name in modules if within(name, ["scripts.reports"])]
+        assert not wrong, f"{name_of(path)} may not import {wrong}"
+        return
+    allowed = ["scripts.reports", "scripts.engine.files", "scripts.engine.places", "experiments", "data", "postprocess"]
+    wrong = [name for name in modules if within(name, LAYERS) and not within(name, allowed)]
+    assert not wrong, f"{name_of(path)} may not import {wrong}"
+    networks = [name for name in modules if within(name, ["torch.nn", "torchvision"])]
+    assert not networks, f"{name_of(path)} renders, it runs no network: {networks}"

@@ -1,15 +1,19 @@
 """A run and a data set so small that a test can train, for the tests of the loops."""
 
-import argparse
 import signal
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from data.config import DataConfig
 from data.mini.ambiguous import write_dataset
 from experiments.records import Run, TrainConfig
+from experiments.scales import SCALES
 from models.build import ModelConfig
+from scripts.engine import places
+from scripts.engine.environment import Environment
+from scripts.engine.recipe import TrainOptions
+from scripts.engine.training import train
 
 TINY = Run(
     name="tiny", start="scratch",
@@ -25,7 +29,6 @@ TINY_KLRPN = replace(
     TINY, name="tiny_klrpn", train=replace(TINY.train, optimizer="adam", roi_loss_weight=10.0),
     model=replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), second_stage="rfcn", region_proposal="kl_rpn"),
     data=replace(TINY.data, train_short_sides=(48, 64)))
-SCALES = {"tiny": lambda run: run}
 
 
 def tiny_dataset(folder: Path) -> Path:
@@ -33,12 +36,26 @@ def tiny_dataset(folder: Path) -> Path:
     return write_dataset(folder / "set", seed=0, train=12, val=3) / "coco"
 
 
-def arguments(data: Path, out: Path, **changed) -> argparse.Namespace:
-    """The command line of scripts.train and scripts.evaluate."""
-    given = {"run": "kl_loss/tiny", "table": "kl_loss/tiny", "scale": "tiny", "data_root": data, "splits": None, "out": out,
-             "skip_bad_boxes": False, "proposals": None, "device": "cpu", "workers": 0, "seed": 0, "seeds": 1, "resume": "auto",
-             "weights": "auto", "amp": "off", "batch_size": None, "accumulate": 1, "stop_after": None, "unfinished": False}
-    return argparse.Namespace(**given | changed)
+def environment(data: Path, out: Path, **changed) -> Environment:
+    """The environment of a command on the CPU at the scale "tiny"."""
+    return Environment(**{"scale": "tiny", "data_root": data, "out": out, "device": "cpu"} | changed)
+
+
+def train_tiny(data: Path, out: Path, run: str = "kl_loss/tiny", **options) -> int:
+    """``train`` with options of the environment and of the training, told apart by their names."""
+    names = {field.name for field in fields(TrainOptions)}
+    training = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return train(run, environment(data, out, **rest), TrainOptions(**training))
+
+
+def know_tiny(monkeypatch, runs: dict[str, Run] | None = None) -> None:
+    """Adds the scale "tiny", which changes nothing; ``runs`` ("paper/run") take the place of runs.py."""
+    monkeypatch.setitem(SCALES, "tiny", lambda run: run)
+    if runs is not None:
+        monkeypatch.setattr(places, "papers", lambda: sorted({name.partition("/")[0] for name in runs}))
+        monkeypatch.setattr(places, "runs_of", lambda paper: {
+            name.partition("/")[2]: run for name, run in runs.items() if name.startswith(paper + "/")})
 
 
 @contextmanager

@@ -89,10 +89,10 @@ r50_fpn_iou = replace(
                   warmup_factor=0.4))
 r50_fpn_fast_iou = replace(
     r50_fpn_fast_2x, name="r50_fpn_fast_iou", model=replace(r50_fpn_fast_2x.model, iou_head=True),
-    train=replace(SCHEDULE_1X, only="iou_head"), passes=1, start="r50_fpn_fast_2x")
+    train=replace(SCHEDULE_1X, trainable_part="iou_head"), passes=1, start="r50_fpn_fast_2x")
 r50_fpn_mask_iou = replace(
     r50_fpn_mask, name="r50_fpn_mask_iou", model=replace(r50_fpn_mask.model, iou_head=True),
-    train=replace(SCHEDULE_1X, only="iou_head"), passes=1, start="r50_fpn_mask")
+    train=replace(SCHEDULE_1X, trainable_part="iou_head"), passes=1, start="r50_fpn_mask")
 
 # controls, ours: what the KL Loss rows mix (README.md points 2, 31)
 r50_fpn_edges = replace(r50_fpn_2x, name="r50_fpn_edges", model=replace(FPN, box_coding="edges"))

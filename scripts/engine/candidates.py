@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from data.records import Candidates
-from scripts.engine.checkpoint import load_tensors, save_tensors
+from scripts.engine.files import load_tensors, save_tensors
 
 FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localization")
 
@@ -22,11 +23,20 @@ def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str,
 
 
 def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:
-    """The candidates in ``path`` if they were computed from ``key``, else None (then they are computed again)."""
+    """The candidates in ``path``; None if they were computed from another key, or are not there."""
     content = load_tensors(path, {"key", "counts"})
     if content is None or content["key"] != key:
         return None
-    present = {name: content.get(name) for name in FIELDS}  # an older file has no localization
-    parts = {name: None if value is None else value.split(content["counts"]) for name, value in present.items()}
-    return [Candidates(**{name: None if part is None else part[i] for name, part in parts.items()})  # type: ignore[arg-type]
-            for i in range(len(content["counts"]))]
+    counts = content["counts"]
+    # an older file has no localization
+    columns = {name: split(content.get(name), counts) for name in FIELDS}
+    images = []
+    for index in range(len(counts)):
+        fields = {name: column[index] for name, column in columns.items()}
+        images.append(Candidates(**fields))  # type: ignore[arg-type]
+    return images
+
+
+def split(column: Tensor | None, counts: Sequence[int]) -> Sequence[Tensor | None]:
+    """The part of each image; None for each where there is no such column."""
+    return [None] * len(counts) if column is None else column.split(list(counts))

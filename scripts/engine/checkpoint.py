@@ -1,71 +1,38 @@
-"""Checkpoints that survive a crash: written to a temporary file, flushed to disk, renamed; verified when read.
+"""Checkpoints that survive a crash: written to a temporary file, renamed, and verified when read.
 
-A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside each lies a ``.json``
-with its SHA-256; a checkpoint without that file, or with another hash, is not complete and is passed over.
-Randomness needs no saved generator state: every draw is keyed by (seed, step), and step is saved.
+A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside
+each lies a ``.json`` with its SHA-256; a checkpoint without that file, or with another hash, is not
+complete and is passed over. Randomness needs no saved generator state: every draw is keyed by
+(seed, step), and step is saved.
 """
 
-import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data.files import atomic_file
 from experiments.records import Run
+from scripts.engine.files import save_tensors, sha256, write_atomically
 
 KEPT = 2  # newest checkpoints that stay
+FORMAT = 2  # of what a checkpoint holds; format 1, which has no number, is that of commit 87e4cc2
+LISTED = 5  # class names in an error
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes a small file so that a reader sees the old content or the new, never a part."""
-    with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def save_tensors(path: Path, content: Any) -> str:
-    """torch.save through a temporary file, fsync and rename; returns the SHA-256. A failed write leaves nothing."""
-    with atomic_file(path) as file:
-        torch.save(content, file)
-        file.flush()
-        return sha256(Path(file.name))
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def recorded_sha256(path: Path) -> str | None:
-    """The hash that was noted when the checkpoint ``path`` was written; None if the note is missing or damaged."""
-    try:
-        return json.loads(path.with_suffix(".json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def load_tensors(path: Path, needed: set[str]) -> dict[str, Any] | None:
-    """The content of a file of ``save_tensors`` that can be computed again; None if it is not there or, with a warning,
-    if it is damaged or lacks a key that is ``needed``."""
-    if not path.is_file():
-        return None
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception:  # bytes that are no such file make the unpickler raise anything
-        content = None
-    if not isinstance(content, dict) or not needed <= content.keys():
-        print(f"warning: {path} is damaged and is computed again.", flush=True)
-        return None
-    return content
+def write_checkpoint(path: Path, step: int, state: dict[str, Any]) -> None:
+    """Writes one checkpoint and, in the .json file beside it, its hash and format."""
+    digest = save_tensors(path, {**state, "format": FORMAT})
+    note = {"step": step, "sha256": digest, "format": FORMAT}
+    write_atomically(path.with_suffix(".json"), json.dumps(note))
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Writes ``folder/step-<step>.pt`` and its hash, then removes all but the newest KEPT."""
+    """Writes ``folder/step-<step>.pt``, then removes all but the newest KEPT."""
     path = folder / f"step-{step:08d}.pt"
-    digest = save_tensors(path, state)
-    write_atomically(path.with_suffix(".json"), json.dumps({"step": step, "sha256": digest}))
+    write_checkpoint(path, step, state)
     for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
         old.with_suffix(".json").unlink(missing_ok=True)
         old.unlink(missing_ok=True)
@@ -73,25 +40,39 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in ``path``. Raises ValueError, in one sentence, if the file is damaged or not one of ours."""
+    """The state in ``path``.
+
+    Raises:
+        ValueError: if the file is not there, damaged, not one of ours, or of another FORMAT.
+    """
     if not path.is_file():
-        raise ValueError(f"The checkpoint {path} does not exist; train first, or give the path of an existing one.")
+        raise ValueError(
+            f"The checkpoint {path} does not exist; train first, or give the path of an existing "
+            "one."
+        )
     if recorded_sha256(path) not in (None, sha256(path)):
-        raise ValueError(f"The checkpoint {path} is damaged: its SHA-256 is not the one in the .json file beside it; "
-                         "delete it to fall back to the one before.")
+        raise ValueError(
+            f"The checkpoint {path} is damaged: its SHA-256 is not the one in the .json file "
+            "beside it; delete it to fall back to the one before."
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint make the unpickler raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"The checkpoint {path} cannot be read ({reason}); delete it to fall back to the one before."
-                         ) from error
+        raise ValueError(
+            f"The checkpoint {path} cannot be read ({reason}); delete it to fall back to the one "
+            "before."
+        ) from error
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
-        raise ValueError(f"{path} is not a checkpoint of scripts.train: it lacks model, step or run.")
+        raise ValueError(
+            f"{path} is not a checkpoint of scripts.train: it lacks model, step or run."
+        )
+    check_format(path, state.get("format"))
     return state
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete and undamaged checkpoint, or None. Says which damaged ones it passed over."""
+    """The newest complete and undamaged checkpoint, or None. Names damaged ones it passes over."""
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         if recorded_sha256(path) == sha256(path):
             return path
@@ -99,40 +80,113 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def note_of(path: Path) -> dict[str, Any]:
+    """What was noted beside the checkpoint ``path``; {} if the note is missing or damaged."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def recorded_sha256(path: Path) -> str | None:
+    """The hash that was noted when the checkpoint ``path`` was written; None without a note."""
+    return note_of(path).get("sha256")
+
+
+def check_format(path: Path, number: int | None) -> None:
+    """Checks that this version of the code can read a checkpoint.
+
+    Args:
+        path: the checkpoint, for the sentence.
+        number: its format; None if it has none.
+
+    Raises:
+        ValueError: if it is not FORMAT.
+    """
+    if number == FORMAT:
+        return
+    age = "a later" if number is not None and number > FORMAT else "an earlier"
+    raise ValueError(
+        f"The checkpoint {path} has format {number or 1} and this code reads format {FORMAT}: it "
+        f"was written by {age} version of this code, whose network had other parts; train again "
+        "in another --out folder, or use the version of the code that wrote it (git commit "
+        "87e4cc2 for format 1)."
+    )
+
+
+def check_format_in(folder: Path) -> None:
+    """``check_format`` of the newest checkpoint in a folder, from its note; fine without one."""
+    for path in sorted(folder.glob("step-*.pt"))[-1:]:
+        check_format(path, note_of(path).get("format"))
+
+
+def check_same_classes(
+    path: Path, trained: Sequence[str], classes: Sequence[str], use: str
+) -> None:
+    """Checks that a data set has the classes that a network was trained on, in the same order.
+
+    Args:
+        path: the network's checkpoint.
+        trained: its class names.
+        classes: those of the data set.
+        use: what the caller was about to do, for the sentence: "evaluate" or "continue".
+
+    Raises:
+        ValueError: if they are not the same.
+    """
+    if list(trained) == list(classes):
+        return
+    theirs, ours = (f"({', '.join(names[:LISTED])}, ...)" for names in (trained, classes))
+    raise ValueError(
+        f"The checkpoint {path} was trained on {len(trained)} classes {theirs}, the data set has "
+        f"{len(classes)} {ours}; {use} on data with the same classes in the same order, or train "
+        "again."
+    )
+
+
 def plain(value: Any) -> Any:
-    """Dataclass content as JSON sees it (tuples become lists), so that saved and fresh values compare equal."""
+    """A value as JSON keeps it (tuples become lists), so that saved and fresh values are equal."""
     return json.loads(json.dumps(value))
 
 
 def differences(saved: Any, now: Any, name: str = "") -> list[str]:
     """The fields in which two plain values differ, as "a.b: saved -> now"."""
     if isinstance(saved, dict) and isinstance(now, dict):
-        keys = sorted(saved.keys() | now.keys())
-        return [line for key in keys for line in differences(saved.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
+        lines = []
+        for key in sorted(saved.keys() | now.keys()):
+            lines += differences(saved.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        return lines
     return [] if saved == now else [f"{name}: {saved} -> {now}"]
 
 
-def renamed_fields(saved: dict[str, Any]) -> dict[str, Any]:
-    """A saved record with the fields that have another name today under that name."""
-    if "caffe_layout" not in saved:
-        return saved
-    kept = {name: value for name, value in saved.items() if name != "caffe_layout"}
-    return {"resnet_layout": "caffe" if saved["caffe_layout"] else "torchvision", **kept}
-
-
 def with_defaults(saved: Any, record: Any) -> Any:
-    """A saved record, with the fields that it is too old to have at the defaults of ``record``'s class: what the code
-    did before a field existed is what its default does."""
+    """A saved record with the fields that it is too old to have, at their defaults.
+
+    What the code did before a field existed is what the field's default does.
+
+    Args:
+        saved: the plain values of a record.
+        record: the same record today, whose class knows the defaults.
+    """
     if not is_dataclass(record) or not isinstance(saved, dict):
         return saved
-    saved = renamed_fields(saved)
-    added = {f.name: plain(f.default) for f in fields(record) if f.name not in saved and f.default is not MISSING}
-    return added | {name: with_defaults(value, getattr(record, name, None)) for name, value in saved.items()}
+    missing = [f for f in fields(record) if f.name not in saved and f.default is not MISSING]
+    known = {
+        name: with_defaults(value, getattr(record, name, None)) for name, value in saved.items()
+    }
+    return {f.name: plain(f.default) for f in missing} | known
 
 
 def check_same_run(saved: dict[str, Any], run: Run, path: Path) -> None:
-    """Raises ValueError naming the fields in which the checkpoint's run differs from the one asked for."""
+    """Checks that a checkpoint's run is the one asked for.
+
+    Raises:
+        ValueError: if it is not, naming the fields that differ.
+    """
     changed = differences(with_defaults(saved, run), plain(asdict(run)))
     if changed:
-        raise ValueError(f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use another "
-                         "--out folder, or --resume none to start over.")
+        raise ValueError(
+            f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use "
+            "another --out folder, or --resume none to start over."
+        )

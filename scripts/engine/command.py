@@ -1,4 +1,4 @@
-"""How a script ends: well, or with one sentence that says what is wrong."""
+"""How a command ends: well, or with one sentence that says what is wrong."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,10 @@ WRONG_INPUT = 2  # exit code
 
 
 def exit_code(work: Callable[[], int | None]) -> int:
-    """Runs ``work`` and returns its exit code; a mistake of the caller is printed as one sentence and returns 2."""
+    """Runs ``work`` and returns its exit code.
+
+    A mistake of the caller is printed as one sentence and returns WRONG_INPUT.
+    """
     try:
         return work() or 0
     except (ValueError, OSError) as error:

@@ -1,8 +1,6 @@
 """What each row of a table costs: parameters, and milliseconds from one image to its detections."""
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +11,11 @@ from experiments.records import Row, Run
 from models.build import parameter_counts
 from models.detector import Detector
 from postprocess.pipeline import postprocess
-from scripts.engine.places import pick_device
+from scripts.engine.environment import Environment, pick_device
+from scripts.engine.places import RunPlace
+from scripts.engine.proposals import ensure_proposals
 from scripts.engine.timing import Action, interleaved
 from scripts.engine.trained import trained_detector, trained_run
-from scripts.save_proposals import ensure_proposals
 
 COST_COLUMNS = {"params_M", "speed_ms"}
 REPEATS = 20
@@ -27,49 +26,67 @@ def truncated_millions(count: int) -> float:
     return count // 10_000 / 100
 
 
-def row_costs(rows: Sequence[Row], runs: Mapping[str, Run], folders: Mapping[str, Path], dataset: Dataset,
-              args: argparse.Namespace) -> list[dict[str, Any]]:
+def row_costs(
+    rows: Sequence[Row],
+    runs: Mapping[str, Run],
+    places: Mapping[str, RunPlace],
+    dataset: Dataset,
+    environment: Environment,
+) -> list[dict[str, Any]]:
     """{"params_M", "speed_ms"} of each row, empty where its network is not trained.
 
-    speed_ms: median over REPEATS calls of network and post-processing on the first test image, batch 1; all rows in one
-    process and in turn, so that a warm or busy machine slows all alike.
+    speed_ms is the median over REPEATS calls of network and post-processing on the first test
+    image, batch 1. All rows are timed in one process and in turn, so that a warm or busy machine
+    slows all alike.
 
     Args:
-        runs, folders: the scaled run of each paper-scale run name, and where each is kept.
+        rows: of the table.
+        runs: the run at the scale of the command, by its name in runs.py.
+        places: where each is kept, by the same names.
+        dataset: the test images.
+        environment: of the command.
     """
-    device = pick_device(args.device)
-    networks: dict[str, tuple[Detector, Batch] | None] = {}  # each read once, however many rows it stands behind
+    device = pick_device(environment.device)
+    networks: dict[str, tuple[Detector, Batch] | None] = {}  # read once, however many rows use it
     actions: dict[int, Action] = {}
     sizes: dict[int, int] = {}
     for index, row in enumerate(rows):
-        name = runs[row.run.name].name
-        if name not in networks and not row.missing:
-            networks[name] = ready(runs[row.run.name], folders[row.run.name], dataset, args, device)
-        network = None if row.missing else networks[name]
+        if row.missing:
+            continue
+        run, place = runs[row.run.name], places[row.run.name]
+        if run.name not in networks:
+            networks[run.name] = network_and_image(run, place, dataset, environment, device)
+        network = networks[run.name]
         if network is not None:
             actions[index] = detection(*network, row)
             sizes[index] = parameter_counts(network[0])[0]
-    times = dict(zip(actions, interleaved(list(actions.values()), REPEATS, device), strict=True)) if actions else {}
-    return [{"params_M": truncated_millions(sizes[i]), "speed_ms": times[i].median} if i in times else {}
-            for i in range(len(rows))]
+    if not actions:
+        return [{} for _ in rows]
+    times = dict(zip(actions, interleaved([*actions.values()], REPEATS, device), strict=True))
+    costs: list[dict[str, Any]] = [{} for _ in rows]
+    for index, time in times.items():
+        costs[index] = {"params_M": truncated_millions(sizes[index]), "speed_ms": time.median}
+    return costs
 
 
-def ready(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace,
-          device: torch.device) -> tuple[Detector, Batch] | None:
+def network_and_image(
+    run: Run, place: RunPlace, dataset: Dataset, environment: Environment, device: torch.device
+) -> tuple[Detector, Batch] | None:
     """A trained network and the first test image as it wants it; None if it is not trained."""
-    found = trained_run(run, folder, dataset, args)
-    if found is None:
+    trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
+    if trained is None:
         return None
-    trained, _, state = found
-    proposals = ensure_proposals(trained, folder, args, dataset, "test")
-    batch = next(test_batches(dataset, trained.data, batch_size=1, workers=0, proposals=proposals)).to(device)
-    return trained_detector(trained, state, device), batch
+    proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
+    batches = test_batches(dataset, trained.run.data, batch_size=1, workers=0, proposals=proposals)
+    batch = next(batches).to(device)
+    return trained_detector(trained, device), batch
 
 
 def detection(detector: Detector, batch: Batch, row: Row) -> Action:
     """One image through the network and the row's post-processing."""
 
     def act() -> list[Detections]:
-        return postprocess(detector.candidates(batch, row.postprocess.score_threshold), row.postprocess)
+        candidates = detector.candidates(batch, row.postprocess.score_threshold)
+        return postprocess(candidates, row.postprocess)
 
     return act

@@ -11,8 +11,8 @@ from experiments.records import TrainConfig
 def parameter_groups(detector: nn.Module, train: TrainConfig) -> list[dict]:
     """The trainable parameters in groups with their ``lr_factor`` and weight decay.
 
-    Biases (every one-dimensional parameter) learn ``bias_lr_factor`` times as fast and decay only if ``bias_decay``;
-    the backbone's rate is multiplied by ``backbone_lr_factor``.
+    The rate of biases (every one-dimensional parameter) is multiplied by ``bias_lr_factor``, and
+    they decay only if ``bias_decay``; the backbone's rate is multiplied by ``backbone_lr_factor``.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in detector.named_parameters():
@@ -20,18 +20,21 @@ def parameter_groups(detector: nn.Module, train: TrainConfig) -> list[dict]:
             continue
         bias = parameter.ndim == 1
         factor = (train.bias_lr_factor if bias else 1.0) * (
-            train.backbone_lr_factor if name.startswith("backbone.") else 1.0)
+            train.backbone_lr_factor if name.startswith("backbone.") else 1.0
+        )
         decay = train.weight_decay if train.bias_decay or not bias else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
-    return [{"params": members, "lr_factor": factor, "weight_decay": decay, "lr": factor * train.lr}
-            for (factor, decay), members in groups.items()]
+    return [
+        {"params": members, "lr_factor": factor, "weight_decay": decay, "lr": factor * train.lr}
+        for (factor, decay), members in groups.items()
+    ]
 
 
 def build_optimizer(detector: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
     groups = parameter_groups(detector, train)
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
-    if train.optimizer == "adam":  # decay is added to the gradient, as in the papers' time; AdamW decouples it
+    if train.optimizer == "adam":  # adds the decay to the gradient; AdamW decouples it
         return torch.optim.Adam(groups, lr=train.lr)
     return torch.optim.AdamW(groups, lr=train.lr)
 
@@ -51,11 +54,19 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def scaled_to_batch(train: TrainConfig, batch_size: int) -> TrainConfig:
-    """B0 / B times the updates, and B / B0 times the rate with SGD (the linear scaling rule, Goyal et al.), its square
-    root with Adam, whose step does not grow with the gradient (KL-RPN's own pairs: 6e-5 for 16 images, 4e-5 for 8)."""
+    """The recipe for another batch size: B0 / B times the updates, and another rate.
+
+    With SGD the rate is B / B0 times as high (the linear scaling rule, Goyal et al.). With Adam,
+    whose step does not grow with the gradient, it is the square root of that (KL-RPN's own pairs:
+    6e-5 for 16 images, 4e-5 for 8).
+    """
     factor = batch_size / train.batch_size
     rate_factor = factor if train.optimizer == "sgd" else factor**0.5
     return replace(
-        train, batch_size=batch_size, lr=train.lr * rate_factor, iterations=round(train.iterations / factor),
+        train,
+        batch_size=batch_size,
+        lr=train.lr * rate_factor,
+        iterations=round(train.iterations / factor),
         lr_drops=tuple(round(drop / factor) for drop in train.lr_drops),
-        warmup_iterations=round(train.warmup_iterations / factor))
+        warmup_iterations=round(train.warmup_iterations / factor),
+    )

@@ -1,36 +1,66 @@
-"""Shows how training goes: a tqdm bar on a terminal, plain lines elsewhere, TensorBoard scalars in both cases."""
+"""How training goes: a tqdm bar on a terminal, plain lines elsewhere, and TensorBoard scalars."""
 
 import math
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from data.records import Batch
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
 SMOOTHING = 0.98  # of the shown losses
 
 
 class Progress:
-    """Counts updates from ``start`` to ``total`` and reports losses, rate, images/s, data-wait share and time left."""
+    """Counts updates and reports losses, rate, images/s, the share of waiting, and time left.
+
+    Args:
+        folder: of the TensorBoard files.
+        title: what is trained.
+        start: updates that are made already.
+        total: updates at the end.
+    """
 
     def __init__(self, *, folder: Path, title: str, start: int, total: int) -> None:
         self.title, self.start, self.total = title, start, total
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
-        self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.writer = SummaryWriter(str(folder), purge_step=start)
+        self.bar: tqdm | None = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True)
         self.smooth: dict[str, float] = {}
         self.window: dict[str, list[float]] = {}  # losses since the last scalars
         self.images = 0
-        self.waited = 0.0
+        self.skipped = 0  # images that could not be read
+        self.waited = 0.0  # seconds, for data
         self.began = self.shown = time.monotonic()
 
-    def step(self, step: int, losses: dict[str, float], *, total: float, lr: float, images: int,
-             waited: float) -> None:
-        """Reports update ``step`` (from 0). total: the weighted sum of ``losses``; waited: seconds that this update
-        waited for data."""
+    def next_batch(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch; measures how long it takes, and names the images left out of it."""
+        began = time.monotonic()
+        batch = next(batches)
+        self.waited += time.monotonic() - began
+        for sentence in batch.skipped:
+            self.skipped += 1
+            self.say(f"skipped image {self.skipped}: {sentence}")
+        return batch
+
+    def step(
+        self, step: int, losses: Mapping[str, float], *, total: float, lr: float, images: int
+    ) -> None:
+        """Reports one update.
+
+        Args:
+            step: the update, from 0.
+            losses: its terms.
+            total: their weighted sum.
+            lr: its learning rate.
+            images: in its batch.
+        """
         self.images += images
-        self.waited += waited
         for name, value in {"loss": total, **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
             self.window.setdefault(name, []).append(value)
@@ -38,17 +68,32 @@ class Progress:
         speed, wait = self.images / elapsed, self.waited / elapsed
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}"
+        done = step + 1
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(1)
-        elif time.monotonic() - self.shown > PLAIN_EVERY_S or step + 1 == self.total:
+        elif time.monotonic() - self.shown > PLAIN_EVERY_S or done == self.total:
             self.shown = time.monotonic()
-            left = elapsed / (step + 1 - self.start) * (self.total - step - 1)
-            print(f"{self.title}  {step + 1}/{self.total}  {text}  {left / 60:.1f} min left", flush=True)
+            left = elapsed / (done - self.start) * (self.total - done)
+            print(
+                f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left", flush=True
+            )
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """TensorBoard scalars: ``values`` and, under train/, the mean of each loss since the last call. A NaN (no
-        foreground in this step) is left out."""
+    def statistics(self, step: int, statistics: Mapping[str, float], *, lr: float) -> None:
+        """Writes the statistics of an update as scalars; those without a group are of the head."""
+        named = {
+            name if "/" in name else f"head/{name}": value for name, value in statistics.items()
+        }
+        self.scalars(step, {"train/lr": lr, "data/skipped": self.skipped, **named})
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes TensorBoard scalars.
+
+        Args:
+            step: the update, from 0.
+            values: by name. A NaN (no foreground in this step) is left out. The means of the losses
+                since the last call are added to them, under train/.
+        """
         means = {f"train/{name}": sum(window) / len(window) for name, window in self.window.items()}
         self.window = {}
         for name, value in {**means, **values}.items():
@@ -56,11 +101,12 @@ class Progress:
                 self.writer.add_scalar(name, value, step)
 
     def say(self, line: str) -> None:
-        """A line that does not break the bar."""
+        """Prints a line that does not break the bar."""
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
     def close(self) -> None:
+        """Ends the bar and writes what TensorBoard still waits for."""
         self.writer.close()
         if self.bar is not None:
             self.bar.close()

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 Action = Callable[[], object]
-WARM_UP = {"cpu": 1, "cuda": 10}  # untimed calls: memory pools, choice of convolution algorithms, clock rate
+# untimed calls: memory pools, choice of convolution algorithms, clock rate
+WARM_UP = {"cpu": 1, "cuda": 10}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +40,5 @@ def interleaved(actions: list[Action], repeats: int, device: torch.device) -> li
     for action in actions * WARM_UP[device.type]:
         action()
     rounds = [[milliseconds(action, device) for action in actions] for _ in range(repeats)]
-    return [Times(q1=q1, median=median, q3=q3) for q1, median, q3 in
-            np.percentile(np.array(rounds), [25, 50, 75], axis=0).T.tolist()]
+    quartiles = np.percentile(np.array(rounds), [25, 50, 75], axis=0).T.tolist()
+    return [Times(q1=q1, median=median, q3=q3) for q1, median, q3 in quartiles]

@@ -1,44 +1,135 @@
-"""Trained networks as they lie in the folder of a run, ready to be evaluated."""
+"""Trained networks as they are kept in the folder of a run, and passes over images with them."""
 
-import argparse
-from dataclasses import asdict, replace
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from tqdm import tqdm
 
-from data.records import Dataset
+from data.records import Batch, Candidates, Dataset, Proposals
 from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
-from scripts.engine.checkpoint import check_same_run, load_checkpoint, newest_checkpoint, plain
+from scripts.engine.checkpoint import (
+    check_same_classes,
+    check_same_run,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+)
+from scripts.engine.places import RunPlace
+
+BATCH = 4  # images in a forward pass of an evaluation
+Prediction = TypeVar("Prediction", Candidates, Proposals)
 
 
-def trained_run(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespace
-                ) -> tuple[Run, Path, dict[str, Any]] | None:
-    """The run as it was trained, its newest checkpoint and the state in it; None if there is none to evaluate.
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A run as it was trained, its newest checkpoint, and the state in it."""
 
-    Raises: ValueError if the checkpoint is of another configuration or another number of classes.
+    run: Run
+    checkpoint: Path
+    state: dict[str, Any]
+
+    @property
+    def updates(self) -> int:
+        """Updates that were made."""
+        return self.state["step"]
+
+    @property
+    def of_updates(self) -> int:
+        """Updates that were planned."""
+        return self.state["run"]["train"]["iterations"]
+
+
+def trained_run(
+    run: Run, place: RunPlace, dataset: Dataset, *, unfinished: bool = False
+) -> TrainedRun | None:
+    """The newest checkpoint of a run, checked against the run and the data set.
+
+    Args:
+        run: at the scale and on the data of the command.
+        place: where it is kept.
+        dataset: what it is to be evaluated on.
+        unfinished: whether a training that has not ended is good enough.
+
+    Returns:
+        the trained run; None if there is none to evaluate.
+
+    Raises:
+        ValueError: if the checkpoint is of another format, configuration or list of classes.
     """
-    path = newest_checkpoint(folder)
-    if path is None or not ((folder / "finished.json").is_file() or args.unfinished):
+    path = newest_checkpoint(place.folder)
+    if path is None or not (place.is_finished or unfinished):
         return None
     state = load_checkpoint(path)
-    if state["classes"] != list(dataset.classes):
-        raise ValueError(
-            f"The checkpoint {path} was trained on {len(state['classes'])} classes ({', '.join(state['classes'][:5])}, "
-            f"...), the data set has {len(dataset.classes)} ({', '.join(dataset.classes[:5])}, ...); evaluate on data "
-            "with the same classes in the same order, or train again.")
-    run = replace(run, model=replace(run.model, num_classes=len(dataset.classes)))
-    trained = state["run"]  # what the command line of the training may have changed, the checkpoint knows
-    run = replace(run, start=trained["start"], model=replace(run.model, tf_padding=trained["model"]["tf_padding"]),
-                  data=replace(run.data, pixels=trained["data"]["pixels"]))
-    check_same_run({**trained, "train": plain(asdict(run))["train"]}, run, path)
-    return run, path, state
+    check_same_classes(path, state["classes"], dataset.classes, "evaluate")
+    run = as_trained(run, state["run"], len(dataset.classes))
+    check_same_run({**state["run"], "train": plain(asdict(run))["train"]}, run, path)
+    return TrainedRun(run=run, checkpoint=path, state=state)
 
 
-def trained_detector(run: Run, state: dict[str, Any], device: torch.device) -> Detector:
-    """The network of ``trained_run`` on ``device``, in eval mode."""
-    detector = build_detector(run.model)
-    detector.load_state_dict(state["model"])
+def as_trained(run: Run, trained: dict[str, Any], num_classes: int) -> Run:
+    """The run with what the command line of its training may have changed.
+
+    Args:
+        run: at the scale and on the data of the command.
+        trained: the plain values of the run in the checkpoint.
+        num_classes: of the data set.
+    """
+    model = replace(run.model, num_classes=num_classes, tf_padding=trained["model"]["tf_padding"])
+    data = replace(run.data, pixels=trained["data"]["pixels"])
+    return replace(run, start=trained["start"], model=model, data=data)
+
+
+def trained_detector(trained: TrainedRun, device: torch.device) -> Detector:
+    """The network of a trained run on ``device``, in eval mode."""
+    detector = build_detector(trained.run.model)
+    detector.load_state_dict(trained.state["model"])
     return detector.to(device).eval()
+
+
+def predict(
+    forward: Callable[[Batch], Sequence[Prediction]],
+    batches: Iterable[Batch],
+    *,
+    images: int,
+    name: str,
+    unit: str,
+    device: torch.device,
+) -> list[Prediction]:
+    """What a network says of each image, on the CPU; prints how many boxes that are and the speed.
+
+    Args:
+        forward: one prediction for each image of a batch.
+        batches: of at most BATCH images each.
+        images: how many images, from the first, are wanted.
+        name: of the run, for the printed line.
+        unit: what the predictions are called: "candidates" or "proposals".
+        device: where the network is.
+    """
+    predictions: list[Prediction] = []
+    needed = max(1, math.ceil(images / BATCH))  # of no images, too: the loader says what is wrong
+    bar = tqdm(
+        itertools.islice(batches, needed),
+        total=needed,
+        desc=f"{name} {unit}",
+        disable=not sys.stderr.isatty(),
+    )
+    began = time.monotonic()
+    for batch in bar:
+        predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
+    predictions = predictions[:images]
+    boxes = sum(len(prediction.boxes) for prediction in predictions)
+    speed = len(predictions) / (time.monotonic() - began)
+    print(
+        f"{name}: {len(predictions)} images, {boxes} {unit}, {speed:.1f} img/s on {device}",
+        flush=True,
+    )
+    return predictions

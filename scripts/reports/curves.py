@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.scales import SCALES
-from scripts.engine.checkpoint import write_atomically
-from scripts.engine.places import find_table, run_folder
+from scripts.engine.files import write_atomically
+from scripts.engine.places import find_table, seeds_of, table_place
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
 from scripts.reports.results import csv_text
@@ -48,16 +48,14 @@ def table_curves(place: ReportPlace) -> Curves:
     Raises:
         ValueError: none of its runs was trained.
     """
-    paper = place.table.partition("/")[0]
-    rows = find_table(place.table).rows
-    names = dict.fromkeys(SCALES[place.scale](row.run).name for row in rows)
+    runs = [SCALES[place.scale](row.run) for row in find_table(place.table).rows]
+    table = table_place(place.table, scale=place.scale, out=place.out)
     curves: Curves = {}
-    for run in names:
-        seeds = run_folder(place.out, place.scale, run, paper, 0).parent
-        for folder in sorted(seeds.glob("seed*/tensorboard")):
-            seed = int(folder.parent.name.removeprefix("seed"))
-            for tag, curve in read_curve(folder).items():
-                curves[run, seed, tag] = curve
+    for run in {run.name: run for run in runs}.values():
+        for seed in seeds_of(table.run_place(run, 0)):
+            if seed.tensorboard.is_dir():
+                for tag, curve in read_curve(seed.tensorboard).items():
+                    curves[run.name, seed.seed, tag] = curve
     if not curves:
         raise ValueError(
             f"No TensorBoard files of {place.table} at scale {place.scale} lie below {place.out}; "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.engine.checkpoint import write_atomically
+from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
 from scripts.reports.results import csv_text
 
@@ -60,6 +60,16 @@ class ReportPlace:
         """The committed seeds of this scale; empty if there are none."""
         path = self.committed / f"{self.scale}{suffix}.json"
         return json.loads(path.read_text()) if path.is_file() else []
+
+
+def report_place_from(options: dict[str, Any]) -> ReportPlace:
+    """The ReportPlace among the options of a command line.
+
+    Args:
+        options: ``vars`` of what the parser returns.
+    """
+    names = ReportPlace.__dataclass_fields__
+    return ReportPlace(**{name: value for name, value in options.items() if name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import torch
 from experiments.records import Row, Run, Table, TrainConfig, epoch_schedule
 from experiments.scales import SCALES, TITLES
 from models.build import build_detector, parameter_counts
-from scripts.engine.checkpoint import check_same_run, differences, plain, renamed_fields
+from scripts.engine.checkpoint import differences, plain
 from scripts.engine.optimizer import learning_rate
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -297,7 +297,7 @@ def test_a_run_that_needs_another_names_one_that_fits(scale, name):
         other = SCALES[scale](RUNS[f"{paper}/{needed}"])
         assert (other.model.backbone, other.model.num_classes, other.model.width) == (run.model.backbone, run.model.num_classes, run.model.width)
         assert (other.data.train, other.data.test, other.data.layout) == (run.data.train, run.data.test, run.data.layout)
-    if run.train.only:
+    if run.train.trainable_part:
         assert run.start not in ("imagenet", "scratch")
 
 
@@ -307,15 +307,3 @@ def test_two_passes_are_twice_one(scale):
     assert twice.iterations == 2 * once.iterations
     assert twice.lr_drops == tuple(2 * drop for drop in once.lr_drops)
     assert replace(twice, iterations=once.iterations, lr_drops=once.lr_drops) == once
-
-
-EARLIER = json.loads((Path(__file__).parent / "earlier_runs.json").read_text())  # as commit eed6967 wrote them
-
-
-@pytest.mark.parametrize("key", EARLIER)
-def test_networks_that_an_earlier_version_trained_are_still_those_of_their_runs(key):
-    """New fields change nothing for runs that do not use them, and a renamed field is found under its new name."""
-    name, scale = key.split()
-    check_same_run(EARLIER[key], SCALES[scale](RUNS[name]), Path("an/earlier/checkpoint"))
-    assert EARLIER[key]["model"]["caffe_layout"] is False
-    assert renamed_fields({"caffe_layout": True, "width": 1.0}) == {"resnet_layout": "caffe", "width": 1.0}

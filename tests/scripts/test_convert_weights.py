@@ -17,7 +17,10 @@ from models.weights.conventions import conventions
 from models.weights.detectors import from_detectron, from_torchvision
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
-from scripts.engine.checkpoint import load_checkpoint
+from scripts.engine import convert
+from scripts.engine.checkpoint import FORMAT, load_checkpoint
+from scripts.engine.coco_classes import class_names, used_classes
+from scripts.engine.detection import load_detector
 from scripts.engine.optimizer import build_optimizer
 from tests.foreign_names import detectron2_c4, detectron2_detector, detectron_detector, small_detector
 
@@ -57,7 +60,8 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
     text = capsys.readouterr().out
     matched = sum(not name.endswith("num_batches_tracked") for name in state)
     assert f"matched: {matched} tensors\nmissing in the file: 0\nunexpected in the file: 0\n" in text
-    detector, model, data, classes = detect.load_detector(out, torch.device("cpu"))
+    loaded = load_detector(out, torch.device("cpu"))
+    detector, model, data, classes = loaded.detector, loaded.model, loaded.data, loaded.classes
     assert (model.pyramid, model.mask, model.anchor_rule, model.resnet_layout) == (True, True, "torchvision", "torchvision")
     assert (data.pixels, data.size_divisor, classes) == ("torchvision", 32, ["class 1", "class 2", "class 3"])
     size = (96, 128)
@@ -90,7 +94,7 @@ def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_p
               "resnet_blocks": [1, 1, 1, 1], "sampling_ratio": 2, "rpn_softmax": False, "pyramid_dim": 16, "fc_dims": [32, 32]}
     assert {name: checkpoint["run"]["model"][name] for name in fields} == fields
     assert checkpoint["run"]["data"]["pixels"] == "caffe"
-    assert checkpoint["step"] == 0
+    assert (checkpoint["step"], checkpoint["format"]) == (0, FORMAT)
     for name, value in from_detectron(blobs).items():
         torch.testing.assert_close(checkpoint["model"][name], value, atol=0, rtol=0)
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -115,7 +119,8 @@ def test_a_c4_network_of_detectron2(state, tmp_path, capsys):
     path.write_bytes(pickle.dumps({"model": {name: value.numpy() for name, value in theirs.items()}, "__author__": "us"}))
     assert call(path) == 0
     assert "detectron2's resnet101 with a conv5 head, 3 classes" in capsys.readouterr().out
-    _, model, data, _ = detect.load_detector(tmp_path / "c4.converted.pt", torch.device("cpu"))
+    loaded = load_detector(tmp_path / "c4.converted.pt", torch.device("cpu"))
+    model, data = loaded.model, loaded.data
     assert (model.pyramid, model.aligned, model.pool_size, model.sampling_ratio, model.rpn_dim) == (False, True, 14, 0, 8)
     assert (model.anchor_rule, data.pixels) == ("detectron2", "caffe")
 
@@ -126,7 +131,7 @@ def kl_run(state, monkeypatch):
     fields = conventions("torchvision", from_torchvision(state))
     run = Run(name="r50_small_kl", data=replace(DATA, pixels="caffe"), train=TRAIN, model=ModelConfig(**{
         **fields, "num_classes": 80, "log_variance": True, "box_coding": "edges", "anchor_rule": "caffe"}))
-    monkeypatch.setattr(convert_weights, "find_run", lambda name: {"kl_loss/r50_small_kl": run}[name])
+    monkeypatch.setattr(convert, "find_run", lambda name: {"kl_loss/r50_small_kl": run}[name])
     return run
 
 
@@ -161,16 +166,16 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
 
 def test_rows_of_ids_without_a_class_are_dropped():
     """Box rows 4 k .. 4 k + 3 are of id k: row 48 on, of class 12, was row 52 on, of id 13."""
-    found = convert_weights.only_used_classes({"roi_head.predictor.offsets.bias": torch.arange(91.0 * 4)})
+    found = used_classes({"roi_head.predictor.offsets.bias": torch.arange(91.0 * 4)})
     assert len(found["roi_head.predictor.offsets.bias"]) == 81 * 4
     assert found["roi_head.predictor.offsets.bias"][44:52].tolist() == [44, 45, 46, 47, 52, 53, 54, 55]
 
 
 def test_class_names():
-    assert convert_weights.class_names(90)[10:13] == ["fire hydrant", "N/A", "stop sign"]
-    assert convert_weights.class_names(80)[10:12] == ["fire hydrant", "stop sign"]
-    assert len(convert_weights.class_names(80)) == 80
-    assert convert_weights.class_names(2) == ["class 1", "class 2"]
+    assert class_names(90)[10:13] == ["fire hydrant", "N/A", "stop sign"]
+    assert class_names(80)[10:12] == ["fire hydrant", "stop sign"]
+    assert len(class_names(80)) == 80
+    assert class_names(2) == ["class 1", "class 2"]
 
 
 def refused(capsys, *words):
@@ -234,6 +239,6 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys):
 
 
 def test_lists_of_names_are_shortened():
-    assert convert_weights.listed([]) == "0"
-    assert convert_weights.listed("ab") == "2: a, b"
-    assert convert_weights.listed("abcdefgh") == "8: a, b, c, d, e, f, ... and 2 more"
+    assert convert.listed([]) == "0"
+    assert convert.listed("ab") == "2: a, b"
+    assert convert.listed("abcdefgh") == "8: a, b, c, d, e, f, ... and 2 more"

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from data.config import DataConfig
-from data.formats.masks import decode_masks, encode_masks
-from data.records import Detections
+from data.formats.masks import decode_masks
 from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from models.build import ModelConfig, build_detector
 from scripts import detect
 from scripts.engine.checkpoint import plain, save_checkpoint
+from scripts.engine.detection import choose_postprocess
 
 CLASSES = ["cat", "dog"]
 DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")
@@ -100,13 +100,13 @@ def test_network_without_log_variance_has_no_sigma_and_cannot_vote(photos, tmp_p
 
 
 def test_default_votes_if_it_can():
-    args = detect.parse(["x.pt", "a.png", "--out", "out"])
-    assert detect.chosen_postprocess(args, vgg16_coco_kl.model).sigma_t == 0.02
-    assert detect.chosen_postprocess(args, vgg16_coco.model).sigma_t == 0
-    assert detect.chosen_postprocess(args, vgg16_coco.model).iou_threshold == 0.3
-    assert detect.chosen_postprocess(args, r50_fpn_1x.model).iou_threshold == 0.5
-    args = detect.parse(["x.pt", "a.png", "--out", "out", "--sigma-t", "0", "--suppression", "soft_gaussian"])
-    config = detect.chosen_postprocess(args, vgg16_coco_kl.model)
+    given = detect.option_parser().parse_args(["x.pt", "a.png", "--out", "out"])
+    assert (given.sigma_t, given.suppression) == (None, "hard")
+    assert choose_postprocess(vgg16_coco_kl.model, None, "hard").sigma_t == 0.02
+    assert choose_postprocess(vgg16_coco.model, None, "hard").sigma_t == 0
+    assert choose_postprocess(vgg16_coco.model, None, "hard").iou_threshold == 0.3
+    assert choose_postprocess(r50_fpn_1x.model, None, "hard").iou_threshold == 0.5
+    config = choose_postprocess(vgg16_coco_kl.model, 0.0, "soft_gaussian")
     assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
 
 
@@ -155,48 +155,11 @@ def test_mask_r_cnn_writes_a_mask_for_each_detection(photos, tmp_path):
         assert picture.size == (512, 384)
 
 
-def test_only_masks_of_reported_detections_are_written():
-    found = Detections(boxes=torch.tensor([[1.0, 2, 5, 6], [2, 2, 4, 4]]), scores=torch.tensor([0.9, 0.3]),
-                       labels=torch.tensor([2, 1]), masks=torch.ones(2, 28, 28))
-    (line,) = detect.as_lines(found, CLASSES, 0.5, (8, 10))
-    assert (line["class"], line["score"], line["box"], line["sigma"]) == ("dog", 0.9, [1, 2, 5, 6], None)
-    assert decode_masks([line["mask"]], (8, 10))[0, 2:6, 1:5].all()
-    assert detect.as_lines(found, CLASSES, 0.95, (8, 10)) == []
-    (plain_line,) = detect.as_lines(replace(found, masks=None), CLASSES, 0.5, (8, 10))
-    assert "mask" not in plain_line
-
-
-def test_masks_are_translucent_and_lie_under_the_boxes():
-    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted by it."""
-    bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
-    bitmap[:, 100:300, 50:250] = 1
-    line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
-    under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
-    picture = detect.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
-    cat, dog = detect.color(0), detect.color(1)
-    assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
-    assert picture.getpixel((300, 300)) == (0, 0, 0)
-    assert picture.getpixel((50, 200)) == dog
-    assert picture.getpixel((200, 200)) == cat
-
-
-def test_a_mask_is_enlarged_with_its_image():
-    bitmap = torch.zeros(1, 48, 64, dtype=torch.uint8)
-    bitmap[0, 30, 40] = 1
-    line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
-    picture = detect.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
-    assert picture.size == (512, 384)
-    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))  # right of the box and its text
-    assert tinted.min(0).tolist() == [240, 320]
-    assert tinted.max(0).tolist() == [247, 327]
-
-
-def test_equal_names_get_numbers(tmp_path):
-    taken = set()
-    names = [detect.overlay_file(tmp_path, tmp_path / folder / "a.jpg", taken).name for folder in ("x", "y", "z")]
-    assert names == ["a.png", "a-2.png", "a-3.png"]
-
-
-def test_side_bands_are_one_sigma_to_both_sides():
-    bands = list(detect.side_bands([10, 20, 30, 60], [1, 2, 3, 4]))
-    assert bands == [(9, 20, 11, 60), (27, 20, 33, 60), (10, 18, 30, 22), (10, 56, 30, 64)]
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_sentence(checkpoint, photos, tmp_path, capsys):
+    state = torch.load(checkpoint, weights_only=True)
+    assert state.pop("format") == 2
+    torch.save(state, tmp_path / "old.pt")
+    assert call(tmp_path / "old.pt", photos, "--out", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "written by an earlier version of this code, whose network had other parts" in line
+    assert "git commit 87e4cc2 for format 1" in line

@@ -7,24 +7,23 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.build import build_dataset
 from data.records import Candidates
 from experiments.records import Row, Table
 from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
-from scripts import train as train_module
-from scripts.engine import cost
-from scripts.engine import places as lookup
+from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
 from scripts.engine.candidates import load_candidates, save_candidates
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.second_look import Look
-from scripts.evaluate import detections_of, evaluate, json_safe, main
+from scripts.engine.evaluation import evaluate_table
+from scripts.engine.files import sha256
+from scripts.engine.inference import detections_of
+from scripts.evaluate import main
 from scripts.reports import provenance, summary, tables
 from scripts.reports.files import ReportPlace
-from scripts.train import train
-from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
+from tests.tiny import TINY, TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3)
 TABLE = Table(
@@ -45,9 +44,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    for part in (module, lookup, train_module):
-        monkeypatch.setattr(part, "SCALES", SCALES)
-    monkeypatch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL}.__getitem__)
+    know_tiny(monkeypatch, {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL})
     for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
     for part in (tables, provenance, summary):
@@ -61,7 +58,7 @@ def trained(data, tmp_path):
     """Two updates of each network: their numbers mean nothing, their files everything."""
     with signal_handlers_kept():
         for run in ("kl_loss/tiny", "kl_loss/tiny_kl"):
-            train(arguments(data, tmp_path / "runs", run=run))
+            train(data, tmp_path / "runs", run=run)
     return tmp_path / "runs"
 
 
@@ -76,14 +73,17 @@ def rows_of(out, seed=0):
     return json.loads((out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json").read_text())["rows"]
 
 
-def command(monkeypatch, data, out, *more):
-    monkeypatch.setattr("sys.argv", ["evaluate", "kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out",
-                                     str(out), "--device", "cpu", *more])
-    return main()
+def evaluate(data, out, table=TABLE, seeds=1, **changed):
+    known = environment(data, out, **changed)
+    evaluate_table(table, known.table_place("kl_loss/tiny"), known, seeds)
+
+
+def command(data, out, *more):
+    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
 
 
 def test_train_evaluate_report(data, trained, tmp_path):
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     rows = rows_of(trained)
     assert [row["label"] for row in rows] == ["baseline", "KL Loss", "KL Loss + var voting", "theirs"]
     for row in rows[:3]:
@@ -112,9 +112,8 @@ def test_train_evaluate_report(data, trained, tmp_path):
 def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
     """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and post-processing."""
     with_costs = replace(TABLE, columns=("AP", "params_M", "speed_ms"))
-    monkeypatch.setattr(module, "find_table", lambda name: with_costs)
     monkeypatch.setattr(cost, "REPEATS", 1)
-    evaluate(arguments(data, trained))
+    evaluate(data, trained, with_costs)
     rows = rows_of(trained)
     total = parameter_counts(build_detector(TINY.model))[0]
     for row in rows[:3]:
@@ -127,26 +126,25 @@ def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3"),
                                                  ("figure5", "figure5")])
-def test_tables_of_another_kind_name_their_script(data, trained, monkeypatch, metric, script):
-    monkeypatch.setattr(module, "find_table", lambda name: replace(TABLE, metric=metric))
+def test_tables_of_another_kind_name_their_script(data, trained, metric, script):
     with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):
-        evaluate(arguments(data, trained))
+        evaluate(data, trained, replace(TABLE, metric=metric, command=script))
 
 
 def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     before = rows_of(trained)
 
     def forward_pass(*_):
         raise AssertionError("a second forward pass")
 
     monkeypatch.setattr(trained_module, "build_detector", forward_pass)
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     assert rows_of(trained) == before
     stored = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
     stored.write_bytes(stored.read_bytes()[:100])
     with pytest.raises(AssertionError, match="a second forward pass"):
-        evaluate(arguments(data, trained))
+        evaluate(data, trained)
     assert "candidates.pt is damaged and is computed again" in capsys.readouterr().out
 
 
@@ -157,33 +155,33 @@ def change_checkpoint(out, **changed):
 
 
 def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     change_checkpoint(trained, seed=5)
     asked, real = [], trained_module.build_detector
     monkeypatch.setattr(trained_module, "build_detector", lambda config: asked.append(config) or real(config))
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     assert asked == [TINY.model]
 
 
-def test_a_network_for_other_classes_is_a_sentence(data, trained, monkeypatch, capsys):
+def test_a_network_for_other_classes_is_a_sentence(data, trained, capsys):
     change_checkpoint(trained, classes=["cat", "dog"])
-    assert command(monkeypatch, data, trained) == 2
+    assert command(data, trained) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: The checkpoint ")
     assert "was trained on 2 classes (cat, dog" in printed
     assert "the data set has 6 (brick, ball" in printed
 
 
-def test_a_network_of_another_configuration_is_a_sentence(data, trained, monkeypatch, capsys):
+def test_a_network_of_another_configuration_is_a_sentence(data, trained, capsys):
     folder = trained / "tiny" / "kl_loss" / "tiny" / "seed0"
     run = load_checkpoint(newest_checkpoint(folder))["run"]
     change_checkpoint(trained, run=run | {"data": run["data"] | {"short_side": 99}})
-    assert command(monkeypatch, data, trained) == 2
+    assert command(data, trained) == 2
     assert "data.short_side: 99 -> 64" in capsys.readouterr().err
 
 
-def test_what_is_not_trained_stays_as_not_run(data, tmp_path, monkeypatch):
-    assert command(monkeypatch, data, tmp_path / "runs") == 0
+def test_what_is_not_trained_stays_as_not_run(data, tmp_path):
+    assert command(data, tmp_path / "runs") == 0
     rows = rows_of(tmp_path / "runs")
     assert [row["metrics"] for row in rows] == [None] * 4
     assert "no trained network in" in rows[0]["why"]
@@ -192,20 +190,20 @@ def test_what_is_not_trained_stays_as_not_run(data, tmp_path, monkeypatch):
 
 def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
     out = tmp_path / "runs"
-    train(arguments(data, out, stop_after=2))
-    evaluate(arguments(data, out))
+    train(data, out, stop_after=2)
+    evaluate(data, out)
     assert rows_of(out)[0]["metrics"] is None
-    evaluate(arguments(data, out, unfinished=True))
+    evaluate(data, out, unfinished=True)
     assert (rows_of(out)[0]["updates"], rows_of(out)[0]["of_updates"]) == (2, 6)
     assert "UNFINISHED: tiny: only 2 of 6 updates" in report(out)
 
 
-def test_a_missing_data_folder_is_a_sentence(tmp_path, monkeypatch, capsys):
+def test_a_missing_data_folder_is_a_sentence(tmp_path, capsys):
     """Where there is a network to evaluate; rows without one are not run, and need no data."""
-    assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 0
+    assert command(tmp_path / "nowhere", tmp_path) == 0
     assert "0 of 4 rows" in capsys.readouterr().out
     save_checkpoint(tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0", 1, {})
-    assert command(monkeypatch, tmp_path / "nowhere", tmp_path) == 2
+    assert command(tmp_path / "nowhere", tmp_path) == 2
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
@@ -247,22 +245,19 @@ def test_post_processing_in_parts_is_post_processing_at_once(monkeypatch):
     found = [candidates(count) for count in (5, 9, 0, 7)]
     row = TABLE.rows[2]
     whole = detections_of(found, row)
-    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(inference, "IMAGES_AT_ONCE", 3)
     for one, other in zip(detections_of(found, row), whole, strict=True):
         torch.testing.assert_close((one.boxes, one.scores, one.labels), (other.boxes, other.scores, other.labels))
 
 
-def test_perfect_detections_score_100(data):
-    dataset = build_dataset(TINY.data, data, "val")
-    targets = [dataset.target(i) for i in range(len(dataset))]
-    perfect = [Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels) for t in targets]
-    detections = detections_of(perfect, TABLE.rows[0])
-    scores = module.score(Look(detections=detections), targets, None, "coco", dataset.classes)
-    assert scores["AP"] == pytest.approx(100)
-    assert scores["clean"]["AP50"] < 100.1
-    assert scores["clean"]["AP"] < 100  # the labels are noisy
-    assert module.score(Look(detections=detections), targets, None, "voc", dataset.classes)["mAP"] == pytest.approx(100)
-
-
-def test_json_has_no_nan():
-    assert json_safe({"a": [float("nan"), 1.0], "b": (float("inf"), "x")}) == {"a": [None, 1.0], "b": [None, "x"]}
+def test_what_an_earlier_version_trained_is_a_sentence(data, trained, capsys):
+    folder = trained / "tiny" / "kl_loss" / "tiny" / "seed0"
+    path = newest_checkpoint(folder)
+    state = load_checkpoint(path)
+    del state["format"]
+    torch.save(state, path)
+    path.with_suffix(".json").write_text(json.dumps({"step": state["step"], "sha256": sha256(path)}))
+    assert command(data, trained) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: The checkpoint ")
+    assert "written by an earlier version of this code, whose network had other parts" in printed

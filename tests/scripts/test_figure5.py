@@ -1,6 +1,5 @@
 """From a network with KL Loss to Figure 5: with candidates that are known, and once with a network that was trained."""
 
-import argparse
 import csv
 import json
 from dataclasses import asdict, replace
@@ -11,18 +10,18 @@ import torch
 
 from data.build import build_dataset
 from data.records import Candidates
+from experiments import scales
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import figure5
-from scripts import proposals as proposals_module
-from scripts import train as train_module
-from scripts.engine import places as lookup
-from scripts.engine import trained
+from scripts.engine import environment as environment_module
+from scripts.engine import places, trained
 from scripts.engine.checkpoint import plain, save_checkpoint
+from scripts.engine.voting import in_offset_units
 from scripts.reports import figure5 as figure5_report
 from scripts.reports import figure5_scenes, provenance, summary
-from tests.tiny import TINY_KL, signal_handlers_kept, tiny_dataset
-from tests.tiny import arguments as common
+from scripts.reports.files import ReportPlace
+from tests.tiny import TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
 
 SCALES = dict.fromkeys(("tiny", "mini"), lambda run: run)
 NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
@@ -71,12 +70,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, data):
-    for module in (proposals_module, lookup):
-        monkeypatch.setattr(module, "SCALES", SCALES)
+    know_tiny(monkeypatch, {"kl_loss/tiny": TINY_KL})
+    monkeypatch.setitem(scales.SCALES, "mini", SCALES["mini"])
     for module in (provenance, summary, figure5_report):
         monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
-    monkeypatch.setattr(proposals_module, "find_table", {"kl_loss/figure5": TABLE}.__getitem__)
-    monkeypatch.setattr(lookup, "data_root", lambda scale, given, layout: data)
+    monkeypatch.setattr(places, "find_table", {"kl_loss/figure5": TABLE}.__getitem__)
+    monkeypatch.setattr(environment_module, "data_root", lambda scale, given, layout: data)
     KnownCandidates.passes = 0
 
 
@@ -94,11 +93,9 @@ def train(data, out, seed=0, scale="tiny", error=2.0):
     (folder / "finished.json").write_text(json.dumps({"seconds": 60.0, "device": "a CPU"}))
 
 
-def arguments(data, out, **changed):
-    given = {"table": "kl_loss/figure5", "scale": "tiny", "data_root": data, "splits": None, "skip_bad_boxes": False,
-             "out": out / "runs", "device": "cpu", "workers": 0, "seeds": 1, "unfinished": False, "proposals": None,
-             "results": out / "results", "publish": False}
-    return argparse.Namespace(**given | changed)
+def run_figure5(data, out, table=TABLE, seeds=1, scale="tiny"):
+    report = ReportPlace(table="kl_loss/figure5", scale=scale, out=out / "runs", results=out / "results")
+    return figure5.report_voting(table, report, environment(data, out / "runs", scale=scale), seeds)
 
 
 def lines_of(out, name="tiny.csv", **wanted):
@@ -110,7 +107,7 @@ def test_known_candidates(data, tmp_path, known, capsys):
     """Seed 0 is 2 px off in one side of four, seed 1 is 4 px off; voting brings each most of the way back."""
     for seed, error in ((0, 2.0), (1, 4.0)):
         train(data, tmp_path / "runs", seed, error=error)
-    printed = figure5.evaluate(arguments(data, tmp_path, seeds=2))
+    printed = run_figure5(data, tmp_path, seeds=2)
     assert printed.splitlines()[-1] == f"full report: {tmp_path}/results/tiny.md"
     text = (tmp_path / "results" / "tiny.md").read_text()
     for part in ("# A tiny figure", "**for tests, not comparable**", "| after - before |", " ± ", "training: tiny_kl 1.0 min"):
@@ -132,14 +129,14 @@ def test_known_candidates(data, tmp_path, known, capsys):
     assert value["seeds"] == "2"
     assert lines_of(tmp_path, row="before", column="movement")[0]["value"] == ""
     passes = KnownCandidates.passes
-    figure5.evaluate(arguments(data, tmp_path, seeds=2))
+    run_figure5(data, tmp_path, seeds=2)
     assert KnownCandidates.passes == passes  # the candidates are on disk
 
 
 def test_photos_stay_out_of_the_results(data, tmp_path, known):
     for scale, folder in (("mini", tmp_path / "results"), ("tiny", tmp_path / "runs" / "tiny" / "kl_loss" / "figure5" / "report")):
         train(data, tmp_path / "runs", scale=scale)
-        figure5.evaluate(arguments(data, tmp_path, scale=scale))
+        run_figure5(data, tmp_path, scale=scale)
         text = (tmp_path / "results" / f"{scale}.md").read_text()
         assert (folder / f"{scale}.png").read_bytes().startswith(b"\x89PNG")
         assert ("![boxes before and after var voting](mini.png)" in text) == (scale == "mini")
@@ -149,7 +146,7 @@ def test_photos_stay_out_of_the_results(data, tmp_path, known):
 
 
 def test_without_a_network(data, tmp_path):
-    assert "not run: 2 of 2 rows; before: no trained network in" in figure5.evaluate(arguments(data, tmp_path))
+    assert "not run: 2 of 2 rows; before: no trained network in" in run_figure5(data, tmp_path)
     text = (tmp_path / "results" / "tiny.md").read_text()
     assert "not run: before: no trained network in tiny/kl_loss/tiny_kl/seed0" in text
     assert {line["value"] for line in lines_of(tmp_path)} == {"not run"}
@@ -158,14 +155,11 @@ def test_without_a_network(data, tmp_path):
 
 def test_a_trained_network(data, tmp_path, monkeypatch):
     """Six updates: what it finds means nothing, that the command runs through does."""
-    monkeypatch.setattr(train_module, "SCALES", {"mini": SCALES["mini"]})
-    monkeypatch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY_KL}.__getitem__)
     monkeypatch.setattr(figure5_scenes, "BETTER", 1)
     with signal_handlers_kept():
-        train_module.train(common(data, tmp_path / "runs", scale="mini"))
-    monkeypatch.setattr("sys.argv", ["figure5", "kl_loss/figure5", "--out", str(tmp_path / "runs"), "--device", "cpu",
-                                     "--results", str(tmp_path / "results")])
-    assert figure5.main() == 0
+        train_tiny(data, tmp_path / "runs", scale="mini")
+    assert figure5.main(["kl_loss/figure5", "--out", str(tmp_path / "runs"), "--device", "cpu",
+                                     "--results", str(tmp_path / "results")]) == 0
     assert (tmp_path / "results" / "mini.png").read_bytes().startswith(b"\x89PNG")
     row = json.loads((tmp_path / "results" / "mini.json").read_text())[0]["rows"][1]
     assert (row["updates"], row["of_updates"]) == (6, 6)
@@ -175,12 +169,12 @@ def test_sigma_is_that_of_the_selected_box_in_offset_units(data):
     detector = KnownCandidates(build_dataset(TINY_KL.data, data, "val"))
     detector.error = 2.0
     candidates = detector.candidates(SimpleNamespace(image_ids=list(detector.targets)), 0.05)
-    for image in figure5.in_offset_units(candidates):
+    for image in in_offset_units(candidates):
         found = postprocess(image, NMS)
         assert (found.sigma[found.scores > 0.5] == 2.0).all()  # not 14 px
 
 
-def test_the_table_must_be_of_this_kind(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(proposals_module, "find_table", lambda name: replace(TABLE, metric="coco"))
-    with pytest.raises(ValueError, match="is a table of 'coco', not of 'figure5'"):
-        figure5.evaluate(arguments(data, tmp_path))
+def test_the_table_must_be_of_this_kind(monkeypatch, capsys):
+    monkeypatch.setattr(places, "find_table", lambda name: replace(TABLE, metric="coco"))
+    assert figure5.main(["kl_loss/figure5"]) == 2
+    assert "is a table of 'coco', not of 'figure5'" in capsys.readouterr().err

@@ -11,7 +11,10 @@ import pytest
 from data.errors import DataError
 from data.voc import find_voc_root
 from scripts import get_data
-from scripts.get_data import Archive, Part, check_member, get, unpack
+from scripts.engine import downloads
+from scripts.engine.archives import Archive, Part
+from scripts.engine.downloads import get
+from scripts.engine.unpacking import check_member, unpack
 
 
 class Host:
@@ -57,7 +60,7 @@ class Host:
 @pytest.fixture
 def serve(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(get_data, "PAUSE_S", 0.0)
+    monkeypatch.setattr(downloads, "PAUSE_S", 0.0)
     hosts = []
 
     def start(*arguments, **options):
@@ -165,23 +168,23 @@ def test_without_network_the_sentence_names_host_url_and_path_and_a_file_put_the
     host.server.server_close()  # the port is closed now: connection refused
     url, path = host.url("a.tar"), tmp_path / "archives" / "a.tar"
     monkeypatch.setattr(get_data, "DATASETS", {"voc2007": (part(TRAINVAL, url),)})
-    monkeypatch.setattr("sys.argv", ["get_data", "voc2007", "--out", str(tmp_path)])
-    assert get_data.main() == 2
+    call = ["voc2007", "--out", str(tmp_path)]
+    assert get_data.main(call) == 2
     said = capsys.readouterr().err
     assert f"cannot reach {host.address}" in said
     assert f"download {url} by hand to {path} and run again" in said
     path.write_bytes(b"half")
-    assert get_data.main() == 2
+    assert get_data.main(call) == 2
     assert "remove it and run again" in capsys.readouterr().err
     assert path.read_bytes() == b"half"  # somebody's file: not deleted
     path.write_bytes(TRAINVAL)
-    assert get_data.main() == 0
+    assert get_data.main(call) == 0
     assert (tmp_path / GIVES[0][1]).is_dir()
 
 
 def test_a_disk_that_is_too_small_is_named_before_anything_is_written(serve, tmp_path, monkeypatch):
     host = serve(TRAINVAL)
-    monkeypatch.setattr(get_data.shutil, "disk_usage", lambda _: get_data.shutil._ntuple_diskusage(100, 90, 10))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: downloads.shutil._ntuple_diskusage(100, 90, 10))
     with pytest.raises(DataError, match="free some space"):
         get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
 

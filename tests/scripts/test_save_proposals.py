@@ -13,17 +13,16 @@ from data.formats.saved_proposals import load_proposals
 from data.loader import test_batches
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
-from scripts import evaluate as evaluate_module
 from scripts import save_proposals
 from scripts import train as train_module
-from scripts.engine import cost
-from scripts.engine import places as lookup
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.engine.trained import trained_detector
-from scripts.evaluate import evaluate
-from scripts.save_proposals import ensure_proposals, save
-from scripts.train import train
-from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
+from scripts.engine import cost, proposals
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.evaluation import evaluate_table
+from scripts.engine.places import RunPlace
+from scripts.engine.proposals import ensure_proposals, save_run_proposals
+from scripts.engine.trained import TrainedRun, trained_detector
+from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import train_tiny as train
 
 TINY_RPN = replace(TINY, name="tiny_rpn", model=replace(TINY.model, second_stage="none"))
 TINY_FAST = replace(TINY, name="tiny_fast", model=replace(TINY.model, region_proposal="saved"), proposals="tiny_rpn")
@@ -40,11 +39,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     runs = {f"kl_loss/{run.name}": run for run in (TINY, TINY_RPN, TINY_FAST)}
-    for part in (train_module, evaluate_module, lookup, save_proposals):
-        monkeypatch.setattr(part, "SCALES", SCALES)
-    for part in (train_module, save_proposals):
-        monkeypatch.setattr(part, "find_run", runs.__getitem__)
-    monkeypatch.setattr(evaluate_module, "find_table", lambda name: TABLE)
+    know_tiny(monkeypatch, runs)
     monkeypatch.setattr(cost, "REPEATS", 1)
     with signal_handlers_kept():
         yield runs
@@ -53,25 +48,44 @@ def tiny(monkeypatch):
 @pytest.fixture
 def passes(monkeypatch):
     """How often a network was asked for proposals of a data set."""
-    seen, real = [], save_proposals.trained_detector
-    monkeypatch.setattr(save_proposals, "trained_detector", lambda run, *more: seen.append(run.name) or real(run, *more))
-    return seen
+    names, real = [], proposals.trained_detector
+
+    def counted(trained, device):
+        names.append(trained.run.name)
+        return real(trained, device)
+
+    monkeypatch.setattr(proposals, "trained_detector", counted)
+    return names
 
 
 def folder_of(out, run=TINY_RPN, seed=0):
     return out / "tiny" / "kl_loss" / run.name / f"seed{seed}"
 
 
+def place_of(out, run=TINY_RPN, seed=0):
+    return RunPlace(out=out, scale="tiny", paper="kl_loss", run=run.name, seed=seed)
+
+
+def save(data, out, run, **changed):
+    save_run_proposals(run, environment(data, out, **changed), 0)
+
+
+def evaluate(data, out, **changed):
+    known = environment(data, out, **changed)
+    evaluate_table(TABLE, known.table_place("kl_loss/tiny"), known, 1)
+
+
 def train_all(data, out, *runs, **how):
     for run in runs:
-        assert train(arguments(data, out, run=f"kl_loss/{run.name}", **how)) == 0
+        assert train(data, out, run=f"kl_loss/{run.name}", **how) == 0
 
 
 def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsys):
     train_all(data, tmp_path, TINY_RPN)
-    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn"))
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
     state = load_checkpoint(newest_checkpoint(folder_of(tmp_path)))
-    detector = trained_detector(TINY_RPN, state, torch.device("cpu"))
+    trained = TrainedRun(run=TINY_RPN, checkpoint=newest_checkpoint(folder_of(tmp_path)), state=state)
+    detector = trained_detector(trained, torch.device("cpu"))
     for part, split, images, most in (("train", "train", 12, 30), ("test", "val", 3, 20)):
         found = load_proposals(folder_of(tmp_path) / f"proposals-{part}.npz")
         dataset = build_dataset(TINY.data, data, split)
@@ -86,7 +100,7 @@ def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsy
             torch.testing.assert_close(torch.from_numpy(found.scores[rows]), expected.objectness)
     assert passes == ["tiny_rpn"] * 2
     capsys.readouterr()
-    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn"))
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
     assert passes == ["tiny_rpn"] * 2
     printed = capsys.readouterr().out
     assert printed.count("computed before") == 2
@@ -96,17 +110,17 @@ def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsy
 def test_another_checkpoint_or_a_damaged_file_is_another_pass(data, tmp_path, passes):
     train_all(data, tmp_path, TINY_RPN)
     how = {"run": "kl_loss/tiny_rpn"}
-    save(arguments(data, tmp_path, **how))
+    save(data, tmp_path, **how)
     stored = folder_of(tmp_path) / "proposals-test.npz"
     stored.write_bytes(stored.read_bytes()[:500])
-    save(arguments(data, tmp_path, **how))
+    save(data, tmp_path, **how)
     assert len(passes) == 3
     note = newest_checkpoint(folder_of(tmp_path)).with_suffix(".json")
     checkpoint = note.with_suffix(".pt")
     state = load_checkpoint(checkpoint)
     checkpoint.unlink()
-    train_module.save_checkpoint(folder_of(tmp_path), 6, {**state, "seconds": state["seconds"] + 1})
-    save(arguments(data, tmp_path, **how))
+    save_checkpoint(folder_of(tmp_path), 6, {**state, "seconds": state["seconds"] + 1})
+    save(data, tmp_path, **how)
     assert len(passes) == 5
 
 
@@ -117,11 +131,11 @@ def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes):
     assert not (folder_of(tmp_path) / "proposals-test.npz").exists()
     state = load_checkpoint(newest_checkpoint(folder_of(tmp_path, TINY_FAST)))
     assert not any(name.startswith("rpn") for name in state["model"])
-    evaluate(arguments(data, tmp_path))
+    evaluate(data, tmp_path)
     rows = json.loads((tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0.json").read_text())["rows"]
     assert all(row["metrics"]["AP"] is not None and row["metrics"]["speed_ms"] > 0 for row in rows)
     assert passes == ["tiny_rpn"] * 2
-    evaluate(arguments(data, tmp_path))
+    evaluate(data, tmp_path)
     assert passes == ["tiny_rpn"] * 2
 
 
@@ -135,24 +149,24 @@ def test_each_seed_has_the_proposals_of_its_seed(data, tmp_path):
 
 def test_a_run_with_its_own_network_needs_none(data, tmp_path):
     dataset = build_dataset(TINY.data, data, "val")
-    assert ensure_proposals(TINY, folder_of(tmp_path, TINY), arguments(data, tmp_path), dataset, "test") is None
-    given = arguments(data, tmp_path, proposals="a.pkl:b.pkl")
-    assert ensure_proposals(TINY, folder_of(tmp_path, TINY), given, dataset, "test") is None  # other rows may need it
+    assert ensure_proposals(TINY, place_of(tmp_path, TINY), environment(data, tmp_path), dataset, "test") is None
+    given = environment(data, tmp_path, proposals="a.pkl:b.pkl")
+    assert ensure_proposals(TINY, place_of(tmp_path, TINY), given, dataset, "test") is None  # other rows may need it
     with pytest.raises(ValueError, match="tiny has a region proposal network of its own"):
-        train(arguments(data, tmp_path, run="kl_loss/tiny", proposals="a.pkl:b.pkl"))
+        train(data, tmp_path, run="kl_loss/tiny", proposals="a.pkl:b.pkl")
 
 
 def test_an_untrained_network_is_named_with_its_command(data, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 to take proposals from; "
                        r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny --seed 0 --data-root "
                        rf"{data} --out {tmp_path}$"):
-        train(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
+        train(data, tmp_path, run="kl_loss/tiny_fast")
     train_all(data, tmp_path, TINY_RPN, stop_after=1)  # not finished
     with pytest.raises(ValueError, match="no trained network"):
-        train(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
-    save(arguments(data, tmp_path, run="kl_loss/tiny_rpn", unfinished=True))
+        train(data, tmp_path, run="kl_loss/tiny_fast")
+    save(data, tmp_path, run="kl_loss/tiny_rpn", unfinished=True)
     with pytest.raises(ValueError, match="kl_loss/tiny_fast has no region proposal network: it uses those of tiny_rpn"):
-        save(arguments(data, tmp_path, run="kl_loss/tiny_fast"))
+        save(data, tmp_path, run="kl_loss/tiny_fast")
 
 
 def detectron(folder, data, split, *, shift=0.0):
@@ -173,7 +187,7 @@ def test_files_of_others_replace_the_run(data, tmp_path, passes):
     train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{train_file}:")
     found = {}
     for name in (val_file, shifted):
-        evaluate(arguments(data, tmp_path / "runs", proposals=f":{name}"))
+        evaluate(data, tmp_path / "runs", proposals=f":{name}")
         key = torch.load(folder_of(tmp_path / "runs", TINY_FAST) / "candidates.pt", weights_only=True)
         found[name] = key["key"]["proposals"], key["boxes"]
     assert found[val_file][0] != found[shifted][0]
@@ -194,14 +208,12 @@ def test_several_files_of_one_part(data, tmp_path):
     train_file, val_file = detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val")
     dataset = build_dataset(TINY.data, data, "train")
     how = {"proposals": f"{train_file}+{val_file}:x"}
-    found = ensure_proposals(TINY_FAST, folder_of(tmp_path, TINY_FAST), arguments(data, tmp_path, **how), dataset, "train")
+    found = ensure_proposals(TINY_FAST, place_of(tmp_path, TINY_FAST), environment(data, tmp_path, **how), dataset, "train")
     assert len(found) == 12 + 3
 
 
-def command(monkeypatch, data, out, *more, run="kl_loss/tiny_fast", script=train_module):
-    monkeypatch.setattr("sys.argv", ["script", run, "--scale", "tiny", "--data-root", str(data), "--out", str(out),
-                                     "--device", "cpu", *more])
-    return script.main()
+def command(data, out, *more, run="kl_loss/tiny_fast", script=train_module):
+    return script.main([run, "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
 
 
 @pytest.mark.parametrize(("option", "sentence"), [
@@ -210,20 +222,20 @@ def command(monkeypatch, data, out, *more, run="kl_loss/tiny_fast", script=train
     ("no/such.pkl:x", "The proposals no/such.pkl do not exist"),
     ("VAL:x", "of none of the 12 images of this data set"),
 ])
-def test_the_users_mistakes_are_one_sentence(data, tmp_path, monkeypatch, capsys, option, sentence):
+def test_the_users_mistakes_are_one_sentence(data, tmp_path, capsys, option, sentence):
     if option.startswith("VAL"):
         name = detectron(tmp_path, data, "val")
         content = pickle.loads(name.read_bytes())
         name.write_bytes(pickle.dumps(content | {"ids": [f"x{i}" for i in content["ids"]]}))
         option = f"{name}:x"
-    assert command(monkeypatch, data, tmp_path / "runs", "--proposals", option) == 2
+    assert command(data, tmp_path / "runs", "--proposals", option) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert sentence in printed
 
 
-def test_the_script_itself(data, tmp_path, monkeypatch, capsys):
-    assert command(monkeypatch, data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 2
+def test_the_script_itself(data, tmp_path, capsys):
+    assert command(data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 2
     assert "train it first" in capsys.readouterr().err
     train_all(data, tmp_path, TINY_RPN)
-    assert command(monkeypatch, data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 0
+    assert command(data, tmp_path, run="kl_loss/tiny_rpn", script=save_proposals) == 0

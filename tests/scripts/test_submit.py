@@ -14,15 +14,14 @@ from data.build import build_dataset
 from data.records import Detections
 from data.scoring.coco import evaluate_coco
 from experiments.records import Row, Table
+from experiments.scales import SCALES
 from postprocess.pipeline import PostprocessConfig
-from scripts import evaluate as evaluate_module
 from scripts import submit as module
-from scripts import train as train_module
-from scripts.engine import places as lookup
-from scripts.evaluate import evaluate
-from scripts.submit import main, results_json, slugs
-from scripts.train import train
-from tests.tiny import SCALES, TINY, TINY_KL, arguments, signal_handlers_kept, tiny_dataset
+from scripts.engine.evaluation import evaluate_table
+from scripts.engine.submission import results_json, slugs
+from scripts.submit import main
+from tests.tiny import TINY, TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.01)
 TABLE = Table(
@@ -42,11 +41,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    for part in (module, evaluate_module, lookup, train_module):
-        monkeypatch.setattr(part, "SCALES", SCALES)
-    monkeypatch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY}.__getitem__)
-    for part in (module, evaluate_module):
-        monkeypatch.setattr(part, "find_table", lambda name: TABLE)
+    know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
+    monkeypatch.setattr(module, "find_table", lambda name: TABLE)
     with signal_handlers_kept():
         yield
 
@@ -56,17 +52,18 @@ def trained(data, tmp_path_factory):
     """The baseline only."""
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch, signal_handlers_kept():
-        for part in (lookup, train_module):
-            patch.setattr(part, "SCALES", SCALES)
-        patch.setattr(train_module, "find_run", {"kl_loss/tiny": TINY}.__getitem__)
-        train(arguments(data, out))
+        know_tiny(patch, {"kl_loss/tiny": TINY})
+        train(data, out)
     return out
 
 
-def command(monkeypatch, data, out, *more):
-    monkeypatch.setattr("sys.argv", ["submit", "kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out",
-                                     str(out), "--device", "cpu", *more])
-    return main()
+def evaluate(data, out):
+    known = environment(data, out)
+    evaluate_table(TABLE, known.table_place("kl_loss/tiny"), known, 1)
+
+
+def command(data, out, *more):
+    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
 
 
 def score(annotations, results):
@@ -80,10 +77,10 @@ def score(annotations, results):
 
 
 def test_the_files_score_what_evaluate_says(data, trained, monkeypatch, capsys):
-    evaluate(arguments(data, trained))
+    evaluate(data, trained)
     before = (trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt").stat().st_mtime_ns
     capsys.readouterr()
-    assert command(monkeypatch, data, trained, "--split", "val") == 0
+    assert command(data, trained, "--split", "val") == 0
     printed = capsys.readouterr().out
     for part in ("KL: not run: no trained network in tiny/kl_loss/tiny_kl/seed0", "theirs: not run: is not computed here",
                  "2 of 4 rows written"):
@@ -126,8 +123,8 @@ def unlabeled(data, root, *, categories=None):
 
 
 def test_test_dev_needs_no_labels(data, trained, tmp_path, monkeypatch, capsys):
-    assert command(monkeypatch, data, trained, "--split", "val") == 0
-    assert command(monkeypatch, unlabeled(data, tmp_path / "coco"), trained) == 0
+    assert command(data, trained, "--split", "val") == 0
+    assert command(unlabeled(data, tmp_path / "coco"), trained) == 0
     assert "3 images of test-dev2017" in capsys.readouterr().out
     folder = trained / "tiny" / "kl_loss" / "tiny" / "submission"
     one, other = ((folder / f"detections_{split}_soft-nms_results.json").read_text() for split in ("val", "test-dev2017"))
@@ -136,7 +133,7 @@ def test_test_dev_needs_no_labels(data, trained, tmp_path, monkeypatch, capsys):
 
 def test_categories_of_another_network_are_a_sentence(data, trained, tmp_path, monkeypatch, capsys):
     root = unlabeled(data, tmp_path / "coco", categories=[{"id": 1, "name": "cat"}])
-    assert command(monkeypatch, root, trained) == 2
+    assert command(root, trained) == 2
     assert "was trained on 6 classes" in capsys.readouterr().err
 
 
@@ -144,18 +141,18 @@ def test_what_has_no_category_ids_is_a_sentence(data, trained, tmp_path, monkeyp
     (tmp_path / "annotations").mkdir()
     for split in ("train2017", "val2017"):
         (tmp_path / "annotations" / f"instances_{split}.json").touch()
-    assert command(monkeypatch, tmp_path, trained, "--split", "trainval") == 2
+    assert command(tmp_path, trained, "--split", "trainval") == 2
     assert "--split trainval stands for train2017 + val2017" in capsys.readouterr().err
-    monkeypatch.setattr(module, "SCALES", {"tiny": lambda run: replace(run, data=replace(run.data, layout="voc"))})
-    assert command(monkeypatch, data, trained, "--split", "val") == 2
+    monkeypatch.setitem(SCALES, "tiny", lambda run: replace(run, data=replace(run.data, layout="voc")))
+    assert command(data, trained, "--split", "val") == 2
     assert "VOC layout, which has no COCO category ids" in capsys.readouterr().err
     monkeypatch.setattr(module, "find_table", lambda name: replace(TABLE, metric="voc"))
-    assert command(monkeypatch, data, trained) == 2
+    assert command(data, trained) == 2
     assert "is not scored by COCO's server" in capsys.readouterr().err
 
 
 def test_missing_test_images_say_how_to_get_them(data, trained, monkeypatch, capsys):
-    assert command(monkeypatch, data, trained) == 2
+    assert command(data, trained) == 2
     assert "python -m scripts.get_data coco2017test" in capsys.readouterr().err
 
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scripts import train as module
-from scripts.engine import places as lookup
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.train import DIVERGED, STOPPED, main, train
-from tests.tiny import SCALES, TINY, TINY_KL, TINY_KLRPN, arguments, signal_handlers_kept, tiny_dataset
+from scripts.engine import training as module
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.files import sha256
+from scripts.engine.training import STOPPED
+from scripts.train import DIVERGED, main
+from tests.tiny import TINY, TINY_KL, TINY_KLRPN, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import train_tiny as train
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +26,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     runs = {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL, "kl_loss/tiny_klrpn": TINY_KLRPN}
-    monkeypatch.setattr(module, "SCALES", SCALES)
-    monkeypatch.setattr(lookup, "SCALES", SCALES)
-    monkeypatch.setattr(module, "find_run", runs.__getitem__)
+    know_tiny(monkeypatch, runs)
     with signal_handlers_kept():
         yield runs
 
@@ -54,9 +54,9 @@ def equal(first, second):
 def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
     """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
     how = {"run": f"kl_loss/{name}", "accumulate": accumulate}
-    assert train(arguments(data, tmp_path / "a", **how)) == 0
+    assert train(data, tmp_path / "a", **how) == 0
     for stop in (1, 3, None):  # updates in each part
-        assert train(arguments(data, tmp_path / "b", stop_after=stop, **how)) == 0
+        assert train(data, tmp_path / "b", stop_after=stop, **how) == 0
     whole, parts = final(tmp_path / "a", name), final(tmp_path / "b", name)
     assert whole["step"] == parts["step"] == 6
     assert equal(whole["model"], parts["model"])
@@ -65,13 +65,13 @@ def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, a
 
 def test_another_seed_is_another_network(data, tmp_path):
     for seed in (0, 1):
-        train(arguments(data, tmp_path, seed=seed, stop_after=1))
+        train(data, tmp_path, seed=seed, stop_after=1)
     states = [load_checkpoint(newest_checkpoint(folder_of(tmp_path, seed=seed)))["model"] for seed in (0, 1)]
     assert not equal(*states)
 
 
 def test_what_a_finished_run_leaves(data, tmp_path, capsys):
-    assert train(arguments(data, tmp_path)) == 0
+    assert train(data, tmp_path) == 0
     folder = folder_of(tmp_path)
     finished = json.loads((folder / "finished.json").read_text())
     assert finished["step"] == 6
@@ -80,7 +80,7 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
     assert list((folder / "tensorboard").glob("events*"))
     assert final(tmp_path)["classes"] == ["brick", "ball", "tent", "gem", "ring", "cross"]
     capsys.readouterr()
-    assert train(arguments(data, tmp_path)) == 0
+    assert train(data, tmp_path) == 0
     assert "already trained (6 updates), nothing to do" in capsys.readouterr().out
 
 
@@ -95,33 +95,33 @@ def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
         return losses, statistics
 
     monkeypatch.setattr(module, "update", recorded)
-    train(arguments(data, tmp_path))
+    train(data, tmp_path)
     assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
 
 
 def test_another_configuration_is_not_resumed(data, tmp_path, tiny):
-    train(arguments(data, tmp_path, stop_after=2))
+    train(data, tmp_path, stop_after=2)
     tiny["kl_loss/tiny"] = replace(TINY, train=replace(TINY.train, lr=0.5))
     with pytest.raises(ValueError, match=r"another configuration \(train\.lr: 0\.001 -> 0\.5\)"):
-        train(arguments(data, tmp_path))
+        train(data, tmp_path)
 
 
 def test_starting_over_in_a_used_folder_is_refused(data, tmp_path):
     """New checkpoints would be older than the ones that are there."""
-    train(arguments(data, tmp_path, stop_after=2))
+    train(data, tmp_path, stop_after=2)
     with pytest.raises(ValueError, match=r"--resume none: .* holds checkpoints of an earlier training"):
-        train(arguments(data, tmp_path, resume="none"))
-    assert train(arguments(data, tmp_path / "other", resume="none", stop_after=1)) == 0
+        train(data, tmp_path, resume="none")
+    assert train(data, tmp_path / "other", resume="none", stop_after=1) == 0
 
 
 def test_a_damaged_checkpoint_costs_the_updates_since_the_one_before(data, tmp_path, capsys):
-    train(arguments(data, tmp_path / "a"))
+    train(data, tmp_path / "a")
     for _ in range(2):
-        train(arguments(data, tmp_path / "b", stop_after=2))
+        train(data, tmp_path / "b", stop_after=2)
     newest = newest_checkpoint(folder_of(tmp_path / "b"))
     newest.write_bytes(newest.read_bytes()[:1000])
     capsys.readouterr()
-    train(arguments(data, tmp_path / "b"))
+    train(data, tmp_path / "b")
     printed = capsys.readouterr().out
     assert f"{newest} is incomplete or damaged" in printed
     assert "step-00000002.pt at update 2" in printed
@@ -138,7 +138,7 @@ def test_a_signal_stops_after_the_update_and_saves(data, tmp_path, monkeypatch, 
         return real(*args, step=step, **how)
 
     monkeypatch.setattr(module, "update", interrupted)
-    assert train(arguments(data, tmp_path)) == STOPPED
+    assert train(data, tmp_path) == STOPPED
     assert final(tmp_path)["step"] == 3
     assert not (folder_of(tmp_path) / "finished.json").exists()
 
@@ -147,22 +147,20 @@ def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys)
     root = shutil.copytree(data, tmp_path / "data")
     broken = root / "train" / "000003.jpg"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
-    assert train(arguments(root, tmp_path / "out")) == 0
+    assert train(root, tmp_path / "out") == 0
     printed = capsys.readouterr().out
     assert "skipped image 1: " in printed
     assert "000003.jpg" in printed
     assert json.loads((folder_of(tmp_path / "out") / "finished.json").read_text())["skipped_images"] == 1
 
 
-def command(monkeypatch, data, out, *more):
-    monkeypatch.setattr("sys.argv", ["train", "kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out),
-                                     "--device", "cpu", *more])
-    return main()
+def command(data, out, *more):
+    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
 
 
-def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_path, tiny, monkeypatch, capsys):
+def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_path, tiny, capsys):
     tiny["kl_loss/tiny"] = replace(TINY, train=replace(TINY.train, lr=1e30, warmup_iterations=0))
-    assert command(monkeypatch, data, tmp_path) == DIVERGED
+    assert command(data, tmp_path) == DIVERGED
     assert "error: At update 1 " in capsys.readouterr().err
     assert newest_checkpoint(folder_of(tmp_path)) is None
 
@@ -174,22 +172,72 @@ def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_p
     (("--resume", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
     (("--data-root", "no/such/folder"), "The data folder no/such/folder does not exist"),
 ])
-def test_the_users_mistakes_are_one_sentence(data, tmp_path, monkeypatch, capsys, more, sentence):
-    assert command(monkeypatch, data, tmp_path, *more) == 2
+def test_the_users_mistakes_are_one_sentence(data, tmp_path, capsys, more, sentence):
+    assert command(data, tmp_path, *more) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert sentence in printed
     assert "Traceback" not in printed
 
 
-def test_a_smaller_batch_scales_the_recipe(data, tmp_path, monkeypatch, capsys):
-    assert command(monkeypatch, data, tmp_path, "--batch-size", "1", "--stop-after", "1") == 0
+def test_a_smaller_batch_scales_the_recipe(data, tmp_path, capsys):
+    assert command(data, tmp_path, "--batch-size", "1", "--stop-after", "1") == 0
     assert "linear scaling: batch 2 -> 1, lr 0.001 -> 0.0005, 6 -> 12 updates" in capsys.readouterr().out
     assert final(tmp_path)["run"]["train"]["lr_drops"] == [8]
 
 
 def test_the_network_predicts_the_classes_of_the_data(data, tmp_path, tiny, capsys):
     tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, num_classes=20))
-    train(arguments(data, tmp_path, stop_after=1))
+    train(data, tmp_path, stop_after=1)
     assert "the run has 20, the data set 6" in capsys.readouterr().out
     assert final(tmp_path)["model"]["roi_head.predictor.class_logits.weight"].shape[0] == 7
+
+
+def renamed_classes(data, folder):
+    """The data set with other names for its classes, in the same order."""
+    root = shutil.copytree(data, folder)
+    for path in root.glob("annotations/*.json"):
+        document = json.loads(path.read_text())
+        document["categories"] = [{**line, "name": line["name"].upper()} for line in document["categories"]]
+        path.write_text(json.dumps(document))
+    return root
+
+
+def test_other_names_of_the_classes_are_not_resumed(data, tmp_path, capsys):
+    """The network would go on with boxes whose classes mean something else."""
+    train(data, tmp_path / "out", stop_after=2)
+    other = renamed_classes(data, tmp_path / "data")
+    assert command(other, tmp_path / "out") == 2
+    printed = capsys.readouterr().err
+    assert "was trained on 6 classes (brick, ball, tent, gem, ring, ...), the data set has 6 (BRICK, BALL" in printed
+    assert "continue on data with the same classes in the same order" in printed
+    assert final(tmp_path / "out")["step"] == 2
+
+
+def test_converted_weights_only_guess_their_class_names(data, tmp_path):
+    """They have made no update of ours: a first training takes the names of its data."""
+    train(data, tmp_path / "a", stop_after=1)
+    start = save_checkpoint(tmp_path / "start", 0, final(tmp_path / "a") | {"step": 0, "classes": ["class 1"] * 6})
+    assert train(data, tmp_path / "b", resume=str(start), stop_after=1) == 0
+    assert final(tmp_path / "b")["classes"][0] == "brick"
+
+
+def of_an_earlier_version(folder):
+    """Makes the newest checkpoint one without a format, as commit 87e4cc2 wrote them."""
+    path = newest_checkpoint(folder)
+    state = load_checkpoint(path)
+    del state["format"]
+    torch.save(state, path)
+    path.with_suffix(".json").write_text(json.dumps({"step": state["step"], "sha256": sha256(path)}))
+
+
+@pytest.mark.parametrize("stop_after", [2, None])
+def test_a_training_of_an_earlier_version_is_not_continued(data, tmp_path, capsys, stop_after):
+    """Whether it was finished or not."""
+    train(data, tmp_path, stop_after=stop_after)
+    of_an_earlier_version(folder_of(tmp_path))
+    assert command(data, tmp_path) == 2
+    printed = capsys.readouterr().err
+    assert "written by an earlier version of this code, whose network had other parts" in printed
+    assert "git commit 87e4cc2 for format 1" in printed
+    assert len(printed.splitlines()) == 1

@@ -6,18 +6,19 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from scripts.engine import checkpoint as module
+from scripts.engine import files
 from scripts.engine.checkpoint import (
+    FORMAT,
     KEPT,
+    check_format_in,
     check_same_run,
     differences,
     load_checkpoint,
     newest_checkpoint,
     plain,
     save_checkpoint,
-    save_tensors,
-    write_atomically,
 )
+from scripts.engine.files import save_tensors
 from tests.tiny import TINY
 
 
@@ -105,24 +106,11 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         file.write(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(module.torch, "save", disk_full)
+    monkeypatch.setattr(files.torch, "save", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, 2, state(2))
     assert newest_checkpoint(tmp_path) == path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["step-00000001.json", "step-00000001.pt"]
-
-
-def test_small_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "x.json"
-    write_atomically(path, "old")
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("data.files.os.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, "new and longer")
-    assert path.read_text() == "old"
 
 
 def test_another_run_names_the_fields():
@@ -143,3 +131,37 @@ def test_another_run_names_the_fields():
 def test_differences_are_found_at_any_depth():
     assert differences({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "c": 1}) == ["a.b: [1, 2] -> [1, 3]"]
     assert differences(plain({"a": (1, 2)}), json.loads('{"a": [1, 2]}')) == []
+
+
+def with_format(path, number):
+    """The checkpoint as a version of the code with another format would have written it."""
+    content = torch.load(path, weights_only=True)
+    del content["format"]
+    content |= {} if number is None else {"format": number}
+    digest = save_tensors(path, content)
+    note = {"step": content["step"], "sha256": digest} | ({} if number is None else {"format": number})
+    path.with_suffix(".json").write_text(json.dumps(note))
+
+
+def test_a_checkpoint_has_a_format(tmp_path):
+    path = save_checkpoint(tmp_path, 1, state(1))
+    assert load_checkpoint(path)["format"] == FORMAT == 2
+    assert json.loads(path.with_suffix(".json").read_text())["format"] == FORMAT
+    check_format_in(tmp_path)
+    check_format_in(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("number", "sentence"), [
+    (None, r"has format 1 and this code reads format 2: it was written by an earlier version of this code"),
+    (1, r"has format 1 and this code reads format 2: it was written by an earlier version of this code"),
+    (3, r"has format 3 and this code reads format 2: it was written by a later version of this code"),
+])
+def test_another_format_is_a_sentence_that_says_what_to_do(tmp_path, number, sentence):
+    path = save_checkpoint(tmp_path, 1, state(1))
+    with_format(path, number)
+    assert newest_checkpoint(tmp_path) == path  # it is whole
+    for check in (lambda: load_checkpoint(path), lambda: check_format_in(tmp_path)):
+        with pytest.raises(ValueError, match=sentence) as error:
+            check()
+        assert "whose network had other parts; train again" in str(error.value)
+        assert "git commit 87e4cc2 for format 1" in str(error.value)

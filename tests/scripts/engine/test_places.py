@@ -1,28 +1,20 @@
-"""What the command line names is found, or the error lists what there is."""
+"""What the command line names is found, or the error lists what there is; and everything has its folder."""
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from data.errors import DataError
-from data.mini.ambiguous import ensure_dataset
 from experiments.kl_loss import runs
 from experiments.kl_loss.table1 import rows
-from experiments.scales import SCALES
-from scripts.engine import places as lookup
 from scripts.engine.places import (
-    add_common_arguments,
-    data_root,
+    RunPlace,
     find_run,
     find_table,
-    on_this_data,
-    open_dataset,
-    pick_device,
-    run_folder,
+    seeds_of,
+    table_names,
+    table_place,
 )
-from tests.tiny import TINY, arguments, tiny_dataset
 
 
 def test_runs_and_tables_by_name():
@@ -43,59 +35,45 @@ def test_an_unknown_name_lists_the_known(find, name, sentence):
         find(name)
 
 
-def test_splits_and_bad_boxes_change_the_data_only(tmp_path):
-    args = arguments(tmp_path, tmp_path, splits="a+b:c", skip_bad_boxes=True)
-    run = on_this_data(TINY, args)
-    assert (run.data.train, run.data.test, run.data.on_bad_box) == (("a", "b"), "c", "skip")
-    assert (run.model, run.train) == (TINY.model, TINY.train)
-    assert on_this_data(TINY, arguments(tmp_path, tmp_path)) == TINY
-
-
-@pytest.mark.parametrize("splits", ["train", "train:", ":val", ""])
-def test_splits_have_two_halves(tmp_path, splits):
-    with pytest.raises(ValueError, match="is not of the form TRAIN:TEST"):
-        on_this_data(TINY, arguments(tmp_path, tmp_path, splits=splits))
-
-
-def test_data_set_of_a_split(tmp_path):
-    data = tiny_dataset(tmp_path)
-    assert len(open_dataset(TINY, arguments(data, tmp_path), TINY.data.train)) == 12
-    assert len(open_dataset(TINY, arguments(data, tmp_path), TINY.data.test)) == 3
-
-
-def test_a_missing_data_folder_says_how_to_get_one(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere does not exist; pass --data-root DIR .*get_data voc2007"):
-        data_root("lite", tmp_path / "nowhere", "voc")
-    assert data_root("lite", tmp_path, "voc") == tmp_path
-
-
-def test_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto").type == pick_device("cpu").type == "cpu"
-    with pytest.raises(ValueError, match="--device cuda: torch sees no GPU"):
-        pick_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("auto").type == pick_device("cuda").type == "cuda"
-    assert pick_device("cpu").type == "cpu"
-
-
 def test_a_run_has_its_folder():
-    assert run_folder(Path("runs"), "mini", "vgg16_coco", "kl_loss", 2) == Path("runs/mini/kl_loss/vgg16_coco/seed2")
+    place = RunPlace(out=Path("runs"), scale="mini", paper="kl_loss", run="vgg16_coco", seed=2)
+    assert place.folder == Path("runs/mini/kl_loss/vgg16_coco/seed2")
+    assert place.candidates() == place.folder / "candidates.pt"
+    assert place.candidates("val2017", rounds=2) == place.folder / "rounds2-candidates_val2017.pt"
+    assert place.saved_proposals("test") == place.folder / "proposals-test.npz"
 
 
-def test_the_command_line_has_no_hyper_parameters():
-    parser = argparse.ArgumentParser()
-    add_common_arguments(parser)
-    assert set(vars(parser.parse_args([]))) == {
-        "scale", "data_root", "splits", "skip_bad_boxes", "out", "device", "workers"}  # fmt: skip
+def test_a_sibling_is_another_run_of_runs_py_at_the_same_scale():
+    """At lite, all backbones of a table are one network of one name."""
+    place = RunPlace(out=Path("runs"), scale="lite", paper="kl_loss", run="mobilenet_voc_kl", seed=1)
+    assert place.sibling("vgg16_coco").folder == Path("runs/lite/kl_loss/mobilenet_voc/seed1")
+    assert replace(place, scale="mini").sibling("vgg16_coco").run == "vgg16_coco"
+    with pytest.raises(ValueError, match="no run 'vgg17'"):
+        place.sibling("vgg17")
 
 
-@pytest.mark.parametrize("run", [runs.vgg16_coco, runs.vggm_voc, runs.vgg16_voc_kl], ids=lambda run: run.name)
-def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatch, run):
-    """Both layouts hold the same images and classes; the run at mini scale names splits that are there."""
-    monkeypatch.setattr(lookup, "ensure_dataset", lambda root: ensure_dataset(root, train=4, val=2))
-    run = SCALES["mini"](run)
-    args = arguments(tmp_path, tmp_path, scale="mini")
-    train, test = (open_dataset(run, args, split) for split in (run.data.train, run.data.test))
-    assert (len(train), len(test)) == (4, 2)
-    assert len(train.classes) == len(test.classes) == run.model.num_classes
+def test_what_a_training_leaves(tmp_path):
+    place = RunPlace(out=tmp_path, scale="mini", paper="kl_loss", run="r", seed=0)
+    assert (place.is_finished, place.has_checkpoints, place.training_facts(), seeds_of(place)) == (False, False, None, [])
+    for seed in (0, 3):
+        replace(place, seed=seed).folder.mkdir(parents=True)
+    (place.folder / "step-00000001.pt").touch()
+    place.finished.write_text('{"step": 1}')
+    assert (place.is_finished, place.has_checkpoints, place.training_facts()) == (True, True, {"step": 1})
+    assert [other.seed for other in seeds_of(place)] == [0, 3]
+
+
+def test_a_table_has_its_folder_and_knows_the_places_of_its_runs(tmp_path):
+    place = table_place("kl_loss/table1", scale="mini", out=tmp_path)
+    assert place.name == "kl_loss/table1"
+    assert place.seed_file(2) == tmp_path / "mini" / "kl_loss" / "table1" / "seed2.json"
+    assert place.run_place(runs.vgg16_coco, 1).folder == tmp_path / "mini" / "kl_loss" / "vgg16_coco" / "seed1"
+    assert place.seed_files() == []
+    place.folder.mkdir(parents=True)
+    for seed in (1, 0):
+        place.seed_file(seed).touch()
+    assert place.seed_files() == [place.seed_file(0), place.seed_file(1)]
+
+
+def test_every_table_has_a_name():
+    assert {"kl_loss/table1", "kl_rpn/figure3"} <= set(table_names())

@@ -16,7 +16,7 @@ def progress(tmp_path, monkeypatch):
 
 
 def test_a_line_says_where_training_stands(progress, capsys):
-    progress.step(10, {"a": 1.0, "b": 2.0}, total=21.0, lr=1e-3, images=4, waited=0.0)
+    progress.step(10, {"a": 1.0, "b": 2.0}, total=21.0, lr=1e-3, images=4)
     line = capsys.readouterr().out
     for part in ("net  11/13", "loss 21.000", "a 1.000", "b 2.000", "lr 1.00e-03", "img/s", "data 0%", "min left"):
         assert part in line
@@ -24,12 +24,12 @@ def test_a_line_says_where_training_stands(progress, capsys):
 
 def test_scalars_are_means_since_the_last_ones_and_nan_is_left_out(progress, tmp_path):
     for step, loss in ((10, 1.0), (11, 3.0)):
-        progress.step(step, {"a": loss}, total=loss, lr=1e-3, images=1, waited=0.0)
+        progress.step(step, {"a": loss}, total=loss, lr=1e-3, images=1)
     progress.scalars(11, {"head/x": float("nan"), "train/lr": 0.5})
-    progress.step(12, {"a": 7.0}, total=7.0, lr=1e-3, images=1, waited=0.0)
+    progress.step(12, {"a": 7.0}, total=7.0, lr=1e-3, images=1)
     progress.scalars(12, {})
     progress.close()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/a")] == [(11, 2.0), (12, 7.0)]
     assert "head/x" not in events.Tags()["scalars"]

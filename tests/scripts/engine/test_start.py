@@ -7,29 +7,24 @@ import pytest
 import torch
 
 from models.build import build_detector
-from scripts import train as module
-from scripts.engine import places as lookup
-from scripts.engine import start
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.engine.start import first_start, learn_only, prepared_detector, with_pixels_of
-from scripts.train import train
-from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
+from scripts.engine.places import RunPlace
+from scripts.engine.start import first_start, freeze_all_but, prepared_detector, with_pixels_of
+from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import train_tiny as train
 
 SMALL = replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1))
 FIRST = replace(TINY, name="first", model=SMALL)
 SAME = replace(FIRST, name="same", start="first")
 WARM = replace(FIRST, name="warm", start="first", model=replace(SMALL, box_coding="edges", log_variance=True))
 HEAD = replace(FIRST, name="head", start="same", model=replace(SMALL, iou_head=True, iou_rois=8),
-               train=replace(TINY.train, only="iou_head"))
+               train=replace(TINY.train, trainable_part="iou_head"))
 RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    for place in (module, lookup, start):
-        monkeypatch.setattr(place, "SCALES", SCALES)
-    for place in (module, start):
-        monkeypatch.setattr(place, "find_run", RUNS.__getitem__)
+    know_tiny(monkeypatch, RUNS)
     with signal_handlers_kept():
         yield
 
@@ -48,6 +43,10 @@ def folder_of(out, name):
     return out / "tiny" / "kl_loss" / name / "seed0"
 
 
+def place_of(out, name):
+    return RunPlace(out=out, scale="tiny", paper="kl_loss", run=name, seed=0)
+
+
 def weights(out, name):
     return load_checkpoint(newest_checkpoint(folder_of(out, name)))["model"]
 
@@ -55,23 +54,23 @@ def weights(out, name):
 def test_first_the_other_network_must_be_finished(out, data):
     with pytest.raises(ValueError, match=r"same starts from the finished network of first, and .*seed0 has none; train it "
                                          r"first: python -m scripts\.train kl_loss/first --scale tiny\."):
-        train(arguments(data, out, run="kl_loss/same"))
-    assert train(arguments(data, out, run="kl_loss/first")) == 0
-    assert train(arguments(data, out, run="kl_loss/same")) == 0
+        train(data, out, run="kl_loss/same")
+    assert train(data, out, run="kl_loss/first") == 0
+    assert train(data, out, run="kl_loss/same") == 0
 
 
 def test_all_weights_are_taken_over(out, capsys):
-    network = prepared_detector(SAME, "auto", folder_of(out, "same"), resumed=False)
+    network = prepared_detector(SAME, "auto", place_of(out, "same"), resumed=False)
     assert all(torch.equal(value, weights(out, "first")[name]) for name, value in network.state_dict().items())
     assert "new: none" in capsys.readouterr().out
     assert all(p.requires_grad for p in network.parameters())  # the first network started from scratch
-    assert first_start(folder_of(out, "same")) == "scratch"
+    assert first_start(place_of(out, "same")) == "scratch"
 
 
 def test_box_layers_begin_anew_in_another_coding(out, capsys):
     """And begin as the same network without a start would: N(0, 0.001), not the other network's."""
     torch.manual_seed(5)
-    network = prepared_detector(WARM, "none", folder_of(out, "warm"), resumed=False).state_dict()
+    network = prepared_detector(WARM, "none", place_of(out, "warm"), resumed=False).state_dict()
     torch.manual_seed(5)
     fresh = build_detector(WARM.model).state_dict()
     taken = weights(out, "first")
@@ -82,7 +81,7 @@ def test_box_layers_begin_anew_in_another_coding(out, capsys):
 
 
 def test_a_head_learns_alone(out, data):
-    assert train(arguments(data, out, run="kl_loss/head")) == 0
+    assert train(data, out, run="kl_loss/head") == 0
     before, after = weights(out, "same"), weights(out, "head")
     assert all(torch.equal(after[name], value) for name, value in before.items())
     torch.manual_seed(0)
@@ -90,9 +89,9 @@ def test_a_head_learns_alone(out, data):
     assert not any(torch.equal(after[name], fresh[name]) for name in after if name.startswith("iou_head.") and name.endswith("weight"))
 
 
-def test_learn_only_stops_norms_as_well():
+def test_freeze_all_but_stops_norms_as_well():
     network = build_detector(HEAD.model)
-    learn_only(network, "iou_head")
+    freeze_all_but(network, "iou_head")
     network.train()
     assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"iou_head"}
     assert not any(layer.training for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
@@ -101,21 +100,21 @@ def test_learn_only_stops_norms_as_well():
 def test_a_network_of_another_size_is_refused(out):
     wide = replace(SAME, model=replace(SMALL, fc_dims=(24, 24), num_classes=9))
     with pytest.raises(ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"):
-        prepared_detector(wide, "none", folder_of(out, "same"), resumed=False)
+        prepared_detector(wide, "none", place_of(out, "same"), resumed=False)
 
 
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
     """Whatever the command line would choose for a start from ImageNet."""
     tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=replace(WARM.model, tf_padding=True))
-    found = with_pixels_of(tf, folder_of(out, "first"))
+    found = with_pixels_of(tf, place_of(out, "first"))
     assert (found.data.pixels, found.model.tf_padding) == ("torchvision", False)
     assert replace(found, data=tf.data, model=tf.model) == tf
-    assert with_pixels_of(tf, folder_of(tmp_path, "first")) is tf
+    assert with_pixels_of(tf, place_of(tmp_path, "first")) is tf
 
 
 def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"run\.json cannot be read .*a later network started from the one"):
-        first_start(folder_of(tmp_path, "same"))
+        first_start(place_of(tmp_path, "same"))
 
 
 def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path):
@@ -123,4 +122,15 @@ def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path)
         folder = folder_of(tmp_path, name)
         folder.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps({"start": begun}))
-    assert first_start(folder_of(tmp_path, "same")) == "imagenet"
+    assert first_start(place_of(tmp_path, "same")) == "imagenet"
+
+
+def test_a_start_from_a_network_of_an_earlier_version_is_a_sentence(tmp_path):
+    folder = folder_of(tmp_path, "first")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"start": "scratch", "model": {"caffe_layout": False}}))
+    (folder / "step-00000006.pt").touch()
+    (folder / "step-00000006.json").write_text('{"step": 6, "sha256": "0"}')
+    for call in (lambda: with_pixels_of(WARM, place_of(tmp_path, "first")), lambda: first_start(place_of(tmp_path, "first"))):
+        with pytest.raises(ValueError, match="written by an earlier version of this code"):
+            call()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from scripts.engine.places import run_folder
+from scripts.engine.places import RunPlace
 from scripts.reports import curves
 from scripts.reports.files import ReportPlace
 
@@ -23,7 +23,7 @@ def test_a_bin_is_the_mean_of_its_updates(tmp_path):
 
 def test_every_run_and_seed_of_a_table_is_a_line(tmp_path):
     for run, seed, value in (("vgg16_coco", 0, 1.0), ("vgg16_coco", 1, 2.0), ("vgg16_coco_kl", 0, 3.0)):
-        write(run_folder(tmp_path, "mini", run, "kl_loss", seed), {0: value})
+        write(RunPlace(out=tmp_path, scale="mini", paper="kl_loss", run=run, seed=seed).folder, {0: value})
     found = curves.table_curves(ReportPlace(table="kl_loss/table1", scale="mini", out=tmp_path))
     assert curves.csv_lines(found) == [
         ["run", "seed", "update", "train/loss"], ["vgg16_coco", 0, 0, "1"], ["vgg16_coco", 1, 0, "2"],

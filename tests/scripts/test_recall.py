@@ -1,6 +1,5 @@
 """From trained networks to recall tables and Figure 3, with a first stage whose proposals are known."""
 
-import argparse
 import csv
 import json
 from dataclasses import asdict, replace
@@ -10,16 +9,18 @@ import torch
 
 from data.build import build_dataset
 from data.records import Proposals
+from experiments import scales
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import figure3, recall
-from scripts import proposals as module
-from scripts.engine import trained
+from scripts.engine import places, trained
+from scripts.engine import recall as recall_module
 from scripts.engine.checkpoint import plain, save_checkpoint
-from scripts.proposals import load_proposals, save_proposals
+from scripts.engine.environment import Environment
 from scripts.reports import figure3 as figure3_report
 from scripts.reports import provenance, summary
 from scripts.reports import recall as recall_report
+from scripts.reports.files import ReportPlace
 from tests.tiny import TINY, tiny_dataset
 
 GOOD = replace(TINY, name="tiny_klrpn")
@@ -37,6 +38,9 @@ FIGURE = Table(title="A tiny figure", metric="figure3", comparisons=COMPARISONS,
 COUNTS, IOUS = (2, 50), (0.5, 0.9)
 RECALL = Table(title="A tiny recall", metric="recall", comparisons=COMPARISONS,
                rows=(row("RPN", TINY, "A"), row("KL-RPN", GOOD, "A"), row("RPN", OTHER, "B")))
+
+
+TABLES = {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}
 
 
 class FirstStage:
@@ -76,13 +80,14 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch, data):
-    monkeypatch.setattr(module, "SCALES", SCALES)
+    for name, scale in SCALES.items():
+        monkeypatch.setitem(scales.SCALES, name, scale)
     for part in (provenance, summary, figure3_report):
         monkeypatch.setattr(part, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     for part in (recall, recall_report):
         monkeypatch.setattr(part, "COUNTS", COUNTS)
         monkeypatch.setattr(part, "IOUS", IOUS)
-    monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
+    monkeypatch.setattr(places, "find_table", TABLES.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
     FirstStage.passes = 0
 
@@ -105,17 +110,26 @@ def out(tmp_path, data):
     return tmp_path / "runs"
 
 
-def arguments(table, out, **changed):
-    given = {"table": f"kl_rpn/{table}", "scale": "tiny", "data_root": out.parent / "data", "splits": None,
-             "skip_bad_boxes": False, "out": out, "device": "cpu", "workers": 0, "seeds": 1, "unfinished": False,
-             "results": out.parent / "results", "publish": False}
-    return argparse.Namespace(**given | changed)
+def run_recall(out, seeds=1, **changed):
+    return recall.report_recall(RECALL, report_place("proposals", out, **changed), environment(out, **changed), seeds)
 
 
-def page(script, args):
+def run_figure3(out, seeds=1, **changed):
+    return figure3.report_offsets(FIGURE, report_place("figure3", out, **changed), environment(out, **changed), seeds)
+
+
+def environment(out, **changed):
+    return Environment(**{"scale": "tiny", "data_root": out.parent / "data", "out": out, "device": "cpu"} | changed)
+
+
+def report_place(table, out, scale="tiny", **_):
+    return ReportPlace(table=f"kl_rpn/{table}", scale=scale, out=out, results=out.parent / "results")
+
+
+def page(run, out, scale="tiny", **changed):
     """The full report that a script writes; what it prints ends with its place."""
-    path = args.results / f"{args.scale}.md"
-    assert script.evaluate(args).splitlines()[-1] == f"full report: {path}"
+    path = out.parent / "results" / f"{scale}.md"
+    assert run(out, scale=scale, **changed).splitlines()[-1] == f"full report: {path}"
     return path.read_text()
 
 
@@ -129,7 +143,7 @@ def test_recall_of_known_proposals(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = page(recall, arguments("proposals", out, seeds=2))
+    text = page(run_recall, out, seeds=2)
     for part in ("# A tiny recall", "**for tests, not comparable**", "| best 2 ", "| best 50 ", "A: KL-RPN - RPN", " ± ",
                  "B: RPN", "not run: RPN: no trained network in tiny/kl_rpn/other/seed0", "training: tiny 1.0 min on a CPU",
                  "Against the clean boxes"):
@@ -151,7 +165,7 @@ def test_recall_of_known_proposals(out):
 def test_networks_that_a_scale_makes_equal_are_measured_once(out):
     for run in (TINY, GOOD):
         train(out, run, scale="lite")
-    text = page(recall, arguments("proposals", out, scale="lite"))
+    text = page(run_recall, out, scale="lite")
     assert FirstStage.passes == 2  # 3 images are one batch; two networks
     assert "one network at this scale, measured once (`tiny`): A: RPN, B: RPN" in text
     assert lines_of(out, "lite.csv", group="B", row="RPN") == [
@@ -162,7 +176,7 @@ def test_the_figure_and_its_numbers(out):
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
-    text = page(figure3, arguments("figure3", out, seeds=2))
+    text = page(run_figure3, out, seeds=2)
     assert (out.parent / "results" / "tiny.png").read_bytes().startswith(b"\x89PNG")
     for part in ("# A tiny figure", "![densities of the four offsets](tiny.png)", "| KL-RPN - RPN ", "Wasserstein", " ± "):
         assert part in text
@@ -177,18 +191,18 @@ def test_the_figure_and_its_numbers(out):
 
 
 def test_the_figure_without_networks(out):
-    text = page(figure3, arguments("figure3", out))
+    text = page(run_figure3, out)
     assert "not run: KL-RPN: no trained network in tiny/kl_rpn/tiny_klrpn/seed0" in text
     assert not (out.parent / "results" / "tiny.png").exists()
     train(out, TINY)
-    assert "tiny.png" in page(figure3, arguments("figure3", out))
+    assert "tiny.png" in page(run_figure3, out)
     assert {line["value"] for line in lines_of(out, row="KL-RPN")} == {"not run"}
 
 
 def test_only_the_first_images_are_looked_at(out, monkeypatch):
     train(out, TINY)
     monkeypatch.setattr(figure3, "IMAGES", 2)
-    figure3.evaluate(arguments("figure3", out))
+    run_figure3(out)
     kept = torch.load(out / "tiny" / "kl_rpn" / "tiny" / "seed0" / "proposals.pt", weights_only=True)
     assert len(kept["counts"]) == len(kept["key"]["images"]) == 2
     assert max(kept["counts"]) <= TINY.model.post_nms_test  # what the second stage gets
@@ -197,62 +211,43 @@ def test_only_the_first_images_are_looked_at(out, monkeypatch):
 
 def test_a_forward_pass_is_made_once_for_both_scripts(out, capsys):
     train(out, TINY)
-    recall.evaluate(arguments("proposals", out))
-    figure3.evaluate(arguments("figure3", out))  # fewer proposals
-    recall.evaluate(arguments("proposals", out))
+    run_recall(out)
+    run_figure3(out)  # fewer proposals
+    run_recall(out)
     assert FirstStage.passes == 1
     train(out, TINY, at=7)  # another checkpoint
-    recall.evaluate(arguments("proposals", out))
+    run_recall(out)
     assert FirstStage.passes == 2
     stored = out / "tiny" / "kl_rpn" / "tiny" / "seed0" / "proposals.pt"
     stored.write_bytes(stored.read_bytes()[:100])
-    recall.evaluate(arguments("proposals", out))
+    run_recall(out)
     assert FirstStage.passes == 3
     assert "proposals.pt is damaged and is computed again" in capsys.readouterr().out
 
 
-def test_proposals_come_back_from_disk(tmp_path):
-    saved = [Proposals(boxes=torch.rand(count, 4), objectness=torch.arange(count, 0, -1).float()) for count in (5, 0, 2)]
-    key = {"checkpoint": "abc", "count": 5, "images": ["1", "2", "3"], "sizes": [[1, 2], [3, 4], [5, 6]]}
-    save_proposals(tmp_path / "p.pt", saved, key)
-    for count, images in ((5, 3), (5, 1), (3, 3), (1, 2)):
-        wanted = {**key, "count": count, "images": key["images"][:images], "sizes": key["sizes"][:images]}
-        loaded = load_proposals(tmp_path / "p.pt", wanted)
-        assert [len(image.boxes) for image in loaded] == [min(count, known) for known in (5, 0, 2)][:images]
-        for before, after in zip(saved, loaded, strict=False):
-            torch.testing.assert_close(after.boxes, before.boxes[:count])
-            torch.testing.assert_close(after.objectness, before.objectness[:count])
-    for other in ({"checkpoint": "abd"}, {"count": 6}, {"images": ["1", "2", "4"]}, {"images": ["1", "2", "3", "4"]},
-                  {"sizes": [[1, 2], [3, 4], [5, 7]]}):
-        assert load_proposals(tmp_path / "p.pt", key | other) is None
-    assert load_proposals(tmp_path / "none.pt", key) is None
+def command(script, out, *more):
+    return script.main([*more, "--scale", "tiny", "--data-root", str(out.parent / "data"), "--out", str(out),
+                        "--device", "cpu", "--results", str(out.parent / "results")])
 
 
-def command(monkeypatch, script, out, *more):
-    monkeypatch.setattr("sys.argv", ["script", *more, "--scale", "tiny", "--data-root", str(out.parent / "data"), "--out",
-                                     str(out), "--device", "cpu", "--results", str(out.parent / "results")])
-    return script.main()
-
-
-def test_what_is_wrong_is_a_sentence(out, monkeypatch, capsys):
-    monkeypatch.setattr("scripts.engine.places.SCALES", SCALES)
-    assert command(monkeypatch, recall, out, "kl_rpn/figure3") == 2
+def test_what_is_wrong_is_a_sentence(out, capsys):
+    assert command(recall, out, "kl_rpn/figure3") == 2
     assert "kl_rpn/figure3 is a table of 'figure3', not of 'recall'" in capsys.readouterr().err
     train(out, TINY, classes=2)
-    assert command(monkeypatch, recall, out, "kl_rpn/proposals") == 2
+    assert command(recall, out, "kl_rpn/proposals") == 2
     assert "was trained on 2 classes" in capsys.readouterr().err
     train(out, replace(TINY, data=replace(TINY.data, short_side=63)), at=7)
-    assert command(monkeypatch, figure3, out, "kl_rpn/figure3") == 2
+    assert command(figure3, out, "kl_rpn/figure3") == 2
     assert "data.short_side: 63 -> 64" in capsys.readouterr().err
 
 
 def test_an_unfinished_network_is_measured_when_asked(out):
     train(out, TINY, finished=False, at=2)
-    assert "no trained network in tiny/kl_rpn/tiny/seed0" in page(recall, arguments("proposals", out))
-    assert "UNFINISHED: tiny: only 2 of 6 updates" in page(recall, arguments("proposals", out, unfinished=True))
+    assert "no trained network in tiny/kl_rpn/tiny/seed0" in page(run_recall, out)
+    assert "UNFINISHED: tiny: only 2 of 6 updates" in page(run_recall, out, unfinished=True)
 
 
 def test_data_without_objects_have_no_recall(out, monkeypatch):
     train(out, TINY)
-    monkeypatch.setattr(recall, "measure", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
-    assert "not run: RPN: the test data of tiny have no objects to find" in page(recall, arguments("proposals", out))
+    monkeypatch.setattr(recall_module, "recall_scores", lambda *_: {f"AR@{count}": float("nan") for count in COUNTS})
+    assert "not run: RPN: the test data of tiny have no objects to find" in page(run_recall, out)

@@ -8,20 +8,18 @@ import torch
 from data.build import build_dataset
 from data.formats.masks import decode_masks
 from data.loader import test_batches
-from data.records import Detections
+from data.records import Batch, Detections
 from experiments.records import Row
 from models.build import build_detector
 from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
-from scripts import evaluate
-from scripts import train as module
-from scripts.engine import places as lookup
-from scripts.engine import second_look, start
-from scripts.engine.second_look import refined
-from scripts.evaluate import look_at, opened, score, way
-from scripts.train import train
-from tests.tiny import SCALES, TINY, arguments, signal_handlers_kept, tiny_dataset
+from scripts.engine.evaluation import evaluate_network, row_key
+from scripts.engine.labeled import LabeledDatasets
+from scripts.engine.refinement import refine_image
+from scripts.engine.scoring import score
+from scripts.engine.trained import BATCH, trained_detector, trained_run
+from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
 
 RUN = replace(
     TINY, name="both", data=replace(TINY.data, masks=True),
@@ -43,65 +41,62 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def trained(data, tmp_path_factory, monkeypatch):
-    for place in (module, lookup, start, evaluate):
-        monkeypatch.setattr(place, "SCALES", SCALES)
-    monkeypatch.setattr(module, "find_run", lambda name: RUN)
-    args = arguments(data, tmp_path_factory.getbasetemp() / "second_look", run="kl_loss/both")
+    know_tiny(monkeypatch, {"kl_loss/both": RUN})
+    known = environment(data, tmp_path_factory.getbasetemp() / "refinement")
     with signal_handlers_kept():
-        assert train(args) == 0
-    return args, args.out / "tiny" / "kl_loss" / "both" / "seed0"
+        assert train_tiny(data, known.out, "kl_loss/both") == 0
+    return known, known.run_place("kl_loss", RUN, 0)
 
 
 def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
-    args, folder = trained
-    dataset, targets, segments = opened({}, RUN, args)
-    network = look_at(ROWS, RUN, folder, dataset, args)
-    assert network.looks.keys() == {way(row) for row in ROWS}
-    assert len(network.looks) == 3
-    base, moved, twice = (network.looks[way(ROWS[i])] for i in (0, 2, 3))
-    assert all(len(look.detections) == len(look.segments) == len(dataset) for look in network.looks.values())
+    known, place = trained
+    labeled = LabeledDatasets(known).of(RUN)
+    results = evaluate_network(ROWS, RUN, place, known, labeled).detections
+    assert results.keys() == {row_key(row) for row in ROWS}
+    assert len(results) == 3
+    base, moved, twice = (results[row_key(ROWS[i])] for i in (0, 2, 3))
+    assert all(len(row.detections) == len(row.segments) == len(labeled.dataset) for row in results.values())
     assert any(not torch.equal(a.boxes, b.boxes) for a, b in zip(base.detections, moved.detections, strict=True))
     assert all(torch.equal(a.scores, b.scores) for a, b in zip(base.detections, moved.detections, strict=True))
     assert sum(len(d.scores) for d in twice.detections) > 0
-    numbers = score(base, targets, segments, "coco", dataset.classes)
+    numbers = score(base, labeled, "coco")
     assert {"AP", "mask_AP", "mask_AP75"} <= numbers.keys()
-    assert (folder / "candidates.pt").is_file()
-    assert (folder / "rounds2-candidates.pt").is_file()
+    assert (place.folder / "candidates.pt").is_file()
+    assert (place.folder / "rounds2-candidates.pt").is_file()
 
 
 def test_the_masks_are_those_of_the_final_boxes(trained):
-    args, folder = trained
-    dataset = opened({}, RUN, args).dataset
-    look = look_at(ROWS, RUN, folder, dataset, args).looks[way(ROWS[2])]
-    _, _, state = second_look.trained_run(RUN, folder, dataset, args)
-    detector = second_look.trained_detector(RUN, state, torch.device("cpu"))
-    batch = next(test_batches(dataset, RUN.data, batch_size=second_look.BATCH, workers=0))
-    found = detector.masks(batch, look.detections)
+    known, place = trained
+    labeled = LabeledDatasets(known).of(RUN)
+    refined = evaluate_network(ROWS, RUN, place, known, labeled).detections[row_key(ROWS[2])]
+    detector = trained_detector(trained_run(RUN, place, labeled.dataset), torch.device("cpu"))
+    batch = next(test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0))
+    found = detector.masks(batch, refined.detections)
     assert sum(len(image.scores) for image in found)
-    for image, size, segments in zip(found, batch.original_sizes, look.segments, strict=True):
-        wanted = paste_masks(image.masks, image.boxes, size)
-        assert torch.equal(decode_masks(segments, size).bool(), wanted)
+    for image, size, segments in zip(found, batch.original_sizes, refined.segments, strict=True):
+        expected = paste_masks(image.masks, image.boxes, size)
+        assert torch.equal(decode_masks(segments, size).bool(), expected)
 
 
 def test_only_the_best_boxes_are_refined_and_a_new_score_is_a_new_order():
     torch.manual_seed(0)
     detector = build_detector(RUN.model).eval().requires_grad_(False)
     dataset_size = (64, 80)
-    batch = second_look.Batch(images=torch.randn(1, 3, *dataset_size), image_sizes=(dataset_size,),
+    batch = Batch(images=torch.randn(1, 3, *dataset_size), image_sizes=(dataset_size,),
                               original_sizes=(dataset_size,), image_ids=("one",))
     boxes = torch.tensor([[5.0, 5, 30, 40], [20, 10, 60, 50], [30, 30, 70, 60]])
     image = Detections(boxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7]), labels=torch.tensor([1, 2, 1]))
     features = detector.features(batch)
     often = Refinement(most_boxes=2, step_size=50.0, least_gain=0.0, worst_loss=-1.0)
-    found = refined(detector, features, batch, 0, image, often)
+    found = refine_image(detector, features, batch, 0, image, often)
     assert torch.equal(found.boxes[2], boxes[2])
     assert not torch.equal(found.boxes[:2], boxes[:2])
     assert torch.equal(found.scores, image.scores)
-    scored = refined(detector, features, batch, 0, image, replace(often, multiply_score=True))
+    scored = refine_image(detector, features, batch, 0, image, replace(often, multiply_score=True))
     assert scored.scores.tolist() == sorted(scored.scores.tolist(), reverse=True)
     assert scored.scores.tolist()[-1] < 0.7 or scored.labels.tolist() != [1, 2, 1]
     none = Detections(boxes=boxes[:0], scores=image.scores[:0], labels=image.labels[:0])
-    assert refined(detector, features, batch, 0, none, often).boxes.shape == (0, 4)
+    assert refine_image(detector, features, batch, 0, none, often).boxes.shape == (0, 4)
 
 
 def test_the_classes_are_those_of_the_segments(data):

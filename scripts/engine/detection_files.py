@@ -1,0 +1,85 @@
+"""The files of scripts.detect: the images that are meant, and the detections as JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from data.formats.masks import encode_masks
+from data.records import Detections
+from postprocess.masks import paste_masks
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def find_images(given: Sequence[Path], out: Path) -> list[Path]:
+    """The image files that the command line means; a folder stands for the images in it.
+
+    Raises:
+        ValueError: if the results would land among the images, where they would be read as images.
+    """
+    images: dict[Path, None] = {}
+    for path in given:
+        inside = []
+        if path.is_dir():
+            inside = sorted(p for p in path.glob("*") if p.suffix.lower() in SUFFIXES)
+        images |= dict.fromkeys(inside or [path])
+    if any(path.parent.resolve() == out.resolve() for path in images):
+        raise ValueError(f"--out {out} is a folder of input images; choose another one.")
+    return list(images)
+
+
+def detections_as_lines(
+    detections: Detections, classes: Sequence[str], least_score: float, size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """The detections with at least that score as plain values, best first.
+
+    Args:
+        detections: of one image, best first.
+        classes: names of the classes.
+        least_score: of a detection that is reported.
+        size: (height, width) px of the image, which is that of the masks.
+
+    Returns:
+        "class", "score", "box" and "sigma" (None if there is none) of each, and "mask" if there is
+        one.
+    """
+    count = int((detections.scores >= least_score).sum())
+    sigmas: list[list[float] | None] = [None] * count
+    if detections.sigma is not None:
+        sigmas = [rounded(row) for row in detections.sigma[:count]]
+    labels, scores = detections.labels[:count].tolist(), detections.scores[:count].tolist()
+    lines: list[dict[str, Any]] = []
+    for label, score, box, sigma in zip(
+        labels, scores, detections.boxes[:count], sigmas, strict=True
+    ):
+        line = {"class": classes[label - 1], "score": round(score, 4), "box": rounded(box)}
+        lines.append({**line, "sigma": sigma})
+    if detections.masks is None:
+        return lines
+    masks = encode_masks(paste_masks(detections.masks[:count], detections.boxes[:count], size))
+    return [{**line, "mask": mask} for line, mask in zip(lines, masks, strict=True)]
+
+
+def rounded(values: Tensor) -> list[float]:
+    return [round(value, 2) for value in values.tolist()]
+
+
+def json_text(results: dict[str, list[dict[str, Any]]]) -> str:
+    """The results as JSON with one detection a line."""
+    images = []
+    for name, lines in results.items():
+        detections = ",".join(f"\n  {json.dumps(line)}" for line in lines)
+        images.append(f" {json.dumps(name)}: [{detections}]")
+    return "{\n" + ",\n".join(images) + "\n}\n"
+
+
+def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:
+    """A new name in ``out``: images of the same name from two folders get a number."""
+    endings = ["", *(f"-{number}" for number in range(2, len(taken) + 3))]
+    names = (out / f"{image.stem}{ending}.png" for ending in endings)
+    path = next(name for name in names if name not in taken)
+    taken.add(path)
+    return path

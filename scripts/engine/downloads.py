@@ -1,0 +1,222 @@
+"""Downloads data sets: resumes where a connection broke off, and checks what arrives."""
+
+import errno
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from data.errors import DataError
+from scripts.engine.archives import Archive, Part
+from scripts.engine.unpacking import move, unpack_all
+
+BLOCK = 1 << 20  # bytes read at a time
+TIMEOUT_S = 60.0  # without a byte
+ATTEMPTS = 4  # in a row that bring nothing new
+PAUSE_S = 2.0  # before the next attempt
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+GB = 1e9
+
+
+def md5(path: Path) -> str:
+    """The MD5 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def length(path: Path) -> int:
+    """Bytes in a file; 0 if it is not there."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def receive(url: str, part: Path) -> bool:
+    """Asks for what ``part`` lacks and appends it.
+
+    A server that ignores the wish for a range sends all from the start (status 200): then ``part``
+    is begun anew.
+
+    Returns:
+        whether the file is complete.
+
+    Raises:
+        DataError: if the disk is too small.
+        OSError, HTTPException: if the connection fails.
+    """
+    have = length(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        start, total = answered_range(answer.headers)
+        if start > have:
+            raise http.client.HTTPException(
+                f"the server continues at byte {start} instead of {have}"
+            )
+        check_disk(part, total - start)
+        append(answer, part, start, total)
+    return total < 0 or length(part) == total
+
+
+def answered_range(headers: http.client.HTTPMessage) -> tuple[int, int]:
+    """The first byte that a server sends, and how many the file has; -1 if it does not say."""
+    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+    if span is None:
+        return 0, int(headers.get("Content-Length", -1))
+    return int(span[1]), int(span[2])
+
+
+def check_disk(part: Path, needed: int) -> None:
+    """Checks that the disk has room for ``needed`` bytes more.
+
+    Raises:
+        DataError: if it has not.
+    """
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise DataError(
+            f"{part.parent} has {free / GB:.1f} GB free, and {part.stem} needs "
+            f"{needed / GB:.1f} GB more, and about as much again to be unpacked; free some space "
+            "or choose another --out."
+        )
+
+
+def append(answer: http.client.HTTPResponse, part: Path, start: int, total: int) -> None:
+    """Writes what a server sends into ``part``, from byte ``start`` on."""
+    with part.open("ab") as file:
+        file.truncate(start)
+        while block := answer.read(BLOCK):
+            file.write(block)
+            if sys.stderr.isatty():
+                print(
+                    f"\r{part.stem}: {file.tell() / GB:.2f} of {total / GB:.2f} GB ",
+                    end="",
+                    file=sys.stderr,
+                )
+
+
+def download(url: str, part: Path) -> str | None:
+    """Receives ``url`` into ``part``, as often as something new arrives.
+
+    Returns:
+        None, or why it could not be completed.
+    """
+    reason, fruitless = "", 0
+    while fruitless < ATTEMPTS:
+        before = length(part)
+        try:
+            if receive(url, part):
+                return None
+            reason = "the connection broke off"
+        except urllib.error.HTTPError as error:
+            if error.code != 416:  # "range not satisfiable": there is nothing after what we have
+                return f"it answers {error.code} {error.reason}"
+            if error.headers.get("Content-Range") == f"bytes */{before}":
+                return None
+            part.unlink()
+            before, reason = 0, "the file is shorter than what was received"
+        except (OSError, http.client.HTTPException) as error:
+            raise_if_of_the_disk(error)
+            reason = str(error)
+        fruitless = 0 if length(part) > before else fruitless + 1
+        if fruitless < ATTEMPTS:
+            time.sleep(PAUSE_S)
+    return reason
+
+
+def raise_if_of_the_disk(error: Exception) -> None:
+    """Raises an error that another attempt does not help against.
+
+    Raises:
+        OSError: if the disk is full or may not be written to.
+    """
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        raise error
+
+
+def fetch(archive: Archive, path: Path) -> None:
+    """Puts the complete and checked archive at ``path``, unless it lies there.
+
+    Raises:
+        DataError: if no host can be reached, or if the content is not the published one. A download
+            with a wrong MD5 is deleted; a file that somebody else put there is not.
+    """
+    if path.is_file():
+        digest = md5(path)
+        if digest != archive.md5:
+            raise DataError(
+                f"{path}: the MD5 is {digest} and should be {archive.md5}, so this is not the "
+                "published archive, or not all of it; remove it and run again."
+            )
+        print(f"{path} is there")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    url = download_from_any(archive, part, path)
+    digest = md5(part)
+    if digest != archive.md5:
+        part.unlink()
+        raise DataError(
+            f"{url}: the MD5 of the download is {digest} and should be {archive.md5}; it was "
+            "deleted, run again, and if that does not help, the file at the host has changed."
+        )
+    os.replace(part, path)
+
+
+def download_from_any(archive: Archive, part: Path, path: Path) -> str:
+    """Downloads an archive into ``part``, from the first host that has it; returns the URL.
+
+    Raises:
+        DataError: if none has it; it says where to put the file that is fetched by hand.
+    """
+    failures = []
+    for url in archive.urls:
+        resumed = f", from byte {length(part)}" if length(part) else ""
+        print(f"downloading {url}{resumed}", flush=True)
+        reason = download(url, part)
+        if reason is None:
+            return url
+        failures.append(f"cannot reach {urlsplit(url).netloc} ({reason})")
+    raise DataError(
+        f"{'; '.join(failures)}; download {archive.urls[-1]} by hand to {path} and run again."
+    )
+
+
+def get(part: Part, out: Path, keep_archives: bool) -> None:
+    """Fetches, unpacks and moves into place what ``part`` gives; nothing if all of it is there.
+
+    Args:
+        part: of a data set.
+        out: the folder below which it goes.
+        keep_archives: whether the archives stay in ``out`` / "archives".
+
+    Raises:
+        DataError: if it cannot be fetched or unpacked.
+    """
+    missing = [(inside, out / goal) for inside, goal in part.gives if not (out / goal).exists()]
+    if not missing:
+        goals = ", ".join(str(out / goal) for _, goal in part.gives)
+        print(f"{goals}: there already (move it away to fetch it again)")
+        return
+    paths = [out / "archives" / archive.name for archive in part.archives]
+    for archive, path in zip(part.archives, paths, strict=True):
+        fetch(archive, path)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".unpacking-") as stage:
+        unpack_all(paths, Path(stage))
+        for inside, goal in missing:
+            move(Path(stage) / inside, goal, inside, paths)
+    if not keep_archives:
+        for path in paths:
+            path.unlink()
+
+
+def get_parts(parts: Sequence[Part], out: Path, keep_archives: bool) -> None:
+    """``get`` for every part of a data set."""
+    for part in parts:
+        get(part, out, keep_archives)

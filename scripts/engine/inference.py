@@ -1,0 +1,131 @@
+"""From a trained network to detections: its candidates, kept on disk, and their post-processing.
+
+One forward pass serves all rows of a table, because rows differ in what happens to the candidates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.formats.saved_proposals import SavedProposals
+from data.loader import test_batches
+from data.records import Candidates, Dataset, Detections
+from experiments.records import Row, Run
+from postprocess.pipeline import postprocess
+from scripts.engine.candidates import load_candidates, save_candidates
+from scripts.engine.checkpoint import recorded_sha256
+from scripts.engine.environment import Environment, pick_device
+from scripts.engine.places import RunPlace
+from scripts.engine.proposals import ensure_proposals
+from scripts.engine.trained import BATCH, TrainedRun, predict, trained_detector, trained_run
+
+IMAGES_AT_ONCE = 64  # post-processed together
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCandidates:
+    """The candidates of every image, and the network's updates, made and planned."""
+
+    candidates: list[Candidates]
+    updates: int
+    of_updates: int
+
+
+def run_candidates(
+    run: Run,
+    place: RunPlace,
+    dataset: Dataset,
+    environment: Environment,
+    *,
+    threshold: float,
+    split: str = "",
+    rounds: int = 1,
+) -> NetworkCandidates | None:
+    """The candidates of every image of a data set, from disk or a forward pass.
+
+    Args:
+        run: at the scale and on the data of the command.
+        place: of ``run``; the candidates are kept there.
+        dataset: the images.
+        environment: of the command.
+        threshold: least score of a candidate.
+        split: the name of the split if it is not the run's test split.
+        rounds: how often boxes go through the box head.
+
+    Returns:
+        the candidates; None if there is no network to evaluate.
+
+    Raises:
+        ValueError: if the checkpoint is of another format, configuration or list of classes.
+    """
+    trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
+    if trained is None:
+        return None
+    part = f"test_{split}" if split else "test"
+    proposals = ensure_proposals(trained.run, place, environment, dataset, part)
+    key = candidates_key(trained, dataset, proposals, threshold, rounds)
+    path = place.candidates(split, rounds)
+    candidates = load_candidates(path, key)
+    if candidates is None:
+        candidates = forward_pass(trained, dataset, proposals, environment, threshold, rounds)
+        save_candidates(path, candidates, key)
+    return NetworkCandidates(
+        candidates=candidates, updates=trained.updates, of_updates=trained.of_updates
+    )
+
+
+def forward_pass(
+    trained: TrainedRun,
+    dataset: Dataset,
+    proposals: SavedProposals | None,
+    environment: Environment,
+    threshold: float,
+    rounds: int,
+) -> list[Candidates]:
+    """The candidates of every image; the arguments are those of ``run_candidates``."""
+    device = pick_device(environment.device)
+    detector = trained_detector(trained, device)
+    batches = test_batches(
+        dataset,
+        trained.run.data,
+        batch_size=BATCH,
+        workers=environment.workers,
+        proposals=proposals,
+    )
+    return predict(
+        lambda batch: detector.candidates(batch, threshold, rounds=rounds),
+        batches,
+        images=len(dataset),
+        name=trained.run.name,
+        unit="candidates",
+        device=device,
+    )
+
+
+def candidates_key(
+    trained: TrainedRun,
+    dataset: Dataset,
+    proposals: SavedProposals | None,
+    threshold: float,
+    rounds: int,
+) -> dict[str, Any]:
+    """What a file of candidates was computed from."""
+    key = {
+        "checkpoint": recorded_sha256(trained.checkpoint),
+        "threshold": threshold,
+        "images": [str(image) for image in dataset.image_ids],
+        "sizes": [list(size) for size in dataset.sizes],
+    }
+    if proposals is not None:
+        key["proposals"] = proposals.key
+    if rounds > 1:
+        key["rounds"] = rounds
+    return key
+
+
+def detections_of(candidates: Sequence[Candidates], row: Row) -> list[Detections]:
+    """The detections of each image after a row's post-processing."""
+    detections: list[Detections] = []
+    for start in range(0, len(candidates), IMAGES_AT_ONCE):
+        detections += postprocess(candidates[start : start + IMAGES_AT_ONCE], row.postprocess)
+    return detections

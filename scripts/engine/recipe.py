@@ -1,0 +1,86 @@
+"""The run as it is trained: at its scale, on the data that are there, with the training options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from experiments.records import Run
+from scripts.engine.environment import Environment, scaled_run
+from scripts.engine.optimizer import scaled_to_batch
+from scripts.engine.places import find_run
+from scripts.engine.start import FROM_NO_RUN, with_pixels_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of scripts.train beside those of the environment.
+
+    seed: of every random draw. resume: "auto" (continue if there is a checkpoint), "none", or a
+    file. weights: for a start from ImageNet, "auto" (torchvision's), "none", or a file. amp: mixed
+    precision on CUDA, "off", "bf16" or "fp16". batch_size: images to scale the recipe to; None: the
+    recipe's. accumulate: forward passes an update. stop_after: updates after which the training
+    stops, resumably; None: at the end.
+    """
+
+    seed: int = 0
+    resume: str = "auto"
+    weights: str = "auto"
+    amp: str = "off"
+    batch_size: int | None = None
+    accumulate: int = 1
+    stop_after: int | None = None
+
+
+def configured_run(name: str, environment: Environment, options: TrainOptions) -> Run:
+    """The run "paper/run" at its scale, with what the command line changes.
+
+    Raises:
+        ValueError: if an option does not fit.
+    """
+    run = scaled_run(find_run(name), environment)
+    run = with_weights(run, name.partition("/")[0], environment, options)
+    if options.batch_size is not None and options.batch_size != run.train.batch_size:
+        run = with_batch_size(run, options.batch_size)
+    if not 1 <= options.accumulate <= run.train.batch_size:
+        raise ValueError(
+            f"--accumulate is {options.accumulate}; a batch of {run.train.batch_size} images can "
+            f"be split into 1 to {run.train.batch_size} forward passes."
+        )
+    return run
+
+
+def with_weights(run: Run, paper: str, environment: Environment, options: TrainOptions) -> Run:
+    """The run with the pixels and the padding that its starting weights expect."""
+    if options.weights == "none" and run.start == "imagenet":
+        return replace(run, start="scratch")
+    if run.start not in FROM_NO_RUN:
+        place = environment.run_place(paper, run, options.seed)
+        return with_pixels_of(run, place.sibling(run.start))
+    if options.weights == "auto" and run.model.tf_padding:
+        print(
+            "weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow"
+        )
+        model = replace(run.model, tf_padding=False)
+        return replace(run, model=model, data=replace(run.data, pixels="torchvision"))
+    return run
+
+
+def with_batch_size(run: Run, batch_size: int) -> Run:
+    """The run with its recipe scaled to a batch; prints the rule and what it changes."""
+    scaled = scaled_to_batch(run.train, batch_size)
+    rule = "linear" if run.train.optimizer == "sgd" else "square root"
+    print(
+        f"{rule} scaling: batch {run.train.batch_size} -> {scaled.batch_size}, lr "
+        f"{run.train.lr:g} -> {scaled.lr:g}, {run.train.iterations} -> {scaled.iterations} updates"
+    )
+    return replace(run, train=scaled)
+
+
+def with_classes(run: Run, classes: Sequence[str]) -> Run:
+    """The run with a network that predicts the classes of the data set; says if that changes it."""
+    if len(classes) == run.model.num_classes:
+        return run
+    print(
+        f"classes: the run has {run.model.num_classes}, the data set {len(classes)}; the network "
+        "predicts the data set's"
+    )
+    return replace(run, model=replace(run.model, num_classes=len(classes)))

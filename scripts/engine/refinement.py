@@ -1,0 +1,167 @@
+"""What happens to detections with the image at hand: IoU-Net's refinement, and their masks.
+
+Post-processing is a pure function of candidates; these two are not. One pass over the test images
+serves all rows of a network: the features of an image are computed once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from data.formats.masks import Rle, encode_masks
+from data.loader import test_batches
+from data.records import Batch, Dataset, Detections
+from experiments.records import Run
+from models.detector import Detector, Features
+from postprocess.masks import paste_masks
+from postprocess.refine import Refinement, refine
+from scripts.engine.environment import Environment, pick_device
+from scripts.engine.places import RunPlace
+from scripts.engine.proposals import ensure_proposals
+from scripts.engine.trained import BATCH, trained_detector, trained_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowDetections:
+    """The detections of every test image, and their masks as RLEs if there is a mask head."""
+
+    detections: list[Detections]
+    segments: list[list[Rle]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementTask:
+    """The post-processed detections of every test image, and how to refine them, if at all."""
+
+    detections: list[Detections]
+    refinement: Refinement | None
+
+
+def refine_and_segment(
+    run: Run,
+    place: RunPlace,
+    dataset: Dataset,
+    environment: Environment,
+    tasks: Mapping[str, RefinementTask],
+) -> dict[str, RowDetections]:
+    """The detections after their refinement, with masks if the network makes them.
+
+    Args:
+        run: a trained run at the scale and on the data of the command.
+        place: of ``run``.
+        dataset: the test images.
+        environment: of the command.
+        tasks: the detections in the order of ``dataset``, by any key.
+
+    Returns:
+        the final detections, by the same keys.
+    """
+    refined = [task for task in tasks.values() if task.refinement is not None]
+    if not run.model.mask and not refined:
+        return {key: RowDetections(detections=task.detections) for key, task in tasks.items()}
+    trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
+    assert trained is not None
+    device = pick_device(environment.device)
+    detector = trained_detector(trained, device).requires_grad_(False)
+    results = {key: no_detections(with_masks=run.model.mask) for key in tasks}
+    proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
+    batches = test_batches(
+        dataset,
+        trained.run.data,
+        batch_size=BATCH,
+        workers=environment.workers,
+        proposals=proposals,
+    )
+    first = 0
+    for batch in batches:
+        batch = batch.to(device)
+        features = detector.features(batch)
+        for key, task in tasks.items():
+            images = task.detections[first : first + len(batch.images)]
+            images = refine_images(detector, features, batch, images, task.refinement)
+            add_images(results[key], detector, features, batch, images)
+        first += len(batch.images)
+    return results
+
+
+def no_detections(*, with_masks: bool) -> RowDetections:
+    """The detections of no image."""
+    return RowDetections(detections=[], segments=[] if with_masks else None)
+
+
+def add_images(
+    results: RowDetections,
+    detector: Detector,
+    features: Features,
+    batch: Batch,
+    detections: list[Detections],
+) -> None:
+    """Appends the detections of a batch, on the CPU, and their masks where these are kept."""
+    if results.segments is not None:
+        detections = detector.masks(batch, detections, features)
+        for image, size in zip(detections, batch.original_sizes, strict=True):
+            results.segments.append(encoded_masks(image, size))
+    results.detections.extend(replace(image, masks=None).to("cpu") for image in detections)
+
+
+def refine_images(
+    detector: Detector,
+    features: Features,
+    batch: Batch,
+    detections: Sequence[Detections],
+    refinement: Refinement | None,
+) -> list[Detections]:
+    """``refine_image`` for each image of a batch, on the device; None: they stay as they are."""
+    images = [image.to(batch.images.device) for image in detections]
+    if refinement is None:
+        return images
+    return [
+        refine_image(detector, features, batch, index, image, refinement)
+        for index, image in enumerate(images)
+    ]
+
+
+def refine_image(
+    detector: Detector,
+    features: Features,
+    batch: Batch,
+    index: int,
+    image: Detections,
+    refinement: Refinement,
+) -> Detections:
+    """The detections of image ``index``, the best ``most_boxes`` moved, best score first."""
+    count = min(refinement.most_boxes, len(image.scores))
+    order = torch.arange(len(image.scores), device=image.scores.device)
+    best, rest = order[:count], order[count:]
+    predicted_iou = iou_function(detector, features, batch, index, image.labels[best])
+    boxes, iou = refine(image.boxes[best], predicted_iou, refinement)
+    scores = image.scores
+    if refinement.multiply_score:
+        scores = torch.cat([scores[best] * iou.clamp(0, 1), scores[rest]])
+    order = scores.argsort(descending=True, stable=True)
+    moved = replace(image, boxes=torch.cat([boxes, image.boxes[rest]]), scores=scores)
+    columns = {name: None if value is None else value[order] for name, value in vars(moved).items()}
+    return Detections(**columns)  # type: ignore[arg-type]
+
+
+def iou_function(
+    detector: Detector, features: Features, batch: Batch, index: int, labels: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """The IoU that the IoU head predicts for boxes of image ``index``, as a function of the boxes.
+
+    Args:
+        detector: with an IoU head.
+        features: of the batch.
+        batch: the images.
+        index: which of them.
+        labels: (D,) i64, the class of each box.
+    """
+    return lambda boxes: detector.predicted_iou(features, batch, index, boxes, labels)
+
+
+def encoded_masks(image: Detections, size: tuple[int, int]) -> list[Rle]:
+    """The masks of an image's detections, cut at 1/2, as RLEs of the image's size."""
+    assert image.masks is not None
+    return encode_masks(paste_masks(image.masks, image.boxes, size))

@@ -1,0 +1,79 @@
+"""The results of one seed of a table as they are kept: what was measured, with what, and when."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.records import Row, Run, Table
+from scripts.engine.environment import Environment, device_name, scaled_run
+from scripts.engine.files import json_safe
+from scripts.engine.places import RunPlace, TablePlace
+from scripts.engine.provenance import commit_and_date
+
+Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run
+
+
+def row_line(row: Row, run: Run) -> Line:
+    """A row without numbers."""
+    return {"group": row.group, "label": row.label, "run": run.name, "metrics": None}
+
+
+def missing_line(row: Row, run: Run, place: RunPlace) -> Line:
+    """A row that was not run, and why."""
+    return {**row_line(row, run), "why": row.missing or not_trained(place)}
+
+
+def not_trained(place: RunPlace) -> str:
+    """Why a row was not run if its network is not there."""
+    return f"no trained network in {place.name}"
+
+
+def run_facts(place: RunPlace, updates: int, of_updates: int) -> Line:
+    """What a row says about its network beside the numbers."""
+    return {"updates": updates, "of_updates": of_updates, "training": place.training_facts()}
+
+
+def seed_header(place: TablePlace, environment: Environment, seed: int) -> dict[str, Any]:
+    """Which table, scale and seed was measured, on what, and with which version of the code."""
+    return {
+        "table": place.name,
+        "scale": environment.scale,
+        "seed": seed,
+        "device": device_name(environment.device),
+        **commit_and_date(),
+    }
+
+
+def seed_results(
+    place: TablePlace, environment: Environment, seed: int, lines: Sequence[Line]
+) -> dict[str, Any]:
+    """The results of one seed; NaN becomes null.
+
+    Args:
+        place: of the table.
+        environment: of the command.
+        seed: of the networks.
+        lines: one for each row.
+    """
+    return {**seed_header(place, environment, seed), "rows": json_safe(list(lines))}
+
+
+def scaled_runs(table: Table, environment: Environment) -> dict[str, Run]:
+    """The runs of a table at the scale and on the data of a command, by their names in runs.py."""
+    return {row.run.name: scaled_run(row.run, environment) for row in table.rows}
+
+
+def lines_of_runs(table: Table, environment: Environment, facts: Mapping[str, Line]) -> list[Line]:
+    """One line for each row of a table in which all rows of a run have the same numbers.
+
+    Args:
+        table: what was measured.
+        environment: of the command.
+        facts: "metrics" and ``run_facts``, or "why", of each run by its name at this scale.
+    """
+    runs = scaled_runs(table, environment)
+    lines = []
+    for row in table.rows:
+        run = runs[row.run.name]
+        known = {"why": row.missing} if row.missing else facts[run.name]
+        lines.append({**row_line(row, run), **known})
+    return lines

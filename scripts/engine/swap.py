@@ -1,0 +1,159 @@
+"""Takes two region proposal networks apart: the boxes of one, ranked by the other's objectness.
+
+Both start from the same anchors, so this can be done; the anchors themselves, unmoved, are ranked
+by each as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from data.config import DataConfig
+from data.loader import test_batches
+from data.records import Batch, Dataset, Proposals, Target
+from data.scoring.proposal_recall import recall
+from experiments.records import Table
+from models.decode import to_original
+from models.detector import Detector
+from models.proposals import propose
+from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
+from scripts.engine.files import json_safe
+from scripts.engine.places import TablePlace
+from scripts.engine.recall import with_clean_boxes
+from scripts.engine.results import seed_header
+from scripts.engine.trained import BATCH, trained_detector, trained_run
+
+UNMOVED = "the anchors"
+
+Combination = tuple[str, str]  # whose objectness ranks, whose boxes
+
+
+def measure_swapped(
+    table: Table,
+    place: TablePlace,
+    environment: Environment,
+    seeds: int,
+    *,
+    count: int,
+    ious: Sequence[float],
+) -> list[dict[str, Any]]:
+    """The recall of every combination with each seed.
+
+    Args:
+        table: its first two rows are the networks.
+        place: of the table.
+        environment: of the command.
+        seeds: how many, from 0.
+        count: proposals an image.
+        ious: overlaps at which an object counts as found.
+
+    Raises:
+        ValueError: if a network is not trained.
+    """
+    first = scaled_run(table.rows[0].run, environment)
+    dataset = open_dataset(first, environment, first.data.test)
+    results = []
+    for seed in range(seeds):
+        detectors, data = both_detectors(table, place, environment, seed, dataset)
+        scores = measure(detectors, dataset, environment, data, count=count, ious=ious)
+        header = seed_header(place, environment, seed)
+        results.append({**header, "recall": json_safe(scores)})
+    return results
+
+
+def both_detectors(
+    table: Table, place: TablePlace, environment: Environment, seed: int, dataset: Dataset
+) -> tuple[dict[str, Detector], DataConfig]:
+    """The two networks by their rows' labels, and how they want their images.
+
+    Raises:
+        ValueError: if one is not trained.
+    """
+    detectors = {}
+    for row in table.rows[:2]:
+        run = scaled_run(row.run, environment)
+        run_place = place.run_place(run, seed)
+        trained = trained_run(run, run_place, dataset, unfinished=environment.unfinished)
+        if trained is None:
+            raise ValueError(
+                f"There is no trained network of {run.name}, seed {seed}, below "
+                f"{environment.out}; run experiments/{place.name}/train.sh first."
+            )
+        detectors[row.label] = trained_detector(trained, pick_device(environment.device))
+        data = trained.run.data
+    return detectors, data
+
+
+def measure(
+    detectors: Mapping[str, Detector],
+    dataset: Dataset,
+    environment: Environment,
+    data: DataConfig,
+    *,
+    count: int,
+    ious: Sequence[float],
+) -> dict[str, Any]:
+    """The recall of each combination, against the clean boxes where they are known.
+
+    Returns:
+        {"RPN ranks, boxes of KL-RPN": {"0.5": recall, %, ...}, ...}.
+    """
+    targets: list[Target] = [dataset.target(i) for i in range(len(dataset))]
+    if all(target.clean_boxes is not None for target in targets):
+        targets = [with_clean_boxes(target) for target in targets]
+    proposals: dict[Combination, list[Proposals]] = defaultdict(list)
+    device = pick_device(environment.device)
+    for batch in test_batches(dataset, data, batch_size=BATCH, workers=environment.workers):
+        for combination, images in swapped(detectors, batch.to(device), count):
+            proposals[combination] += images
+    scores = {}
+    for (ranking, boxes), images in proposals.items():
+        recalls = recall(images, targets, counts=(count,), ious=ious)
+        scores[f"{ranking} ranks, boxes of {boxes}"] = recalls[f"recall@{count}"]
+    return scores
+
+
+def combinations(labels: Sequence[str]) -> list[Combination]:
+    """Each network alone, each with the other's boxes, each with the anchors."""
+    first, second = labels
+    return [
+        (first, first),
+        (second, second),
+        (first, second),
+        (second, first),
+        (first, UNMOVED),
+        (second, UNMOVED),
+    ]
+
+
+@torch.no_grad()
+def swapped(
+    detectors: Mapping[str, Detector], batch: Batch, count: int
+) -> Iterator[tuple[Combination, list[Proposals]]]:
+    """The best ``count`` proposals of each image for each of ``combinations``."""
+    stages = {label: detector.first_stage(batch) for label, detector in detectors.items()}
+    for ranking, boxes in combinations(list(detectors)):
+        ranked = stages[ranking].output
+        if boxes == UNMOVED:
+            offsets, detector = torch.zeros_like(ranked.offsets), detectors[ranking]
+        else:
+            offsets, detector = stages[boxes].output.offsets, detectors[boxes]
+        images = []
+        sizes = zip(batch.image_sizes, batch.original_sizes, strict=True)
+        for i, (network, original) in enumerate(sizes):
+            kept, objectness = propose(
+                stages[ranking].anchors,
+                ranked.objectness[i],
+                offsets[i],
+                network,
+                detector.rpn_coder,
+                pre_nms=detector.test_counts[0],
+                post_nms=count,
+                nms_iou=detector.rpn_nms_iou,
+                min_size=detector.min_size * network[0] / original[0],
+            )
+            in_original = to_original(kept, batch, i)
+            images.append(Proposals(boxes=in_original, objectness=objectness).to("cpu"))
+        yield (ranking, boxes), images

@@ -1,0 +1,210 @@
+"""What a training works with, made anew or read from a checkpoint, and saved again."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.formats.saved_proposals import SavedProposals
+from data.records import Dataset
+from experiments.records import Run
+from models.detector import Detector
+from scripts.engine.checkpoint import (
+    check_format_in,
+    check_same_classes,
+    check_same_run,
+    load_checkpoint,
+    newest_checkpoint,
+    plain,
+    save_checkpoint,
+)
+from scripts.engine.environment import Environment, pick_device
+from scripts.engine.optimizer import build_optimizer
+from scripts.engine.places import RunPlace
+from scripts.engine.progress import Progress
+from scripts.engine.proposals import ensure_proposals
+from scripts.engine.recipe import TrainOptions
+from scripts.engine.start import prepared_detector
+
+AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Everything that a training works with.
+
+    amp: the type of mixed precision, None for none. start: updates that were made before this
+    process. seconds_before: the time that they took. proposals: for Fast R-CNN.
+    """
+
+    run: Run
+    place: RunPlace
+    options: TrainOptions
+    device: torch.device
+    amp: torch.dtype | None
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    classes: tuple[str, ...]
+    proposals: SavedProposals | None
+    start: int
+    seconds_before: float
+
+    @property
+    def proposals_key(self) -> str | None:
+        """Which proposals the network is trained on."""
+        return None if self.proposals is None else self.proposals.key
+
+    def seconds(self, progress: Progress) -> float:
+        """The time that all updates took, in every process."""
+        return self.seconds_before + time.monotonic() - progress.began
+
+
+def prepare_training(
+    run: Run, place: RunPlace, dataset: Dataset, environment: Environment, options: TrainOptions
+) -> Training:
+    """Builds network and optimizer, and continues from a checkpoint if the options say so.
+
+    Raises:
+        ValueError: if the folder is used, or the checkpoint is of another training.
+    """
+    device = pick_device(environment.device)
+    if options.resume == "none" and place.has_checkpoints:
+        raise ValueError(
+            f"--resume none: {place.folder} holds checkpoints of an earlier training; delete that "
+            "folder to train again, or choose another --out."
+        )
+    print(
+        f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; "
+        f"writing {place.folder}"
+    )
+    proposals = ensure_proposals(run, place, environment, dataset, "train")
+    path = checkpoint_to_resume(options.resume, place)
+    amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
+    torch.manual_seed(options.seed)
+    detector = prepared_detector(run, options.weights, place, resumed=path is not None)
+    detector = detector.to(device)
+    optimizer = build_optimizer(detector, run.train)
+    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    start, seconds_before = 0, 0.0
+    if path is not None:
+        state = load_checkpoint(path)
+        check_same_training(state, path, run, dataset, options.seed, proposals)
+        detector.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
+            scaler.load_state_dict(state["scaler"])
+        start, seconds_before = state["step"], state["seconds"]
+        print(f"resume: {path} at update {start}")
+    return Training(
+        run=run,
+        place=place,
+        options=options,
+        device=device,
+        amp=amp,
+        detector=detector,
+        optimizer=optimizer,
+        scaler=scaler,
+        classes=dataset.classes,
+        proposals=proposals,
+        start=start,
+        seconds_before=seconds_before,
+    )
+
+
+def checkpoint_to_resume(resume: str, place: RunPlace) -> Path | None:
+    """The checkpoint that --resume stands for; None to start anew."""
+    if resume == "none":
+        return None
+    return newest_checkpoint(place.folder) if resume == "auto" else Path(resume)
+
+
+def check_same_training(
+    state: dict[str, Any],
+    path: Path,
+    run: Run,
+    dataset: Dataset,
+    seed: int,
+    proposals: SavedProposals | None,
+) -> None:
+    """Checks that a checkpoint is of this run, seed, data and proposals.
+
+    Converted weights have made no update: they were trained on no proposals of ours, and the names
+    of their classes are guessed from their number.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    check_same_run(state["run"], run, path)
+    if state["seed"] != seed:
+        raise ValueError(
+            f"The checkpoint {path} was trained with seed {state['seed']}; continue it with --seed "
+            f"{state['seed']}, or start seed {seed} in its own folder."
+        )
+    if state["step"]:
+        check_same_classes(path, state["classes"], dataset.classes, "continue")
+        check_same_proposals(None if proposals is None else proposals.key, state, path)
+
+
+def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> None:
+    """Checks that the network in ``path`` was trained on the proposals with this key.
+
+    Raises:
+        ValueError: if it was not.
+    """
+    if state.get("proposals") != key:
+        raise ValueError(
+            f"The network in {path} learned from other proposals; go on with the same ones, or "
+            "start over in another --out folder."
+        )
+
+
+def check_finished(
+    run: Run, place: RunPlace, dataset: Dataset, environment: Environment
+) -> dict[str, Any]:
+    """Checks that the finished network at ``place`` is of this run, data and proposals.
+
+    Returns:
+        what was noted when it was finished.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    check_format_in(place.folder)
+    check_same_run(json.loads(place.record.read_text()), run, place.folder)
+    facts = json.loads(place.finished.read_text())
+    if environment.proposals is not None:
+        proposals = ensure_proposals(run, place, environment, dataset, "train")
+        check_same_proposals(None if proposals is None else proposals.key, facts, place.folder)
+    return facts
+
+
+def save_training(training: Training, progress: Progress, step: int) -> None:
+    """Writes the checkpoint after ``step`` updates; a disk that is full ends no training.
+
+    Raises:
+        OSError, RuntimeError: if the last checkpoint cannot be written.
+    """
+    state = {
+        "model": training.detector.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
+        "step": step,
+        "seed": training.options.seed,
+        "seconds": training.seconds(progress),
+        "run": plain(asdict(training.run)),
+        "classes": list(training.classes),
+        "proposals": training.proposals_key,
+    }
+    try:
+        save_checkpoint(training.place.folder, step, state)
+    except (OSError, RuntimeError) as error:
+        if step == training.run.train.iterations:
+            raise
+        progress.say(
+            f"warning: the checkpoint at update {step} could not be written ({error}); free some "
+            "disk space; training goes on and the last good checkpoint is kept."
+        )

@@ -1,0 +1,39 @@
+"""Detections drawn onto an image: masks under boxes, bands of one sigma."""
+
+import numpy as np
+import torch
+
+from data.formats.masks import encode_masks
+from scripts.engine import drawing
+
+CLASSES = ["cat", "dog"]
+
+
+def test_masks_are_translucent_and_lie_under_the_boxes():
+    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted by it."""
+    bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
+    bitmap[:, 100:300, 50:250] = 1
+    line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
+    picture = drawing.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
+    cat, dog = drawing.color(0), drawing.color(1)
+    assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
+    assert picture.getpixel((300, 300)) == (0, 0, 0)
+    assert picture.getpixel((50, 200)) == dog
+    assert picture.getpixel((200, 200)) == cat
+
+
+def test_a_mask_is_enlarged_with_its_image():
+    bitmap = torch.zeros(1, 48, 64, dtype=torch.uint8)
+    bitmap[0, 30, 40] = 1
+    line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    picture = drawing.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
+    assert picture.size == (512, 384)
+    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))  # right of the box and its text
+    assert tinted.min(0).tolist() == [240, 320]
+    assert tinted.max(0).tolist() == [247, 327]
+
+
+def test_side_bands_are_one_sigma_to_both_sides():
+    bands = list(drawing.side_bands([10, 20, 30, 60], [1, 2, 3, 4]))
+    assert bands == [(9, 20, 11, 60), (27, 20, 33, 60), (10, 18, 30, 22), (10, 56, 30, 64)]
