@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from data.loader import DataConfig
 from experiments.records import Run, TrainConfig
+from models.build import ModelConfig
+from models.pooling.pool import Pooling
 
 MINI_TRAIN = TrainConfig(
     batch_size=8, iterations=900, lr=1e-3, lr_drops=(700,), warmup_iterations=50, warmup_factor=0.1,
@@ -32,59 +34,98 @@ def paper(run: Run) -> Run:
     return run
 
 
+MINI_WIDTH = 0.25  # of the paper's channels
+
+
+def thin(channels: int) -> int:
+    """The paper's ``channels`` at the mini scale."""
+    return max(8, round(channels * MINI_WIDTH))
+
+
 def mini(run: Run) -> Run:
-    """The synthetic scenes of data/mini/ambiguous.py, the paper's layers at a quarter of their width, from scratch."""
-    pyramid, c4 = run.model.pyramid, run.model.pool_size == 14
-    model = replace(
-        run.model, num_classes=6, width=0.25, fc_dims=(256, 256), dropout=0.0, frozen_stages=0,
-        pooling="precise" if run.model.pooling == "precise" else "align", pool_size=7 if c4 else run.model.pool_size,
-        resnet_blocks=(1, 2, 2, 1), canonical_size=56.0 if pyramid else run.model.canonical_size,
-        anchor_sizes=(8.0, 16.0, 32.0, 64.0, 128.0) if pyramid else (16.0, 32.0, 64.0, 128.0),
-        rpn_batch=128, pre_nms_train=500 if pyramid else 1000, post_nms_train=300,
-        pre_nms_test=500 if pyramid else 1000, post_nms_test=150, min_size=4.0, rois_per_image=64,
-        iou_rois=64 if run.model.iou_head else run.model.iou_rois)
+    """The synthetic scenes of data/mini/, the paper's layers at a quarter of their width, from scratch."""
     layout = run.data.layout
     data = DataConfig(
         layout=layout, train=("train",) if layout == "coco" else ("trainval",),
         test="val" if layout == "coco" else "test", short_side=160, long_side=224, pixels="torchvision",
         train_short_sides=shrunk_sides(run.data, 160), masks=run.data.masks)
     recipe = MINI_1X_TRAIN if run.passes else MINI_SHORT_TRAIN if run.short_mini else MINI_TRAIN
-    return replace(run, model=model, data=data, train=same_for_all(recipe, run),
+    return replace(run, model=mini_model(run.model), data=data, train=same_for_all(recipe, run),
                    start="scratch" if run.start == "imagenet" else run.start)
+
+
+def mini_model(model: ModelConfig) -> ModelConfig:
+    """The network at a quarter of its width, for objects of a fifth of their size."""
+    pyramid = model.backbone.pyramid
+    counts = {"pre_nms_train": 500, "pre_nms_test": 500} if pyramid else {"pre_nms_train": 1000, "pre_nms_test": 1000}
+    roi = replace(
+        model.roi, fc_dims=(256, 256), dropout=0.0, rfcn_channels=thin(model.roi.rfcn_channels), rois_per_image=64,
+        pooling=pooled_smoothly(model.roi.pooling), pool_size=min(model.roi.pool_size, 7),
+        canonical_size=56.0 if pyramid else model.roi.canonical_size)
+    return replace(
+        model, num_classes=6,
+        backbone=replace(model.backbone, width=MINI_WIDTH, frozen_stages=0, resnet_blocks=(1, 2, 2, 1),
+                         pyramid_channels=thin(model.backbone.pyramid_channels)),
+        rpn=replace(
+            model.rpn, channels=thin(model.rpn.channels), anchors_per_image=128, min_size=4.0, post_nms_train=300,
+            post_nms_test=150, **counts,
+            anchor_sizes=(8.0, 16.0, 32.0, 64.0, 128.0) if pyramid else (16.0, 32.0, 64.0, 128.0)),
+        roi=roi,
+        mask=None if model.mask is None else replace(model.mask, channels=thin(model.mask.channels)),
+        iou=None if model.iou is None else replace(model.iou, rois=64))
+
+
+def pooled_smoothly(pooling: Pooling) -> Pooling:
+    """RoIAlign instead of the paper's max pooling, at the scales where objects are few cells wide."""
+    return "precise" if pooling == "precise" else "align"
 
 
 def lite(run: Run) -> Run:
     """Pascal VOC 2007 at a short side of 300 px with MobileNetV2, about half an hour a network on two cores.
 
     All backbones of a table become the same network, so runs that differ in nothing else get one name and are
-    trained once. Mask R-CNN learns from COCO, because VOC's boxes have no masks.
+    trained once; Detectron's networks keep their heads, which KL Loss Table 3 compares. Mask R-CNN learns from COCO,
+    because VOC's boxes have no masks.
     """
-    pyramid, c4 = run.model.pyramid, run.model.pool_size == 14
-    model = replace(
-        run.model, backbone="mobilenet_v2", num_classes=80 if run.model.mask else 20, width=1.0, fc_dims=(1024, 1024),
-        dropout=0.0, frozen_stages=11, mobilenet_blocks=18, conv5_head=c4, tf_padding=True,
-        pooling="precise" if run.model.pooling == "precise" else "align", pool_size=7, rpn_dim=256,
-        pyramid_dim=128 if pyramid else run.model.pyramid_dim, mask_dim=128 if run.model.mask else run.model.mask_dim,
-        canonical_size=84.0 if pyramid else run.model.canonical_size,
-        anchor_sizes=(16.0, 32.0, 64.0, 128.0, 256.0) if pyramid else (32.0, 64.0, 128.0, 256.0), rois_per_image=64,
-        iou_rois=64 if run.model.iou_head else run.model.iou_rois, pre_nms_train=1000 if pyramid else 2000,
-        post_nms_train=500, pre_nms_test=500 if pyramid else 1000, post_nms_test=300, min_size=4.0)
     data = DataConfig(layout="voc", train=("2007_trainval",), test="2007_test", short_side=300, long_side=500,
                       pixels="tf", train_short_sides=shrunk_sides(run.data, 300))
-    if run.model.mask:
+    if run.model.mask is not None:
         data = replace(data, layout="coco", train=("train2017",), test="val2017", masks=True, on_bad_box="skip")
     recipe = LITE_1X_TRAIN if run.passes else LITE_TRAIN
-    return replace(run, name=lite_name(run), model=model, data=data, train=same_for_all(recipe, run), short_mini=False)
+    return replace(run, name=lite_name(run), model=lite_model(run), data=data, train=same_for_all(recipe, run),
+                   short_mini=False)
+
+
+def lite_model(run: Run) -> ModelConfig:
+    """MobileNetV2 at stride 16, under a pyramid, or with its last blocks as conv5 head."""
+    model = run.model
+    pyramid = model.backbone.pyramid
+    backbone = replace(
+        model.backbone, name="mobilenet_v2", width=1.0, frozen_stages=11, mobilenet_blocks=18, tf_padding=True,
+        pyramid_channels=128 if pyramid else model.backbone.pyramid_channels)
+    rpn = replace(
+        model.rpn, channels=256, min_size=4.0, post_nms_train=500, post_nms_test=300,
+        pre_nms_train=1000 if pyramid else 2000, pre_nms_test=500 if pyramid else 1000,
+        anchor_sizes=(16.0, 32.0, 64.0, 128.0, 256.0) if pyramid else (32.0, 64.0, 128.0, 256.0))
+    keeps_its_head = run.passes > 0 or model.roi.head != "conv5"
+    roi = replace(
+        model.roi, head=model.roi.head if keeps_its_head else "mlp", fc_dims=(1024, 1024), dropout=0.0,
+        pooling=pooled_smoothly(model.roi.pooling), pool_size=7, rois_per_image=64,
+        canonical_size=84.0 if pyramid else model.roi.canonical_size)
+    return replace(
+        model, num_classes=20 if model.mask is None else 80, backbone=backbone, rpn=rpn, roi=roi,
+        mask=None if model.mask is None else replace(model.mask, channels=128),
+        iou=None if model.iou is None else replace(model.iou, rois=64))
 
 
 def lite_name(run: Run) -> str:
     """What the network is called whose backbone is MobileNetV2."""
     if run.passes:
         return run.name.replace("r50", "mobilenet")
-    rfcn, kl_rpn = run.model.second_stage == "rfcn", run.model.region_proposal == "kl_rpn"
+    rfcn, kl_rpn = run.model.roi.head == "rfcn", run.model.rpn.kind == "kl_rpn"
     weight = run.train.roi_loss_weight
     return ("mobilenet" + ("_rfcn" if rfcn else "") + "_voc" + ("_klrpn" if kl_rpn else "")
-            + ("_kl" if run.model.log_variance else "")
+            + ("_kl" if run.model.roi.log_variance else "")
             + ("" if weight == (10 if kl_rpn else 1) else f"_weight{weight:g}"))
 
 

@@ -6,10 +6,19 @@ A negative value is healthy: at the best log variance, ln(2 smooth_l1(d)), the l
 below 0 once |d| < exp(-1/2) = 0.607.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from losses.smooth_l1 import smooth_l1
+
+
+class KLLossTerms(NamedTuple):
+    """The two summands of ``kl_loss``, each (..., 4) float32."""
+
+    kl_data_term: Tensor
+    kl_log_term: Tensor
 
 
 def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Tensor:
@@ -27,8 +36,8 @@ def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Te
     return data_term + log_term
 
 
-def kl_loss_terms(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> tuple[Tensor, Tensor]:
+def kl_loss_terms(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> KLLossTerms:
     """The two summands of ``kl_loss``: (exp(-log_variance) smooth_l1(d), log_variance / 2), each (..., 4) float32."""
     log_variance = log_variance.float()
     difference = offsets.float() - target_offsets.float()
-    return torch.exp(-log_variance) * smooth_l1(difference), 0.5 * log_variance
+    return KLLossTerms(torch.exp(-log_variance) * smooth_l1(difference), 0.5 * log_variance)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-CellRule = Callable[[Sequence[float], Sequence[float], int], Tensor]  # (sizes, ratios, stride) -> (ratios * sizes, 4)
+CellRule = Callable[
+    [Sequence[float], Sequence[float], int], Tensor
+]  # (sizes, ratios, stride) -> (ratios * sizes, 4)
 
 
 def cell_anchors(sizes: Sequence[float], ratios: Sequence[float], stride: int = 16) -> Tensor:
@@ -30,7 +32,9 @@ def cell_anchors(sizes: Sequence[float], ratios: Sequence[float], stride: int = 
         height = round(width * ratio)
         for size in sizes:
             half_w, half_h = width * size / stride / 2, height * size / stride / 2
-            boxes.append([stride / 2 - half_w, stride / 2 - half_h, stride / 2 + half_w, stride / 2 + half_h])
+            boxes.append(
+                [stride / 2 - half_w, stride / 2 - half_h, stride / 2 + half_w, stride / 2 + half_h]
+            )
     return torch.tensor(boxes)
 
 
@@ -55,21 +59,37 @@ class AnchorGenerator(nn.Module):
 
     cell: Tensor
 
-    def __init__(self, *, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides: Sequence[int],
-                 rule: CellRule = cell_anchors, fit_strides: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        sizes: Sequence[Sequence[float]],
+        ratios: Sequence[float],
+        strides: Sequence[int],
+        rule: CellRule = cell_anchors,
+        fit_strides: bool = False,
+    ) -> None:
         super().__init__()
         self.strides, self.fit_strides = tuple(strides), fit_strides
-        cells = [rule(of_level, ratios, stride) for of_level, stride in zip(sizes, strides, strict=True)]
-        self.register_buffer("cell", torch.stack(cells), persistent=False)  # (levels, per_position, 4)
+        cells = [
+            rule(of_level, ratios, stride) for of_level, stride in zip(sizes, strides, strict=True)
+        ]
+        self.register_buffer(
+            "cell", torch.stack(cells), persistent=False
+        )  # (levels, per_position, 4)
 
     @property
     def per_position(self) -> int:
         return self.cell.shape[1]
 
-    def forward(self, features: Sequence[Tensor], padded_size: tuple[int, int]) -> tuple[Tensor, ...]:
+    def forward(
+        self, features: Sequence[Tensor], padded_size: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
         """Anchors (H * W * per_position, 4) of each level in network px for features (N, C, H, W) of images that were
         padded to (height, width) px."""
-        return tuple(self.of_level(index, (m.shape[-2], m.shape[-1]), padded_size) for index, m in enumerate(features))
+        return tuple(
+            self.of_level(index, (m.shape[-2], m.shape[-1]), padded_size)
+            for index, m in enumerate(features)
+        )
 
     def of_level(self, index: int, size: tuple[int, int], padded_size: tuple[int, int]) -> Tensor:
         down = across = self.strides[index]

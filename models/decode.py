@@ -3,20 +3,31 @@
 Letters: P RoIs of one image, M candidates, K foreground classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.boxes import BoxCoder, EdgeCoder, clip, constant, sort_corners
 from data.records import Batch, Candidates, ImageId
 
-LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
-HeadOutputs = tuple[Tensor, Tensor, Tensor | None]  # class logits (P, K + 1), offsets and log variance (P, K + 1, 4)
+LOG_VARIANCE_RANGE = (
+    60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
+)
+HeadOutputs = tuple[
+    Tensor, Tensor, Tensor | None
+]  # class logits (P, K + 1), offsets and log variance (P, K + 1, 4)
 
 
-def decode_all(rois: Tensor, outputs: HeadOutputs, coder: BoxCoder, image_size: tuple[int, int],
-               score_threshold: float, image_id: ImageId) -> Candidates:
+def decode_all(
+    rois: Tensor,
+    outputs: HeadOutputs,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    score_threshold: float,
+    image_id: ImageId,
+) -> Candidates:
     """A candidate for every RoI (P, 4) and class whose score is larger than the threshold; original px."""
     scores = outputs[0].softmax(-1)[:, 1:]
     row, column = (scores > score_threshold).nonzero(as_tuple=True)
@@ -24,8 +35,14 @@ def decode_all(rois: Tensor, outputs: HeadOutputs, coder: BoxCoder, image_size: 
     return decode(rois, outputs, row, column + 1, scores[row, column], coder, image_size, image_id)
 
 
-def decode_own(previous: Candidates, outputs: HeadOutputs, coder: BoxCoder, image_size: tuple[int, int],
-               score_threshold: float, image_id: ImageId) -> Candidates:
+def decode_own(
+    previous: Candidates,
+    outputs: HeadOutputs,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    score_threshold: float,
+    image_id: ImageId,
+) -> Candidates:
     """MR-CNN's iterative localization: candidates that went through the box head once more, each for its own class.
 
     The new score replaces the old one; those that fall to the threshold or below are left out.
@@ -34,11 +51,28 @@ def decode_own(previous: Candidates, outputs: HeadOutputs, coder: BoxCoder, imag
     scores = outputs[0].softmax(-1)[rows, previous.labels]
     check_finite(image_id, scores=scores)
     kept = (scores > score_threshold).nonzero()[:, 0]
-    return decode(previous.boxes, outputs, kept, previous.labels[kept], scores[kept], coder, image_size, image_id)
+    return decode(
+        previous.boxes,
+        outputs,
+        kept,
+        previous.labels[kept],
+        scores[kept],
+        coder,
+        image_size,
+        image_id,
+    )
 
 
-def decode(rois: Tensor, outputs: HeadOutputs, row: Tensor, label: Tensor, scores: Tensor, coder: BoxCoder,
-           image_size: tuple[int, int], image_id: ImageId) -> Candidates:
+def decode(
+    rois: Tensor,
+    outputs: HeadOutputs,
+    row: Tensor,
+    label: Tensor,
+    scores: Tensor,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    image_id: ImageId,
+) -> Candidates:
     """Candidates (M,) from RoI ``row`` (M,) and class ``label`` (M,), with corners sorted, then clipped."""
     _, offsets, log_variance = outputs
     references = rois[row]
@@ -49,14 +83,28 @@ def decode(rois: Tensor, outputs: HeadOutputs, row: Tensor, label: Tensor, score
         if isinstance(coder, EdgeCoder):
             pixel_variances = coder.pixel_variances(variances, references)
     check_finite(image_id, boxes=boxes, variances=variances)
-    return Candidates(boxes=boxes, scores=scores, labels=label, variances=variances, pixel_variances=pixel_variances)
+    return Candidates(
+        boxes=boxes,
+        scores=scores,
+        labels=label,
+        variances=variances,
+        pixel_variances=pixel_variances,
+    )
 
 
 def join(first: Candidates, second: Candidates) -> Candidates:
     """Both sets of candidates of one image as one; each has what both have."""
     pairs = {name: (value, getattr(second, name)) for name, value in vars(first).items()}
-    both = {name: None if a is None or b is None else torch.cat([a, b]) for name, (a, b) in pairs.items()}
+    both = {
+        name: None if a is None or b is None else torch.cat([a, b])
+        for name, (a, b) in pairs.items()
+    }
     return replace(first, **both)  # type: ignore[arg-type]
+
+
+def padded(rows: Sequence[Tensor]) -> Tensor:
+    """Rows (P_i, ...) of N images as one (N, P, ...), filled up with zeros."""
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
 
 def to_original(boxes: Tensor, batch: Batch, index: int) -> Tensor:
@@ -75,5 +123,7 @@ def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:
     """Raises ValueError naming the image and the output that is not finite: it would otherwise be dropped unseen."""
     for name, values in outputs.items():
         if values is not None and not bool(torch.isfinite(values).all()):
-            raise ValueError(f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is NaN or the "
-                             "network has diverged; evaluate an earlier checkpoint.")
+            raise ValueError(
+                f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is NaN or the "
+                "network has diverged; evaluate an earlier checkpoint."
+            )

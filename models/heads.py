@@ -18,8 +18,14 @@ class TwoMLPHead(nn.Module):
     the VOC recipes, 0 in the COCO ones. init: of the weights before training.
     """
 
-    def __init__(self, *, in_features: int, fc_dims: tuple[int, int], dropout: float,
-                 init: Callable[[nn.Module], None] = initialize) -> None:
+    def __init__(
+        self,
+        *,
+        in_features: int,
+        fc_dims: tuple[int, int],
+        dropout: float,
+        init: Callable[[nn.Module], None] = initialize,
+    ) -> None:
         super().__init__()
         self.fc6 = nn.Linear(in_features, fc_dims[0])
         self.fc7 = nn.Linear(fc_dims[0], fc_dims[1])
@@ -38,11 +44,18 @@ class RoIHead(nn.Module):
     box_head: (R, C, B, B) -> (R, D). models/rfcn.py has the other second stage with the same outputs.
     """
 
-    def __init__(self, *, pool: Callable[[tuple[Tensor, ...], Tensor], Tensor], box_head: nn.Module,
-                 predictor: BoxPredictor) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Callable[[tuple[Tensor, ...], Tensor], Tensor],
+        box_head: nn.Module,
+        predictor: BoxPredictor,
+    ) -> None:
         super().__init__()
         self.pool, self.box_head, self.predictor = pool, box_head, predictor
 
-    def forward(self, features: tuple[Tensor, ...], boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, features: tuple[Tensor, ...], boxes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Outputs of ``BoxPredictor`` for boxes (N, P, 4), rows in the order of ``boxes``."""
         return self.predictor(self.box_head(self.pool(features, boxes).flatten(0, 1)))

@@ -11,24 +11,89 @@ Letters: G ground-truth boxes, R RoIs, K foreground classes, C channels, B x B b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from data.boxes import CenterSizeCoder, box_iou, clip
-from data.records import Target
+from data.records import Batch, Candidates, Target
 from losses.iou_loss import iou_loss, to_iou
 from models.backbones.base import initialize
+from models.decode import to_network
 from models.matching import match
+from models.pooling.pool import Features, Pool
 from models.predictor import linear
 
 LEAST_IOU = 0.5  # Omega_train: boxes below are not learned from
 # No box with a center farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2 to fall to 1/2.
 LARGEST_SHIFT, LARGEST_SCALE = 0.5, math.log(2.0)
 MOVES = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IoUConfig:
+    """IoU-Net's branch. It has fc_dims and pool_size of the box head (RoIConfig) and always pools precisely."""
+
+    rois: int = 256  # jittered ground-truth boxes an image that it learns from
+    loss_weight: float = (
+        5.0  # not stated in IoU-Net; that of the reimplementation which reaches its gain
+    )
+
+
+class IoUBranch(nn.Module):
+    """Boxes -> the IoU loss on jittered ground truth, or the IoU that each box is expected to have.
+
+    head: (R, C, B, B) -> (R, K + 1); pool: what it reads, with a gradient to the boxes. The numbers are those of
+    ``IoUConfig``.
+    """
+
+    def __init__(self, *, head: nn.Module, pool: Pool, rois: int, loss_weight: float) -> None:
+        super().__init__()
+        self.head, self.pool = head, pool
+        self.rois, self.loss_weight = rois, loss_weight
+
+    def loss(self, features: Features, batch: Batch) -> Tensor:
+        """The weighted loss of a batch with targets, a scalar; the jitter is drawn at random."""
+        assert batch.targets is not None
+        table = jitter_table_on(features[0].device)
+        boxes, labels, iou = [], [], []
+        for target, size in zip(batch.targets, batch.image_sizes, strict=True):
+            rois = jittered_rois(target.boxes, size, count=self.rois, table=table)
+            own_labels, own_iou = iou_targets(rois, target)
+            boxes.append(rois)
+            labels.append(own_labels)
+            iou.append(own_iou)
+        raw = self.head(self.pool(features, torch.stack(boxes)).flatten(0, 1))
+        return self.loss_weight * iou_losses(raw, torch.cat(labels), torch.cat(iou))
+
+    def predict(
+        self, features: Features, batch: Batch, index: int, boxes: Tensor, labels: Tensor
+    ) -> Tensor:
+        """The IoU (D,) with its object that the head expects of each box, differentiable in the boxes.
+
+        Args:
+            features: of the images of ``batch``.
+            index: of the image in the batch.
+            boxes: (D, 4) in original px.
+            labels: (D,) the class of each box.
+        """
+        own = tuple(level[index : index + 1] for level in features)
+        pooled = self.pool(own, to_network(boxes, batch, index)[None])
+        return predicted_iou(self.head(pooled.flatten(0, 1)).float(), labels)
+
+    def rate(
+        self, features: Features, batch: Batch, candidates: Sequence[Candidates]
+    ) -> list[Candidates]:
+        """The candidates of each image with the IoU that the head expects of their boxes as ``localization``."""
+        rated = []
+        for index, image in enumerate(candidates):
+            iou = self.predict(features, batch, index, image.boxes, image.labels)
+            rated.append(replace(image, localization=iou))
+        return rated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +106,9 @@ class JitterTable:
     size: Tensor
 
     def to(self, device: torch.device | str) -> JitterTable:
-        return JitterTable(deltas=self.deltas.to(device), first=self.first.to(device), size=self.size.to(device))
+        return JitterTable(
+            deltas=self.deltas.to(device), first=self.first.to(device), size=self.size.to(device)
+        )
 
 
 def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
@@ -60,9 +127,13 @@ def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
     bucket = ((iou - LEAST_IOU) / (1 - LEAST_IOU) * buckets).long().clamp(max=buckets - 1)
     size = torch.bincount(bucket, minlength=buckets)
     if not bool(size.all()):
-        raise ValueError(f"A jitter table of {steps} steps has no move in some of its {buckets} buckets of IoU: take "
-                         "more steps or fewer buckets.")
-    return JitterTable(deltas=deltas[bucket.argsort(stable=True)], first=size.cumsum(0) - size, size=size)
+        raise ValueError(
+            f"A jitter table of {steps} steps has no move in some of its {buckets} buckets of IoU: take "
+            "more steps or fewer buckets."
+        )
+    return JitterTable(
+        deltas=deltas[bucket.argsort(stable=True)], first=size.cumsum(0) - size, size=size
+    )
 
 
 @cache
@@ -71,8 +142,9 @@ def jitter_table_on(device: torch.device) -> JitterTable:
     return jitter_table().to(device)
 
 
-def jittered_rois(gt_boxes: Tensor, image_size: tuple[int, int], *, count: int, table: JitterTable,
-                  generator: torch.Generator | None) -> Tensor:
+def jittered_rois(
+    gt_boxes: Tensor, image_size: tuple[int, int], *, count: int, table: JitterTable
+) -> Tensor:
     """``count`` boxes (count, 4) px around the objects (G, 4) of one image, clipped to it.
 
     Each bucket of the table gives equally many, and the objects take turns in a random order. Without an object all
@@ -83,9 +155,9 @@ def jittered_rois(gt_boxes: Tensor, image_size: tuple[int, int], *, count: int, 
     slot = torch.arange(count, device=gt_boxes.device)
     buckets = len(table.size)
     bucket = slot % buckets
-    turns = torch.rand(len(gt_boxes), device=gt_boxes.device, generator=generator).argsort()
+    turns = torch.rand(len(gt_boxes), device=gt_boxes.device).argsort()
     chosen = gt_boxes[turns[slot // buckets % len(gt_boxes)]]
-    draw = torch.rand(count, device=gt_boxes.device, generator=generator)
+    draw = torch.rand(count, device=gt_boxes.device)
     row = table.first[bucket] + (draw * table.size[bucket]).long()
     return clip(MOVES.decode(table.deltas[row], chosen), image_size)
 
@@ -111,7 +183,7 @@ class IoUHead(nn.Module):
         self.iou = linear(fc_dims[1], num_classes + 1, std=0.01)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        return self.iou(functional.relu(self.fc7(functional.relu(self.fc6(pooled.flatten(1))))))
+        return self.iou(F.relu(self.fc7(F.relu(self.fc6(pooled.flatten(1))))))
 
 
 def predicted_iou(raw: Tensor, labels: Tensor) -> Tensor:

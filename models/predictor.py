@@ -14,7 +14,14 @@ class BoxPredictor(nn.Module):
     column 0 is background. class_agnostic: one box for all classes, which every column then shows.
     """
 
-    def __init__(self, *, in_features: int, num_classes: int, log_variance: bool, class_agnostic: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        in_features: int,
+        num_classes: int,
+        log_variance: bool,
+        class_agnostic: bool = False,
+    ) -> None:
         super().__init__()
         self.columns = num_classes + 1
         boxes = 1 if class_agnostic else self.columns
@@ -24,7 +31,11 @@ class BoxPredictor(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         offsets = per_class(self.offsets(features), self.columns)
-        log_variance = None if self.log_variance is None else per_class(self.log_variance(features), self.columns)
+        log_variance = (
+            None
+            if self.log_variance is None
+            else per_class(self.log_variance(features), self.columns)
+        )
         return self.class_logits(features), offsets, log_variance
 
 

@@ -27,8 +27,18 @@ class RFCNHead(nn.Module):
     Map channels are (column * B + row of bins) * B + column of bins; a box map's column is 4 * class + coordinate.
     """
 
-    def __init__(self, *, body: nn.Module, in_channels: int, channels: int, num_classes: int, bins: int,
-                 pool: Callable[[Tensor, Tensor], Tensor], log_variance: bool, class_agnostic: bool) -> None:
+    def __init__(
+        self,
+        *,
+        body: nn.Module,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        bins: int,
+        pool: Callable[[Tensor, Tensor], Tensor],
+        log_variance: bool,
+        class_agnostic: bool,
+    ) -> None:
         super().__init__()
         self.pool, self.columns = pool, num_classes + 1
         boxes = 1 if class_agnostic else self.columns
@@ -36,9 +46,13 @@ class RFCNHead(nn.Module):
         self.reduction = conv1x1(in_channels, channels, std=0.01)
         self.class_maps = conv1x1(channels, self.columns * bins**2, std=0.01)
         self.offset_maps = conv1x1(channels, 4 * boxes * bins**2, std=0.001)
-        self.log_variance_maps = conv1x1(channels, 4 * boxes * bins**2, std=0.0001) if log_variance else None
+        self.log_variance_maps = (
+            conv1x1(channels, 4 * boxes * bins**2, std=0.0001) if log_variance else None
+        )
 
-    def forward(self, features: tuple[Tensor, ...], boxes: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, features: tuple[Tensor, ...], boxes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Class logits (R, K + 1), offsets (R, K + 1, 4) and log variances (R, K + 1, 4) or None of boxes (N, P, 4).
 
         They are read from the first of ``features``. Rows are in the order of ``boxes``, column 0 is background: the
@@ -49,7 +63,11 @@ class RFCNHead(nn.Module):
         offsets = per_class(self.vote(self.offset_maps(reduced), boxes), self.columns)
         if self.log_variance_maps is None:
             return class_logits, offsets, None
-        return class_logits, offsets, per_class(self.vote(self.log_variance_maps(reduced), boxes), self.columns)
+        return (
+            class_logits,
+            offsets,
+            per_class(self.vote(self.log_variance_maps(reduced), boxes), self.columns),
+        )
 
     def vote(self, maps: Tensor, boxes: Tensor) -> Tensor:
         """The mean over a RoI's bins, each read from its own maps: (R, D)."""

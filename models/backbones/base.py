@@ -4,9 +4,46 @@ Batch norm: a detector sees too few images a batch to estimate statistics, so ne
 every norm as it is (``freeze_norms``); networks trained from scratch train them.
 """
 
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
 
 from torch import Tensor, nn
+
+ResNetLayout = Literal["torchvision", "caffe", "detectron"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The network up to its features.
+
+    Raises:
+        ValueError: an unknown layout of a ResNet.
+    """
+
+    name: str  # a key of BACKBONES in models/build.py
+    width: float = 1.0  # multiplies the published channel counts (VGG, ResNet)
+    frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
+    resnet_blocks: tuple[int, int, int, int] | None = (
+        None  # residual blocks a stage; None: as published
+    )
+    resnet_layout: ResNetLayout = (
+        "torchvision"  # where a stage's stride is and how the first pooling rounds
+    )
+    mobilenet_blocks: int = 19
+    tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
+    pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
+    pyramid_channels: int = 256  # of each level
+
+    def __post_init__(self) -> None:
+        if self.resnet_layout not in get_args(ResNetLayout):
+            raise ValueError(
+                f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of {get_args(ResNetLayout)}."
+            )
+
+    @property
+    def caffe_strides(self) -> bool:
+        """Whether a stage's stride is in the first convolution of its first block."""
+        return self.resnet_layout != "torchvision"
 
 
 def scaled(channels: int, width: float) -> int:
@@ -23,8 +60,13 @@ class Backbone(nn.Module):
 
     strides: tuple[int, ...] = (16,)
 
-    def __init__(self, layers: list[nn.Module], stage_ends: list[int], out_channels: int,
-                 pyramid: tuple[tuple[int, int], ...] = ()) -> None:
+    def __init__(
+        self,
+        layers: list[nn.Module],
+        stage_ends: list[int],
+        out_channels: int,
+        pyramid: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(*layers)
         self.stage_ends = stage_ends

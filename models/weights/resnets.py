@@ -10,16 +10,30 @@ are: in which convolution of a block the stride is, a file does not say (models/
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 EPS = 1e-5  # of models.backbones.resnet.Norm and of Detectron2's frozen norms
-DETECTRON_BRANCHES = {"1": ("downsample.0", "downsample.1"), "2a": ("conv1", "bn1"), "2b": ("conv2", "bn2"),
-                      "2c": ("conv3", "bn3")}
-DETECTRON2_LAYERS = {"shortcut": ("downsample.0", "downsample.1"), "conv1": ("conv1", "bn1"),
-                     "conv2": ("conv2", "bn2"), "conv3": ("conv3", "bn3")}
-NORM_PARTS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}  # Caffe2's names
+DETECTRON_BRANCHES = {
+    "1": ("downsample.0", "downsample.1"),
+    "2a": ("conv1", "bn1"),
+    "2b": ("conv2", "bn2"),
+    "2c": ("conv3", "bn3"),
+}
+DETECTRON2_LAYERS = {
+    "shortcut": ("downsample.0", "downsample.1"),
+    "conv1": ("conv1", "bn1"),
+    "conv2": ("conv2", "bn2"),
+    "conv3": ("conv3", "bn3"),
+}
+NORM_PARTS = {
+    "s": "weight",
+    "b": "bias",
+    "rm": "running_mean",
+    "riv": "running_var",
+}  # Caffe2's names
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -36,47 +50,69 @@ def detectron_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     The bias that conv1 has in files from Caffe becomes a part of its norm's mean.
     """
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     biases: dict[str, Tensor] = {}  # of convolutions, by the name of the norm that follows
     norms: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in state.items():
-        parts = re.fullmatch(r"(?:res_)?(conv1)(_bn)?_(\w+)|res([2-5])_(\d+)_branch(1|2[abc])(_bn)?_(\w+)", name)
-        if not parts:
+        layer = detectron_layer(name)
+        if layer is None:
             continue
-        stem, stem_norm, stem_part, stage, block, branch, block_norm, block_part = parts.groups()
-        conv, norm = ("conv1", "bn1") if stem else (
-            f"layer{int(stage) - 1}.{block}.{layer}" for layer in DETECTRON_BRANCHES[branch])
-        part = stem_part or block_part
-        if (stem_norm or block_norm) and part in NORM_PARTS:
-            norms[norm][NORM_PARTS[part]] = value
-        elif part == "w":
-            found[f"{conv}.weight"] = value
-        elif part == "b":
-            biases[norm] = value
+        if layer.of_norm and layer.part in NORM_PARTS:
+            norms[layer.norm][NORM_PARTS[layer.part]] = value
+        elif layer.part == "w":
+            renamed[f"{layer.conv}.weight"] = value
+        elif layer.part == "b":
+            biases[layer.norm] = value
     for norm, given in norms.items():
-        found |= {f"{norm}.{part}": value for part, value in complete_norm(given, biases.get(norm)).items()}
-    return found
+        complete = complete_norm(given, biases.get(norm))
+        renamed |= {f"{norm}.{part}": value for part, value in complete.items()}
+    return renamed
+
+
+class DetectronLayer(NamedTuple):
+    """A tensor of a Detectron ResNet: torchvision's names of the convolution and of its norm, which of the two the
+    tensor belongs to, and Caffe2's name of the part."""
+
+    conv: str
+    norm: str
+    of_norm: bool
+    part: str
+
+
+def detectron_layer(name: str) -> DetectronLayer | None:
+    """What the tensor ``name`` is, None if it is none of a ResNet."""
+    stem = re.fullmatch(r"(?:res_)?conv1(_bn)?_(\w+)", name)
+    if stem:
+        return DetectronLayer("conv1", "bn1", bool(stem[1]), stem[2])
+    block = re.fullmatch(r"res([2-5])_(\d+)_branch(1|2[abc])(_bn)?_(\w+)", name)
+    if not block:
+        return None
+    conv, norm = DETECTRON_BRANCHES[block[3]]
+    where = f"layer{int(block[1]) - 1}.{block[2]}."
+    return DetectronLayer(where + conv, where + norm, bool(block[4]), block[5])
 
 
 def detectron2_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The ResNet of Detectron2 (names without what stands before "stem." and "res2.") in torchvision's names;
     everything else in ``state`` is left out."""
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     norms: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in state.items():
-        parts = re.fullmatch(r"(?:stem|res([2-5])\.(\d+))\.(conv[123]|shortcut)\.(norm\.)?(\w+)", name)
+        parts = re.fullmatch(
+            r"(?:stem|res([2-5])\.(\d+))\.(conv[123]|shortcut)\.(norm\.)?(\w+)", name
+        )
         if not parts:
             continue
         stage, block, layer, of_norm, part = parts.groups()
         where = f"layer{int(stage) - 1}.{block}." if stage else ""
         conv, norm = (where + ours for ours in DETECTRON2_LAYERS[layer])
         if not of_norm:
-            found[f"{conv}.{part}"] = value
+            renamed[f"{conv}.{part}"] = value
         elif part in STATISTICS:
             norms[norm][part] = value
     for norm, given in norms.items():
-        found |= {f"{norm}.{part}": value for part, value in complete_norm(given).items()}
-    return found
+        renamed |= {f"{norm}.{part}": value for part, value in complete_norm(given).items()}
+    return renamed
 
 
 def complete_norm(given: dict[str, Tensor], conv_bias: Tensor | None = None) -> dict[str, Tensor]:
@@ -84,8 +120,11 @@ def complete_norm(given: dict[str, Tensor], conv_bias: Tensor | None = None) -> 
     weight * x + bias. ``conv_bias`` of the convolution before it moves the mean."""
     if not {"weight", "bias"} <= given.keys():
         return given
-    norm = {"running_mean": torch.zeros_like(given["bias"]), "running_var": torch.full_like(given["bias"], 1 - EPS),
-            **given}
+    norm = {
+        "running_mean": torch.zeros_like(given["bias"]),
+        "running_var": torch.full_like(given["bias"], 1 - EPS),
+        **given,
+    }
     if conv_bias is not None:
         norm["running_mean"] = norm["running_mean"] - conv_bias
     return norm

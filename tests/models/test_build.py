@@ -9,18 +9,18 @@ from data.boxes import CenterSizeCoder, EdgeCoder
 from models.backbones.mobilenet import MobileNetV2
 from models.backbones.resnet import Conv5Head
 from models.backbones.vgg import VGG16, VGGCNNM1024
-from models.build import ModelConfig, build_detector, parameter_counts
+from models.build import build_detector, parameter_counts
 from models.kl_rpn import KLRPNHead
 from models.rfcn import RFCNHead
 from scripts.engine.cost import truncated_millions
+from tests.networks import change, model_config
 
-COCO = ModelConfig(backbone="vgg16", num_classes=80)
-VOC_M = ModelConfig(backbone="vgg_cnn_m_1024", num_classes=20, anchor_sizes=(128.0, 256.0, 512.0), fc_dims=(4096, 1024),
-                    rpn_dim=256, pool_size=6)
+COCO = model_config(backbone_name="vgg16", num_classes=80)
+VOC_M = model_config(backbone_name="vgg_cnn_m_1024", num_classes=20, rpn_anchor_sizes=(128.0, 256.0, 512.0), roi_fc_dims=(4096, 1024), roi_pool_size=6, rpn_channels=256)
 
 
 def with_variance(config):
-    return replace(config, box_coding="edges", log_variance=True)
+    return change(config, rpn_box_coding="edges", roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl")
 
 
 def size(config):
@@ -73,8 +73,8 @@ def test_vgg_cnn_m_1024_on_voc_has_the_parameters_of_its_layers():
 def test_parameters_of_kl_rpn_table_1(backbone, anchors, rpn, kl_rpn):
     """The paper cuts digits off: with 12 anchors, the baseline's number on COCO, that gives what it prints."""
     sizes = (32.0, 64.0, 128.0, 256.0, 512.0)[5 - anchors // 3 :]
-    config = replace(COCO, backbone=backbone, anchor_sizes=sizes)
-    with_kl = replace(config, region_proposal="kl_rpn")
+    config = change(COCO, backbone_name=backbone, rpn_anchor_sizes=sizes)
+    with_kl = change(config, rpn_kind="kl_rpn")
     assert (size(config)[0], size(with_kl)[0]) == (rpn, kl_rpn)
     assert kl_rpn - rpn == 1026 * anchors
     if anchors == 12:
@@ -86,16 +86,15 @@ def test_parameters_of_kl_rpn_table_1(backbone, anchors, rpn, kl_rpn):
     (20, (128.0, 256.0, 512.0), False, 54_612_598, 54_621_832), (20, (128.0, 256.0, 512.0), True, 50_598_518, 50_607_752),
     (80, COCO.anchor_sizes, False, 69_674_632, 69_686_944), (80, COCO.anchor_sizes, True, 53_618_312, 53_630_624)])
 def test_parameters_of_rfcn(classes, sizes, agnostic, rpn, kl_rpn):
-    config = replace(COCO, backbone="resnet101", second_stage="rfcn", num_classes=classes, anchor_sizes=sizes,
-                     class_agnostic=agnostic)
-    assert (size(config)[0], size(replace(config, region_proposal="kl_rpn"))[0]) == (rpn, kl_rpn)
+    config = change(COCO, backbone_name="resnet101", roi_head="rfcn", num_classes=classes, rpn_anchor_sizes=sizes, roi_class_agnostic=agnostic)
+    assert (size(config)[0], size(change(config, rpn_kind="kl_rpn"))[0]) == (rpn, kl_rpn)
 
 
 def test_class_agnostic_boxes_are_the_same_for_every_class():
     torch.manual_seed(0)
-    thin = replace(COCO, width=1 / 16, fc_dims=(8, 8), num_classes=3, class_agnostic=True)
+    thin = change(COCO, backbone_width=1 / 16, roi_fc_dims=(8, 8), num_classes=3, roi_class_agnostic=True)
     for config in (thin, with_variance(thin)):
-        predictor = build_detector(config).roi_head.predictor
+        predictor = build_detector(config).roi.head.predictor
         _, offsets, log_variance = predictor(torch.randn(5, 8))
         for values in (offsets, log_variance):
             assert values is None or (values.shape == (5, 4, 4) and (values == values[:, :1]).all())
@@ -103,35 +102,35 @@ def test_class_agnostic_boxes_are_the_same_for_every_class():
 
 
 def test_names_choose_the_parts():
-    thin = replace(COCO, width=1 / 16, fc_dims=(8, 8))
+    thin = change(COCO, backbone_width=1 / 16, roi_fc_dims=(8, 8))
     assert isinstance(build_detector(thin).backbone, VGG16)
-    assert isinstance(build_detector(replace(thin, backbone="vgg_cnn_m_1024")).backbone, VGGCNNM1024)
-    mobile = build_detector(replace(thin, backbone="mobilenet_v2", mobilenet_blocks=18))
+    assert isinstance(build_detector(change(thin, backbone_name="vgg_cnn_m_1024")).backbone, VGGCNNM1024)
+    mobile = build_detector(change(thin, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18))
     assert isinstance(mobile.backbone, MobileNetV2)
     assert build_detector(thin).box_coder == CenterSizeCoder()
     assert build_detector(thin).rpn_coder == CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
-    edges = build_detector(replace(thin, box_coding="edges"))
+    edges = build_detector(change(thin, rpn_box_coding="edges", roi_box_coding="edges"))
     assert edges.box_coder == EdgeCoder(weight=10.0)
     assert edges.rpn_coder == EdgeCoder(weight=1.0)
-    both = build_detector(replace(thin, box_coding="edges", log_variance=True, region_proposal="kl_rpn"))
+    both = build_detector(change(thin, roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl", rpn_kind="kl_rpn"))
     assert isinstance(both.rpn_head, KLRPNHead)
     assert both.rpn_coder == CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))  # KL-RPN's offsets are x, y, w, h
     assert both.box_coder == EdgeCoder(weight=10.0)
-    assert isinstance(build_detector(replace(thin, backbone="resnet50")).roi_head.box_head, Conv5Head)
-    assert isinstance(build_detector(replace(thin, backbone="resnet50", second_stage="rfcn")).roi_head, RFCNHead)
-    assert not build_detector(replace(thin, decode_minus_one=False)).rpn_coder.minus_one
+    assert isinstance(build_detector(change(thin, backbone_name="resnet50", roi_head="conv5")).roi.head.box_head, Conv5Head)
+    assert isinstance(build_detector(change(thin, backbone_name="resnet50", roi_head="rfcn")).roi_head, RFCNHead)
+    assert not build_detector(change(thin, rpn_decode_minus_one=False, roi_decode_minus_one=False)).rpn_coder.minus_one
 
 
 def test_initial_weights_are_those_of_the_paper():
     torch.manual_seed(0)
-    last = build_detector(with_variance(replace(COCO, width=1 / 16, fc_dims=(64, 512)))).roi_head.predictor
+    last = build_detector(with_variance(change(COCO, backbone_width=1 / 16, roi_fc_dims=(64, 512)))).roi.head.predictor
     for layer, std in ((last.class_logits, 1e-2), (last.offsets, 1e-3), (last.log_variance, 1e-4)):
         assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
         assert not layer.bias.any()
 
 
 def test_the_same_seed_gives_the_same_weights():
-    thin = with_variance(replace(COCO, width=1 / 16, fc_dims=(8, 8)))
+    thin = with_variance(change(COCO, backbone_width=1 / 16, roi_fc_dims=(8, 8)))
     states = []
     for _ in range(2):
         torch.manual_seed(3)

@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from data.records import Batch, Target
-from models.build import ModelConfig, build_detector
+from models.build import build_detector
+from tests.networks import change, model_config
 
-BASE = ModelConfig(
-    backbone="vgg16", num_classes=3, width=1 / 16, fc_dims=(24, 24), anchor_sizes=(16.0, 32.0), rpn_dim=128, rpn_batch=32,
-    pre_nms_train=200, post_nms_train=40, pre_nms_test=200, post_nms_test=30, min_size=4.0, rois_per_image=24,
-    pool_size=3)  # fmt: skip
-KL = replace(BASE, box_coding="edges", log_variance=True)
-EDGES = replace(BASE, box_coding="edges")
+BASE = model_config(backbone_name="vgg16", num_classes=3, backbone_width=1 / 16, roi_fc_dims=(24, 24), rpn_anchor_sizes=(16.0, 32.0), rpn_anchors_per_image=32, rpn_pre_nms_train=200, rpn_post_nms_train=40, rpn_pre_nms_test=200, rpn_post_nms_test=30, rpn_min_size=4.0, roi_rois_per_image=24, roi_pool_size=3, rpn_channels=8, roi_rfcn_channels=64)  # fmt: skip
+KL = change(BASE, rpn_box_coding="edges", roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl")
+EDGES = change(BASE, rpn_box_coding="edges", roi_box_coding="edges")
 SIZE = (64, 80)
 NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 TERMS = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
@@ -43,12 +41,12 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("config", [BASE, KL, replace(KL, pooling="max", sampling_ratio=0),
-                                    replace(BASE, backbone="vgg_cnn_m_1024"),
-                                    replace(BASE, backbone="resnet50", resnet_blocks=(1, 1, 1, 1)),
-                                    replace(KL, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), second_stage="rfcn"),
-                                    replace(BASE, second_stage="rfcn", rfcn_pooling="average", class_agnostic=True),
-                                    replace(KL, hardest_rois=8)])
+@pytest.mark.parametrize("config", [BASE, KL, change(KL, roi_pooling="max", roi_sampling_ratio=0),
+                                    change(BASE, backbone_name="vgg_cnn_m_1024"),
+                                    change(BASE, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="conv5"),
+                                    change(KL, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="rfcn"),
+                                    change(BASE, roi_head="rfcn", roi_rfcn_pooling="average", roi_class_agnostic=True),
+                                    change(KL, roi_hardest=8)])
 def test_every_parameter_learns(config):
     network = detector(config)
     losses = network.losses(batch_of(scene(0), scene(1)), seeded())
@@ -63,7 +61,7 @@ def test_every_parameter_learns(config):
 def test_kl_loss_at_log_variance_zero_is_smooth_l1():
     with_variance, without = detector(KL), detector(EDGES)
     without.load_state_dict(with_variance.state_dict(), strict=False)
-    torch.nn.init.zeros_(with_variance.roi_head.predictor.log_variance.weight)
+    torch.nn.init.zeros_(with_variance.roi.head.predictor.log_variance.weight)
     batch = batch_of(scene(0), scene(1))
     torch.testing.assert_close(with_variance.losses(batch, seeded()), without.losses(batch, seeded()))
 
@@ -107,7 +105,7 @@ def test_a_few_steps_on_one_image_make_the_loss_fall():
     assert sum(history[-5:]) / 5 < 0.5 * history[0]
 
 
-@pytest.mark.parametrize("config", [BASE, replace(BASE, region_proposal="kl_rpn")])
+@pytest.mark.parametrize("config", [BASE, change(BASE, rpn_kind="kl_rpn")])
 def test_proposals_are_the_first_stage_alone(config):
     """In original px, best first, at most as many as asked for; a longer list begins with the shorter."""
     network = detector(config).eval()
@@ -123,14 +121,14 @@ def test_proposals_are_the_first_stage_alone(config):
 
 
 def test_freezing_is_of_the_first_stages_and_of_every_norm():
-    network = detector(replace(BASE, backbone="resnet50", resnet_blocks=(1, 1, 1, 1)))
+    network = detector(change(BASE, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="conv5"))
     network.freeze(2)
     network.train()
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     assert all(name.startswith(("backbone.features.0", "backbone.features.1", "backbone.features.4")) or "bn" in name
                or "downsample.1" in name for name in frozen)
     assert {"backbone.features.0.weight", "backbone.features.4.0.conv2.weight",
-            "roi_head.box_head.layer4.0.bn3.weight"} <= frozen
+            "roi.head.box_head.layer4.0.bn3.weight"} <= frozen
     before = {name: value.clone() for name, value in network.named_buffers()}
     network.losses(batch_of(scene(0)), seeded())
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
@@ -144,10 +142,10 @@ def test_losses_without_targets_are_refused_and_forward_chooses():
     assert len(network.eval()(batch_of(scene(0), train=False))) == 1
 
 
-@pytest.mark.parametrize("config", [BASE, EDGES, KL, replace(KL, pooling="max")])
+@pytest.mark.parametrize("config", [BASE, EDGES, KL, change(KL, roi_pooling="max")])
 def test_candidates_are_in_original_pixels_and_inside_the_image(config):
     network = detector(config).eval()
-    torch.nn.init.normal_(network.roi_head.predictor.offsets.weight, std=2.0)  # wild boxes, some of them inverted
+    torch.nn.init.normal_(network.roi.head.predictor.offsets.weight, std=2.0)  # wild boxes, some of them inverted
     original = (130, 155)
     for found in network.candidates(batch_of(scene(0), scene(1), train=False, original=original), 0.1):
         count = len(found.scores)
@@ -171,7 +169,7 @@ def with_constant_outputs(offsets=0.0, log_variance=0.0, **changed):
     network = detector(replace(KL, **changed)).eval()
     slots = torch.arange(4.0).repeat_interleave(4)
     with torch.no_grad():
-        for layer, constant in ((network.roi_head.predictor.offsets, offsets), (network.roi_head.predictor.log_variance, log_variance)):
+        for layer, constant in ((network.roi.head.predictor.offsets, offsets), (network.roi.head.predictor.log_variance, log_variance)):
             layer.weight.zero_()
             layer.bias.copy_(constant * slots)
     return network
@@ -215,14 +213,14 @@ def test_threshold_above_one_gives_empty_candidates():
     assert found.scores.shape == found.labels.shape == (0,)
 
 
-@pytest.mark.parametrize("config", [BASE, KL, replace(KL, pooling="max")])
+@pytest.mark.parametrize("config", [BASE, KL, change(KL, roi_pooling="max")])
 def test_candidates_of_an_image_do_not_depend_on_the_rest_of_the_batch(config):
     """A known slip of other implementations: the variances of a batch were not split by image."""
-    network = detector(replace(config, post_nms_test=200)).eval()
-    torch.nn.init.normal_(network.rpn_head.offsets.weight, std=0.3)
-    torch.nn.init.normal_(network.roi_head.predictor.offsets.weight, std=0.5)
+    network = detector(change(config, rpn_post_nms_test=200)).eval()
+    torch.nn.init.normal_(network.rpn.head.offsets.weight, std=0.3)
+    torch.nn.init.normal_(network.roi.head.predictor.offsets.weight, std=0.5)
     if config.log_variance:
-        torch.nn.init.normal_(network.roi_head.predictor.log_variance.weight, std=1.0)
+        torch.nn.init.normal_(network.roi.head.predictor.log_variance.weight, std=1.0)
     scenes = scene(0), scene(1)
     together = network.candidates(batch_of(*scenes, train=False), 0.1)
     alone = [network.candidates(batch_of(one, train=False), 0.1)[0] for one in scenes]
@@ -234,16 +232,16 @@ def test_candidates_of_an_image_do_not_depend_on_the_rest_of_the_batch(config):
 
 @pytest.mark.parametrize("pooling", ["align", "max"])
 def test_no_proposals_in_any_image(pooling):
-    network = detector(replace(KL, min_size=1000.0, pooling=pooling)).eval()
+    network = detector(change(KL, rpn_min_size=1000.0, roi_pooling=pooling)).eval()
     for found in network.candidates(batch_of(scene(0), scene(1), train=False), 0.0):
         assert found.boxes.shape == found.variances.shape == (0, 4)
     losses = network.train().losses(batch_of(scene(0), (scene(1)[0], NONE)), seeded())  # the ground truth remains
     assert all(loss.isfinite() for loss in losses.values())
 
 
-@pytest.mark.parametrize("layer", ["backbone.features.0.weight", "rpn_head.objectness.bias", "rpn_head.offsets.weight",
-                                   "roi_head.box_head.fc6.weight", "roi_head.predictor.class_logits.bias", "roi_head.predictor.offsets.weight",
-                                   "roi_head.predictor.log_variance.bias"])
+@pytest.mark.parametrize("layer", ["backbone.features.0.weight", "rpn.head.objectness.bias", "rpn.head.offsets.weight",
+                                   "roi.head.box_head.fc6.weight", "roi.head.predictor.class_logits.bias", "roi.head.predictor.offsets.weight",
+                                   "roi.head.predictor.log_variance.bias"])
 def test_a_nan_weight_is_a_sentence_that_names_the_image(layer):
     network = detector(KL).eval()
     with torch.no_grad():
@@ -253,8 +251,8 @@ def test_a_nan_weight_is_a_sentence_that_names_the_image(layer):
 
 
 def test_the_limit_on_log_variances_acts():
-    network = detector(replace(KL, log_variance_limit=2.0)).eval()
-    torch.nn.init.constant_(network.roi_head.predictor.log_variance.bias, 50.0)
+    network = detector(change(KL, roi_log_variance_limit=2.0)).eval()
+    torch.nn.init.constant_(network.roi.head.predictor.log_variance.bias, 50.0)
     (found,) = network.candidates(batch_of(scene(0), train=False), 0.0)
     torch.testing.assert_close(found.variances, torch.full_like(found.variances, 2.0).exp())
 

@@ -7,25 +7,24 @@ import torch
 
 from data.boxes import clip
 from data.records import Batch, Detections, Target
-from models.build import ModelConfig, build_detector
+from models.build import build_detector
+from models.iou_net import IoUConfig
+from models.mask import MaskConfig
+from tests.networks import change, model_config
 
 SIZE = (64, 80)
-FPN = ModelConfig(
-    backbone="resnet50", num_classes=3, pyramid=True, width=1 / 16, resnet_blocks=(1, 1, 1, 1), fc_dims=(24, 24),
-    anchor_sizes=(4.0, 8.0, 16.0, 32.0, 64.0), straddling_anchors=True, canonical_size=20.0, rpn_softmax=False,
-    rpn_batch=256, pre_nms_train=100, post_nms_train=40, pre_nms_test=100, post_nms_test=30, min_size=0.0, rois_per_image=24, pool_size=3, mask_pool_size=4,
-    iou_rois=16)  # fmt: skip
-KL = replace(FPN, box_coding="edges", log_variance=True)
-C4 = replace(FPN, pyramid=False, anchor_sizes=(16.0, 32.0), pool_size=4, sampling_ratio=0)
+FPN = model_config(backbone_name="resnet50", num_classes=3, backbone_pyramid=True, backbone_width=1 / 16, backbone_resnet_blocks=(1, 1, 1, 1), roi_fc_dims=(24, 24), rpn_anchor_sizes=(4.0, 8.0, 16.0, 32.0, 64.0), rpn_straddling_anchors=True, roi_canonical_size=20.0, rpn_softmax=False, rpn_anchors_per_image=256, rpn_pre_nms_train=100, rpn_post_nms_train=40, rpn_pre_nms_test=100, rpn_post_nms_test=30, rpn_min_size=0.0, roi_rois_per_image=24, roi_pool_size=3, rpn_channels=32, backbone_pyramid_channels=16, roi_rfcn_channels=64)  # fmt: skip
+KL = change(FPN, rpn_box_coding="edges", roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl")
+C4 = change(FPN, backbone_pyramid=False, rpn_anchor_sizes=(16.0, 32.0), roi_pool_size=4, roi_sampling_ratio=0)
 TERMS = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
 CASES = {
-    "fpn": (FPN, TERMS), "fpn, KL Loss": (KL, TERMS), "c4": (replace(C4, log_variance=True, box_coding="edges"), TERMS),
-    "mask": (replace(KL, mask=True), TERMS | {"roi_mask"}), "c4 mask": (replace(C4, mask=True), TERMS | {"roi_mask"}),
-    "iou": (replace(FPN, iou_head=True, pooling="precise"), TERMS | {"roi_iou"}),
-    "saved": (replace(KL, region_proposal="saved"), {"roi_class", "roi_box"}),
-    "rpn": (replace(FPN, second_stage="none"), {"rpn_objectness", "rpn_box"}),
-    "mobilenet": (replace(FPN, backbone="mobilenet_v2", mobilenet_blocks=18), TERMS),
-    "mobilenet c4": (replace(C4, backbone="mobilenet_v2", mobilenet_blocks=18, conv5_head=True), TERMS),
+    "fpn": (FPN, TERMS), "fpn, KL Loss": (KL, TERMS), "c4": (change(C4, roi_log_variance=True, roi_box_loss="kl", rpn_box_coding="edges", roi_box_coding="edges"), TERMS),
+    "mask": (change(KL, mask=MaskConfig()), TERMS | {"roi_mask"}), "c4 mask": (change(C4, mask=MaskConfig()), TERMS | {"roi_mask"}),
+    "iou": (change(FPN, iou=IoUConfig(), roi_pooling="precise"), TERMS | {"roi_iou"}),
+    "saved": (change(KL, rpn_kind="saved"), {"roi_class", "roi_box"}),
+    "rpn": (change(FPN, roi_head="none"), {"rpn_objectness", "rpn_box"}),
+    "mobilenet": (change(FPN, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18), TERMS),
+    "mobilenet c4": (change(C4, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18, roi_head="conv5"), TERMS),
 }  # fmt: skip
 
 
@@ -86,8 +85,8 @@ def test_iterative_localization_scores_a_box_where_it_arrived():
     """The second round's RoI is the first round's box, and only its own class's score and offsets count."""
     network = detector(FPN).eval()
     with torch.no_grad():
-        network.roi_head.predictor.class_logits.weight.mul_(20)
-        network.roi_head.predictor.offsets.weight.mul_(50)
+        network.roi.head.predictor.class_logits.weight.mul_(20)
+        network.roi.head.predictor.offsets.weight.mul_(50)
     batch = batch_of(1, train=False)
     (once,), (twice,) = network.candidates(batch, 0.2), network.candidates(batch, 0.2, rounds=2)
     first = len(once.scores)
@@ -109,7 +108,7 @@ def found_in(boxes, labels):
 
 
 def test_masks_are_of_the_class_and_the_box_that_they_are_asked_for():
-    network = detector(replace(FPN, mask=True)).eval()
+    network = detector(change(FPN, mask=MaskConfig())).eval()
     batch = batch_of(2, train=False, original=(128, 160))
     boxes = [[16.0, 16, 80, 80], [16.0, 16, 80, 80], [88.0, 40, 150, 120]]
     none = Detections(boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
@@ -125,7 +124,7 @@ def test_masks_are_of_the_class_and_the_box_that_they_are_asked_for():
 
 
 def test_predicted_iou_has_a_gradient_in_original_pixels():
-    network = detector(replace(FPN, iou_head=True)).double().eval().requires_grad_(False)
+    network = detector(change(FPN, iou=IoUConfig())).double().eval().requires_grad_(False)
     single = batch_of(1, train=False, original=(128, 160))
     batch = replace(single, images=single.images.double())
     features = network.features(batch)
@@ -141,13 +140,13 @@ def test_predicted_iou_has_a_gradient_in_original_pixels():
 
 
 def test_a_head_that_learns_alone_is_all_there_is_to_pay_for():
-    network = detector(replace(FPN, iou_head=True))
+    network = detector(change(FPN, iou=IoUConfig()))
     network.requires_grad_(False)
-    network.iou_head.requires_grad_(True)
+    network.iou.head.requires_grad_(True)
     losses = network.losses(batch_of(), seeded())
     assert losses.keys() == {"roi_iou"}
     losses["roi_iou"].backward()
-    assert all((p.grad is not None) == name.startswith("iou_head.") for name, p in network.named_parameters())
+    assert all((p.grad is not None) == name.startswith("iou.head.") for name, p in network.named_parameters())
 
 
 def test_what_a_network_lacks_is_said():
@@ -169,6 +168,6 @@ def test_what_a_network_lacks_is_said():
 def test_images_without_objects():
     none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), masks=torch.zeros(0, *SIZE, dtype=torch.uint8))
     batch = replace(batch_of(), targets=(none, none))
-    losses = detector(replace(FPN, mask=True, iou_head=True)).losses(batch, seeded())
+    losses = detector(change(FPN, mask=MaskConfig(), iou=IoUConfig())).losses(batch, seeded())
     sum(losses.values()).backward()
     assert losses["roi_mask"] == losses["roi_iou"] == losses["roi_box"] == 0

@@ -1,6 +1,5 @@
 """KL-RPN: which channel is which coordinate, the loss of a batch, objectness and its order, and the extremes."""
 
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +10,11 @@ from models.kl_rpn import KLRPNHead, bounded, kl_rpn_losses, kl_rpn_statistics, 
 from models.proposals import propose
 from models.rpn import RPNHead, RPNOutput
 from tests.models.test_detector import BASE, NONE, batch_of, scene, seeded
+from tests.networks import change
 
 RULE = {"mean_error_weight": 0.5, "negative_variance": 1 / 3, "log_variance_limit": 20.0,
         "reduce_coordinates": torch.sum}
-KL_RPN = replace(BASE, region_proposal="kl_rpn")
+KL_RPN = change(BASE, rpn_kind="kl_rpn")
 
 # Two images of four anchors: labels 1 positive, 0 negative, -1 not sampled
 LABELS = [[1, 0, -1, 0], [0, 0, 0, -1]]
@@ -156,8 +156,8 @@ def extreme(value):
     """A whole detector whose RPN says the same log variance everywhere."""
     torch.manual_seed(0)
     network = build_detector(KL_RPN)
-    torch.nn.init.zeros_(network.rpn_head.log_variance.weight)
-    torch.nn.init.constant_(network.rpn_head.log_variance.bias, value)
+    torch.nn.init.zeros_(network.rpn.head.log_variance.weight)
+    torch.nn.init.constant_(network.rpn.head.log_variance.bias, value)
     return network
 
 

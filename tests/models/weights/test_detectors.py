@@ -25,17 +25,17 @@ from tests.foreign_names import (
     torchvision_detector,
 )
 
-HEADS = {"rpn.head.conv.0.0": "rpn_head.conv", "rpn.head.cls_logits": "rpn_head.objectness",
-         "rpn.head.bbox_pred": "rpn_head.offsets", "roi_heads.box_head.fc6": "roi_head.box_head.fc6",
-         "roi_heads.box_head.fc7": "roi_head.box_head.fc7",
-         "roi_heads.box_predictor.cls_score": "roi_head.predictor.class_logits",
-         "roi_heads.box_predictor.bbox_pred": "roi_head.predictor.offsets",
-         "roi_heads.mask_predictor.conv5_mask": "mask_head.upsample",
-         "roi_heads.mask_predictor.mask_fcn_logits": "mask_head.logits"}
+HEADS = {"rpn.head.conv.0.0": "rpn.head.conv", "rpn.head.cls_logits": "rpn.head.objectness",
+         "rpn.head.bbox_pred": "rpn.head.offsets", "roi_heads.box_head.fc6": "roi.head.box_head.fc6",
+         "roi_heads.box_head.fc7": "roi.head.box_head.fc7",
+         "roi_heads.box_predictor.cls_score": "roi.head.predictor.class_logits",
+         "roi_heads.box_predictor.bbox_pred": "roi.head.predictor.offsets",
+         "roi_heads.mask_predictor.conv5_mask": "mask.head.upsample",
+         "roi_heads.mask_predictor.mask_fcn_logits": "mask.head.logits"}
 for level in "0123":
     HEADS |= {f"backbone.fpn.inner_blocks.{level}.0": f"backbone.lateral.{level}",
               f"backbone.fpn.layer_blocks.{level}.0": f"backbone.output.{level}",
-              f"roi_heads.mask_head.{level}.0": f"mask_head.convs.{level}"}
+              f"roi_heads.mask_head.{level}.0": f"mask.head.convs.{level}"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def expected(state, *, pyramid=True):
             layer, rest = name.removeprefix("backbone.body.").split(".", 1)
             index = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}[layer]
             home = f"backbone.bottom_up.features.{index}" if pyramid else f"backbone.features.{index}"
-            home = "roi_head.box_head.layer4" if layer == "layer4" and not pyramid else home
+            home = "roi.head.box_head.layer4" if layer == "layer4" and not pyramid else home
             found[f"{home}.{rest}"] = value
         else:
             module, part = name.rsplit(".", 1)
@@ -85,8 +85,8 @@ def test_every_tensor_of_torchvisions_mask_rcnn_has_a_home(shapes):
     assert {name: value.shape for name, value in found.items()} == {name: value.shape for name, value in wanted.items()}
     assert found["backbone.lateral.0.weight"].shape == (256, 256, 1, 1)  # C2, finest first
     assert found["backbone.lateral.3.weight"].shape == (256, 2048, 1, 1)
-    assert found["roi_head.predictor.offsets.weight"].shape == (364, 1024)
-    assert found["mask_head.logits.weight"].shape == (91, 256, 1, 1)
+    assert found["roi.head.predictor.offsets.weight"].shape == (364, 1024)
+    assert found["mask.head.logits.weight"].shape == (91, 256, 1, 1)
 
 
 def test_torchvisions_values_are_kept(numbers):
@@ -100,7 +100,7 @@ def test_names_of_old_torchvision_files(numbers):
         name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
         for index in range(4):
             name = name.replace(f"_blocks.{index}.0.", f"_blocks.{index}.")
-            name = name.replace(f"mask_head.{index}.0.", f"mask_head.mask_fcn{index + 1}.")
+            name = name.replace(f"mask.head.{index}.0.", f"mask.head.mask_fcn{index + 1}.")
         old[name] = value
     assert old.keys() != numbers.keys()
     assert_same(from_torchvision(old, norm_eps=1e-5), expected(numbers))
@@ -121,7 +121,7 @@ def test_torchvisions_norms_without_eps_compute_the_same():
 def test_detectron_fpn(numbers, kl):
     wanted = expected(affine_trunk(numbers))
     if kl:
-        wanted |= {f"roi_head.predictor.log_variance.{part}": wanted[f"roi_head.predictor.offsets.{part}"] + 1
+        wanted |= {f"roi.head.predictor.log_variance.{part}": wanted[f"roi.head.predictor.offsets.{part}"] + 1
                    for part in ("weight", "bias")}
     assert_same(from_detectron(detectron_detector(numbers, kl=kl)), wanted)
 
@@ -135,9 +135,9 @@ def affine_trunk(state):
 def test_detectron_c4_puts_res5_into_the_head(numbers):
     found = from_detectron(detectron_c4(detectron_detector(numbers)))
     wanted = {name: value for name, value in expected(affine_trunk(numbers), pyramid=False).items()
-              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi_head.box_head.fc"))}
+              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi.head.box_head.fc"))}
     assert_same(found, wanted)
-    assert "roi_head.box_head.layer4.0.downsample.0.weight" in found
+    assert "roi.head.box_head.layer4.0.downsample.0.weight" in found
 
 
 def test_detectron_resnet101_names_its_pyramid_after_block_22():
@@ -165,26 +165,26 @@ def test_edges_of_the_kl_loss_authors():
     assert edges_in_order(edges_in_order(rows)).tolist() == rows.tolist()
     file = {"bbox_pred_std_b": rows, "bbox_pred_std_w": rows[:, None], "bbox_pred_b": rows, "rpn_bbox_pred_fpn2_b": rows}
     found = from_detectron(file)
-    for name in ("roi_head.predictor.log_variance", "roi_head.predictor.offsets", "rpn_head.offsets"):
+    for name in ("roi.head.predictor.log_variance", "roi.head.predictor.offsets", "rpn.head.offsets"):
         assert found[f"{name}.bias"].tolist() == [11, 13, 12, 14, 21, 23, 22, 24]
-    assert from_detectron({"bbox_pred_b": rows})["roi_head.predictor.offsets.bias"].tolist() == rows.tolist()
+    assert from_detectron({"bbox_pred_b": rows})["roi.head.predictor.offsets.bias"].tolist() == rows.tolist()
 
 
 def test_detectron2_fpn(numbers):
     """The zero rows are the background's box and mask, which Detectron2 does not predict."""
     wanted = expected(numbers)
     for part in ("weight", "bias"):
-        wanted[f"roi_head.predictor.offsets.{part}"] = wanted[f"roi_head.predictor.offsets.{part}"].clone()
-        wanted[f"roi_head.predictor.offsets.{part}"][:4] = 0
-        wanted[f"mask_head.logits.{part}"] = wanted[f"mask_head.logits.{part}"].clone()
-        wanted[f"mask_head.logits.{part}"][:1] = 0
+        wanted[f"roi.head.predictor.offsets.{part}"] = wanted[f"roi.head.predictor.offsets.{part}"].clone()
+        wanted[f"roi.head.predictor.offsets.{part}"][:4] = 0
+        wanted[f"mask.head.logits.{part}"] = wanted[f"mask.head.logits.{part}"].clone()
+        wanted[f"mask.head.logits.{part}"][:1] = 0
     assert_same(from_detectron2(detectron2_detector(numbers)), wanted)
 
 
 def test_detectron2_c4(numbers):
     found = from_detectron2(detectron2_c4(detectron2_detector(numbers)))
     wanted = {name for name in expected(numbers, pyramid=False)
-              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi_head.box_head.fc"))}
+              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi.head.box_head.fc"))}
     assert found.keys() == wanted
 
 
@@ -192,11 +192,11 @@ def test_detectron2s_background_is_last():
     file = {"roi_heads.box_predictor.cls_score.bias": torch.tensor([1.0, 2.0, 0.0]),  # class 1, class 2, background
             "roi_heads.box_predictor.bbox_pred.bias": torch.arange(1.0, 9.0)}
     found = from_detectron2(file)
-    assert found["roi_head.predictor.class_logits.bias"].tolist() == [0, 1, 2]
-    assert found["roi_head.predictor.offsets.bias"].tolist() == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert found["roi.head.predictor.class_logits.bias"].tolist() == [0, 1, 2]
+    assert found["roi.head.predictor.offsets.bias"].tolist() == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert background_first(torch.tensor([5.0, 6.0, 7.0])).tolist() == [7, 5, 6]
     agnostic = from_detectron2({**file, "roi_heads.box_predictor.bbox_pred.bias": torch.arange(4.0)})
-    assert agnostic["roi_head.predictor.offsets.bias"].tolist() == [0, 1, 2, 3]  # one box for all classes stays one
+    assert agnostic["roi.head.predictor.offsets.bias"].tolist() == [0, 1, 2, 3]  # one box for all classes stays one
 
 
 def test_anchors_of_a_position_by_ratio_then_size():

@@ -7,9 +7,10 @@ from torchvision import models
 from torchvision.models import resnet
 
 from models.backbones.resnet import Conv5Head, ResNet, conv5
-from models.build import ModelConfig, build_detector
+from models.build import build_detector
 from models.weights.imagenet import RENAMED, load_pretrained, torchvision_state
 from tests.foreign_names import affine, to_detectron, to_detectron2
+from tests.networks import model_config
 
 THIN = {"num_classes": 3, "fc_dims": (8, 8), "rpn_dim": 8}
 
@@ -29,7 +30,7 @@ def vgg16():
 def test_vgg16_features_equal_torchvisions(vgg16):
     state = {f"features.{name}": value for name, value in vgg16.state_dict().items()}
     state["classifier.6.weight"] = torch.zeros(2, 2)  # the ImageNet classes have no place
-    network = build_detector(ModelConfig(backbone="vgg16", **THIN))
+    network = build_detector(model_config(**THIN, backbone_name="vgg16"))
     line = load_pretrained(network, "vgg16", state, "vgg.pth")
     assert "26 of 26 backbone tensors and 0 of the box head" in line
     images = torch.randn(1, 3, 64, 96)  # a multiple of 16: rounding up and down are the same
@@ -41,19 +42,19 @@ def test_vgg16_classifier_becomes_fc6_and_fc7(vgg16):
     state = {f"features.{name}": value for name, value in vgg16.state_dict().items()}
     state |= {"classifier.0.weight": torch.full((8, 512 * 9), 2.0), "classifier.0.bias": torch.full((8,), 3.0),
               "classifier.3.weight": torch.full((8, 8), 4.0), "classifier.3.bias": torch.full((8,), 5.0)}
-    network = build_detector(ModelConfig(backbone="vgg16", pool_size=3, **THIN))
+    network = build_detector(model_config(**THIN, backbone_name="vgg16", roi_pool_size=3))
     assert "4 of the box head" in load_pretrained(network, "vgg16", state, "vgg.pth")
     values = [p.flatten()[0].item() for p in network.roi_head.box_head.parameters()]
     assert values == [2.0, 3.0, 4.0, 5.0]
 
 
 def test_vgg_cnn_m_takes_caffes_names():
-    source = build_detector(ModelConfig(backbone="vgg_cnn_m_1024", **THIN)).backbone.features
+    source = build_detector(model_config(**THIN, backbone_name="vgg_cnn_m_1024")).backbone.features
     state = {}
     for name, index in {"conv1": 0, "conv2": 4, "conv3": 8, "conv4": 10, "conv5": 12}.items():
         state[f"{name}.weight"] = source[index].weight.detach().half()
         state[f"{name}.bias"] = torch.randn(1, 1, 1, source[index].out_channels)  # Caffe's shape
-    network = build_detector(ModelConfig(backbone="vgg_cnn_m_1024", **THIN))
+    network = build_detector(model_config(**THIN, backbone_name="vgg_cnn_m_1024"))
     assert "10 of 10 backbone tensors" in load_pretrained(network, "vgg_cnn_m_1024", state, "m.pth")
     found = network.backbone.features[12]
     torch.testing.assert_close(found.weight, source[12].weight.half().float())
@@ -64,7 +65,7 @@ def test_mobilenet_is_folded_on_the_way():
     torch.manual_seed(0)
     source = models.mobilenet_v2(weights=None).eval()
     source.features[0][1].running_mean.normal_()
-    network = build_detector(ModelConfig(backbone="mobilenet_v2", mobilenet_blocks=18, **THIN))
+    network = build_detector(model_config(**THIN, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18))
     line = load_pretrained(network, "mobilenet_v2", source.state_dict(), "mobile.pth")
     assert "102 of 102 backbone tensors" in line
     images = torch.randn(1, 3, 32, 48)
@@ -75,7 +76,7 @@ def test_mobilenet_is_folded_on_the_way():
 @pytest.mark.parametrize("how", [{"conv5_head": True, "mobilenet_blocks": 18},
                                  {"pyramid": True, "mobilenet_blocks": 18, "anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0)}])
 def test_the_last_stage_of_a_mobilenet_counts_as_backbone_wherever_it_is(how):
-    network = build_detector(ModelConfig(backbone="mobilenet_v2", **THIN, **how))
+    network = build_detector(model_config(**THIN, **how, backbone_name="mobilenet_v2"))
     state = models.mobilenet_v2(weights=None).state_dict()
     assert "102 of 102 backbone tensors and 0 of the box head" in load_pretrained(network, "mobilenet_v2", state, "x")
 
@@ -104,7 +105,7 @@ def rfcn():
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
-@pytest.mark.parametrize(("network", "home"), [(faster_rcnn, "roi_head.box_head.layer4."), (rfcn, "roi_head.body.")])
+@pytest.mark.parametrize(("network", "home"), [(faster_rcnn, "roi.head.box_head.layer4."), (rfcn, "roi.head.body.")])
 def test_every_tensor_of_a_resnet_has_a_home(resnet_state, backbone, network, home):
     """6 blocks with 3 * 5 tensors, 4 of them with a projection of 5 more, and the first layer's 5: 115."""
     network = network()
@@ -181,7 +182,7 @@ def test_msra_resnets_in_the_names_of_detectron(resnet_state, network, to_theirs
     load_pretrained(same, "resnet50", affine(resnet_state) if to_theirs is to_detectron else resnet_state, "resnet.pth")
     expected = same.state_dict()
     for name, value in network.state_dict().items():
-        if name.startswith(("backbone.bottom_up", "backbone.features", "roi_head.box_head", "roi_head.body")):
+        if name.startswith(("backbone.bottom_up", "backbone.features", "roi.head.box_head", "roi.head.body")):
             torch.testing.assert_close(value, expected[name])
 
 
@@ -193,10 +194,10 @@ def test_no_two_prefixes_of_a_file_share_a_home():
 def test_weights_of_another_network(vgg16):
     state = {f"features.{name}": value for name, value in vgg16.state_dict().items()}
     with pytest.raises(ValueError, match="fits only 0 of the 10 tensors of the vgg_cnn_m_1024 backbone"):
-        load_pretrained(build_detector(ModelConfig(backbone="vgg_cnn_m_1024", **THIN)), "vgg_cnn_m_1024", state, "vgg.pth")
+        load_pretrained(build_detector(model_config(**THIN, backbone_name="vgg_cnn_m_1024")), "vgg_cnn_m_1024", state, "vgg.pth")
     with pytest.raises(ValueError, match="not those of torchvision's mobilenet_v2"):
-        load_pretrained(build_detector(ModelConfig(backbone="mobilenet_v2", **THIN)), "mobilenet_v2", state, "vgg.pth")
-    thin = build_detector(ModelConfig(backbone="vgg16", width=0.125, **THIN))
+        load_pretrained(build_detector(model_config(**THIN, backbone_name="mobilenet_v2")), "mobilenet_v2", state, "vgg.pth")
+    thin = build_detector(model_config(**THIN, backbone_name="vgg16", backbone_width=0.125, rpn_channels=64, roi_rfcn_channels=128))
     before = {name: value.clone() for name, value in thin.state_dict().items()}
     with pytest.raises(ValueError, match=r"fits only 0 of the 26 .* has another shape\); give weights of the same network"):
         load_pretrained(thin, "vgg16", state, "vgg.pth")
