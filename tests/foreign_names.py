@@ -140,7 +140,7 @@ def detectron2_detector(state):
         name = names.get(module, module)
         name = re.sub(r"backbone\.fpn\.inner_blocks\.(\d)\.0", lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}", name)
         name = re.sub(r"backbone\.fpn\.layer_blocks\.(\d)\.0", lambda m: f"backbone.fpn_output{int(m[1]) + 2}", name)
-        name = re.sub(r"mask_head\.(\d)\.0", lambda m: f"mask.head.mask_fcn{int(m[1]) + 1}", name)
+        name = re.sub(r"mask_head\.(\d)\.0", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}", name)
         for part, value in parts.items():
             if name.endswith("cls_score"):
                 value = torch.cat([value[1:], value[:1]])

@@ -7,11 +7,12 @@ import torch
 
 from data.records import Batch, Target
 from models.build import build_detector
-from tests.networks import change, model_config
+from tests import networks
+from tests.networks import TINY_RESNET, change, model_config
 
-BASE = model_config(backbone_name="vgg16", num_classes=3, backbone_width=1 / 16, roi_fc_dims=(24, 24), rpn_anchor_sizes=(16.0, 32.0), rpn_anchors_per_image=32, rpn_pre_nms_train=200, rpn_post_nms_train=40, rpn_pre_nms_test=200, rpn_post_nms_test=30, rpn_min_size=4.0, roi_rois_per_image=24, roi_pool_size=3, rpn_channels=8, roi_rfcn_channels=64)  # fmt: skip
-KL = change(BASE, rpn_box_coding="edges", roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl")
-EDGES = change(BASE, rpn_box_coding="edges", roi_box_coding="edges")
+BASE = model_config(backbone_name="vgg16", num_classes=3, backbone_width=1 / 16, roi_fc_dims=(24, 24), rpn_anchor_sizes=(16.0, 32.0), rpn_anchors_per_image=32, rpn_pre_nms_train=200, rpn_post_nms_train=40, rpn_pre_nms_test=200, rpn_post_nms_test=30, rpn_min_size=4.0, roi_rois_per_image=24, roi_pool_size=3, rpn_channels=8, roi_rfcn_channels=64)
+KL = change(BASE, **networks.KL)
+EDGES = change(BASE, **networks.EDGES)
 SIZE = (64, 80)
 NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 TERMS = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
@@ -37,19 +38,21 @@ def batch_of(*scenes, train=True, original=SIZE):
                  image_ids=tuple(f"image{i}" for i in range(count)), targets=targets if train else None)
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+def losses_of(network, batch, seed=0, statistics=None):
+    """``Detector.losses`` with its draws from ``seed``."""
+    torch.manual_seed(seed)
+    return network.losses(batch, statistics)
 
 
 @pytest.mark.parametrize("config", [BASE, KL, change(KL, roi_pooling="max", roi_sampling_ratio=0),
                                     change(BASE, backbone_name="vgg_cnn_m_1024"),
-                                    change(BASE, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="conv5"),
-                                    change(KL, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="rfcn"),
+                                    change(BASE, **TINY_RESNET, roi_head="conv5"),
+                                    change(KL, **TINY_RESNET, roi_head="rfcn"),
                                     change(BASE, roi_head="rfcn", roi_rfcn_pooling="average", roi_class_agnostic=True),
                                     change(KL, roi_hardest=8)])
 def test_every_parameter_learns(config):
     network = detector(config)
-    losses = network.losses(batch_of(scene(0), scene(1)), seeded())
+    losses = losses_of(network, batch_of(scene(0), scene(1)))
     assert losses.keys() == TERMS
     assert all(loss.isfinite() and loss.shape == () for loss in losses.values())
     sum(losses.values()).backward()
@@ -63,19 +66,19 @@ def test_kl_loss_at_log_variance_zero_is_smooth_l1():
     without.load_state_dict(with_variance.state_dict(), strict=False)
     torch.nn.init.zeros_(with_variance.roi.head.predictor.log_variance.weight)
     batch = batch_of(scene(0), scene(1))
-    torch.testing.assert_close(with_variance.losses(batch, seeded()), without.losses(batch, seeded()))
+    torch.testing.assert_close(losses_of(with_variance, batch), losses_of(without, batch))
 
 
-def test_losses_are_a_function_of_the_generator():
+def test_losses_are_a_function_of_the_seed():
     network, batch = detector(KL), batch_of(scene(0))
-    first, again, other = (network.losses(batch, seeded(seed)) for seed in (1, 1, 2))
+    first, again, other = (losses_of(network, batch, seed) for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in TERMS)
     assert not torch.equal(first["rpn_objectness"], other["rpn_objectness"])
 
 
 def test_statistics_are_filled_and_carry_no_gradient():
     statistics = {}
-    detector(KL).losses(batch_of(scene(0)), seeded(), statistics)
+    losses_of(detector(KL), batch_of(scene(0)), statistics=statistics)
     assert {"foreground_share", "kl_data_term", "kl_log_term", "log_variance_p50"} <= statistics.keys()
     assert not any(value.requires_grad for value in statistics.values())
 
@@ -83,7 +86,7 @@ def test_statistics_are_filled_and_carry_no_gradient():
 @pytest.mark.parametrize("config", [BASE, KL])
 def test_an_image_without_objects_is_all_background(config):
     network = detector(config)
-    losses = network.losses(batch_of((scene(0)[0], NONE)), seeded())
+    losses = losses_of(network, batch_of((scene(0)[0], NONE)))
     sum(losses.values()).backward()
     assert losses["roi_box"] == 0
     assert losses["rpn_box"] == 0
@@ -97,7 +100,7 @@ def test_a_few_steps_on_one_image_make_the_loss_fall():
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     history = []
     for _ in range(40):
-        loss = sum(network.losses(batch, seeded()).values())
+        loss = sum(losses_of(network, batch).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,7 +124,7 @@ def test_proposals_are_the_first_stage_alone(config):
 
 
 def test_freezing_is_of_the_first_stages_and_of_every_norm():
-    network = detector(change(BASE, backbone_name="resnet50", backbone_resnet_blocks=(1, 1, 1, 1), roi_head="conv5"))
+    network = detector(change(BASE, **TINY_RESNET, roi_head="conv5"))
     network.freeze(2)
     network.train()
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
@@ -130,7 +133,7 @@ def test_freezing_is_of_the_first_stages_and_of_every_norm():
     assert {"backbone.features.0.weight", "backbone.features.4.0.conv2.weight",
             "roi.head.box_head.layer4.0.bn3.weight"} <= frozen
     before = {name: value.clone() for name, value in network.named_buffers()}
-    network.losses(batch_of(scene(0)), seeded())
+    losses_of(network, batch_of(scene(0)))
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
 
 
@@ -158,15 +161,15 @@ def test_candidates_are_in_original_pixels_and_inside_the_image(config):
         assert (found.boxes <= torch.tensor([155.0, 130, 155, 130])).all()
         assert (found.boxes[:, 2:] >= found.boxes[:, :2]).all()
         assert found.boxes[:, 2].max() > SIZE[1]  # not network pixels
-        assert (found.variances is None) == (not config.log_variance)
-        if config.log_variance:
+        assert (found.variances is None) == (not config.roi.log_variance)
+        if config.roi.log_variance:
             assert found.variances.shape == found.pixel_variances.shape == (count, 4)
             assert (found.pixel_variances > 0).all()
 
 
 def with_constant_outputs(offsets=0.0, log_variance=0.0, **changed):
     """A network whose box offsets and log variances are ``constant * label``, whatever the image."""
-    network = detector(replace(KL, **changed)).eval()
+    network = detector(change(KL, **changed)).eval()
     slots = torch.arange(4.0).repeat_interleave(4)
     with torch.no_grad():
         for layer, constant in ((network.roi.head.predictor.offsets, offsets), (network.roi.head.predictor.log_variance, log_variance)):
@@ -176,7 +179,7 @@ def with_constant_outputs(offsets=0.0, log_variance=0.0, **changed):
 
 
 def test_candidates_scale_with_the_original_image():
-    network = with_constant_outputs(min_size=0.0)
+    network = with_constant_outputs(rpn_min_size=0.0)
     batch = batch_of(scene(0), train=False)
     (small,) = network.candidates(batch, 0.0)
     (large,) = network.candidates(replace(batch, original_sizes=((3 * SIZE[0], 2 * SIZE[1]),)), 0.0)
@@ -198,7 +201,7 @@ def test_each_class_has_its_own_offsets_and_variances():
 
 
 def test_the_least_size_of_a_proposal_is_meant_in_original_pixels():
-    network = with_constant_outputs(min_size=30.0)
+    network = with_constant_outputs(rpn_min_size=30.0)
     small = batch_of(scene(0), train=False)
     large = replace(small, original_sizes=((2 * SIZE[0], 2 * SIZE[1]),))
     shortest = [(found.boxes[:, 2:] - found.boxes[:, :2]).min()
@@ -219,7 +222,7 @@ def test_candidates_of_an_image_do_not_depend_on_the_rest_of_the_batch(config):
     network = detector(change(config, rpn_post_nms_test=200)).eval()
     torch.nn.init.normal_(network.rpn.head.offsets.weight, std=0.3)
     torch.nn.init.normal_(network.roi.head.predictor.offsets.weight, std=0.5)
-    if config.log_variance:
+    if config.roi.log_variance:
         torch.nn.init.normal_(network.roi.head.predictor.log_variance.weight, std=1.0)
     scenes = scene(0), scene(1)
     together = network.candidates(batch_of(*scenes, train=False), 0.1)
@@ -235,7 +238,7 @@ def test_no_proposals_in_any_image(pooling):
     network = detector(change(KL, rpn_min_size=1000.0, roi_pooling=pooling)).eval()
     for found in network.candidates(batch_of(scene(0), scene(1), train=False), 0.0):
         assert found.boxes.shape == found.variances.shape == (0, 4)
-    losses = network.train().losses(batch_of(scene(0), (scene(1)[0], NONE)), seeded())  # the ground truth remains
+    losses = losses_of(network.train(), batch_of(scene(0), (scene(1)[0], NONE)))  # the ground truth remains
     assert all(loss.isfinite() for loss in losses.values())
 
 
@@ -260,6 +263,6 @@ def test_the_limit_on_log_variances_acts():
 def test_frozen_stages_stay_as_they_are():
     network = detector(BASE)
     network.backbone.freeze(2)
-    sum(network.losses(batch_of(scene(0)), seeded()).values()).backward()
+    sum(losses_of(network, batch_of(scene(0))).values()).backward()
     frozen = [name for name, p in network.named_parameters() if p.grad is None]
     assert frozen == [f"backbone.features.{i}.{kind}" for i in (0, 2, 5, 7) for kind in ("weight", "bias")]

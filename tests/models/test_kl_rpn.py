@@ -6,10 +6,10 @@ import torch
 
 from data.boxes import CenterSizeCoder, box_iou
 from models.build import build_detector
-from models.kl_rpn import KLRPNHead, bounded, kl_rpn_losses, kl_rpn_statistics, log_objectness, objectness_score
+from models.kl_rpn import KLRPNHead, kl_rpn_loss, kl_rpn_statistics, log_objectness, objectness_score
 from models.proposals import propose
-from models.rpn import RPNHead, RPNOutput
-from tests.models.test_detector import BASE, NONE, batch_of, scene, seeded
+from models.rpn_head import AnchorTargets, RPNHead, RPNOutput
+from tests.models.test_detector import BASE, NONE, batch_of, losses_of, scene
 from tests.networks import change
 
 RULE = {"mean_error_weight": 0.5, "negative_variance": 1 / 3, "log_variance_limit": 20.0,
@@ -58,7 +58,8 @@ def example():
 
 
 def loss_of(*inputs, **changed):
-    losses, _ = kl_rpn_losses(*inputs, **RULE | changed)
+    output, *targets = inputs
+    losses, _ = kl_rpn_loss(output, AnchorTargets(*targets), **RULE | changed)
     assert list(losses) == ["rpn_kl"]
     return losses["rpn_kl"]
 
@@ -167,7 +168,7 @@ def test_extreme_log_variances_empty_images_and_ties(value, scenes):
     """Finite loss and gradients, proposals in a repeatable order, no crash."""
     network = extreme(value)
     statistics = {}
-    losses = network.losses(batch_of(*scenes), seeded(), statistics)
+    losses = losses_of(network, batch_of(*scenes), statistics=statistics)
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values())
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
@@ -185,14 +186,6 @@ def test_no_positive_anchor():
     nothing = torch.zeros_like(positive)
     assert loss_of(output, nothing, negative, targets).item() == pytest.approx((0.170232 + PER_IMAGE[1]) / 2, abs=1e-5)
     assert loss_of(output, nothing, nothing, targets) == 0
-
-
-def test_the_bound_keeps_exp_finite_and_the_gradient_alive():
-    values = torch.tensor([-60.0, -20.0, 3.0, 60.0], requires_grad=True)
-    limited = bounded(values, 20.0)
-    assert limited.tolist() == [-20.0, -20.0, 3.0, 20.0]
-    limited.sum().backward()
-    assert values.grad.tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize("start", [-60.0, -25.0, 25.0, 60.0])
@@ -220,7 +213,7 @@ def test_statistics():
 def test_every_parameter_learns():
     torch.manual_seed(0)
     network = build_detector(KL_RPN)
-    losses = network.losses(batch_of(scene(0), scene(1)), seeded())
+    losses = losses_of(network, batch_of(scene(0), scene(1)))
     assert losses.keys() == {"rpn_kl", "roi_class", "roi_box"}
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.any() and p.grad.isfinite().all() for p in network.parameters())
@@ -234,10 +227,10 @@ def test_the_variance_learns_where_the_objects_are():
     for _ in range(80):
         optimizer.zero_grad()
         statistics = {}
-        sum(network.losses(batch, seeded(), statistics).values()).backward()
+        sum(losses_of(network, batch, statistics=statistics).values()).backward()
         optimizer.step()
     assert statistics["rpn/log_variance_positive"] < statistics["rpn/log_variance_negative"] - 0.3
-    _, anchors, output, _ = network.eval().first_stage(batch)
+    anchors, _, output = network.eval().rpn(network.features(batch), batch.padded_size)
     overlap = box_iou(anchors, batch.targets[0].boxes).amax(1)
     on, beside = output.objectness[0][overlap >= 0.5], output.objectness[0][overlap < 0.1]
     assert on.mean() > beside.mean() + 0.5

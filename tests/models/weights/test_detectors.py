@@ -100,7 +100,7 @@ def test_names_of_old_torchvision_files(numbers):
         name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
         for index in range(4):
             name = name.replace(f"_blocks.{index}.0.", f"_blocks.{index}.")
-            name = name.replace(f"mask.head.{index}.0.", f"mask.head.mask_fcn{index + 1}.")
+            name = name.replace(f"mask_head.{index}.0.", f"mask_head.mask_fcn{index + 1}.")
         old[name] = value
     assert old.keys() != numbers.keys()
     assert_same(from_torchvision(old, norm_eps=1e-5), expected(numbers))
@@ -135,7 +135,7 @@ def affine_trunk(state):
 def test_detectron_c4_puts_res5_into_the_head(numbers):
     found = from_detectron(detectron_c4(detectron_detector(numbers)))
     wanted = {name: value for name, value in expected(affine_trunk(numbers), pyramid=False).items()
-              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi.head.box_head.fc"))}
+              if not name.startswith(("backbone.lateral", "backbone.output", "mask.head", "roi.head.box_head.fc"))}
     assert_same(found, wanted)
     assert "roi.head.box_head.layer4.0.downsample.0.weight" in found
 
@@ -184,7 +184,7 @@ def test_detectron2_fpn(numbers):
 def test_detectron2_c4(numbers):
     found = from_detectron2(detectron2_c4(detectron2_detector(numbers)))
     wanted = {name for name in expected(numbers, pyramid=False)
-              if not name.startswith(("backbone.lateral", "backbone.output", "mask_head", "roi.head.box_head.fc"))}
+              if not name.startswith(("backbone.lateral", "backbone.output", "mask.head", "roi.head.box_head.fc"))}
     assert found.keys() == wanted
 
 

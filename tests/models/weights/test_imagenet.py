@@ -12,7 +12,7 @@ from models.weights.imagenet import RENAMED, load_pretrained, torchvision_state
 from tests.foreign_names import affine, to_detectron, to_detectron2
 from tests.networks import model_config
 
-THIN = {"num_classes": 3, "fc_dims": (8, 8), "rpn_dim": 8}
+THIN = {"num_classes": 3, "roi_fc_dims": (8, 8), "rpn_channels": 8}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_vgg16_classifier_becomes_fc6_and_fc7(vgg16):
               "classifier.3.weight": torch.full((8, 8), 4.0), "classifier.3.bias": torch.full((8,), 5.0)}
     network = build_detector(model_config(**THIN, backbone_name="vgg16", roi_pool_size=3))
     assert "4 of the box head" in load_pretrained(network, "vgg16", state, "vgg.pth")
-    values = [p.flatten()[0].item() for p in network.roi_head.box_head.parameters()]
+    values = [p.flatten()[0].item() for p in network.roi.head.box_head.parameters()]
     assert values == [2.0, 3.0, 4.0, 5.0]
 
 
@@ -73,10 +73,9 @@ def test_mobilenet_is_folded_on_the_way():
         torch.testing.assert_close(network.backbone.features[0](images), source.features[0](images), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("how", [{"conv5_head": True, "mobilenet_blocks": 18},
-                                 {"pyramid": True, "mobilenet_blocks": 18, "anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0)}])
+@pytest.mark.parametrize("how", [{"roi_head": "conv5"}, {"backbone_pyramid": True, "rpn_anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0)}])
 def test_the_last_stage_of_a_mobilenet_counts_as_backbone_wherever_it_is(how):
-    network = build_detector(model_config(**THIN, **how, backbone_name="mobilenet_v2"))
+    network = build_detector(model_config(**THIN, **how, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18))
     state = models.mobilenet_v2(weights=None).state_dict()
     assert "102 of 102 backbone tensors and 0 of the box head" in load_pretrained(network, "mobilenet_v2", state, "x")
 
@@ -96,12 +95,12 @@ def resnet_state():
 def faster_rcnn(blocks=(1, 2, 2, 1), **how):
     """The parts of a detector that have ImageNet weights, under the names that they have in it."""
     head = Conv5Head(in_channels=1024, blocks=blocks[3], width=1.0, caffe=False)
-    return nn.ModuleDict({"backbone": ResNet(blocks=blocks, **how), "roi_head": nn.ModuleDict({"box_head": head})})
+    return nn.ModuleDict({"backbone": ResNet(blocks=blocks, **how), "roi": nn.ModuleDict({"head": nn.ModuleDict({"box_head": head})})})
 
 
 def rfcn():
     body = conv5(1024, blocks=1, width=1.0, caffe=True, dilated=True)
-    return nn.ModuleDict({"backbone": ResNet(blocks=(1, 2, 2, 1), caffe=True), "roi_head": nn.ModuleDict({"body": body})})
+    return nn.ModuleDict({"backbone": ResNet(blocks=(1, 2, 2, 1), caffe=True), "roi": nn.ModuleDict({"head": nn.ModuleDict({"body": body})})})
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
@@ -131,7 +130,7 @@ def test_resnet_file_as_converted_from_caffe(resnet_state):
 
 def test_layer4_of_a_resnet_counts_as_backbone(resnet_state):
     state = {name: value for name, value in resnet_state.items() if not name.startswith("layer4.")}
-    with pytest.raises(ValueError, match=r"fits only 95 of the 115 .* roi_head\.box_head\.layer4\.0\.conv1\.weight is missing"):
+    with pytest.raises(ValueError, match=r"fits only 95 of the 115 .* roi\.head\.box_head\.layer4\.0\.conv1\.weight is missing"):
         load_pretrained(faster_rcnn(), "resnet50", state, "body.pth")
 
 
@@ -157,7 +156,7 @@ def pyramid():
     """The backbone of a detector with a feature pyramid: its own convolutions have no ImageNet weights."""
     own = nn.ModuleDict({name: nn.ModuleList([nn.Conv2d(1, 1, 1)]) for name in ("lateral", "output")})
     bottom_up = ResNet(blocks=(1, 2, 2, 1), whole=True)
-    return nn.ModuleDict({"backbone": nn.ModuleDict({"bottom_up": bottom_up, **own}), "roi_head": nn.Linear(1, 1)})
+    return nn.ModuleDict({"backbone": nn.ModuleDict({"bottom_up": bottom_up, **own}), "roi": nn.ModuleDict({"head": nn.Linear(1, 1)})})
 
 
 def test_under_a_pyramid_conv5_is_the_last_part_of_the_backbone(resnet_state):
@@ -197,7 +196,7 @@ def test_weights_of_another_network(vgg16):
         load_pretrained(build_detector(model_config(**THIN, backbone_name="vgg_cnn_m_1024")), "vgg_cnn_m_1024", state, "vgg.pth")
     with pytest.raises(ValueError, match="not those of torchvision's mobilenet_v2"):
         load_pretrained(build_detector(model_config(**THIN, backbone_name="mobilenet_v2")), "mobilenet_v2", state, "vgg.pth")
-    thin = build_detector(model_config(**THIN, backbone_name="vgg16", backbone_width=0.125, rpn_channels=64, roi_rfcn_channels=128))
+    thin = build_detector(model_config(**THIN, backbone_name="vgg16", backbone_width=0.125))
     before = {name: value.clone() for name, value in thin.state_dict().items()}
     with pytest.raises(ValueError, match=r"fits only 0 of the 26 .* has another shape\); give weights of the same network"):
         load_pretrained(thin, "vgg16", state, "vgg.pth")

@@ -1,66 +1,23 @@
-"""Which RoIs the box head learns from and how its losses are normalized (the KL numbers are in test_kl_loss.py)."""
+"""How the losses of the box head are normalized, and which RoIs are mined (the KL numbers are in test_kl_loss.py)."""
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
-from data.boxes import CenterSizeCoder, EdgeCoder
-from data.records import Target
-from losses.smooth_l1 import smooth_l1
-from models.roi import RoITargets, log_variance_statistics, roi_losses, sample_rois
-
-NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-ONE = Target(boxes=torch.tensor([[0.0, 0, 100, 10]]), labels=torch.tensor([3]))
-PROPOSALS = torch.tensor([[0.0, 0, 80, 10], [0, 0, 50, 10], [0, 0, 49, 10], [200, 0, 300, 10]])  # IoU .8 .5 .49 0
+from losses.kl_loss import kl_loss, kl_loss_terms
+from losses.smooth_l1 import smooth_l1, smooth_l1_loss
+from models.roi_losses import hardest_rois, log_variance_statistics, roi_losses, roi_statistics
+from models.roi_sampling import RoITargets
 
 
-def draw(proposals, target, size=8, share=0.5, coder=None, seed=0):
-    return sample_rois(proposals, target, coder or EdgeCoder(), rois_per_image=size, positive_share=share,
-                       positive_iou=0.5, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("coder", [EdgeCoder(), CenterSizeCoder()])
-def test_labels_and_targets(coder):
-    boxes, labels, offsets, index = draw(PROPOSALS, ONE, coder=coder)
-    assert not index.any()
-    assert boxes.shape == offsets.shape == (8, 4)
-    found = {(*box, label) for box, label in zip(boxes.tolist(), labels.tolist(), strict=True) if label >= 0}
-    assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),  # the last is the ground truth itself
-                     (0, 0, 49, 10, 0), (200, 0, 300, 10, 0)}  # fmt: skip
-    assert (labels == -1).sum() == 3
-    foreground = labels > 0
-    torch.testing.assert_close(coder.decode(offsets[foreground], boxes[foreground]), ONE.boxes.expand(3, 4))
-    assert not offsets[(boxes == ONE.boxes).all(1) & foreground].any()
-
-
-def test_a_foreground_roi_knows_its_object():
-    two = Target(boxes=torch.tensor([[500.0, 500, 600, 600], [0.0, 0, 100, 10]]), labels=torch.tensor([2, 3]))
-    _, labels, _, index = draw(PROPOSALS, two, size=8)
-    assert set(zip(labels[labels > 0].tolist(), index[labels > 0].tolist(), strict=True)) == {(3, 1), (2, 0)}
-
-
-def test_at_most_the_positive_share():
-    _, labels, *_ = draw(PROPOSALS, ONE, size=4, share=0.25)
-    assert sorted(labels.tolist()) == [-1, 0, 0, 3]
-
-
-def test_without_objects_all_are_background_and_without_proposals_the_ground_truth_remains():
-    _, labels, offsets, _ = draw(PROPOSALS, NONE)
-    assert sorted(labels.tolist()) == [-1] * 4 + [0] * 4
-    assert not offsets.any()
-    boxes, labels, *_ = draw(PROPOSALS[:0], ONE)
-    assert labels.tolist() == [3] + [-1] * 7
-    assert boxes[0].tolist() == ONE.boxes[0].tolist()
-    boxes, labels, offsets, _ = draw(PROPOSALS[:0], NONE)
-    assert boxes.shape == offsets.shape == (8, 4)
-    assert labels.tolist() == [-1] * 8
-
-
-def test_draws_are_a_function_of_the_generator():
-    many = torch.cat([torch.zeros(60, 2), torch.rand(60, 2, generator=torch.Generator().manual_seed(1)) * 100 + 1], dim=1)
-    first, again, other = (draw(many, ONE, seed=seed)[0] for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+def losses_of(logits, offsets, log_variance, targets, hardest=None):
+    """Losses and statistics of a RoIStage for outputs of its head: KL Loss with log variances, smooth L1 without."""
+    box_loss = smooth_l1_loss if log_variance is None else kl_loss
+    outputs = logits, offsets, log_variance
+    if hardest is not None:
+        targets = hardest_rois(outputs, targets, hardest, box_loss)
+    terms = None if log_variance is None else kl_loss_terms
+    return roi_losses(outputs, targets, box_loss), roi_statistics(outputs, targets, terms)
 
 
 def batch(labels, seed=0, classes=3):
@@ -76,8 +33,8 @@ def batch(labels, seed=0, classes=3):
 
 def test_losses_are_divided_by_all_rois_foreground_or_not():
     logits, offsets, _, targets = batch([[2, 0, 1, 0]])
-    losses, statistics = roi_losses(logits, offsets, None, targets)
-    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits, targets.labels[0]))
+    losses, statistics = losses_of(logits, offsets, None, targets)
+    torch.testing.assert_close(losses["roi_class"], F.cross_entropy(logits, targets.labels[0]))
     d = torch.stack([offsets[0, 2] - targets.target_offsets[0, 0], offsets[2, 1] - targets.target_offsets[0, 2]])
     torch.testing.assert_close(losses["roi_box"], smooth_l1(d).sum() / 4)
     assert statistics["foreground_share"] == 0.5
@@ -88,14 +45,14 @@ def test_unfilled_slots_do_not_count():
     shorter = RoITargets(boxes=targets.boxes[:, :3], labels=targets.labels[:, :3],
                          target_offsets=targets.target_offsets[:, :3])
     for alpha in (None, log_variance):
-        found, _ = roi_losses(logits, offsets, alpha, targets)
-        wanted, _ = roi_losses(logits[:3], offsets[:3], None if alpha is None else alpha[:3], shorter)
+        found, _ = losses_of(logits, offsets, alpha, targets)
+        wanted, _ = losses_of(logits[:3], offsets[:3], None if alpha is None else alpha[:3], shorter)
         torch.testing.assert_close(found, wanted)
 
 
 def test_all_slots_unfilled_is_no_loss():
     logits, offsets, log_variance, targets = batch([[-1, -1]])
-    losses, _ = roi_losses(logits, offsets, log_variance, targets)
+    losses, _ = losses_of(logits, offsets, log_variance, targets)
     assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
 
 
@@ -106,7 +63,7 @@ def test_a_batch_of_two_is_the_mean_of_two_singles(with_variance):
     def losses(rows, images):
         part = RoITargets(boxes=targets.boxes[images], labels=targets.labels[images],
                           target_offsets=targets.target_offsets[images])
-        return roi_losses(logits[rows], offsets[rows], log_variance[rows] if with_variance else None, part)[0]
+        return losses_of(logits[rows], offsets[rows], log_variance[rows] if with_variance else None, part)[0]
 
     both, first, second = losses(slice(0, 8), slice(0, 2)), losses(slice(0, 4), slice(0, 1)), losses(slice(4, 8), slice(1, 2))
     for name, value in both.items():
@@ -119,7 +76,7 @@ def test_a_background_target_that_is_not_finite_does_not_reach_the_gradient(with
     logits, offsets, log_variance, targets = batch([[2, 0, 0, -1]])
     targets.target_offsets[:, 1:] = torch.tensor([-float("inf"), float("nan"), 0, 1])
     offsets.requires_grad_()
-    losses, _ = roi_losses(logits, offsets, log_variance if with_variance else None, targets)
+    losses, _ = losses_of(logits, offsets, log_variance if with_variance else None, targets)
     losses["roi_box"].backward()
     assert losses["roi_box"].isfinite()
     assert offsets.grad.isfinite().all()
@@ -137,7 +94,7 @@ def test_log_variance_statistics_are_of_the_foreground():
 def gradients(logits, offsets, log_variance, targets, hardest):
     """Losses and the gradients of their sum with respect to the head's outputs, each (R, -1)."""
     outputs = [output if output is None else output.clone().requires_grad_() for output in (logits, offsets, log_variance)]
-    losses, statistics = roi_losses(*outputs, targets, hardest=hardest)
+    losses, statistics = losses_of(*outputs, targets, hardest=hardest)
     sum(losses.values()).backward()
     return losses, statistics, [output.grad.flatten(1) for output in outputs if output is not None]
 
@@ -145,7 +102,7 @@ def gradients(logits, offsets, log_variance, targets, hardest):
 def loss_of_each(logits, offsets, log_variance, targets):
     """Class plus box loss of each RoI (N, P), each as a batch of its own."""
     flat = targets.labels.flatten()
-    found = [sum(roi_losses(logits[r : r + 1], offsets[r : r + 1],
+    found = [sum(losses_of(logits[r : r + 1], offsets[r : r + 1],
                             None if log_variance is None else log_variance[r : r + 1],
                             RoITargets(boxes=targets.boxes.flatten(0, 1)[None, r : r + 1], labels=flat[None, r : r + 1],
                                        target_offsets=targets.target_offsets.flatten(0, 1)[None, r : r + 1]))[0].values())
@@ -195,14 +152,14 @@ def test_hardness_is_class_and_box_loss_together():
     offsets = torch.zeros(3, 2, 4)
     wanted = torch.tensor([[[0.0] * 4, [0.0] * 4, [1.0] * 4]])  # box loss 0, 0, 2
     targets = RoITargets(boxes=wanted, labels=torch.tensor([[0, 0, 1]]), target_offsets=wanted)
-    losses, _ = roi_losses(logits, offsets, None, targets, hardest=1)
+    losses, _ = losses_of(logits, offsets, None, targets, hardest=1)
     assert losses["roi_box"] == 2.0
-    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits[2:], torch.tensor([1])))
+    torch.testing.assert_close(losses["roi_class"], F.cross_entropy(logits[2:], torch.tensor([1])))
 
 
 def test_mining_nothing_or_among_nothing():
     logits, offsets, log_variance, targets = batch([[-1, -1]])
-    losses, _ = roi_losses(logits, offsets, log_variance, targets, hardest=1)
+    losses, _ = losses_of(logits, offsets, log_variance, targets, hardest=1)
     assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
     with pytest.raises(ValueError, match="keeps at least 1 RoI an image, not 0; None keeps all"):
-        roi_losses(logits, offsets, log_variance, targets, hardest=0)
+        losses_of(logits, offsets, log_variance, targets, hardest=0)

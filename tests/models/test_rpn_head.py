@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
 from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.anchors import AnchorGenerator
-from models.rpn import RPNHead, RPNOutput, anchor_targets, join_levels, per_anchor, rpn_losses
+from models.rpn_head import AnchorTargets, RPNHead, RPNOutput, anchor_targets, join_levels, per_anchor, rpn_loss
 
-RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "batch_per_image": 8, "positive_share": 0.5}
+RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "anchors_per_image": 8, "positive_share": 0.5}
 
 
 def head(**how):
@@ -47,7 +47,7 @@ def test_outputs_are_in_the_order_of_the_anchors():
 def test_two_way_softmax_is_the_logistic_of_the_difference():
     network, features = head(), torch.randn(2, 6, 3, 4)
     objectness = network(features).objectness
-    two = per_anchor(network.objectness(functional.relu(network.conv(features))), 2)
+    two = per_anchor(network.objectness(F.relu(network.conv(features))), 2)
     torch.testing.assert_close(objectness.sigmoid(), two.softmax(-1)[..., 1])
     assert head(softmax=False)(features)[0].shape == objectness.shape
 
@@ -61,7 +61,7 @@ def example(images=2, anchors=12, seed=0):
 
 
 def losses(objectness, offsets, positive, negative, targets):
-    found, statistics = rpn_losses(RPNOutput(objectness, offsets), positive, negative, targets)
+    found, statistics = rpn_loss(RPNOutput(objectness, offsets), AnchorTargets(positive, negative, targets))
     assert not statistics
     assert list(found) == ["rpn_objectness", "rpn_box"]
     return tuple(found.values())
@@ -99,7 +99,7 @@ def test_no_sampled_anchor_is_no_loss_and_bad_targets_of_others_do_not_matter():
 def test_targets_of_an_image(coder):
     anchors = torch.tensor([[0.0, 0, 40, 40], [-8, 0, 32, 40], [48, 48, 88, 88], [60, 60, 100, 100], [0, 0, 40, 38]])
     target = Target(boxes=torch.tensor([[0.0, 0, 40, 36]]), labels=torch.tensor([3]))
-    positive, negative, offsets = anchor_targets(anchors, target, (96, 100), coder, generator=None, **RULE)
+    positive, negative, offsets = anchor_targets(anchors, target, (96, 100), coder, **RULE)
     # the second crosses the left, the fourth the lower border: neither is learned from
     assert positive.tolist() == [True, False, False, False, True]
     assert negative.tolist() == [False, False, True, False, False]
@@ -110,7 +110,7 @@ def test_targets_of_an_image(coder):
 def test_targets_without_objects_are_all_negative():
     anchors = torch.tensor([[0.0, 0, 40, 40], [8, 8, 40, 40]])
     none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-    positive, negative, offsets = anchor_targets(anchors, none, (96, 96), EdgeCoder(), generator=None, **RULE)
+    positive, negative, offsets = anchor_targets(anchors, none, (96, 96), EdgeCoder(), **RULE)
     assert not positive.any()
     assert negative.all()
     assert not offsets.any()
