@@ -3,14 +3,15 @@ compare the two; images for both."""
 
 import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn import functional as F
 from torchvision.models import detection
 
 from data.records import Batch
 from data.transforms import pad, to_network
-from models.build import ModelConfig, build_detector
-from models.weights.conventions import conventions
+from models.build import build_detector
+from models.weights.conventions import network_of
 from models.weights.detectors import from_torchvision
+from tests.networks import change
 
 SHORT, LONG = 128, 208  # network px: the sides of small images, to be fast
 NORM_EPS = 1e-5  # of networks without pretrained weights
@@ -45,9 +46,9 @@ def torchvision_network(*, mask=False, seed=0, **settings):
 
 
 def same_network(theirs, **changes):
-    """The network of this project with the weights of ``theirs`` and its conventions; changes: of the ModelConfig."""
+    """The network of this project with the weights of ``theirs`` and its conventions; changes: as in ``networks.change``."""
     state = from_torchvision(theirs.state_dict(), norm_eps=NORM_EPS)
-    ours = build_detector(ModelConfig(**conventions("torchvision", state) | changes)).eval()
+    ours = build_detector(change(network_of("torchvision", state), **changes)).eval()
     ours.load_state_dict(state)
     return ours
 
@@ -55,7 +56,7 @@ def same_network(theirs, **changes):
 def picture(size, seed):
     """A float image (3, H, W) of whole numbers 0..255 with structure at four scales."""
     generator = torch.Generator().manual_seed(seed)
-    layers = [functional.interpolate(torch.rand(1, 3, cells, cells, generator=generator), size=size, mode="bicubic")[0]
+    layers = [F.interpolate(torch.rand(1, 3, cells, cells, generator=generator), size=size, mode="bicubic")[0]
               for cells in (5, 12, 40, 90)]
     mixed = sum(layers)
     return ((mixed - mixed.mean()) / mixed.std() * 60 + 128).clamp(0, 255).round()

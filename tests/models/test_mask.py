@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 from torchvision import ops
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_loss, project_masks_on_boxes
@@ -150,7 +150,7 @@ def test_uncounted_rois_take_no_part_whatever_they_hold():
         logits[1:] = torch.inf
     targets = torch.rand(3, 4, 4, generator=generator)
     loss = mask_losses(logits, torch.tensor([2, 0, -1]), targets)
-    wanted = functional.binary_cross_entropy_with_logits(logits[0, 2].float(), targets[0])
+    wanted = F.binary_cross_entropy_with_logits(logits[0, 2].float(), targets[0])
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, wanted)
     (gradient,) = torch.autograd.grad(loss, logits)

@@ -65,8 +65,8 @@ class Replay:
 def networks():
     """Both in float64 with fixed norms, torchvision's without its own normalization."""
     theirs = torchvision_network(mask=True, box_batch_size_per_image=ROIS)
-    ours = same_network(theirs, rois_per_image=ROIS).double()
-    ours.anchors.float()
+    ours = same_network(theirs, roi_rois_per_image=ROIS).double()
+    ours.rpn.anchors.float()
     theirs.train().double()
     for norm in theirs.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -110,9 +110,9 @@ def ours(networks, batch, theirs):
         return theirs.proposed[len(proposed) - 1], None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.rpn.sample", anchors)
-        patch.setattr("models.roi.sample", rois)
-        patch.setattr("models.detector.propose", propose)
+        patch.setattr("models.rpn_head.sample", anchors)
+        patch.setattr("models.roi_sampling.sample", rois)
+        patch.setattr("models.rpn.propose", propose)
         losses = network.losses(batch)
     sum(losses.values()).backward()
     gradients = {name: weight.grad for name, weight in network.named_parameters()}

@@ -27,13 +27,13 @@ def pictures():
 @pytest.fixture(scope="module")
 def faster():
     theirs = torchvision_network(rpn_post_nms_top_n_test=PROPOSALS, box_detections_per_img=MOST)
-    return theirs, same_network(theirs, post_nms_test=PROPOSALS)
+    return theirs, same_network(theirs, rpn_post_nms_test=PROPOSALS)
 
 
 @pytest.fixture(scope="module")
 def mask():
     theirs = torchvision_network(mask=True, rpn_post_nms_top_n_test=PROPOSALS, box_detections_per_img=MOST_MASKS)
-    return theirs, same_network(theirs, post_nms_test=PROPOSALS)
+    return theirs, same_network(theirs, rpn_post_nms_test=PROPOSALS)
 
 
 def assert_detects_the_same(pair, pictures, most):
@@ -45,8 +45,8 @@ def assert_detects_the_same(pair, pictures, most):
         expected = theirs([image / 255 for image in pictures])
         features = ours.features(batch)
         found = postprocess(ours.candidates(batch, features=features), PostprocessConfig(max_detections=most))
-        if ours.mask_head is not None:
-            found = ours.masks(batch, found, features)
+        if ours.mask is not None:
+            found = ours.mask.masks(features, batch, found)
     for mine, other, size in zip(found, expected, batch.original_sizes, strict=True):
         assert len(other["labels"]) == most
         assert len(other["labels"].unique()) > 5

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
 from data.boxes import sort_corners
 from models.pooling import prroi_pool as module
@@ -53,12 +53,12 @@ def integrated(features, roi, size, scale, samples=300):
         return (1 - (t[:, None] - torch.arange(length)).abs()).clamp(min=0)
 
     values = hats(box[1], box[3], height) @ features[image].double() @ hats(box[0], box[2], width).T
-    return functional.avg_pool2d(values, samples)
+    return F.avg_pool2d(values, samples)
 
 
 def test_worked_example():
     box = torch.tensor([GOLDEN_BOX], requires_grad=True)
-    pooled = prroi_pool(GOLDEN_MAP, functional.pad(box, (1, 0)), 2, 1.0)
+    pooled = prroi_pool(GOLDEN_MAP, F.pad(box, (1, 0)), 2, 1.0)
     torch.testing.assert_close(pooled[0, 0], torch.tensor(GOLDEN))
     (gradient,) = torch.autograd.grad(pooled.sum(), box)
     torch.testing.assert_close(gradient[0], torch.tensor(GOLDEN_GRADIENT))
@@ -95,7 +95,7 @@ def test_equals_average_pooling():
     """Bins of 2 px at a scale of 1/2 are one cell wide and centered between four cells: their mean."""
     features = torch.rand(1, 2, 16, 28, generator=torch.Generator().manual_seed(2))
     rois = torch.tensor([[0.0, 0, 0, 14, 14], [0.0, 14, 0, 28, 14], [0.0, 28, 14, 42, 28]])
-    means = functional.avg_pool2d(features, 2, stride=1)
+    means = F.avg_pool2d(features, 2, stride=1)
     expected = torch.stack([means[0, :, y : y + 7, x : x + 7] for y, x in ((0, 0), (0, 7), (7, 14))])
     torch.testing.assert_close(prroi_pool(features, rois, 7, 0.5), expected)
 
@@ -189,7 +189,7 @@ def test_each_box_is_pooled_from_its_level():
     pooled = multi_level_prroi(maps, boxes, 3, strides, canonical_size=32.0)
     assert pooled.shape == (2, 5, 3, 3, 3)
     expected = torch.stack([torch.stack([
-        prroi_pool(maps[level[n, p]][[n]], functional.pad(boxes[n, [p]], (1, 0)), 3, 1 / strides[level[n, p]])[0]
+        prroi_pool(maps[level[n, p]][[n]], F.pad(boxes[n, [p]], (1, 0)), 3, 1 / strides[level[n, p]])[0]
         for p in range(5)]) for n in range(2)])
     torch.testing.assert_close(pooled, expected)
     torch.testing.assert_close(*(torch.autograd.grad(values.square().sum(), boxes)[0] for values in (pooled, expected)))
