@@ -6,38 +6,43 @@ A negative value is healthy: at the best log variance, ln(2 smooth_l1(d)), the l
 below 0 once |d| < exp(-1/2) = 0.607.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from losses.smooth_l1 import smooth_l1
 
 
-class KLLossTerms(NamedTuple):
-    """The two summands of ``kl_loss``, each (..., 4) float32."""
-
-    kl_data_term: Tensor
-    kl_log_term: Tensor
-
-
 def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Tensor:
-    """exp(-log_variance) smooth_l1(offsets - target_offsets) + log_variance / 2 (Eq. 9 for |d| <= 1, Eq. 10 beyond).
+    """exp(-log_variance) smooth_l1(offsets - target_offsets) + log_variance / 2 (Eq. 9 and 10).
+
+    Eq. 9 is the case |d| <= 1, Eq. 10 the case beyond.
 
     Args:
         offsets: predicted mean (..., 4), unitless.
         log_variance: ln of the predicted variance (..., 4), the paper's alpha.
         target_offsets: encoded ground truth (..., 4).
 
-    Returns: one value per coordinate (..., 4), float32 also under autocast (exp(11.1) overflows float16).
-    Law: log_variance = 0 gives smooth_l1.
+    Returns:
+        One value per coordinate (..., 4), float32 also under autocast, because exp(11.1) overflows
+        float16. Law: log_variance = 0 gives smooth_l1.
     """
     data_term, log_term = kl_loss_terms(offsets, log_variance, target_offsets)
     return data_term + log_term
 
 
-def kl_loss_terms(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> KLLossTerms:
-    """The two summands of ``kl_loss``: (exp(-log_variance) smooth_l1(d), log_variance / 2), each (..., 4) float32."""
+def kl_loss_terms(
+    offsets: Tensor, log_variance: Tensor, target_offsets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two summands of ``kl_loss``: exp(-log_variance) smooth_l1(d) and log_variance / 2.
+
+    Args:
+        offsets: see ``kl_loss``.
+        log_variance: see ``kl_loss``.
+        target_offsets: see ``kl_loss``.
+
+    Returns:
+        (data term, log term), each (..., 4) float32.
+    """
     log_variance = log_variance.float()
     difference = offsets.float() - target_offsets.float()
-    return KLLossTerms(torch.exp(-log_variance) * smooth_l1(difference), 0.5 * log_variance)
+    return torch.exp(-log_variance) * smooth_l1(difference), 0.5 * log_variance

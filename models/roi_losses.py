@@ -20,8 +20,8 @@ from models.roi_sampling import RoITargets
 
 # (offsets (R, 4), log variances (R, 4) or None, target offsets (R, 4)) -> one value a coordinate (R, 4)
 BoxLoss = Callable[[Tensor, Any, Tensor], Tensor]
-# (offsets, log variances, target offsets) -> a NamedTuple of the summands of that loss, to watch
-BoxLossTerms = Callable[[Tensor, Any, Tensor], Any]
+# the same arguments -> the data term and the log term of KL Loss, each (R, 4)
+BoxLossTerms = Callable[[Tensor, Any, Tensor], tuple[Tensor, Tensor]]
 
 
 class OwnClassOutputs(NamedTuple):
@@ -125,8 +125,9 @@ def roi_statistics(
     if own.log_variance is None:
         return statistics
     if box_loss_terms is not None:
-        terms = box_loss_terms(*own)._asdict()
-        statistics |= {name: mean_over_images(values, targets) for name, values in terms.items()}
+        data_term, log_term = box_loss_terms(*own)
+        statistics["kl_data_term"] = mean_over_images(data_term, targets)
+        statistics["kl_log_term"] = mean_over_images(log_term, targets)
     return statistics | log_variance_statistics(own.log_variance, foreground)
 
 

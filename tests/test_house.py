@@ -13,7 +13,8 @@ ALLOWED = {
     "models": {"models", "losses", "data.boxes", "data.records"},
     "postprocess": {"postprocess", "data.boxes", "data.records"},
     # the records that configure the code, no code
-    "experiments": {"experiments", "data.loader", "models.build", "postprocess.pipeline", "postprocess.qubo",
+    "experiments": {"experiments", "data.loader", "models.build", "models.backbones.base", "models.rpn", "models.roi",
+                    "models.mask", "models.iou_net", "models.pooling.pool", "postprocess.pipeline", "postprocess.qubo",
                     "postprocess.box_voting", "postprocess.refine"},
     "scripts": set(LAYERS),
 }

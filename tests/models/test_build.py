@@ -1,26 +1,31 @@
 """ModelConfig names what is wrong; the networks have the sizes that the papers' layers add up to."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from data.boxes import CenterSizeCoder, EdgeCoder
+from models import build
 from models.backbones.mobilenet import MobileNetV2
 from models.backbones.resnet import Conv5Head
 from models.backbones.vgg import VGG16, VGGCNNM1024
 from models.build import build_detector, parameter_counts
-from models.kl_rpn import KLRPNHead
+from models.iou_net import IoUConfig
+from models.mask import MaskConfig
 from models.rfcn import RFCNHead
 from scripts.engine.cost import truncated_millions
-from tests.networks import change, model_config
+from tests.models.test_detector import BASE, batch_of, detector, losses_of, scene
+from tests.networks import EDGES, KL, KL_HEAD, change, model_config
 
 COCO = model_config(backbone_name="vgg16", num_classes=80)
 VOC_M = model_config(backbone_name="vgg_cnn_m_1024", num_classes=20, rpn_anchor_sizes=(128.0, 256.0, 512.0), roi_fc_dims=(4096, 1024), roi_pool_size=6, rpn_channels=256)
 
 
+FIVE_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
+PYRAMID = {"backbone_name": "resnet50", "backbone_pyramid": True, "rpn_anchor_sizes": FIVE_SIZES}
+
+
 def with_variance(config):
-    return change(config, rpn_box_coding="edges", roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl")
+    return change(config, **KL)
 
 
 def size(config):
@@ -29,19 +34,59 @@ def size(config):
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [
-    ({"backbone": "vgg19"}, r"ModelConfig\.backbone is 'vgg19'; choose one of .*'vgg16'"),
-    ({"box_coding": "corners"}, r"ModelConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
-    ({"pooling": "avg"}, r"ModelConfig\.pooling is 'avg'; choose one of \('align', 'max', 'precise'\)"),
-    ({"second_stage": "yolo"}, r"ModelConfig\.second_stage is 'yolo'; choose one of \('faster_rcnn', 'rfcn', 'none'\)"),
-    ({"region_proposal": "none"}, r"ModelConfig\.region_proposal is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)"),
-    ({"coordinate_reduction": "max"}, r"coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)"),
-    ({"second_stage": "rfcn", "sampling_ratio": 0}, r"sampling_ratio is 0; PSRoIAlign needs 1 or more"),
-    ({"num_classes": 0}, r"ModelConfig\.num_classes is 0"),
-    ({"log_variance": True}, r"ModelConfig\.log_variance needs box_coding='edges'"),
+    ({"backbone_name": "vgg19"}, r"ModelConfig\.backbone\.name is 'vgg19'; choose one of .*'vgg16'"),
+    ({"roi_box_loss": "huber"}, r"ModelConfig\.roi\.box_loss is 'huber'; choose one of \('smooth_l1', 'kl'\)"),
+    ({"num_classes": 0}, r"ModelConfig\.num_classes is 0; a detector needs at least one class"),
+    ({"rpn_kind": "saved", "roi_head": "none"}, r"rpn\.kind='saved' with roi\.head='none' leaves nothing to learn"),
+    ({"roi_head": "rfcn", "mask": MaskConfig()}, "mask and iou need a box head on each RoI"),
+    ({"roi_head": "none", "iou": IoUConfig()}, "mask and iou need a box head on each RoI"),
+    ({"roi_head": "conv5"}, r"roi\.head='conv5' needs a backbone with such a last stage, not vgg16"),
+    ({"backbone_pyramid": True, "rpn_anchor_sizes": FIVE_SIZES}, "pyramid needs a backbone with four strides"),
+    (PYRAMID | {"rpn_anchor_sizes": (32.0,)}, r"and 5 rpn\.anchor_sizes, one a level"),
+    (PYRAMID | {"roi_head": "conv5"}, r"roi\.head 'mlp' or 'none'"),
+    (PYRAMID | {"roi_head": "rfcn"}, r"roi\.head 'mlp' or 'none'"),
+    (PYRAMID | {"roi_pooling": "max"}, "pooling 'align' or 'precise'"),
 ])
-def test_a_bad_value_is_named(changed, sentence):
+def test_parts_that_do_not_fit_are_named(changed, sentence):
     with pytest.raises(ValueError, match=sentence):
-        replace(COCO, **changed)
+        change(COCO, **changed)
+
+
+def test_a_pyramid_fits_what_the_sentence_says():
+    for pooling in ("align", "precise"):
+        for name in ("resnet50", "resnet101", "mobilenet_v2"):
+            assert change(COCO, **PYRAMID | {"backbone_name": name, "roi_pooling": pooling}).fits_a_pyramid()
+    assert change(COCO, **PYRAMID, roi_head="none").fits_a_pyramid()
+
+
+def absolute_error(offsets, log_variance, target_offsets):
+    return (offsets - target_offsets).abs()
+
+
+@pytest.mark.parametrize("fields", [{}, {"roi_box_coding": "edges", "roi_log_variance": True}])
+def test_a_new_box_loss_is_one_function_and_one_line(monkeypatch, fields):
+    """A function in ``box_losses`` is a choice of RoIConfig.box_loss, and it is what the network learns from."""
+    known = build.box_losses
+    monkeypatch.setattr(build, "box_losses", lambda config: {**known(config), "l1": absolute_error})
+    network = detector(change(BASE, roi_box_loss="l1", **fields))
+    assert network.roi.box_loss is absolute_error
+    batch = batch_of(scene(0), scene(1))
+    statistics = {}
+    loss = losses_of(network, batch, statistics=statistics)["roi_box"]
+    torch.manual_seed(0)
+    features = network.features(batch)
+    predictions = network.rpn(features, batch.padded_size)
+    network.rpn.targets(predictions, batch)  # draws anchors
+    boxes, _ = network.rpn.propose(predictions, batch, network.rpn.train_counts)
+    targets = network.roi.sample(boxes, batch)
+    _, offsets, _ = network.roi(features, targets.boxes)
+    labels = targets.labels.flatten()
+    rows = (labels > 0).nonzero()[:, 0]
+    by_hand = (offsets[rows, labels[rows]] - targets.target_offsets.flatten(0, 1)[rows]).abs()
+    torch.testing.assert_close(loss, by_hand.sum() / (targets.labels >= 0).sum())
+    loss.backward()
+    assert network.roi.head.predictor.offsets.weight.grad.any()
+    assert "kl_data_term" not in statistics  # the terms of another loss
 
 
 def test_vgg16_on_coco_has_the_parameters_of_its_layers():
@@ -72,8 +117,8 @@ def test_vgg_cnn_m_1024_on_voc_has_the_parameters_of_its_layers():
     ("resnet101", 12, 48_086_045, 48_098_357), ("resnet101", 9, 48_076_811, 48_086_045)])
 def test_parameters_of_kl_rpn_table_1(backbone, anchors, rpn, kl_rpn):
     """The paper cuts digits off: with 12 anchors, the baseline's number on COCO, that gives what it prints."""
-    sizes = (32.0, 64.0, 128.0, 256.0, 512.0)[5 - anchors // 3 :]
-    config = change(COCO, backbone_name=backbone, rpn_anchor_sizes=sizes)
+    sizes, head = FIVE_SIZES[5 - anchors // 3 :], "conv5" if backbone == "resnet101" else "mlp"
+    config = change(COCO, backbone_name=backbone, roi_head=head, rpn_anchor_sizes=sizes)
     with_kl = change(config, rpn_kind="kl_rpn")
     assert (size(config)[0], size(with_kl)[0]) == (rpn, kl_rpn)
     assert kl_rpn - rpn == 1026 * anchors
@@ -84,7 +129,7 @@ def test_parameters_of_kl_rpn_table_1(backbone, anchors, rpn, kl_rpn):
 
 @pytest.mark.parametrize(("classes", "sizes", "agnostic", "rpn", "kl_rpn"), [
     (20, (128.0, 256.0, 512.0), False, 54_612_598, 54_621_832), (20, (128.0, 256.0, 512.0), True, 50_598_518, 50_607_752),
-    (80, COCO.anchor_sizes, False, 69_674_632, 69_686_944), (80, COCO.anchor_sizes, True, 53_618_312, 53_630_624)])
+    (80, COCO.rpn.anchor_sizes, False, 69_674_632, 69_686_944), (80, COCO.rpn.anchor_sizes, True, 53_618_312, 53_630_624)])
 def test_parameters_of_rfcn(classes, sizes, agnostic, rpn, kl_rpn):
     config = change(COCO, backbone_name="resnet101", roi_head="rfcn", num_classes=classes, rpn_anchor_sizes=sizes, roi_class_agnostic=agnostic)
     assert (size(config)[0], size(change(config, rpn_kind="kl_rpn"))[0]) == (rpn, kl_rpn)
@@ -107,18 +152,14 @@ def test_names_choose_the_parts():
     assert isinstance(build_detector(change(thin, backbone_name="vgg_cnn_m_1024")).backbone, VGGCNNM1024)
     mobile = build_detector(change(thin, backbone_name="mobilenet_v2", backbone_mobilenet_blocks=18))
     assert isinstance(mobile.backbone, MobileNetV2)
-    assert build_detector(thin).box_coder == CenterSizeCoder()
-    assert build_detector(thin).rpn_coder == CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
-    edges = build_detector(change(thin, rpn_box_coding="edges", roi_box_coding="edges"))
-    assert edges.box_coder == EdgeCoder(weight=10.0)
-    assert edges.rpn_coder == EdgeCoder(weight=1.0)
-    both = build_detector(change(thin, roi_box_coding="edges", roi_log_variance=True, roi_box_loss="kl", rpn_kind="kl_rpn"))
-    assert isinstance(both.rpn_head, KLRPNHead)
-    assert both.rpn_coder == CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))  # KL-RPN's offsets are x, y, w, h
-    assert both.box_coder == EdgeCoder(weight=10.0)
-    assert isinstance(build_detector(change(thin, backbone_name="resnet50", roi_head="conv5")).roi.head.box_head, Conv5Head)
-    assert isinstance(build_detector(change(thin, backbone_name="resnet50", roi_head="rfcn")).roi_head, RFCNHead)
-    assert not build_detector(change(thin, rpn_decode_minus_one=False, roi_decode_minus_one=False)).rpn_coder.minus_one
+    assert build_detector(thin).roi.coder == CenterSizeCoder()
+    assert build_detector(change(thin, **EDGES)).roi.coder == EdgeCoder(weight=10.0)
+    assert build_detector(change(thin, rpn_kind="kl_rpn", **KL_HEAD)).roi.coder == EdgeCoder(weight=10.0)
+    residual = change(thin, backbone_name="resnet50")
+    assert isinstance(build_detector(change(residual, roi_head="conv5")).roi.head.box_head, Conv5Head)
+    assert isinstance(build_detector(change(residual, roi_head="rfcn")).roi.head, RFCNHead)
+    assert not build_detector(change(thin, roi_decode_minus_one=False)).roi.coder.minus_one
+    assert build_detector(change(thin, roi_head="none")).roi is None
 
 
 def test_initial_weights_are_those_of_the_paper():

@@ -61,6 +61,22 @@ def test_every_parameter_learns(config):
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("config", [BASE, KL, change(KL, rpn_kind="kl_rpn", rpn_box_coding="center_size")])
+def test_losses_are_those_of_the_parts_called_by_hand(config):
+    network, batch = detector(config), batch_of(scene(0), scene(1))
+    losses = losses_of(network, batch)
+    torch.manual_seed(0)
+    features = network.features(batch)
+    predictions = network.rpn(features, batch.padded_size)
+    rpn_losses, _ = network.rpn.losses(predictions, batch)
+    proposals, _ = network.rpn.propose(predictions, batch, (200, 40))
+    targets = network.roi.sample(proposals, batch)
+    roi_losses, _ = network.roi.losses(features, targets)
+    by_hand = rpn_losses | roi_losses
+    assert list(losses) == list(by_hand)
+    assert all(torch.equal(losses[name], value) for name, value in by_hand.items())
+
+
 def test_kl_loss_at_log_variance_zero_is_smooth_l1():
     with_variance, without = detector(KL), detector(EDGES)
     without.load_state_dict(with_variance.state_dict(), strict=False)

@@ -1,0 +1,85 @@
+"""RPNConfig names what is wrong; the network's targets, losses and proposals are those of its parts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.proposals import propose
+from models.rpn import RPNConfig
+from models.rpn_head import anchor_targets, join_levels, rpn_loss
+from tests.models.test_detector import BASE, batch_of, detector, scene
+from tests.networks import change
+
+
+@pytest.mark.parametrize(("changed", "sentence"), [
+    ({"kind": "none"}, r"RPNConfig\.kind is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)"),
+    ({"box_coding": "corners"}, r"RPNConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
+    ({"anchor_rule": "fpn"}, r"RPNConfig\.anchor_rule is 'fpn'; choose one of \('caffe', 'torchvision', 'detectron2'\)"),
+    ({"coordinate_reduction": "max"}, r"RPNConfig\.coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)"),
+    ({"kind": "kl_rpn", "box_coding": "edges"}, r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'"),
+])
+def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(RPNConfig(), **changed)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """A region proposal network, its outputs for two images, and the batch."""
+    network, batch = detector(BASE), batch_of(scene(0), scene(1))
+    features = network.features(batch)
+    return network.rpn, features, network.rpn(features, batch.padded_size), batch
+
+
+def test_predictions_are_the_heads_for_all_anchors(parts):
+    rpn, features, predictions, batch = parts
+    anchors = rpn.anchors(features, batch.padded_size)
+    assert torch.equal(predictions.anchors, torch.cat(anchors))
+    assert predictions.levels == tuple(len(level) for level in anchors)
+    expected = join_levels([rpn.head(level) for level in features])
+    assert torch.equal(predictions.output.objectness, expected.objectness)
+    assert torch.equal(predictions.output.offsets, expected.offsets)
+
+
+def test_targets_and_losses_are_those_of_each_image(parts):
+    rpn, _, predictions, batch = parts
+    torch.manual_seed(4)
+    losses, statistics = rpn.losses(predictions, batch)
+    torch.manual_seed(4)
+    images = [anchor_targets(predictions.anchors, target, size, rpn.coder, positive_iou=0.7, negative_iou=0.3,
+                             anchors_per_image=32, positive_share=0.5)
+              for target, size in zip(batch.targets, batch.image_sizes, strict=True)]
+    torch.manual_seed(4)
+    targets = rpn.targets(predictions, batch)
+    for column, stacked in zip(zip(*images, strict=True), targets, strict=True):
+        assert torch.equal(torch.stack(column), stacked)
+    assert not statistics
+    by_hand, _ = rpn_loss(predictions.output, targets)
+    assert all(torch.equal(losses[name], value) for name, value in by_hand.items())
+
+
+def test_proposals_are_those_of_each_image(parts):
+    rpn, _, predictions, batch = parts
+    boxes, objectness = rpn.propose(predictions, batch, (200, 25))
+    for i, size in enumerate(batch.image_sizes):
+        expected = propose(predictions.anchors, predictions.output.objectness[i], predictions.output.offsets[i], size,
+                           rpn.coder, pre_nms=200, post_nms=25, nms_iou=0.7, min_size=4.0)
+        assert torch.equal(boxes[i], expected[0])
+        assert torch.equal(objectness[i], expected[1])
+
+
+def test_detection_has_its_own_counts(parts):
+    rpn, features, _, batch = parts
+    boxes, _ = rpn.detect(features, batch)
+    assert [len(image) for image in boxes] == [30, 30]
+    boxes, _ = rpn.detect(features, batch, 7)
+    assert [len(image) for image in boxes] == [7, 7]
+
+
+def test_outputs_that_are_not_finite_are_named():
+    network = detector(change(BASE, rpn_kind="kl_rpn"))
+    torch.nn.init.constant_(network.rpn.head.offsets.bias, torch.nan)
+    batch = batch_of(scene(0), train=False)
+    with pytest.raises(ValueError, match="The proposal offsets of image image0 are not finite"):
+        network.rpn.detect(network.features(batch), batch)
