@@ -36,7 +36,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
-            raise ValueError(f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}.")
+            raise ValueError(
+                f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +114,23 @@ class Table:
     def __post_init__(self) -> None:
         for name, choices in (("metric", Metric), ("command", Command)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
+                raise ValueError(
+                    f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
+                )
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
-                raise ValueError(f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
-                                 f"{len(self.columns)} columns; give one a column, None where the paper prints none.")
+                raise ValueError(
+                    f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
+                    f"{len(self.columns)} columns; give one a column, None where the paper prints none."
+                )
 
     def printed(self, row: Row) -> dict[str, float]:
         """What the paper prints in a row, by column."""
-        return {column: value for column, value in zip(self.columns, row.printed, strict=False) if value is not None}
+        return {
+            column: value
+            for column, value in zip(self.columns, row.printed, strict=False)
+            if value is not None
+        }
 
 
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
