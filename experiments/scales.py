@@ -1,7 +1,9 @@
-"""The three sizes at which every experiment runs: ``paper`` as published, ``lite`` on real photos, ``mini`` anywhere.
+"""The three sizes at which every experiment runs: ``paper`` as published, ``lite`` on real photos,
+``mini`` anywhere.
 
-A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the log variance, the
-losses; what it replaces is size: backbone, resolution, data, schedule. Both sides of a comparison get the same.
+A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the
+log variance, the losses; what it replaces is size: backbone, resolution, data, schedule. Both sides
+of a comparison get the same.
 How the numbers below were found is written in experiments/README.md.
 """
 
@@ -66,7 +68,8 @@ def thin(channels: int) -> int:
 
 
 def mini(run: Run) -> Run:
-    """The synthetic scenes of data/mini/, the paper's layers at a quarter of their width, from scratch."""
+    """The synthetic scenes of data/mini/, the paper's layers at a quarter of their width, from
+    scratch."""
     recipe = MINI_SHORT_TRAIN if run.short_mini else MINI_TRAIN
     if run.passes:
         recipe = MINI_1X_TRAIN
@@ -158,15 +161,18 @@ def iou_with(iou: IoUConfig | None, *, rois: int) -> IoUConfig | None:
 
 
 def pooled_smoothly(pooling: Pooling) -> Pooling:
-    """RoIAlign instead of the paper's max pooling, at the scales where objects are few cells wide."""
+    """RoIAlign instead of the paper's max pooling, at the scales where objects are few cells
+    wide."""
     return "precise" if pooling == "precise" else "align"
 
 
 def lite(run: Run) -> Run:
-    """Pascal VOC 2007 at a short side of 300 px with MobileNetV2, about half an hour a network on two cores.
+    """Pascal VOC 2007 at a short side of 300 px with MobileNetV2, about half an hour a network on
+    two cores.
 
-    All backbones of a table become the same network, so runs that differ in nothing else get one name and are
-    trained once; Detectron's networks keep their heads, which KL Loss Table 3 compares. Mask R-CNN learns from
+    All backbones of a table become the same network, so runs that differ in nothing else get one
+    name and are trained once; Detectron's networks keep their heads, which KL Loss Table 3
+    compares. Mask R-CNN learns from
     COCO, because VOC's boxes have no masks.
     """
     recipe = LITE_1X_TRAIN if run.passes else LITE_TRAIN
@@ -267,9 +273,9 @@ def lite_name(run: Run) -> str:
 
 
 def same_for_all(train: TrainConfig, run: Run) -> TrainConfig:
-    """The scale's recipe with what belongs to the method: the weight of the second stage's losses, which part learns,
-    and for how many passes. The gradient norm is clipped in units of that weight, since Adam does not see a factor on
-    the whole loss but clipping does."""
+    """The scale's recipe with what belongs to the method: the weight of the second stage's losses,
+    which part learns, and for how many passes. The gradient norm is clipped in units of that
+    weight, since Adam does not see a factor on the whole loss but clipping does."""
     assert train.max_grad_norm is not None
     weight, passes = run.train.roi_loss_weight, max(1, run.passes)
     return replace(

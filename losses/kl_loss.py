@@ -1,9 +1,10 @@
-"""KL Loss (He et al., CVPR 2019, section 3.2, Eq. 9 and 10): box regression with a learned log variance.
+"""KL Loss (He et al., CVPR 2019, section 3.2, Eq. 9 and 10): box regression with a learned log
+variance.
 
-The network predicts a Gaussian N(offset, exp(log_variance)) for each box side; the target is a Dirac. Up to constants
-their KL divergence is exp(-log_variance) / 2 d^2 + log_variance / 2, with the square replaced by smooth L1 for |d| > 1.
-A negative value is healthy: at the best log variance, ln(2 smooth_l1(d)), the loss is 1/2 + ln(2 smooth_l1(d)) / 2,
-below 0 once |d| < exp(-1/2) = 0.607.
+The network predicts a Gaussian N(offset, exp(log_variance)) for each box side; the target is a
+Dirac. Up to constants their KL divergence is exp(-log_variance) / 2 d^2 + log_variance / 2, with
+the square replaced by smooth L1 for |d| > 1. A negative value is healthy: at the best log variance,
+ln(2 smooth_l1(d)), the loss is 1/2 + ln(2 smooth_l1(d)) / 2, below 0 once |d| < exp(-1/2) = 0.607.
 """
 
 import torch

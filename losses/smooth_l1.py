@@ -26,7 +26,8 @@ def smooth_l1(difference: Tensor, beta: float = 1.0) -> Tensor:
 
     Args:
         difference: predicted minus target offset, any shape.
-        beta: where the parabola meets the line; 1 in the box head, 1/9 in the RPN (Caffe's sigma = 3). 0 gives |d|.
+        beta: where the parabola meets the line; 1 in the box head, 1/9 in the RPN (Caffe's sigma =
+            3). 0 gives |d|.
     """
     distance = difference.abs()
     if beta == 0:

@@ -1,11 +1,13 @@
-"""Anchors: the boxes that the region proposal network starts from (Faster R-CNN, section 3.1.1; FPN, section 4.1).
+"""Anchors: the boxes that the region proposal network starts from (Faster R-CNN, section 3.1.1;
+FPN, section 4.1).
 
 Three rules for the anchors of a cell, each from a code base whose weights can be loaded:
-"caffe" (py-faster-rcnn, Detectron; the default): ratio anchors of a stride x stride cell with rounded sides, multiplied
-by the scales, centered at the middle pixel. Their inclusive (x1, y1, x2, y2) become continuous edges here, so x2
-and y2 are one larger. "torchvision": centered at the corner of the cell, corners rounded. "detectron2": centered at the
-corner, not rounded.
-Order: level, position row by row, then ratio, then size; A is the sum over levels of H * W * ratios * sizes.
+"caffe" (py-faster-rcnn, Detectron; the default): ratio anchors of a stride x stride cell with
+rounded sides, multiplied by the scales, centered at the middle pixel. Their inclusive (x1, y1, x2,
+y2) become continuous edges here, so x2 and y2 are one larger. "torchvision": centered at the corner
+of the cell, corners rounded. "detectron2": centered at the corner, not rounded.
+Order: level, position row by row, then ratio, then size; A is the sum over levels of H * W * ratios
+* sizes.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +21,8 @@ CellRule = Callable[
 
 
 def cell_anchors(sizes: Sequence[float], ratios: Sequence[float], stride: int = 16) -> Tensor:
-    """The anchors (ratios * sizes, 4) of the first cell, px, continuous edges, by py-faster-rcnn's rule.
+    """The anchors (ratios * sizes, 4) of the first cell, px, continuous edges, by py-faster-rcnn's
+    rule.
 
     Args:
         sizes: side of the square anchor, px (128 is the old "scale 8").
@@ -53,8 +56,9 @@ def rounded_corner_anchors(sizes: Sequence[float], ratios: Sequence[float], stri
 class AnchorGenerator(nn.Module):
     """Anchors (A, 4) of the feature maps: each level's cell anchors at every position.
 
-    sizes: one tuple a level. fit_strides: torchvision takes as stride the padded image's side divided by the map's,
-    rounded down, which differs from the level's stride where a map's size was rounded up.
+    sizes: one tuple a level. fit_strides: torchvision takes as stride the padded image's side
+    divided by the map's, rounded down, which differs from the level's stride where a map's size was
+    rounded up.
     """
 
     cell: Tensor
@@ -84,8 +88,8 @@ class AnchorGenerator(nn.Module):
     def forward(
         self, features: Sequence[Tensor], padded_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
-        """Anchors (H * W * per_position, 4) of each level in network px for features (N, C, H, W) of images that were
-        padded to (height, width) px."""
+        """Anchors (H * W * per_position, 4) of each level in network px for features (N, C, H, W)
+        of images that were padded to (height, width) px."""
         return tuple(
             self.of_level(index, (m.shape[-2], m.shape[-1]), padded_size)
             for index, m in enumerate(features)

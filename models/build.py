@@ -1,7 +1,7 @@
 """ModelConfig -> Detector: the only place that chooses by name.
 
-A new backbone is a file in models/backbones/ and a line in BACKBONES; a new box loss is a file in losses/ and a line in
-``box_losses``.
+A new backbone is a file in models/backbones/ and a line in BACKBONES; a new box loss is a file in
+losses/ and a line in ``box_losses``.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,8 @@ def box_losses(config: RoIConfig) -> dict[str, BoxLoss]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A two-stage network. mask: Mask R-CNN's third output, or None; iou: IoU-Net's branch, or None.
+    """A two-stage network. mask: Mask R-CNN's third output, or None; iou: IoU-Net's branch, or
+    None.
 
     Raises:
         ValueError: an unknown backbone or box loss, or parts that do not fit together.
@@ -114,9 +115,11 @@ class ModelConfig:
 
 
 def build_detector(config: ModelConfig) -> Detector:
-    """The network of a config with freshly initialized weights (from torch's global generator), nothing frozen.
+    """The network of a config with freshly initialized weights (from torch's global generator),
+    nothing frozen.
 
-    Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the features.
+    Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the
+    features.
     """
     backbone = build_backbone(config.backbone, conv5_head=config.roi.head == "conv5")
     channels, strides = backbone.out_channels, backbone.strides

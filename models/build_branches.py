@@ -13,7 +13,8 @@ def build_roi_pool(
     *,
     pooling: Pooling | None = None,
 ) -> Pool:
-    """The pooling of the second stage with ``output_size`` bins a side; ``pooling`` overrides its kind."""
+    """The pooling of the second stage with ``output_size`` bins a side; ``pooling`` overrides its
+    kind."""
     return build_pool(
         pooling or config.pooling,
         output_size=output_size,

@@ -28,7 +28,8 @@ def decode_all(
     score_threshold: float,
     image_id: ImageId,
 ) -> Candidates:
-    """A candidate for every RoI (P, 4) and class whose score is larger than the threshold; original px."""
+    """A candidate for every RoI (P, 4) and class whose score is larger than the threshold; original
+    px."""
     scores = outputs[0].softmax(-1)[:, 1:]
     row, column = (scores > score_threshold).nonzero(as_tuple=True)
     check_finite(image_id, scores=scores)
@@ -43,7 +44,8 @@ def decode_own(
     score_threshold: float,
     image_id: ImageId,
 ) -> Candidates:
-    """MR-CNN's iterative localization: candidates that went through the box head once more, each for its own class.
+    """MR-CNN's iterative localization: candidates that went through the box head once more, each
+    for its own class.
 
     The new score replaces the old one; those that fall to the threshold or below are left out.
     """
@@ -73,7 +75,8 @@ def decode(
     image_size: tuple[int, int],
     image_id: ImageId,
 ) -> Candidates:
-    """Candidates (M,) from RoI ``row`` (M,) and class ``label`` (M,), with corners sorted, then clipped."""
+    """Candidates (M,) from RoI ``row`` (M,) and class ``label`` (M,), with corners sorted, then
+    clipped."""
     _, offsets, log_variance = outputs
     references = rois[row]
     boxes = clip(sort_corners(coder.decode(offsets[row, label], references)), image_size)
@@ -120,7 +123,8 @@ def to_network(boxes: Tensor, batch: Batch, index: int) -> Tensor:
 
 
 def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:
-    """Raises ValueError naming the image and the output that is not finite: it would otherwise be dropped unseen."""
+    """Raises ValueError naming the image and the output that is not finite: it would otherwise be
+    dropped unseen."""
     for name, values in outputs.items():
         if values is not None and not bool(torch.isfinite(values).all()):
             raise ValueError(

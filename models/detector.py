@@ -1,9 +1,10 @@
 """The two-stage detector: features -> proposals -> RoI stage.
 
-The first stage is an RPN, a KL-RPN, or a file of saved proposals (Fast R-CNN); the second that of Faster R-CNN or
-R-FCN, with a mask branch or an IoU branch beside it. Each part owns its rules (models/rpn.py, roi.py, mask.py,
-iou_net.py). ``losses`` trains, ``candidates`` detects; suppression and voting are pure functions in postprocess/. What
-looks at the image again after them, ``mask.masks`` and ``iou.predict``, is given the final boxes.
+The first stage is an RPN, a KL-RPN, or a file of saved proposals (Fast R-CNN); the second that of
+Faster R-CNN or R-FCN, with a mask branch or an IoU branch beside it. Each part owns its rules
+(models/rpn.py, roi.py, mask.py, iou_net.py). ``losses`` trains, ``candidates`` detects; suppression
+and voting are pure functions in postprocess/. What looks at the image again after them,
+``mask.masks`` and ``iou.predict``, is given the final boxes.
 """
 
 from collections.abc import Sequence
@@ -24,9 +25,11 @@ from models.rpn_head import Losses
 
 
 class Detector(nn.Module):
-    """Faster R-CNN or R-FCN, with or without a log variance for each box side; models.build.build_detector makes it.
+    """Faster R-CNN or R-FCN, with or without a log variance for each box side;
+    models.build.build_detector makes it.
 
-    rpn: None if the batches bring their proposals (Fast R-CNN). roi: None for a region proposal network alone.
+    rpn: None if the batches bring their proposals (Fast R-CNN). roi: None for a region proposal
+    network alone.
     """
 
     def __init__(
@@ -47,14 +50,16 @@ class Detector(nn.Module):
     def losses(
         self, batch: Batch, statistics: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The loss terms of a batch with targets, scalars: rpn_objectness, rpn_box (or rpn_kl), roi_class, roi_box, and
-        roi_mask, roi_iou where there is such a branch. If nothing but the IoU branch learns, its term alone.
+        """The loss terms of a batch with targets, scalars: rpn_objectness, rpn_box (or rpn_kl),
+        roi_class, roi_box, and roi_mask, roi_iou where there is such a branch. If nothing but the
+        IoU branch learns, its term alone.
 
         Sampled anchors and RoIs are drawn from torch's global generator.
 
         Args:
             batch: with targets in network px.
-            statistics: if given, receives detached scalars to watch (foreground share, log variance percentiles).
+            statistics: if given, receives detached scalars to watch (foreground share, log variance
+                percentiles).
 
         Raises:
             ValueError: a batch without targets.
@@ -98,14 +103,16 @@ class Detector(nn.Module):
         features: Features | None = None,
         rounds: int = 1,
     ) -> list[Candidates]:
-        """Decoded, clipped, scored boxes of each image in original px, those with class score > score_threshold.
+        """Decoded, clipped, scored boxes of each image in original px, those with class score >
+        score_threshold.
 
         Args:
             features: of ``self.features(batch)``, if they are there already.
             rounds: how often boxes go through the box head, see ``RoIStage.candidates``.
 
         Raises:
-            ValueError: outputs that are not finite, naming the image; or a network without a second stage.
+            ValueError: outputs that are not finite, naming the image; or a network without a second
+            stage.
         """
         if self.roi is None:
             raise ValueError("This region proposal network alone has proposals, but no candidates.")
@@ -120,10 +127,12 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def proposals(self, batch: Batch, count: int) -> list[Proposals]:
-        """The first stage alone: the best ``count`` boxes of each image after suppression, in original px.
+        """The first stage alone: the best ``count`` boxes of each image after suppression, in
+        original px.
 
         Raises:
-            ValueError: outputs that are not finite, naming the image; or a network without a first stage.
+            ValueError: outputs that are not finite, naming the image; or a network without a first
+            stage.
         """
         if self.rpn is None:
             raise ValueError("This Fast R-CNN has no proposals of its own: they come from a file.")
@@ -138,7 +147,8 @@ class Detector(nn.Module):
         return self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
 
     def freeze(self, stages: int) -> None:
-        """Stops training of the backbone's first ``stages`` stages and of every batch norm: for pretrained weights."""
+        """Stops training of the backbone's first ``stages`` stages and of every batch norm: for
+        pretrained weights."""
         self.backbone.freeze(stages)  # type: ignore[operator]
         freeze_norms(self)
 

@@ -1,6 +1,8 @@
-"""The second stage of Faster R-CNN: RoIs are pooled, each becomes one vector, and a predictor reads it.
+"""The second stage of Faster R-CNN: RoIs are pooled, each becomes one vector, and a predictor reads
+it.
 
-Letters: N images, P RoIs of one image, R = N * P, C channels, B x B bins, K foreground classes, D features.
+Letters: N images, P RoIs of one image, R = N * P, C channels, B x B bins, K foreground classes, D
+features.
 """
 
 from collections.abc import Callable
@@ -12,10 +14,11 @@ from models.predictor import BoxPredictor
 
 
 class TwoMLPHead(nn.Module):
-    """(R, C, B, B) -> fc6 -> fc7 (R, D): VGG's classifier without its last layer, or Faster R-CNN's two-MLP head.
+    """(R, C, B, B) -> fc6 -> fc7 (R, D): VGG's classifier without its last layer, or Faster R-CNN's
+    two-MLP head.
 
-    fc_dims: widths of fc6 and fc7 (4096, 4096 for VGG-16; 4096, 1024 for VGG-CNN-M-1024). dropout: after each, 0.5 in
-    the VOC recipes, 0 in the COCO ones. init: of the weights before training.
+    fc_dims: widths of fc6 and fc7 (4096, 4096 for VGG-16; 4096, 1024 for VGG-CNN-M-1024). dropout:
+    after each, 0.5 in the VOC recipes, 0 in the COCO ones. init: of the weights before training.
     """
 
     def __init__(
@@ -38,10 +41,12 @@ class TwoMLPHead(nn.Module):
 
 
 class RoIHead(nn.Module):
-    """RoIs of feature maps -> class logits, offsets and log variances, the second stage of Faster R-CNN.
+    """RoIs of feature maps -> class logits, offsets and log variances, the second stage of Faster
+    R-CNN.
 
     pool: (features of each level, boxes (N, P, 4) network px) -> (N, P, C, B, B).
-    box_head: (R, C, B, B) -> (R, D). models/rfcn.py has the other second stage with the same outputs.
+    box_head: (R, C, B, B) -> (R, D). models/rfcn.py has the other second stage with the same
+    outputs.
     """
 
     def __init__(

@@ -1,9 +1,11 @@
-"""IoU-Net (Jiang et al., 2018, sections 3.1 and 4): a head that predicts how well a box fits its object.
+"""IoU-Net (Jiang et al., 2018, sections 3.1 and 4): a head that predicts how well a box fits its
+object.
 
-It learns from jittered ground truth, not from proposals: boxes with IoU >= 1/2, as many in each tenth of IoU. A box
-that is moved and scaled in units of its own sides has the same IoU with itself, whatever its shape and place. So one
-table of moves, sorted by their IoU and made once, serves all objects. How the paper draws its boxes is not known; a
-table on a grid that is denser near 0 is what thisisi3/OpenMMLab-IoUNet has.
+It learns from jittered ground truth, not from proposals: boxes with IoU >= 1/2, as many in each
+tenth of IoU. A box that is moved and scaled in units of its own sides has the same IoU with itself,
+whatever its shape and place. So one table of moves, sorted by their IoU and made once, serves all
+objects. How the paper draws its boxes is not known; a table on a grid that is denser near 0 is what
+thisisi3/OpenMMLab-IoUNet has.
 
 Letters: G ground-truth boxes, R RoIs, K foreground classes, C channels, B x B bins, T moves.
 """
@@ -29,14 +31,16 @@ from models.pooling.pool import Features, Pool
 from models.predictor import linear
 
 LEAST_IOU = 0.5  # Omega_train: boxes below are not learned from
-# No box with a center farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2 to fall to 1/2.
+# No box with a center farther away, in sides of the object, reaches IoU 1/2; it takes a factor of 2
+# to fall to 1/2.
 LARGEST_SHIFT, LARGEST_SCALE = 0.5, math.log(2.0)
 MOVES = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class IoUConfig:
-    """IoU-Net's branch. It has fc_dims and pool_size of the box head (RoIConfig) and always pools precisely."""
+    """IoU-Net's branch. It has fc_dims and pool_size of the box head (RoIConfig) and always pools
+    precisely."""
 
     rois: int = 256  # jittered ground-truth boxes an image that it learns from
     loss_weight: float = (
@@ -47,8 +51,8 @@ class IoUConfig:
 class IoUBranch(nn.Module):
     """Boxes -> the IoU loss on jittered ground truth, or the IoU that each box is expected to have.
 
-    head: (R, C, B, B) -> (R, K + 1); pool: what it reads, with a gradient to the boxes. The numbers are those of
-    ``IoUConfig``.
+    head: (R, C, B, B) -> (R, K + 1); pool: what it reads, with a gradient to the boxes. The numbers
+    are those of ``IoUConfig``.
     """
 
     def __init__(self, *, head: nn.Module, pool: Pool, rois: int, loss_weight: float) -> None:
@@ -73,7 +77,8 @@ class IoUBranch(nn.Module):
     def predict(
         self, features: Features, batch: Batch, index: int, boxes: Tensor, labels: Tensor
     ) -> Tensor:
-        """The IoU (D,) with its object that the head expects of each box, differentiable in the boxes.
+        """The IoU (D,) with its object that the head expects of each box, differentiable in the
+        boxes.
 
         Args:
             features: of the images of ``batch``.
@@ -88,7 +93,8 @@ class IoUBranch(nn.Module):
     def rate(
         self, features: Features, batch: Batch, candidates: Sequence[Candidates]
     ) -> list[Candidates]:
-        """The candidates of each image with the IoU that the head expects of their boxes as ``localization``."""
+        """The candidates of each image with the IoU that the head expects of their boxes as
+        ``localization``."""
         rated = []
         for index, image in enumerate(candidates):
             iou = self.predict(features, batch, index, image.boxes, image.labels)
@@ -98,8 +104,8 @@ class IoUBranch(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class JitterTable:
-    """Moves by IoU: deltas (T, 4) = (dx, dy, ln sw, ln sh) sorted by buckets of IoU; first and size (buckets,) i64:
-    where each bucket begins and how many moves it has."""
+    """Moves by IoU: deltas (T, 4) = (dx, dy, ln sw, ln sh) sorted by buckets of IoU; first and size
+    (buckets,) i64: where each bucket begins and how many moves it has."""
 
     deltas: Tensor
     first: Tensor
@@ -147,8 +153,8 @@ def jittered_rois(
 ) -> Tensor:
     """``count`` boxes (count, 4) px around the objects (G, 4) of one image, clipped to it.
 
-    Each bucket of the table gives equally many, and the objects take turns in a random order. Without an object all
-    boxes are 0: ``iou_targets`` labels them 0.
+    Each bucket of the table gives equally many, and the objects take turns in a random order.
+    Without an object all boxes are 0: ``iou_targets`` labels them 0.
     """
     if len(gt_boxes) == 0:
         return gt_boxes.new_zeros(count, 4)
@@ -163,9 +169,11 @@ def jittered_rois(
 
 
 def iou_targets(boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-    """What boxes (R, 4) learn: labels (R,), the class of the object that each overlaps most, and the IoU (R,) with it.
+    """What boxes (R, 4) learn: labels (R,), the class of the object that each overlaps most, and
+    the IoU (R,) with it.
 
-    A label is 0 where the IoU is below 1/2, as it may be after ``clip``, or without an object: no loss there.
+    A label is 0 where the IoU is below 1/2, as it may be after ``clip``, or without an object: no
+    loss there.
     """
     iou, index = match(boxes, target.boxes)
     labels = index if len(target.boxes) == 0 else target.labels[index]
@@ -173,7 +181,8 @@ def iou_targets(boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 
 
 class IoUHead(nn.Module):
-    """(R, C, B, B) -> fc6 -> fc7 -> one output a class (R, K + 1), the normalized IoU; that of class 0 is not used."""
+    """(R, C, B, B) -> fc6 -> fc7 -> one output a class (R, K + 1), the normalized IoU; that of
+    class 0 is not used."""
 
     def __init__(self, *, in_features: int, fc_dims: tuple[int, int], num_classes: int) -> None:
         super().__init__()
@@ -187,14 +196,16 @@ class IoUHead(nn.Module):
 
 
 def predicted_iou(raw: Tensor, labels: Tensor) -> Tensor:
-    """The IoU (R,) that outputs (R, K + 1) predict for boxes of the classes ``labels`` (R,); not clipped."""
+    """The IoU (R,) that outputs (R, K + 1) predict for boxes of the classes ``labels`` (R,); not
+    clipped."""
     return to_iou(raw.gather(1, labels[:, None])[:, 0])
 
 
 def iou_losses(raw: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
     """The mean of ``iou_loss`` over the RoIs that count, a scalar: 0 if there are none.
 
-    raw (R, K + 1); labels (R,), 0 where a RoI does not count; iou (R,). Only the output of the own class is trained.
+    raw (R, K + 1); labels (R,), 0 where a RoI does not count; iou (R,). Only the output of the own
+    class is trained.
     """
     counted = labels > 0
     own = raw.gather(1, labels[:, None])[:, 0].masked_fill(~counted, 0.0)

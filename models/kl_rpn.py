@@ -1,7 +1,8 @@
-"""KL-RPN (Seo et al., 2020): the region proposal network predicts mean and log variance of each offset, and no class.
+"""KL-RPN (Seo et al., 2020): the region proposal network predicts mean and log variance of each
+offset, and no class.
 
-Letters: N images, A anchors. One loss (Eq. 8) replaces classification and regression; the variance is the objectness
-(section 2.5). Proposals are decoded from the mean alone.
+Letters: N images, A anchors. One loss (Eq. 8) replaces classification and regression; the variance
+is the objectness (section 2.5). Proposals are decoded from the mean alone.
 """
 
 from collections.abc import Callable
@@ -18,10 +19,13 @@ EPSILON = 1e-12  # Eq. 10
 
 
 class KLRPNHead(nn.Module):
-    """RPNOutput of a feature map (N, C, H, W): 3x3 convolution, then 4 means and 4 log variances an anchor.
+    """RPNOutput of a feature map (N, C, H, W): 3x3 convolution, then 4 means and 4 log variances an
+    anchor.
 
-    log_variance_std: the added layer starts as N(0, std), bias 0 (section 3.1 prints "N(0, 0.00001)").
-    Law: the layers add 2 * anchors_per_position outputs to those of the RPN with its two-way softmax.
+    log_variance_std: the added layer starts as N(0, std), bias 0 (section 3.1 prints "N(0,
+    0.00001)").
+    Law: the layers add 2 * anchors_per_position outputs to those of the RPN with its two-way
+    softmax.
     """
 
     def __init__(
@@ -53,7 +57,8 @@ class KLRPNHead(nn.Module):
 
 
 def log_objectness(log_variance: Tensor) -> Tensor:
-    """-ln(sigma_x sigma_y sigma_w sigma_h) = -sum(log_variance) / 2, (..., 4) -> (...,): what proposals are ranked by.
+    """-ln(sigma_x sigma_y sigma_w sigma_h) = -sum(log_variance) / 2, (..., 4) -> (...,): what
+    proposals are ranked by.
 
     Law: the order of ``objectness_score``, without its saturation.
     """
@@ -63,7 +68,8 @@ def log_objectness(log_variance: Tensor) -> Tensor:
 def objectness_score(log_variance: Tensor) -> Tensor:
     """1 / (sigma_x sigma_y sigma_w sigma_h + 1e-12) (Eq. 10), (..., 4) -> (...,), for display.
 
-    In float32 all anchors with a product of sigmas well below 1e-12 tie at 1e12, so nothing is ranked by it.
+    In float32 all anchors with a product of sigmas well below 1e-12 tie at 1e12, so nothing is
+    ranked by it.
     """
     return 1 / (torch.exp(-log_objectness(log_variance)) + EPSILON)
 
@@ -77,8 +83,8 @@ def kl_rpn_loss(
     log_variance_limit: float | None,
     reduce_coordinates: Callable[..., Tensor],
 ) -> Losses:
-    """{"rpn_kl": L_KL of Eq. 8} and statistics: the losses of the sampled anchors of an image, added and divided by
-    their number, then the mean over images.
+    """{"rpn_kl": L_KL of Eq. 8} and statistics: the losses of the sampled anchors of an image,
+    added and divided by their number, then the mean over images.
 
     Args:
         output: offsets and log variances (N, A, 4).
@@ -122,8 +128,8 @@ def kl_rpn_loss(
 def kl_rpn_statistics(
     log_variance: Tensor, positive: Tensor, negative: Tensor, log_variance_limit: float | None
 ) -> dict[str, Tensor]:
-    """Mean log variance of the sampled positive and negative anchors (NaN where there is none), least and greatest of
-    all, and the share of anchors that have one beyond the limit."""
+    """Mean log variance of the sampled positive and negative anchors (NaN where there is none),
+    least and greatest of all, and the share of anchors that have one beyond the limit."""
 
     def mean(mask: Tensor) -> Tensor:
         return log_variance.masked_fill(~mask[..., None], 0.0).sum() / (4 * mask.sum())

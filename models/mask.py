@@ -1,7 +1,8 @@
-"""The mask branch of Mask R-CNN: a small fully convolutional network on each RoI, its targets and its loss.
+"""The mask branch of Mask R-CNN: a small fully convolutional network on each RoI, its targets and
+its loss.
 
-Letters: N images, P RoIs of one image, R = N * P, C channels, G ground-truth objects, K foreground classes, M x M mask
-pixels (28 x 28, twice the pooled size).
+Letters: N images, P RoIs of one image, R = N * P, C channels, G ground-truth objects, K foreground
+classes, M x M mask pixels (28 x 28, twice the pooled size).
 Sources: Mask R-CNN section 3 and Figure 4 (right); Detectron's mask_rcnn_fcn_head_v1up4convs.
 """
 
@@ -32,8 +33,8 @@ class MaskConfig:
 class MaskBranch(nn.Module):
     """RoIs -> the mask loss, or masks in final boxes.
 
-    head: (R, C, B, B) -> (R, K + 1, M, M) logits; pool: what it reads; slots: foreground RoIs of an image that are
-    learned from, at most; binary_targets: see ``mask_targets``.
+    head: (R, C, B, B) -> (R, K + 1, M, M) logits; pool: what it reads; slots: foreground RoIs of an
+    image that are learned from, at most; binary_targets: see ``mask_targets``.
     """
 
     def __init__(self, *, head: nn.Module, pool: Pool, slots: int, binary_targets: bool) -> None:
@@ -54,7 +55,8 @@ class MaskBranch(nn.Module):
         labels = targets.labels.gather(1, index).masked_fill(~counted, 0)
         gt_index = targets.gt_index.gather(1, index)
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
-        # Pixel k covers [k, k + 1]: half a pixel from the rule of ``mask_targets``, which torchvision keeps to.
+        # Pixel k covers [k, k + 1]: half a pixel from the rule of ``mask_targets``, which
+        # torchvision keeps to.
         shift = 0.5 if self.binary_targets else 0.0
         mask_of_each = [
             mask_targets(
@@ -72,7 +74,8 @@ class MaskBranch(nn.Module):
     def masks(
         self, features: Features, batch: Batch, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """The same detections, final and in original px, with the masks that the head sees in their boxes."""
+        """The same detections, final and in original px, with the masks that the head sees in their
+        boxes."""
         boxes = padded([to_network(image.boxes, batch, i) for i, image in enumerate(detections)])
         labels = padded([image.labels for image in detections]).flatten()
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
@@ -94,9 +97,11 @@ def masks_of(masks: Tensor | None) -> Tensor:
 
 
 class MaskHead(nn.Module):
-    """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the background, is idle.
+    """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the
+    background, is idle.
 
-    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA initialization.
+    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA
+    initialization.
     """
 
     def __init__(self, *, in_channels: int, channels: int, num_classes: int) -> None:
@@ -116,10 +121,12 @@ class MaskHead(nn.Module):
 
 
 def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The first at most ``most`` foreground RoIs of each image, in fixed shape: only they are pooled for masks.
+    """The first at most ``most`` foreground RoIs of each image, in fixed shape: only they are
+    pooled for masks.
 
-    labels (N, P): class 1..K, or 0 and less for RoIs without an object. Returns the index (N, most) into P and counted
-    (N, most) bool; slots that could not be filled repeat some RoI and do not count.
+    labels (N, P): class 1..K, or 0 and less for RoIs without an object. Returns the index (N, most)
+    into P and counted (N, most) bool; slots that could not be filled repeat some RoI and do not
+    count.
     """
     foreground = labels > 0
     order = (~foreground).int().argsort(dim=1, stable=True)[:, :most]
@@ -131,20 +138,23 @@ def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
 def mask_targets(
     masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *, binary: bool
 ) -> Tensor:
-    """What the mask of each RoI should be: its object's bitmap in size x size bins, (P, size, size).
+    """What the mask of each RoI should be: its object's bitmap in size x size bins, (P, size,
+    size).
 
     Args:
         masks: (G, H, W) uint8 of 0 and 1, network px.
         index: (P,) the object of each RoI.
         boxes: (P, 4) network px.
         size: M.
-        binary: True takes the bitmap at the center of each bin and cuts at 0.5, close to the polygons that Detectron
-            draws into the RoI; False takes the mean over the bin, one sample a pixel or more, as torchvision does.
+        binary: True takes the bitmap at the center of each bin and cuts at 0.5, close to the
+            polygons that Detectron draws into the RoI; False takes the mean over the bin, one
+            sample a pixel or more, as torchvision does.
 
-    At the centers only the four neighbors of each sample are read: there is no float copy of the bitmaps. Without
-    objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centered rule
-    (aligned=True).
-    Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with sampling_ratio=1 before the cut.
+    At the centers only the four neighbors of each sample are read: there is no float copy of the
+    bitmaps. Without objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5;
+    boxes - 0.5 give the centered rule (aligned=True).
+    Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with
+        sampling_ratio=1 before the cut.
     """
     if len(masks) == 0:
         return boxes.new_zeros(len(boxes), size, size)
@@ -168,8 +178,9 @@ def mask_targets(
 def _neighbors(
     start: Tensor, end: Tensor, size: int, length: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin center of the interval
-    [start, end] (P,), the share of the latter, and whether the center is at most one cell outside; each (P, size)."""
+    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin center
+    of the interval [start, end] (P,), the share of the latter, and whether the center is at most
+    one cell outside; each (P, size)."""
     bins = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
     center = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
     clamped = center.clamp(0, length - 1)
@@ -187,8 +198,8 @@ def _neighbors(
 def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of all pixels of the foreground RoIs of the batch; 0 if there is none.
 
-    logits (R, K + 1, M, M); labels (R,): the class whose map is learned, 0 and less if the RoI does not count;
-    targets (R, M, M). Without counted RoIs the gradients are 0, not missing.
+    logits (R, K + 1, M, M); labels (R,): the class whose map is learned, 0 and less if the RoI does
+    not count; targets (R, M, M). Without counted RoIs the gradients are 0, not missing.
     """
     ignored = (labels <= 0)[:, None, None]
     slot = labels.clamp(min=0)[:, None, None, None].expand(-1, 1, *logits.shape[2:])

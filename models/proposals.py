@@ -1,4 +1,5 @@
-"""From anchors to proposals: decode, clip, drop the tiny, keep the best by non-maximum suppression."""
+"""From anchors to proposals: decode, clip, drop the tiny, keep the best by non-maximum
+suppression."""
 
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from torchvision import ops
 from data.boxes import BoxCoder, clip
 
 
-# The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else in Detector.losses.
+# The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else
+# in Detector.losses.
 @torch.no_grad()
 def propose(
     anchors: Tensor,
@@ -24,9 +26,11 @@ def propose(
     min_size: float,
     levels: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Proposals (P, 4) of one image in network px and their objectness (P,), best first, P <= post_nms; no gradient.
+    """Proposals (P, 4) of one image in network px and their objectness (P,), best first, P <=
+    post_nms; no gradient.
 
-    Equal objectness is in the order of the anchors, so that an untrained network's proposals repeat as well.
+    Equal objectness is in the order of the anchors, so that an untrained network's proposals repeat
+    as well.
 
     Args:
         anchors, objectness, offsets: (A, 4), (A,), (A, 4).
@@ -56,7 +60,8 @@ def propose(
 
 
 def best_of_level(objectness: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of (A,), largest first, and their indices; equal ones in their order."""
+    """The ``count`` largest of (A,), largest first, and their indices; equal ones in their
+    order."""
     scores, order = objectness.sort(descending=True, stable=True)
     return scores[:count], order[:count]
 

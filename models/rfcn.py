@@ -1,14 +1,16 @@
-"""The second stage of R-FCN (Dai et al., NIPS 2016): its layers run once on the whole image, a RoI pools and votes.
+"""The second stage of R-FCN (Dai et al., NIPS 2016): its layers run once on the whole image, a RoI
+pools and votes.
 
 Letters: N images, P RoIs of one image, R = N * P, C channels, K foreground classes, B x B bins.
-Sources: R-FCN sections 2.2 and 2.3; layers without bias and their initialization as in the PyTorch code behind the
-baseline of KL-RPN (Caffe's have biases, all N(0, 0.01)). The log variance maps (KL Loss, section 3.2) are our addition.
+Sources: R-FCN sections 2.2 and 2.3; layers without bias and their initialization as in the PyTorch
+code behind the baseline of KL-RPN (Caffe's have biases, all N(0, 0.01)). The log variance maps (KL
+Loss, section 3.2) are our addition.
 """
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from models.predictor import per_class
 
@@ -16,15 +18,16 @@ from models.predictor import per_class
 class RFCNHead(nn.Module):
     """RoIs of a feature map -> class logits, offsets and log variances, by position-sensitive maps.
 
-    body: (N, C, H, W) -> (N, in_channels, H, W), the dilated conv5; its stride is that of the features. The RPN reads
-        the features before it.
+    body: (N, C, H, W) -> (N, in_channels, H, W), the dilated conv5; its stride is that of the
+        features. The RPN reads the features before it.
     channels: of the 1x1 reduction after the body, 1024 at full size.
     bins: B, 7 in the paper.
     pool: (maps (N, D * B * B, H, W), boxes (N, P, 4) network px) -> (N, P, D, B, B).
     log_variance: also predict ln sigma^2 of each offset.
     class_agnostic: one box for all classes, which every column of offsets then shows.
 
-    Map channels are (column * B + row of bins) * B + column of bins; a box map's column is 4 * class + coordinate.
+    Map channels are (column * B + row of bins) * B + column of bins; a box map's column is 4 *
+    class + coordinate.
     """
 
     def __init__(
@@ -53,12 +56,13 @@ class RFCNHead(nn.Module):
     def forward(
         self, features: tuple[Tensor, ...], boxes: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Class logits (R, K + 1), offsets (R, K + 1, 4) and log variances (R, K + 1, 4) or None of boxes (N, P, 4).
+        """Class logits (R, K + 1), offsets (R, K + 1, 4) and log variances (R, K + 1, 4) or None of
+        boxes (N, P, 4).
 
-        They are read from the first of ``features``. Rows are in the order of ``boxes``, column 0 is background: the
-        outputs of ``BoxPredictor``.
+        They are read from the first of ``features``. Rows are in the order of ``boxes``, column 0
+        is background: the outputs of ``BoxPredictor``.
         """
-        reduced = functional.relu(self.reduction(self.body(features[0])))
+        reduced = F.relu(self.reduction(self.body(features[0])))
         class_logits = self.vote(self.class_maps(reduced), boxes)
         offsets = per_class(self.vote(self.offset_maps(reduced), boxes), self.columns)
         if self.log_variance_maps is None:

@@ -1,7 +1,8 @@
 """The second stage of the detector: RoIs -> losses, or candidates.
 
-Letters: N images, P RoIs of one image, R = N * P, K foreground classes. The head that pools and predicts is that of
-models/heads.py or models/rfcn.py; models/roi_sampling.py and models/roi_losses.py have what it learns.
+Letters: N images, P RoIs of one image, R = N * P, K foreground classes. The head that pools and
+predicts is that of models/heads.py or models/rfcn.py; models/roi_sampling.py and
+models/roi_losses.py have what it learns.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ class RoIConfig:
     """The second stage. Defaults: py-faster-rcnn's two fully connected layers.
 
     Raises:
-        ValueError: a value that is not one of the choices, or a box loss that does not suit the box coding.
+        ValueError: a value that is not one of the choices, or a box loss that does not suit the box
+        coding.
     """
 
     head: RoIHeadName = (
@@ -106,9 +108,9 @@ class RoIConfig:
 class RoIStage(nn.Module):
     """RoIs -> losses or candidates; Faster R-CNN's, R-FCN's and Fast R-CNN's second stage alike.
 
-    head: (features, boxes (N, P, 4)) -> HeadOutputs, pooling included. coder: of its offsets. box_loss: what the box
-    layers learn from; box_loss_terms: its summands, to watch, or None. log_variance_limit: see ``bounded``. The other
-    numbers are those of ``RoIConfig``.
+    head: (features, boxes (N, P, 4)) -> HeadOutputs, pooling included. coder: of its offsets.
+    box_loss: what the box layers learn from; box_loss_terms: its summands, to watch, or None.
+    log_variance_limit: see ``bounded``. The other numbers are those of ``RoIConfig``.
     """
 
     def __init__(
@@ -132,14 +134,16 @@ class RoIStage(nn.Module):
         self.log_variance_limit = log_variance_limit
 
     def forward(self, features: Features, boxes: Tensor) -> HeadOutputs:
-        """Class logits, offsets and log variances of boxes (N, P, 4) network px, rows in their order."""
+        """Class logits, offsets and log variances of boxes (N, P, 4) network px, rows in their
+        order."""
         logits, offsets, log_variance = self.head(features, boxes)
         if log_variance is not None and self.log_variance_limit is not None:
             log_variance = bounded(log_variance, self.log_variance_limit)
         return logits, offsets, log_variance
 
     def sample(self, proposals: Sequence[Tensor], batch: Batch) -> RoITargets:
-        """The RoIs that a batch with targets learns from, drawn at random from proposals (P_i, 4) and ground truth."""
+        """The RoIs that a batch with targets learns from, drawn at random from proposals (P_i, 4)
+        and ground truth."""
         assert batch.targets is not None
         images = [
             sample_rois(
@@ -175,13 +179,15 @@ class RoIStage(nn.Module):
         score_threshold: float,
         rounds: int = 1,
     ) -> list[Candidates]:
-        """Decoded, clipped, scored boxes of each image in original px, those with class score > score_threshold.
+        """Decoded, clipped, scored boxes of each image in original px, those with class score >
+        score_threshold.
 
         Args:
             features: of the images of ``batch``.
             proposals: (P_i, 4) network px of each image.
-            rounds: how often boxes go through the head. 2 is MR-CNN's iterative localization: the candidates of a
-                round are the next one's RoIs, each for its own class, and all rounds' candidates are returned.
+            rounds: how often boxes go through the head. 2 is MR-CNN's iterative localization: the
+                candidates of a round are the next one's RoIs, each for its own class, and all
+                rounds' candidates are returned.
 
         Raises:
             ValueError: outputs that are not finite; names the image.

@@ -1,8 +1,8 @@
 """The losses of the box head: cross-entropy, and a box loss on each foreground RoI's own class.
 
 Letters: N images, P RoIs of one image, R = N * P, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in docs/kl_loss.md, points 9, 10; online hard
-example mining as in R-FCN section 2.2.
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in docs/kl_loss.md, points 9,
+10; online hard example mining as in R-FCN section 2.2.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,16 @@ from models.decode import HeadOutputs
 from models.matching import IGNORED
 from models.roi_sampling import RoITargets
 
-# (offsets (R, 4), log variances (R, 4) or None, target offsets (R, 4)) -> one value a coordinate (R, 4)
+# (offsets (R, 4), log variances (R, 4) or None, target offsets (R, 4)) -> one value a coordinate
+# (R, 4)
 BoxLoss = Callable[[Tensor, Any, Tensor], Tensor]
 # the same arguments -> the data term and the log term of KL Loss, each (R, 4)
 BoxLossTerms = Callable[[Tensor, Any, Tensor], tuple[Tensor, Tensor]]
 
 
 class OwnClassOutputs(NamedTuple):
-    """What the head says of each RoI's own class: offsets, log_variance or None, and target_offsets, each (R, 4); all
-    are 0 where the RoI is no foreground."""
+    """What the head says of each RoI's own class: offsets, log_variance or None, and
+    target_offsets, each (R, 4); all are 0 where the RoI is no foreground."""
 
     offsets: Tensor
     log_variance: Tensor | None
@@ -36,8 +37,8 @@ class OwnClassOutputs(NamedTuple):
 def roi_losses(outputs: HeadOutputs, targets: RoITargets, box_loss: BoxLoss) -> dict[str, Tensor]:
     """{"roi_class", "roi_box"} of the box head, scalars.
 
-    The box loss sums the four coordinates of the foreground RoIs' own class and divides by the number of all RoIs of
-    the image (Detectron's normalization), then averages over images.
+    The box loss sums the four coordinates of the foreground RoIs' own class and divides by the
+    number of all RoIs of the image (Detectron's normalization), then averages over images.
 
     Args:
         outputs: class logits (R, K + 1), offsets and log variances (R, K + 1, 4).
@@ -53,7 +54,8 @@ def roi_losses(outputs: HeadOutputs, targets: RoITargets, box_loss: BoxLoss) -> 
 
 
 def mean_over_images(values: Tensor, targets: RoITargets) -> Tensor:
-    """Values (R, ...), added within an image and divided by its RoIs that count, then averaged over images."""
+    """Values (R, ...), added within an image and divided by its RoIs that count, then averaged over
+    images."""
     counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
     return (values.reshape(len(counted), -1).sum(1) / counted).mean()
 
@@ -69,7 +71,8 @@ def own_class_outputs(
 ) -> OwnClassOutputs:
     """The outputs (R, K + 1, 4) of each foreground RoI's own class, and its targets.
 
-    The class slot is gathered before exp(), so that other slots' log variances, which nothing trains, cannot turn
+    The class slot is gathered before exp(), so that other slots' log variances, which nothing
+    trains, cannot turn
     0 * inf into NaN.
     """
     labels = targets.labels.flatten()
@@ -90,11 +93,13 @@ def own_class_outputs(
 def hardest_rois(
     outputs: HeadOutputs, targets: RoITargets, hardest: int, box_loss: BoxLoss
 ) -> RoITargets:
-    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labeled IGNORED.
+    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss
+    labeled IGNORED.
 
-    Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch R-FCN keeps every
-    foreground RoI and ranks the others by cross-entropy; the Caffe code divides by ``hardest`` even where an image has
-    fewer RoIs.) Of equal losses the first counts. Unfilled slots come last and stay IGNORED.
+    Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch
+    R-FCN keeps every foreground RoI and ranks the others by cross-entropy; the Caffe code divides
+    by ``hardest`` even where an image has fewer RoIs.) Of equal losses the first counts. Unfilled
+    slots come last and stay IGNORED.
 
     Raises:
         ValueError: ``hardest`` below 1.
@@ -116,7 +121,8 @@ def hardest_rois(
 def roi_statistics(
     outputs: HeadOutputs, targets: RoITargets, box_loss_terms: BoxLossTerms | None
 ) -> dict[str, Tensor]:
-    """The share of foreground RoIs; with log variances their distribution and the summands of the box loss."""
+    """The share of foreground RoIs; with log variances their distribution and the summands of the
+    box loss."""
     _, offsets, log_variance = outputs
     foreground = targets.labels.flatten() > 0
     counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
@@ -132,9 +138,11 @@ def roi_statistics(
 
 
 def log_variance_statistics(log_variance: Tensor, foreground: Tensor) -> dict[str, Tensor]:
-    """Mean, least, greatest and the 10th, 50th, 90th percentile of the foreground log variances (R, 4).
+    """Mean, least, greatest and the 10th, 50th, 90th percentile of the foreground log variances (R,
+    4).
 
-    NaN when there is no foreground. Computed without waiting for the device: background is NaN and left out.
+    NaN when there is no foreground. Computed without waiting for the device: background is NaN and
+    left out.
     """
     values = log_variance.float().masked_fill(~foreground[:, None], float("nan")).flatten()
     levels = torch.nanquantile(values, constant((0.0, 0.1, 0.5, 0.9, 1.0), values))

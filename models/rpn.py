@@ -1,7 +1,7 @@
 """The region proposal network: anchors, a head, a box coder and a loss (Faster R-CNN, section 3.1).
 
-Head and loss are those of the RPN (models/rpn_head.py) or of KL-RPN (models/kl_rpn.py). Objectness is larger for
-better anchors.
+Head and loss are those of the RPN (models/rpn_head.py) or of KL-RPN (models/kl_rpn.py). Objectness
+is larger for better anchors.
 Letters: N images, A anchors of all levels, G ground-truth boxes, P proposals.
 """
 
@@ -103,9 +103,9 @@ class AnchorPredictions(NamedTuple):
 class RegionProposalNetwork(nn.Module):
     """Features -> proposals; Faster R-CNN's RPN and KL-RPN alike.
 
-    anchors: of all levels. head: a map -> RPNOutput, the same for all levels. coder: of its offsets. loss: what it
-    learns from. The numbers are those of ``RPNConfig``; train_counts and test_counts: how many boxes enter suppression
-    and how many leave it.
+    anchors: of all levels. head: a map -> RPNOutput, the same for all levels. coder: of its
+    offsets. loss: what it learns from. The numbers are those of ``RPNConfig``; train_counts and
+    test_counts: how many boxes enter suppression and how many leave it.
     """
 
     def __init__(
@@ -136,13 +136,15 @@ class RegionProposalNetwork(nn.Module):
     def forward(
         self, features: Sequence[Tensor], padded_size: tuple[int, int]
     ) -> AnchorPredictions:
-        """What the head says of every anchor of every level, for images padded to (height, width) px."""
+        """What the head says of every anchor of every level, for images padded to (height, width)
+        px."""
         anchors = self.anchors(features, padded_size)
         output = join_levels([self.head(level) for level in features])
         return AnchorPredictions(torch.cat(anchors), tuple(map(len, anchors)), output)
 
     def targets(self, predictions: AnchorPredictions, batch: Batch) -> AnchorTargets:
-        """What each anchor of a batch with targets learns; which anchors are sampled is drawn at random."""
+        """What each anchor of a batch with targets learns; which anchors are sampled is drawn at
+        random."""
         assert batch.targets is not None
         images = [
             anchor_targets(
@@ -172,7 +174,8 @@ class RegionProposalNetwork(nn.Module):
         Args:
             predictions: for the images of ``batch``.
             batch: the least size of a proposal is meant in its original px.
-            counts: how many boxes of each level enter suppression, and how many are kept over all levels.
+            counts: how many boxes of each level enter suppression, and how many are kept over all
+                levels.
         """
         boxes, objectness = [], []
         sizes = zip(batch.image_sizes, batch.original_sizes, strict=True)

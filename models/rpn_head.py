@@ -1,6 +1,7 @@
 """The layers of the RPN, the targets of its anchors and its loss (Faster R-CNN, section 3.1).
 
-A 3x3 convolution, then objectness and box offsets of each anchor. Objectness is a logit: larger is better.
+A 3x3 convolution, then objectness and box offsets of each anchor. Objectness is a logit: larger is
+better.
 Letters: N images, A anchors of all levels, G ground-truth boxes.
 """
 
@@ -20,7 +21,8 @@ RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
 
 
 class RPNOutput(NamedTuple):
-    """What the head says of each anchor: objectness (N, A), offsets (N, A, 4); KL-RPN: log_variance (N, A, 4)."""
+    """What the head says of each anchor: objectness (N, A), offsets (N, A, 4); KL-RPN: log_variance
+    (N, A, 4)."""
 
     objectness: Tensor
     offsets: Tensor
@@ -28,7 +30,8 @@ class RPNOutput(NamedTuple):
 
 
 class AnchorTargets(NamedTuple):
-    """What the anchors of a batch learn: sampled positives and negatives (N, A) bool, target_offsets (N, A, 4)."""
+    """What the anchors of a batch learn: sampled positives and negatives (N, A) bool,
+    target_offsets (N, A, 4)."""
 
     positive: Tensor
     negative: Tensor
@@ -50,8 +53,8 @@ def join_levels(outputs: Sequence[RPNOutput]) -> RPNOutput:
 class RPNHead(nn.Module):
     """RPNOutput of a feature map (N, C, H, W).
 
-    softmax: py-faster-rcnn classifies with a two-way softmax, background first: the logit is the difference of the two
-    outputs. Detectron has one logit.
+    softmax: py-faster-rcnn classifies with a two-way softmax, background first: the logit is the
+    difference of the two outputs. Detectron has one logit.
     """
 
     def __init__(
@@ -92,9 +95,11 @@ def anchor_targets(
     positive_share: float,
     straddling: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What one image's anchors learn: sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
+    """What one image's anchors learn: sampled positives (A,), sampled negatives (A,), target
+    offsets (A, 4).
 
-    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3) unless ``straddling``.
+    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3) unless
+    ``straddling``.
     """
     height, width = image_size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
@@ -109,10 +114,11 @@ def anchor_targets(
 
 
 def rpn_loss(output: RPNOutput, targets: AnchorTargets) -> Losses:
-    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar; and no statistics.
+    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar; and no
+    statistics.
 
-    Both are sums over the sampled anchors of an image, divided by their number, averaged over images; so a batch of
-    two equals two accumulated batches of one.
+    Both are sums over the sampled anchors of an image, divided by their number, averaged over
+    images; so a batch of two equals two accumulated batches of one.
     """
     positive, negative, target_offsets = targets
     sampled = positive | negative

@@ -1,9 +1,11 @@
-"""Every network that the KL-RPN paper trains, at full size, and three of ours (recipe and choices: README.md here).
+"""Every network that the KL-RPN paper trains, at full size, and three of ours (recipe and choices:
+README.md here).
 
-Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight 10 of the second
-stage's losses (Eq. 9), Adam with the paper's rate, and no gradient clipping. Baselines: faster-rcnn.pytorch for Faster
-R-CNN, RFCN_CoupleNet.pytorch for R-FCN. ImageNet weights are torchvision's; a Caffe file needs data.pixels = "caffe"
-and, for a ResNet, model.backbone.resnet_layout = "caffe".
+Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight
+10 of the second stage's losses (Eq. 9), Adam with the paper's rate, and no gradient clipping.
+Baselines: faster-rcnn.pytorch for Faster R-CNN, RFCN_CoupleNet.pytorch for R-FCN. ImageNet weights
+are torchvision's; a Caffe file needs data.pixels = "caffe" and, for a ResNet,
+model.backbone.resnet_layout = "caffe".
 """
 
 from dataclasses import replace
@@ -88,7 +90,8 @@ vgg16_coco_klrpn = replace(
     model=replace(VGG16_COCO, rpn=KLRPN_COCO),
     train=replace(VGG16_SGD, optimizer="adam", lr=6e-5, max_grad_norm=None, roi_loss_weight=10.0),
 )
-# both papers in one detector, ours: KL-RPN, and the KL Loss box head, whose boxes are coded by their edges
+# both papers in one detector, ours: KL-RPN, and the KL Loss box head, whose boxes are coded by
+# their edges
 vgg16_coco_klrpn_kl = replace(
     vgg16_coco_klrpn,
     name="vgg16_coco_klrpn_kl",

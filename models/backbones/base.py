@@ -1,7 +1,8 @@
-"""What backbones share: a stack of layers that is cut into stages, its initialization, and norms that stay as they are.
+"""What backbones share: a stack of layers that is cut into stages, its initialization, and norms
+that stay as they are.
 
-Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start from ImageNet keep
-every norm as it is (``freeze_norms``); networks trained from scratch train them.
+Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start
+from ImageNet keep every norm as it is (``freeze_norms``); networks trained from scratch train them.
 """
 
 from dataclasses import dataclass
@@ -52,10 +53,11 @@ def scaled(channels: int, width: float) -> int:
 
 
 class Backbone(nn.Module):
-    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where each stage ends.
+    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where
+    each stage ends.
 
-    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the stages at strides 4, 8,
-    16 and 32 (models/backbones/fpn.py); empty for the others.
+    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the
+    stages at strides 4, 8, 16 and 32 (models/backbones/fpn.py); empty for the others.
     """
 
     strides: tuple[int, ...] = (16,)
@@ -87,14 +89,16 @@ class Backbone(nn.Module):
         return maps
 
     def freeze(self, stages: int) -> None:
-        """Stops training of the first ``stages`` stages; their activations are then not kept either."""
+        """Stops training of the first ``stages`` stages; their activations are then not kept
+        either."""
         if stages:
             for parameter in self.features[: self.stage_ends[stages - 1]].parameters():
                 parameter.requires_grad_(False)
 
 
 def initialize(module: nn.Module) -> None:
-    """He initialization of every convolution and linear layer below ``module``, for training from scratch."""
+    """He initialization of every convolution and linear layer below ``module``, for training from
+    scratch."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -112,7 +116,8 @@ class Norm(nn.BatchNorm2d):
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Fixes every norm below ``module`` for good: neither its weight and bias nor its statistics change in training."""
+    """Fixes every norm below ``module`` for good: neither its weight and bias nor its statistics
+    change in training."""
     for norm in [layer for layer in module.modules() if isinstance(layer, Norm)]:
         norm.requires_grad_(False)
         norm.frozen = True

@@ -1,4 +1,5 @@
-"""The pooling of RoIs that a configuration names, as a function of all maps and of the boxes of each image."""
+"""The pooling of RoIs that a configuration names, as a function of all maps and of the boxes of
+each image."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +30,8 @@ def build_pool(
     aligned: bool,
     canonical_size: float,
 ) -> Pool:
-    """What reads ``output_size`` x ``output_size`` bins for each RoI from maps at ``strides``; see RoIConfig."""
+    """What reads ``output_size`` x ``output_size`` bins for each RoI from maps at ``strides``; see
+    RoIConfig."""
     bins: dict[str, Any] = {"output_size": output_size}
     levels: dict[str, Any] = {"strides": strides[:ROI_LEVELS], "canonical_size": canonical_size}
     if pooling == "precise":

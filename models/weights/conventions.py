@@ -1,8 +1,9 @@
 """What a network must be for weights from elsewhere to mean what they meant there: its ModelConfig.
 
-Sizes come from the tensors themselves; what no tensor says (anchors, strides, sampling, losses) is each code base's
-default for COCO. Not told by a file, so to be changed by hand: other anchors; a Detectron2 ResNet of torchvision's
-layout; an XYXY network of the KL Loss authors without its log variances.
+Sizes come from the tensors themselves; what no tensor says (anchors, strides, sampling, losses) is
+each code base's default for COCO. Not told by a file, so to be changed by hand: other anchors; a
+Detectron2 ResNet of torchvision's layout; an XYXY network of the KL Loss authors without its log
+variances.
 """
 
 from collections.abc import Mapping
@@ -65,13 +66,15 @@ C4_COUNTS = {
     "pre_nms_test": 6000,
     "post_nms_test": 1000,
 }
-# Detectron2 samples adaptively: 3 or 4 a bin side where the level suits the RoI. A pyramid here has a fixed number.
+# Detectron2 samples adaptively: 3 or 4 a bin side where the level suits the RoI. A pyramid here has
+# a fixed number.
 SAMPLING_RATIO = {"torchvision": 2, "detectron": 2, "detectron2": 4}
 LOGITS = "roi.head.predictor.class_logits.weight"
 
 
 def conventions(source: Format, state: Mapping[str, Tensor]) -> Groups:
-    """The fields of a ModelConfig that are no sizes, by group, for weights ``state`` in our names from ``source``."""
+    """The fields of a ModelConfig that are no sizes, by group, for weights ``state`` in our names
+    from ``source``."""
     log_variance = "roi.head.predictor.log_variance.weight" in state
     coding = "edges" if log_variance else "center_size"
     fixed = BY_FORMAT[source]
@@ -173,7 +176,8 @@ def residual_network(state: Mapping[str, Tensor], *, pyramid: bool) -> dict[str,
 
 
 def fully_connected(state: Mapping[str, Tensor], channels: int) -> dict[str, Any]:
-    """``fc_dims`` and ``pool_size`` of a box head with two fully connected layers on maps of ``channels``."""
+    """``fc_dims`` and ``pool_size`` of a box head with two fully connected layers on maps of
+    ``channels``."""
     if (
         not {"roi.head.box_head.fc6.weight", "roi.head.box_head.fc7.weight"} <= state.keys()
         or not channels

@@ -1,9 +1,11 @@
-"""Whole detectors of torchvision, Detectron (with KL Loss) and Detectron2: their state dicts in our names and orders.
+"""Whole detectors of torchvision, Detectron (with KL Loss) and Detectron2: their state dicts in our
+names and orders.
 
-What differs beside the names: Detectron2 puts background last among the classes and predicts no box and no mask for it,
-and orders the anchors of a position by size, then ratio. The authors of KL Loss order edges (x1, x2, y1, y2), in their
-box head and in their region proposal network. A tensor without a place here is left out; scripts.convert_weights lists
-what is missing. Letters: K foreground classes, A anchors of a position.
+What differs beside the names: Detectron2 puts background last among the classes and predicts no box
+and no mask for it, and orders the anchors of a position by size, then ratio. The authors of KL Loss
+order edges (x1, x2, y1, y2), in their box head and in their region proposal network. A tensor
+without a place here is left out; scripts.convert_weights lists what is missing. Letters: K
+foreground classes, A anchors of a position.
 """
 
 import re
@@ -26,7 +28,8 @@ Format = Literal["torchvision", "detectron", "detectron2", "imagenet", "ours"]
 RATIOS = 3  # aspect ratios of Detectron2's anchors
 PYRAMID = range(4)  # C2 .. C5 and P2 .. P5, fine to coarse
 
-# our layer: its names there, newer ones first; Detectron's without the number of a stage's last block
+# our layer: its names there, newer ones first; Detectron's without the number of a stage's last
+# block
 TORCHVISION = {
     **{
         f"backbone.lateral.{i}": (
@@ -102,7 +105,8 @@ SIGNS: dict[Format, tuple[str, ...]] = {
 
 
 def detect_format(state: Mapping[str, Tensor]) -> Format:
-    """Whose detector, or whether ImageNet weights, by the names. Raises ValueError if they are none of these."""
+    """Whose detector, or whether ImageNet weights, by the names. Raises ValueError if they are none
+    of these."""
     for source, starts in SIGNS.items():
         if any(name.startswith(starts) for name in state):
             return source
@@ -116,10 +120,11 @@ def detect_format(state: Mapping[str, Tensor]) -> Format:
 
 
 def from_torchvision(state: Mapping[str, Tensor], *, norm_eps: float = 0.0) -> dict[str, Tensor]:
-    """fasterrcnn_resnet50_fpn or maskrcnn_resnet50_fpn in our names, also with the names of old versions.
+    """fasterrcnn_resnet50_fpn or maskrcnn_resnet50_fpn in our names, also with the names of old
+    versions.
 
-    norm_eps: of its norms; 0 in the published COCO weights and what starts from them, 1e-5 in networks that were
-    trained from ImageNet weights. A file does not say.
+    norm_eps: of its norms; 0 in the published COCO weights and what starts from them, 1e-5 in
+    networks that were trained from ImageNet weights. A file does not say.
     """
     trunk = {
         name.removeprefix("backbone.body."): value
@@ -133,8 +138,8 @@ def from_torchvision(state: Mapping[str, Tensor], *, norm_eps: float = 0.0) -> d
 
 
 def from_detectron(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A Detectron detector, with a pyramid or C4, in our names; with ``bbox_pred_std`` it is one of the KL Loss
-    authors, whose edges come into our order."""
+    """A Detectron detector, with a pyramid or C4, in our names; with ``bbox_pred_std`` it is one of
+    the KL Loss authors, whose edges come into our order."""
     short = {
         re.sub(r"^fpn_(inner_)?res(\d)_\d+_sum(_lateral)?_", r"fpn_\1res\2_", name): value
         for name, value in state.items()
@@ -157,7 +162,8 @@ def from_detectron(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A Detectron2 detector, with a pyramid or C4, in our names, with background first among the classes."""
+    """A Detectron2 detector, with a pyramid or C4, in our names, with background first among the
+    classes."""
     pyramid = any(name.startswith("backbone.bottom_up.") for name in state)
     trunk = {
         re.sub(r"^(backbone\.bottom_up|backbone|roi_heads)\.", "", name): value
@@ -202,7 +208,8 @@ def placed(trunk: Mapping[str, Tensor], *, pyramid: bool) -> dict[str, Tensor]:
 def renamed(
     state: Mapping[str, Tensor], layers: Mapping[str, tuple[str, ...]], ends: tuple[str, str]
 ) -> dict[str, Tensor]:
-    """The weights and biases of ``layers`` that ``state`` has; ends: what its names end in for the two."""
+    """The weights and biases of ``layers`` that ``state`` has; ends: what its names end in for the
+    two."""
     return {
         f"{ours}.{part}": state[theirs + end]
         for ours, names in layers.items()
@@ -213,7 +220,8 @@ def renamed(
 
 
 def edges_in_order(rows: Tensor) -> Tensor:
-    """Rows (4 n, ...) that stand for (x1, x2, y1, y2) of n boxes, as (x1, y1, x2, y2); its own inverse."""
+    """Rows (4 n, ...) that stand for (x1, x2, y1, y2) of n boxes, as (x1, y1, x2, y2); its own
+    inverse."""
     return rows.unflatten(0, (-1, 4))[:, [0, 2, 1, 3]].flatten(0, 1)
 
 

@@ -1,11 +1,14 @@
-"""ImageNet weights: torchvision's own, or those of a file (scripts/engine/weight_file.py), renamed to our names.
+"""ImageNet weights: torchvision's own, or those of a file (scripts/engine/weight_file.py), renamed
+to our names.
 
-A state dict is in torchvision's names (``features.*``, ``classifier.*``; ``conv1.*``, ``layer1.*`` for ResNets), for
-VGG-CNN-M-1024 in Caffe's layer names (``conv1.weight`` ... ``fc7.bias``), for a ResNet also in those of Detectron
-(``conv1_w``, ``res2_0_branch2a_w``; the MSRA models) or Detectron2 (``stem.conv1.weight``, ``res2.0.conv1.weight``).
-Pixels: torchvision's weights expect the "torchvision" convention, Caffe and MSRA ones "caffe", the TensorFlow MobileNet
-"tf"; a file does not say which, so the run's DataConfig names it. Nor does the file of a ResNet say whether its strides
-are torchvision's or Caffe's: the names and shapes are the same, and the run's ModelConfig names the layout.
+A state dict is in torchvision's names (``features.*``, ``classifier.*``; ``conv1.*``, ``layer1.*``
+for ResNets), for VGG-CNN-M-1024 in Caffe's layer names (``conv1.weight`` ... ``fc7.bias``), for a
+ResNet also in those of Detectron (``conv1_w``, ``res2_0_branch2a_w``; the MSRA models) or
+Detectron2 (``stem.conv1.weight``, ``res2.0.conv1.weight``). Pixels: torchvision's weights expect
+the "torchvision" convention, Caffe and MSRA ones "caffe", the TensorFlow MobileNet "tf"; a file
+does not say which, so the run's DataConfig names it. Nor does the file of a ResNet say whether its
+strides are torchvision's or Caffe's: the names and shapes are the same, and the run's ModelConfig
+names the layout.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -21,7 +24,8 @@ from models.weights.resnets import (
     is_detectron_resnet,
 )
 
-# (prefix in the file, prefix in the detector); a prefix with two places goes to the one that the detector has.
+# (prefix in the file, prefix in the detector); a prefix with two places goes to the one that the
+# detector has.
 RESNET = (
     ("conv1.", "backbone.features.0."),
     ("bn1.", "backbone.features.1."),
@@ -64,8 +68,8 @@ LEAST_MATCHED = 0.95
 
 
 def prefixes(backbone: str, *, pyramid: bool) -> tuple[tuple[str, str], ...]:
-    """(prefix in the file, prefix in the detector) of ``backbone``; under a feature pyramid the backbone is its
-    ``bottom_up``, conv5 (layer4) included.
+    """(prefix in the file, prefix in the detector) of ``backbone``; under a feature pyramid the
+    backbone is its ``bottom_up``, conv5 (layer4) included.
 
     Raises:
         ValueError: a backbone whose ImageNet weights have no names here.
@@ -96,7 +100,8 @@ def in_torchvisions_names(state: Mapping[str, Tensor], backbone: str) -> Mapping
 def load_pretrained(
     detector: nn.Module, backbone: str, state: Mapping[str, Tensor], source: str
 ) -> str:
-    """Puts ImageNet weights into ``detector`` in place and returns a line that says what was loaded.
+    """Puts ImageNet weights into ``detector`` in place and returns a line that says what was
+    loaded.
 
     Args:
         backbone: the name in ModelConfig.
@@ -104,8 +109,9 @@ def load_pretrained(
         source: where they come from, for the messages.
 
     Raises:
-        ValueError: under 95 % of the backbone's tensors matched (layer4 of a ResNet is backbone, wherever the detector
-            has it; the convolutions of a feature pyramid are not), or a deeper ResNet than the detector's.
+        ValueError: under 95 % of the backbone's tensors matched (layer4 of a ResNet is backbone,
+            wherever the detector has it; the convolutions of a feature pyramid are not), or a
+            deeper ResNet than the detector's.
     """
     own = detector.state_dict()
     renamed = in_our_names(state, backbone, own)
@@ -128,7 +134,8 @@ def load_pretrained(
 def in_our_names(
     state: Mapping[str, Tensor], backbone: str, own: Container[str]
 ) -> dict[str, Tensor]:
-    """ImageNet weights of ``backbone`` in the names of the detector whose tensors are called ``own``."""
+    """ImageNet weights of ``backbone`` in the names of the detector whose tensors are called
+    ``own``."""
     pyramid = "backbone.lateral.0.weight" in own
     pairs = prefixes(backbone, pyramid=pyramid)
     renamed = {}
@@ -143,8 +150,8 @@ def in_our_names(
 
 
 def check_depth(names: Iterable[str], own: Container[str], backbone: str, source: str) -> None:
-    """Raises ValueError for the weights of a deeper ResNet: every tensor of a ResNet-50 fits one of a ResNet-101, whose
-    blocks go on."""
+    """Raises ValueError for the weights of a deeper ResNet: every tensor of a ResNet-50 fits one of
+    a ResNet-101, whose blocks go on."""
     for name in names:
         if name.startswith("backbone.") and name.endswith(".weight") and name not in own:
             raise ValueError(
@@ -156,7 +163,8 @@ def check_depth(names: Iterable[str], own: Container[str], backbone: str, source
 def backbone_matches(
     own: Iterable[str], fitting: Container[str], source: object, network: str
 ) -> tuple[int, int]:
-    """How many of a detector's backbone tensors (names ``own``) are ``fitting``, and how many there are.
+    """How many of a detector's backbone tensors (names ``own``) are ``fitting``, and how many there
+    are.
 
     Raises: ValueError if they are under 95 %.
     """
@@ -172,7 +180,8 @@ def backbone_matches(
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether a tensor of a detector is one of its backbone that ImageNet weights have, conv5 included."""
+    """Whether a tensor of a detector is one of its backbone that ImageNet weights have, conv5
+    included."""
     return (
         name.startswith(("backbone.", "roi.head.box_head.layer", "roi.head.body."))
         and not name.startswith(("backbone.lateral.", "backbone.output."))

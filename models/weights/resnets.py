@@ -1,10 +1,13 @@
-"""The ResNets of Detectron and Detectron2 in torchvision's names, so that each file needs one list of homes.
+"""The ResNets of Detectron and Detectron2 in torchvision's names, so that each file needs one list
+of homes.
 
 Detectron: conv1_w, res_conv1_bn_s, res2_0_branch1_w, res2_0_branch2a_w, res2_0_branch2a_bn_s, ...
-Detectron2: stem.conv1.weight, stem.conv1.norm.weight, res2.0.shortcut.weight, res2.0.conv1.norm.weight, ...
-torchvision: conv1.weight, bn1.weight, layer1.0.downsample.0.weight, layer1.0.bn1.weight, ...
-The norms of all three are a frozen affine map; Detectron's has only a scale s and a shift b. The values stay what they
-are: in which convolution of a block the stride is, a file does not say (models/backbones/resnet.py).
+Detectron2: stem.conv1.weight, stem.conv1.norm.weight, res2.0.shortcut.weight,
+res2.0.conv1.norm.weight, ... torchvision: conv1.weight, bn1.weight, layer1.0.downsample.0.weight,
+layer1.0.bn1.weight, ...
+The norms of all three are a frozen affine map; Detectron's has only a scale s and a shift b. The
+values stay what they are: in which convolution of a block the stride is, a file does not say
+(models/backbones/resnet.py).
 """
 
 import re
@@ -46,7 +49,8 @@ def is_detectron2_resnet(state: Mapping[str, Tensor]) -> bool:
 
 
 def detectron_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ResNet of a Detectron or Caffe2 file in torchvision's names; everything else in ``state`` is left out.
+    """The ResNet of a Detectron or Caffe2 file in torchvision's names; everything else in ``state``
+    is left out.
 
     The bias that conv1 has in files from Caffe becomes a part of its norm's mean.
     """
@@ -70,8 +74,8 @@ def detectron_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class DetectronLayer(NamedTuple):
-    """A tensor of a Detectron ResNet: torchvision's names of the convolution and of its norm, which of the two the
-    tensor belongs to, and Caffe2's name of the part."""
+    """A tensor of a Detectron ResNet: torchvision's names of the convolution and of its norm, which
+    of the two the tensor belongs to, and Caffe2's name of the part."""
 
     conv: str
     norm: str
@@ -93,8 +97,8 @@ def detectron_layer(name: str) -> DetectronLayer | None:
 
 
 def detectron2_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ResNet of Detectron2 (names without what stands before "stem." and "res2.") in torchvision's names;
-    everything else in ``state`` is left out."""
+    """The ResNet of Detectron2 (names without what stands before "stem." and "res2.") in
+    torchvision's names; everything else in ``state`` is left out."""
     renamed: dict[str, Tensor] = {}
     norms: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in state.items():
@@ -116,8 +120,8 @@ def detectron2_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def complete_norm(given: dict[str, Tensor], conv_bias: Tensor | None = None) -> dict[str, Tensor]:
-    """The four tensors of a frozen norm from its scale and shift: with mean 0 and variance 1 - EPS it is exactly
-    weight * x + bias. ``conv_bias`` of the convolution before it moves the mean."""
+    """The four tensors of a frozen norm from its scale and shift: with mean 0 and variance 1 - EPS
+    it is exactly weight * x + bias. ``conv_bias`` of the convolution before it moves the mean."""
     if not {"weight", "bias"} <= given.keys():
         return given
     norm = {
@@ -131,10 +135,12 @@ def complete_norm(given: dict[str, Tensor], conv_bias: Tensor | None = None) -> 
 
 
 def with_eps(state: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
-    """A ResNet in torchvision's names whose norms computed with ``eps``, for norms that compute with EPS.
+    """A ResNet in torchvision's names whose norms computed with ``eps``, for norms that compute
+    with EPS.
 
-    torchvision's detectors of 2020 were trained with eps = 0 and some of their variances are far below EPS, so the
-    difference moves into the weights: weight / sqrt(variance + eps) stays the same.
+    torchvision's detectors of 2020 were trained with eps = 0 and some of their variances are far
+    below EPS, so the difference moves into the weights: weight / sqrt(variance + eps) stays the
+    same.
     """
     changed = dict(state)
     for name, variance in state.items():
