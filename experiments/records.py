@@ -32,7 +32,8 @@ class TrainConfig:
     backbone_lr_factor: float = 1.0
     max_grad_norm: float | None = None  # clip the global gradient norm; the papers do not
     roi_loss_weight: float = 1.0  # of the second stage's losses; 10 in KL-RPN Eq. 9
-    only: str = ""  # the one part of the network that learns, all else stays as it starts; "": whatever is not frozen
+    # the one part of the network that learns, all else stays as it starts; "": all but the frozen
+    only: str = ""
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
@@ -123,8 +124,9 @@ class Table:
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
                 raise ValueError(
-                    f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
-                    f"{len(self.columns)} columns; give one a column, None where the paper prints none."
+                    f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the "
+                    f"table has {len(self.columns)} columns; give one a column, None where the "
+                    "paper prints none."
                 )
 
     def printed(self, row: Row) -> dict[str, float]:

@@ -298,6 +298,7 @@ def shrunk_sides(data: DataConfig, short_side: int) -> tuple[int, ...] | None:
 SCALES: dict[str, Callable[[Run], Run]] = {"mini": mini, "lite": lite, "paper": paper}
 TITLES = {
     "mini": "mini (synthetic scenes): trend only, not comparable with the paper's numbers",
-    "lite": "lite (subset of real VOC photos, small backbone): real, not comparable with the paper's numbers",
+    "lite": "lite (subset of real VOC photos, small backbone): real, not comparable with the "
+    "paper's numbers",
     "paper": "paper (published recipe)",
 }

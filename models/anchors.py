@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-CellRule = Callable[
-    [Sequence[float], Sequence[float], int], Tensor
-]  # (sizes, ratios, stride) -> (ratios * sizes, 4)
+# (sizes, ratios, stride) -> (ratios * sizes, 4)
+CellRule = Callable[[Sequence[float], Sequence[float], int], Tensor]
 
 
 def cell_anchors(sizes: Sequence[float], ratios: Sequence[float], stride: int = 16) -> Tensor:

@@ -92,13 +92,14 @@ class ModelConfig:
             ),
             (
                 self.roi.head == "conv5" and self.backbone.name.startswith("vgg"),
-                f"roi.head='conv5' needs a backbone with such a last stage, not {self.backbone.name}.",
+                "roi.head='conv5' needs a backbone with such a last stage, not "
+                f"{self.backbone.name}.",
             ),
             (
                 self.backbone.pyramid and not self.fits_a_pyramid(),
                 "backbone.pyramid needs a backbone with four strides (a ResNet or MobileNetV2), "
-                f"roi.head 'mlp' or 'none', pooling 'align' or 'precise', and {len(FPN.strides)} rpn.anchor_sizes, one "
-                "a level.",
+                "roi.head 'mlp' or 'none', pooling 'align' or 'precise', and "
+                f"{len(FPN.strides)} rpn.anchor_sizes, one a level.",
             ),
         ):
             if problem:
@@ -123,9 +124,8 @@ def build_detector(config: ModelConfig) -> Detector:
     """
     backbone = build_backbone(config.backbone, conv5_head=config.roi.head == "conv5")
     channels, strides = backbone.out_channels, backbone.strides
-    roi = build_roi_stage(
-        config, channels, strides
-    )  # before the first stage: the order of the random draws
+    # before the first stage, which keeps the order of the random draws
+    roi = build_roi_stage(config, channels, strides)
     detector = Detector(
         backbone=backbone,
         rpn=build_rpn(config.rpn, channels, strides),

@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from data.boxes import BoxCoder, EdgeCoder, clip, constant, sort_corners
 from data.records import Batch, Candidates, ImageId
 
-LOG_VARIANCE_RANGE = (
-    60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
-)
-HeadOutputs = tuple[
-    Tensor, Tensor, Tensor | None
-]  # class logits (P, K + 1), offsets and log variance (P, K + 1, 4)
+# in testing: exp() of it, times a squared side in px, is still finite in float32
+LOG_VARIANCE_RANGE = 60.0
+# class logits (P, K + 1), offsets (P, K + 1, 4), log variance (P, K + 1, 4) or None
+HeadOutputs = tuple[Tensor, Tensor, Tensor | None]
 
 
 def decode_all(
@@ -123,11 +121,18 @@ def to_network(boxes: Tensor, batch: Batch, index: int) -> Tensor:
 
 
 def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:
-    """Raises ValueError naming the image and the output that is not finite: it would otherwise be
-    dropped unseen."""
+    """Refuses outputs that are not finite, which would otherwise be dropped without a word.
+
+    Args:
+        image_id: of the image, for the message.
+        outputs: tensors by the name that the message has, ``_`` for a blank; None is skipped.
+
+    Raises:
+        ValueError: an output is not finite; names it and the image.
+    """
     for name, values in outputs.items():
         if values is not None and not bool(torch.isfinite(values).all()):
             raise ValueError(
-                f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is NaN or the "
-                "network has diverged; evaluate an earlier checkpoint."
+                f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is "
+                "NaN or the network has diverged; evaluate an earlier checkpoint."
             )

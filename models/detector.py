@@ -1,10 +1,10 @@
 """The two-stage detector: features -> proposals -> RoI stage.
 
-The first stage is an RPN, a KL-RPN, or a file of saved proposals (Fast R-CNN); the second that of
-Faster R-CNN or R-FCN, with a mask branch or an IoU branch beside it. Each part owns its rules
-(models/rpn.py, roi.py, mask.py, iou_net.py). ``losses`` trains, ``candidates`` detects; suppression
-and voting are pure functions in postprocess/. What looks at the image again after them,
-``mask.masks`` and ``iou.predict``, is given the final boxes.
+The first stage is an RPN, a KL-RPN, or a file of saved proposals (Fast R-CNN). The second is that
+of Faster R-CNN or R-FCN, with a mask branch or an IoU branch. Each part owns its rules
+(models/rpn.py, roi.py, mask.py, iou_net.py). ``losses`` trains and ``candidates`` detects;
+suppression and voting are pure functions in postprocess/. ``mask.masks`` and ``iou.predict`` read
+the features again, for the final boxes.
 """
 
 from collections.abc import Sequence
@@ -68,32 +68,32 @@ class Detector(nn.Module):
             raise ValueError("Detector.losses needs a batch with targets; this is a test batch.")
         features = self.features(batch)
         losses: dict[str, Tensor] = {}
-        watched: dict[str, Tensor] = {}
-        if self.anything_but_iou_learns():
-            losses, watched = self.stage_losses(features, batch)
+        stage_statistics: dict[str, Tensor] = {}
+        if self.trains_stages():
+            losses, stage_statistics = self.stage_losses(features, batch)
         if self.iou is not None:
             losses["roi_iou"] = self.iou.loss(features, batch)
         if statistics is not None:
-            statistics |= watched
+            statistics |= stage_statistics
         return losses
 
     def stage_losses(self, features: Features, batch: Batch) -> Losses:
         """Loss terms and statistics of both stages and the mask branch."""
         losses: dict[str, Tensor] = {}
-        watched: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         proposals: Sequence[Tensor] | None = batch.proposals
         if self.rpn is not None:
             predictions = self.rpn(features, batch.padded_size)
-            losses, watched = self.rpn.losses(predictions, batch)
+            losses, statistics = self.rpn.losses(predictions, batch)
         if self.roi is None:
-            return losses, watched
+            return losses, statistics
         if self.rpn is not None:
             proposals, _ = self.rpn.propose(predictions, batch, self.rpn.train_counts)
         targets = self.roi.sample(proposals_of(proposals), batch)
-        roi_losses, roi_watched = self.roi.losses(features, targets)
+        roi_losses, roi_statistics = self.roi.losses(features, targets)
         if self.mask is not None:
             roi_losses["roi_mask"] = self.mask.loss(features, targets, batch)
-        return losses | roi_losses, watched | roi_watched
+        return losses | roi_losses, statistics | roi_statistics
 
     @torch.no_grad()
     def candidates(
@@ -152,7 +152,7 @@ class Detector(nn.Module):
         self.backbone.freeze(stages)  # type: ignore[operator]
         freeze_norms(self)
 
-    def anything_but_iou_learns(self) -> bool:
+    def trains_stages(self) -> bool:
         """Whether some parameter outside the IoU branch is trained."""
         parameters = self.named_parameters()
         return any(p.requires_grad for name, p in parameters if not name.startswith("iou."))

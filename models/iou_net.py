@@ -134,8 +134,8 @@ def jitter_table(*, steps: int = 12, buckets: int = 5) -> JitterTable:
     size = torch.bincount(bucket, minlength=buckets)
     if not bool(size.all()):
         raise ValueError(
-            f"A jitter table of {steps} steps has no move in some of its {buckets} buckets of IoU: take "
-            "more steps or fewer buckets."
+            f"A jitter table of {steps} steps has no move in some of its {buckets} buckets of "
+            "IoU: take more steps or fewer buckets."
         )
     return JitterTable(
         deltas=deltas[bucket.argsort(stable=True)], first=size.cumsum(0) - size, size=size

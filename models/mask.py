@@ -87,11 +87,15 @@ class MaskBranch(nn.Module):
 
 
 def masks_of(masks: Tensor | None) -> Tensor:
-    """The masks of a target. Raises ValueError if it has none."""
+    """The masks of a target.
+
+    Raises:
+        ValueError: it has none.
+    """
     if masks is None:
         raise ValueError(
-            "The mask head learns from masks, and a target has none; set DataConfig.masks, on a data set whose "
-            "annotations have segments."
+            "The mask head learns from masks, and a target has none; set DataConfig.masks, on a "
+            "data set whose annotations have segments."
         )
     return masks
 

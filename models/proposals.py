@@ -74,7 +74,7 @@ def proposals_of(proposals: Sequence[Tensor] | None) -> Sequence[Tensor]:
     """
     if proposals is None:
         raise ValueError(
-            "This network has no region proposal network, and the batch brings no proposals; give the "
-            "loader the file of saved ones."
+            "This network has no region proposal network, and the batch brings no proposals; give "
+            "the loader the file of saved ones."
         )
     return proposals

@@ -41,43 +41,35 @@ class RoIConfig:
         coding.
     """
 
-    head: RoIHeadName = (
-        "mlp"  # "conv5": the backbone's last stage on each RoI; "rfcn": position-sensitive maps;
-    )
-    # "none": the region proposal network alone
+    # "mlp": fc6 and fc7; "conv5": the backbone's last stage on each RoI; "rfcn": position-sensitive
+    # maps; "none": the region proposal network alone
+    head: RoIHeadName = "mlp"
     box_coding: BoxCoding = "center_size"  # "edges" is KL Loss Eq. 1
-    decode_minus_one: bool = (
-        True  # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
-    )
+    # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
+    decode_minus_one: bool = True
     class_agnostic: bool = False  # one box for all classes
     log_variance: bool = False  # KL Loss: predict ln sigma^2 of each box side
     box_loss: str = "smooth_l1"  # a name in models/build.py: box_losses; "kl" is KL Loss Eq. 9, 10
     smooth_l1_beta: float = 1.0  # where smooth L1 turns from square to absolute value
-    log_variance_limit: float | None = (
-        None  # bound of |ln sigma^2|; not in the paper, off by default
-    )
+    log_variance_limit: float | None = None  # bound of |ln sigma^2|; not in the paper
     fc_dims: tuple[int, int] = (4096, 4096)  # "mlp": widths of fc6, fc7
     dropout: float = 0.0  # "mlp": after fc6 and fc7; 0.5 in the VOC recipes
-    pooling: Pooling = (
-        "align"  # "max" is Fast R-CNN's RoI max pooling, "precise" IoU-Net's PrRoI pooling
-    )
+    # "max" is Fast R-CNN's RoI max pooling, "precise" IoU-Net's PrRoI pooling
+    pooling: Pooling = "align"
     aligned: bool = False  # RoIAlign: shifted by half a cell, as in Detectron2
     pool_size: int = 7  # bins a side
     sampling_ratio: int = 2  # samples a bin side; 0 = adaptive
-    canonical_size: float = (
-        224.0  # FPN Eq. 1: px, the RoI that is pooled from the level at stride 16
-    )
+    # FPN Eq. 1: px, side of the RoI that is pooled from the level at stride 16
+    canonical_size: float = 224.0
     rfcn_channels: int = 1024  # "rfcn": channels of the reduction
-    rfcn_pooling: PositionSensitivePooling = (
-        "align"  # PSRoIAlign; "average" is R-FCN's own PSRoIPool
-    )
-    dilate_first_block: bool = (
-        False  # "rfcn": dilation 2 also in conv5's first block (Caffe) or only in the others
-    )
-    rois_per_image: int = 128  # sampled to learn from
+    # "rfcn": "align" is PSRoIAlign, "average" R-FCN's own PSRoIPool
+    rfcn_pooling: PositionSensitivePooling = "align"
+    # "rfcn": whether conv5's first block has dilation 2 as well (Caffe)
+    dilate_first_block: bool = False
+    rois_per_image: int = 128  # sampled for the loss
     positive_share: float = 0.25  # of them, at most
     positive_iou: float = 0.5
-    hardest: int | None = None  # OHEM: how many RoIs an image, of rois_per_image, are learned from
+    hardest: int | None = None  # OHEM: how many of rois_per_image have a loss; None: all
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -88,7 +80,8 @@ class RoIConfig:
         ):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
-                    f"RoIConfig.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
+                    f"RoIConfig.{name} is {getattr(self, name)!r}; choose one of "
+                    f"{get_args(choices)}."
                 )
         if self.log_variance and self.box_coding != "edges":
             raise ValueError(
@@ -96,8 +89,9 @@ class RoIConfig:
             )
         if (self.box_loss, self.log_variance) in (("kl", False), ("smooth_l1", True)):
             raise ValueError(
-                f"RoIConfig.log_variance is {self.log_variance} and box_loss {self.box_loss!r}: KL Loss learns log "
-                "variances and smooth L1 does not; use 'kl' with log variances and 'smooth_l1' without."
+                f"RoIConfig.log_variance is {self.log_variance} and box_loss {self.box_loss!r}: "
+                "KL Loss learns log variances and smooth L1 does not; use 'kl' with log variances "
+                "and 'smooth_l1' without."
             )
         if self.head == "rfcn" and self.rfcn_pooling == "align" and self.sampling_ratio < 1:
             raise ValueError(
@@ -227,11 +221,16 @@ class RoIStage(nn.Module):
     def outputs_of_images(self, features: Features, rois: Sequence[Tensor]) -> list[HeadOutputs]:
         """The head's outputs of the RoIs (P_i, 4) in network px of each image, in float32."""
         boxes = padded(rois)
-        outputs = [
-            None if part is None else part.float().unflatten(0, boxes.shape[:2])
-            for part in self(features, boxes)
+        outputs = self(features, boxes)
+        split = [
+            None if part is None else part.float().unflatten(0, boxes.shape[:2]) for part in outputs
         ]
-        return [
-            tuple(None if part is None else part[i, : len(own)] for part in outputs)  # type: ignore[misc]
-            for i, own in enumerate(rois)
-        ]
+        images: list[HeadOutputs] = []
+        for i, own in enumerate(rois):
+            logits, offsets, log_variance = (
+                None if part is None else part[i, : len(own)] for part in split
+            )
+            assert logits is not None
+            assert offsets is not None
+            images.append((logits, offsets, log_variance))
+        return images

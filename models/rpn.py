@@ -33,29 +33,20 @@ class RPNConfig:
         ValueError: a value that is not one of the choices, or edge offsets with KL-RPN.
     """
 
-    kind: RPNKind = (
-        "rpn"  # "kl_rpn": mean and log variance, no class; "saved": a file of proposals, no network
-    )
+    # "kl_rpn": mean and log variance, no class; "saved": a file of proposals, no network
+    kind: RPNKind = "rpn"
     box_coding: BoxCoding = "center_size"  # "edges" is KL Loss Eq. 1
-    decode_minus_one: bool = (
-        True  # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
-    )
-    anchor_sizes: tuple[float, ...] = (
-        64.0,
-        128.0,
-        256.0,
-        512.0,
-    )  # px, network; with a pyramid one a level
+    # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
+    decode_minus_one: bool = True
+    # px, network; with a pyramid one a level
+    anchor_sizes: tuple[float, ...] = (64.0, 128.0, 256.0, 512.0)
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
-    anchor_rule: AnchorRule = (
-        "caffe"  # how a cell's anchors are centered and rounded, models/anchors.py
-    )
-    straddling_anchors: bool = (
-        False  # whether anchors that cross the image boundary are learned from
-    )
+    # how a cell's anchors are centered and rounded, models/anchors.py
+    anchor_rule: AnchorRule = "caffe"
+    straddling_anchors: bool = False  # whether anchors across the image boundary are trained
     channels: int = 512  # of the 3x3 convolution
     softmax: bool = True  # objectness by a two-way softmax (Caffe) instead of one logit (Detectron)
-    anchors_per_image: int = 256  # sampled to learn from
+    anchors_per_image: int = 256  # sampled for the loss
     positive_share: float = 0.5  # of them, at most
     positive_iou: float = 0.7
     negative_iou: float = 0.3
@@ -66,16 +57,13 @@ class RPNConfig:
     post_nms_test: int = 300
     min_size: float = 16.0  # px, original image: least side of a proposal
     mean_error_weight: float = 0.5  # KL-RPN: gamma of Eq. 4 and 7; 1 is the textbook divergence
-    negative_variance: float = (
-        1 / 3
-    )  # KL-RPN: variance that a negative anchor's offsets should have
+    # KL-RPN: variance that a negative anchor's offsets should have
+    negative_variance: float = 1 / 3
     coordinate_reduction: CoordinateReduction = "sum"  # KL-RPN: of an anchor's four losses
-    log_variance_std: float = (
-        1e-5  # KL-RPN: standard deviation of the initial weights of the log variances
-    )
-    log_variance_limit: float | None = (
-        20.0  # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
-    )
+    # KL-RPN: standard deviation of the initial weights of the log variances
+    log_variance_std: float = 1e-5
+    # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
+    log_variance_limit: float | None = 20.0
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -86,7 +74,8 @@ class RPNConfig:
         ):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
-                    f"RPNConfig.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
+                    f"RPNConfig.{name} is {getattr(self, name)!r}; choose one of "
+                    f"{get_args(choices)}."
                 )
         if self.kind == "kl_rpn" and self.box_coding != "center_size":
             raise ValueError("RPNConfig.box_coding must be 'center_size' with kind='kl_rpn'.")

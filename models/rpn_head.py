@@ -46,8 +46,12 @@ def join_levels(outputs: Sequence[RPNOutput]) -> RPNOutput:
     """The outputs of all levels of a pyramid as one, level after level."""
     if len(outputs) == 1:
         return outputs[0]
-    columns = zip(*outputs, strict=True)
-    return RPNOutput(*(None if parts[0] is None else torch.cat(parts, dim=1) for parts in columns))  # type: ignore[arg-type]
+    log_variances = [part.log_variance for part in outputs if part.log_variance is not None]
+    return RPNOutput(
+        torch.cat([part.objectness for part in outputs], dim=1),
+        torch.cat([part.offsets for part in outputs], dim=1),
+        torch.cat(log_variances, dim=1) if log_variances else None,
+    )
 
 
 class RPNHead(nn.Module):

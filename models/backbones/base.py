@@ -24,12 +24,9 @@ class BackboneConfig:
     name: str  # a key of BACKBONES in models/build.py
     width: float = 1.0  # multiplies the published channel counts (VGG, ResNet)
     frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
-    resnet_blocks: tuple[int, int, int, int] | None = (
-        None  # residual blocks a stage; None: as published
-    )
-    resnet_layout: ResNetLayout = (
-        "torchvision"  # where a stage's stride is and how the first pooling rounds
-    )
+    resnet_blocks: tuple[int, int, int, int] | None = None  # of each stage; None: as published
+    # where a stage's stride is and how the first pooling rounds, models/backbones/resnet.py
+    resnet_layout: ResNetLayout = "torchvision"
     mobilenet_blocks: int = 19
     tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
     pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
@@ -38,7 +35,8 @@ class BackboneConfig:
     def __post_init__(self) -> None:
         if self.resnet_layout not in get_args(ResNetLayout):
             raise ValueError(
-                f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of {get_args(ResNetLayout)}."
+                f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of "
+                f"{get_args(ResNetLayout)}."
             )
 
     @property

@@ -99,7 +99,8 @@ def folded_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """torchvision's state dict of MobileNetV2 renamed and folded to the names of ``MobileNetV2``:
     ``features.*``.
 
-    Raises: ValueError if ``state`` is not a whole MobileNetV2 of width 1.
+    Raises:
+        ValueError: ``state`` is not a whole MobileNetV2 of width 1.
     """
     network = models.mobilenet_v2(weights=None)
     own = {name: value for name, value in state.items() if name.startswith("features.")}

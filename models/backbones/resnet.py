@@ -111,11 +111,14 @@ class ResNet(Backbone):
         ceil_pool = caffe if ceil_pool is None else ceil_pool
         pool = nn.MaxPool2d(3, 2, ceil_mode=True) if ceil_pool else nn.MaxPool2d(3, 2, padding=1)
         layers = [
-            nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False), Norm(c1), nn.ReLU(inplace=True), pool,
+            nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False),
+            Norm(c1),
+            nn.ReLU(inplace=True),
+            pool,
             stage(c1, planes=64, blocks=blocks[0], width=width, stride=1, caffe=caffe),
             stage(c2, planes=128, blocks=blocks[1], width=width, stride=2, caffe=caffe),
             stage(c3, planes=256, blocks=blocks[2], width=width, stride=2, caffe=caffe),
-        ]  # fmt: skip
+        ]
         if whole:
             layers.append(
                 stage(c4, planes=512, blocks=blocks[3], width=width, stride=2, caffe=caffe)

@@ -42,9 +42,11 @@ class VGGCNNM1024(Backbone):
         c1, c2, c3 = scaled(96, width), scaled(256, width), scaled(512, width)
         layers: list[nn.Module] = [
             nn.Conv2d(3, c1, 7, stride=2), nn.ReLU(inplace=True),
-            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
             nn.Conv2d(c1, c2, 5, stride=2, padding=1), nn.ReLU(inplace=True),
-            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
             nn.Conv2d(c2, c3, 3, padding=1), nn.ReLU(inplace=True),
             nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
             nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),

@@ -68,7 +68,8 @@ def multi_level_roi_align(
     check_finite(boxes)
     if sampling_ratio < 1:
         raise ValueError(
-            f"ModelConfig.sampling_ratio is {sampling_ratio}; a feature pyramid needs 1 or more samples."
+            f"RoIConfig.sampling_ratio is {sampling_ratio}; a feature pyramid needs 1 or more "
+            "samples."
         )
     maps = features[: len(strides)]
     n, p = boxes.shape[:2]

@@ -13,9 +13,8 @@ from models.pooling.ps_roi_align import ps_roi_align_batched, ps_roi_pool_batche
 from models.pooling.roi_align import roi_align_batched, roi_max_pool_batched
 
 Features = tuple[Tensor, ...]  # (N, C, H_l, W_l) of each level, fine to coarse
-Pool = Callable[
-    [Features, Tensor], Tensor
-]  # (features, boxes (N, P, 4) network px) -> (N, P, C, B, B)
+# (features, boxes (N, P, 4) network px) -> (N, P, C, B, B)
+Pool = Callable[[Features, Tensor], Tensor]
 Pooling = Literal["align", "max", "precise"]
 PositionSensitivePooling = Literal["align", "average"]
 ROI_LEVELS = 4  # of a pyramid; the coarsest map is the region proposal network's alone

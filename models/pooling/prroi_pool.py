@@ -23,7 +23,8 @@ from models.pooling.multi_level import level_of
 from models.pooling.roi_align import check_finite, weighted_sums
 
 STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
-AT_ONCE = 32  # RoIs in a chunk at most: neighbors, so that only a part of the map takes part in the products
+# RoIs in a chunk at most: neighbors, so that only a part of the map takes part in the products
+AT_ONCE = 32
 
 
 def prroi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float) -> Tensor:

@@ -43,8 +43,8 @@ def ps_roi_align(
     check_finite(rois)
     if sampling_ratio < 1:
         raise ValueError(
-            f"PSRoIAlign takes at least 1 sample a bin side, not {sampling_ratio}: an adaptive count is 0 "
-            "for a RoI without extent; use sampling_ratio=2."
+            f"PSRoIAlign takes at least 1 sample a bin side, not {sampling_ratio}: an adaptive "
+            "count is 0 for a RoI without extent; use sampling_ratio=2."
         )
     height, width = features.shape[-2:]
     with torch.no_grad():
@@ -76,7 +76,7 @@ def ps_roi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale:
     ``roi_max_pool``. torchvision.ops.ps_roi_pool is another rule: it rounds after scaling, never
     reads the last row and column, and its gradient does not match its values there.
 
-    Args, Returns, Raises: as ``ps_roi_align``. The integral image is float64, because the corners
+    Arguments, result and errors are those of ``ps_roi_align``. The integral image is float64, because the corners
     of a bin are large numbers that nearly cancel; it takes 8 bytes for each value of ``features``.
     Law: a constant map pools to its constant in each bin that meets the map.
     """
@@ -149,8 +149,8 @@ def position_sensitive_sums(
     r, b, t = rows[0].shape
     if channels % b**2:
         raise ValueError(
-            f"Position-sensitive pooling into {b} x {b} bins needs a multiple of {b**2} channels, not "
-            f"{channels}: make the score maps' output channels (classes * bins * bins)."
+            f"Position-sensitive pooling into {b} x {b} bins needs a multiple of {b**2} channels, "
+            f"not {channels}: make the score maps' output channels (classes * bins * bins)."
         )
     depth = channels // b**2
     table = maps.unflatten(1, (depth, b**2)).permute(0, 2, 3, 4, 1).reshape(-1, depth)

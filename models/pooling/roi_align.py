@@ -160,15 +160,21 @@ def with_image_index(boxes: Tensor) -> Tensor:
 
 
 def check_finite(boxes: Tensor) -> None:
-    """Raises ValueError if a box is not finite.
+    """Refuses boxes that are not finite, on CPU.
 
-    On CPU always. On CUDA the check would stall the step, and a bad box cannot crash there: it
-    turns the loss into
+    On CUDA the check would stall the step, and a bad box cannot crash there: it turns the loss into
     NaN, which the training loop's own check names.
+
+    Args:
+        boxes: (..., 4).
+
+    Raises:
+        ValueError: a box on the CPU is not finite.
     """
     if boxes.device.type == "cpu" and not bool(torch.isfinite(boxes).all()):
         bad = int((~torch.isfinite(boxes)).any(-1).sum())
         raise ValueError(
-            f"{bad} of {boxes[..., 0].numel()} RoIs given to RoI pooling are not finite: the network has "
-            "diverged or a weight is NaN; lower the learning rate or load an earlier checkpoint."
+            f"{bad} of {boxes[..., 0].numel()} RoIs given to RoI pooling are not finite: the "
+            "network has diverged or a weight is NaN; lower the learning rate or load an earlier "
+            "checkpoint."
         )

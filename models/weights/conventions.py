@@ -7,6 +7,7 @@ variances.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isqrt
 from typing import Any, Literal
 
@@ -20,15 +21,10 @@ from models.roi import RoIConfig
 from models.rpn import RPNConfig
 from models.weights.detectors import Format
 
-Groups = dict[
-    str, dict[str, Any]
-]  # fields of the groups of a ModelConfig: {"backbone": {...}, "rpn": {...}, ...}
-LAYERS = {
-    "layer1": "4",
-    "layer2": "5",
-    "layer3": "6",
-    "layer4": "7",
-}  # a stage's index in the backbone's features
+# fields of the groups of a ModelConfig: {"backbone": {...}, "rpn": {...}, ...}
+Groups = dict[str, dict[str, Any]]
+# a stage's index in the backbone's features
+LAYERS = {"layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 BY_FORMAT: dict[str, Groups] = {
     "torchvision": {
         "backbone": {"resnet_layout": "torchvision"},
@@ -54,13 +50,13 @@ PIXELS: dict[str, Literal["torchvision", "caffe"]] = {  # of DataConfig
     "detectron": "caffe",
     "detectron2": "caffe",
 }
-PYRAMID_COUNTS = {
+PYRAMID_COUNTS: dict[str, Any] = {
     "pre_nms_train": 2000,
     "post_nms_train": 2000,
     "pre_nms_test": 1000,
     "post_nms_test": 1000,
 }
-C4_COUNTS = {
+C4_COUNTS: dict[str, Any] = {
     "pre_nms_train": 12000,
     "post_nms_train": 2000,
     "pre_nms_test": 6000,
@@ -69,6 +65,7 @@ C4_COUNTS = {
 # Detectron2 samples adaptively: 3 or 4 a bin side where the level suits the RoI. A pyramid here has
 # a fixed number.
 SAMPLING_RATIO = {"torchvision": 2, "detectron": 2, "detectron2": 4}
+ANCHOR_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)  # px
 LOGITS = "roi.head.predictor.class_logits.weight"
 
 
@@ -107,8 +104,8 @@ def network_of(source: Format, state: Mapping[str, Tensor]) -> ModelConfig:
     """
     if LOGITS not in state:
         raise ValueError(
-            f"The weights have no box head ({LOGITS} in our names), so they are no detector that can be "
-            "rebuilt from the file; name its network with --run."
+            f"The weights have no box head ({LOGITS} in our names), so they are no detector that "
+            "can be rebuilt from the file; name its network with --run."
         )
     fields = conventions(source, state)
     channels = len(state.get("backbone.lateral.0.bias", ()))
@@ -130,10 +127,11 @@ def network_of(source: Format, state: Mapping[str, Tensor]) -> ModelConfig:
 def region_proposal_network(state: Mapping[str, Tensor], fields: dict[str, Any]) -> RPNConfig:
     """The first stage, or that of a Fast R-CNN, which has none."""
     conv = "rpn.head.conv.weight"
-    size = {"kind": "rpn", "channels": len(state[conv])} if conv in state else {"kind": "saved"}
     counts = PYRAMID_COUNTS if has_pyramid(state) else C4_COUNTS
-    sizes = (32.0, 64.0, 128.0, 256.0, 512.0)
-    return RPNConfig(anchor_sizes=sizes, min_size=0.0, **size, **counts, **fields)  # type: ignore[arg-type]
+    config = RPNConfig(anchor_sizes=ANCHOR_SIZES, min_size=0.0, **counts, **fields)
+    if conv not in state:
+        return replace(config, kind="saved")
+    return replace(config, channels=len(state[conv]))
 
 
 def second_stage(
@@ -166,8 +164,8 @@ def residual_network(state: Mapping[str, Tensor], *, pyramid: bool) -> dict[str,
     )
     if not all(blocks):
         raise ValueError(
-            f"The ResNet of the weights has {blocks} blocks in its four stages; every stage needs one or "
-            "more."
+            f"The ResNet of the weights has {blocks} blocks in its four stages; every stage needs "
+            "one or more."
         )
     return {
         "name": "resnet50" if blocks == RESNET50 else "resnet101",
@@ -178,13 +176,11 @@ def residual_network(state: Mapping[str, Tensor], *, pyramid: bool) -> dict[str,
 def fully_connected(state: Mapping[str, Tensor], channels: int) -> dict[str, Any]:
     """``fc_dims`` and ``pool_size`` of a box head with two fully connected layers on maps of
     ``channels``."""
-    if (
-        not {"roi.head.box_head.fc6.weight", "roi.head.box_head.fc7.weight"} <= state.keys()
-        or not channels
-    ):
+    layers = {"roi.head.box_head.fc6.weight", "roi.head.box_head.fc7.weight"}
+    if not layers <= state.keys() or not channels:
         raise ValueError(
-            "The weights have no pyramid with biases and two fully connected layers in the box head; "
-            "other heads and group norm are not supported."
+            "The weights have no pyramid with biases and two fully connected layers in the box "
+            "head; other heads and group norm are not supported."
         )
     fc6, fc7 = state["roi.head.box_head.fc6.weight"], state["roi.head.box_head.fc7.weight"]
     return {"fc_dims": (len(fc6), len(fc7)), "pool_size": isqrt(fc6.shape[1] // channels)}

@@ -28,8 +28,7 @@ Format = Literal["torchvision", "detectron", "detectron2", "imagenet", "ours"]
 RATIOS = 3  # aspect ratios of Detectron2's anchors
 PYRAMID = range(4)  # C2 .. C5 and P2 .. P5, fine to coarse
 
-# our layer: its names there, newer ones first; Detectron's without the number of a stage's last
-# block
+# our layer: its names there, newer ones first; Detectron's without a stage's last block number
 TORCHVISION = {
     **{
         f"backbone.lateral.{i}": (
@@ -105,8 +104,11 @@ SIGNS: dict[Format, tuple[str, ...]] = {
 
 
 def detect_format(state: Mapping[str, Tensor]) -> Format:
-    """Whose detector, or whether ImageNet weights, by the names. Raises ValueError if they are none
-    of these."""
+    """Whose detector, or whether ImageNet weights, by the names of ``state``.
+
+    Raises:
+        ValueError: they are none of these.
+    """
     for source, starts in SIGNS.items():
         if any(name.startswith(starts) for name in state):
             return source
@@ -114,8 +116,9 @@ def detect_format(state: Mapping[str, Tensor]) -> Format:
         return "imagenet"
     example = f" (its first name is {next(iter(state))!r})" if state else ""
     raise ValueError(
-        f"These weights are of no known network{example}; known are Faster and Mask R-CNN with a ResNet "
-        f"of {', '.join(get_args(Format)[:3])}, and ImageNet networks in torchvision's or Caffe2's names."
+        f"These weights are of no known network{example}; known are Faster and Mask R-CNN with a "
+        f"ResNet of {', '.join(get_args(Format)[:3])}, and ImageNet networks in torchvision's or "
+        "Caffe2's names."
     )
 
 

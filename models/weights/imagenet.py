@@ -76,8 +76,9 @@ def prefixes(backbone: str, *, pyramid: bool) -> tuple[tuple[str, str], ...]:
     """
     if backbone not in RENAMED:
         raise ValueError(
-            f"The names of ImageNet weights of {backbone} are not known (models/weights/imagenet.py); train it from "
-            "scratch with --weights none, or add its names there."
+            f"The names of ImageNet weights of {backbone} are not known "
+            "(models/weights/imagenet.py); train it from scratch with --weights none, or add its "
+            "names there."
         )
     if not pyramid:
         return RENAMED[backbone]
@@ -150,31 +151,50 @@ def in_our_names(
 
 
 def check_depth(names: Iterable[str], own: Container[str], backbone: str, source: str) -> None:
-    """Raises ValueError for the weights of a deeper ResNet: every tensor of a ResNet-50 fits one of
-    a ResNet-101, whose blocks go on."""
+    """Refuses the weights of a deeper ResNet: every tensor of a ResNet-50 fits one of a ResNet-101.
+
+    Args:
+        names: of the file's tensors, in our names.
+        own: the names of the detector's tensors.
+        backbone: the name in ModelConfig.
+        source: where the weights come from, for the message.
+
+    Raises:
+        ValueError: a weight of the file's backbone is none of the detector's.
+    """
     for name in names:
         if name.startswith("backbone.") and name.endswith(".weight") and name not in own:
             raise ValueError(
-                f"{source} is of a deeper network than {backbone}, which has no {name}; give weights "
-                "of the same network."
+                f"{source} is of a deeper network than {backbone}, which has no {name}; give "
+                "weights of the same network."
             )
 
 
 def backbone_matches(
     own: Iterable[str], fitting: Container[str], source: object, network: str
 ) -> tuple[int, int]:
-    """How many of a detector's backbone tensors (names ``own``) are ``fitting``, and how many there
-    are.
+    """How many of a detector's backbone tensors are ``fitting``, and how many there are.
 
-    Raises: ValueError if they are under 95 %.
+    Args:
+        own: the names of the detector's tensors.
+        fitting: the names of those that the file has in the same shape.
+        source: where the weights come from, for the message.
+        network: what they are to fit, for the message.
+
+    Returns:
+        (matched, all) tensors.
+
+    Raises:
+        ValueError: under 95 % of them are fitting.
     """
     pretrained = [name for name in own if is_pretrained(name)]
     missing = [name for name in pretrained if name not in fitting]
     matched = len(pretrained) - len(missing)
     if matched < LEAST_MATCHED * len(pretrained):
         raise ValueError(
-            f"{source} fits only {matched} of the {len(pretrained)} tensors of the {network} (for example "
-            f"{missing[0]} is missing or has another shape); give weights of the same network."
+            f"{source} fits only {matched} of the {len(pretrained)} tensors of the {network} (for "
+            f"example {missing[0]} is missing or has another shape); give weights of the same "
+            "network."
         )
     return matched, len(pretrained)
 
@@ -190,7 +210,11 @@ def is_pretrained(name: str) -> bool:
 
 
 def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
-    """torchvision's ImageNet weights of ``backbone`` and their name."""
+    """torchvision's ImageNet weights of ``backbone`` and their name.
+
+    Raises:
+        ValueError: there are none, or they cannot be downloaded.
+    """
     if backbone not in TORCHVISION:
         raise ValueError(
             f"torchvision has no ImageNet weights for {backbone}; give a file with --weights FILE, "
@@ -201,7 +225,7 @@ def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
         return entry.get_state_dict(progress=False, check_hash=True), f"torchvision {entry}"
     except OSError as error:
         raise ValueError(
-            f"torchvision's weights {entry} are not in its cache and cannot be downloaded ({error}); "
-            f"fetch {entry.url} on a connected machine and pass --weights FILE, or --weights none to "
-            "train from scratch."
+            f"torchvision's weights {entry} are not in its cache and cannot be downloaded "
+            f"({error}); fetch {entry.url} on a connected machine and pass --weights FILE, or "
+            "--weights none to train from scratch."
         ) from error

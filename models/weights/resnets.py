@@ -1,10 +1,8 @@
-"""The ResNets of Detectron and Detectron2 in torchvision's names, so that each file needs one list
-of homes.
+"""The ResNets of Detectron and Detectron2 in torchvision's names: one list of names for all three.
 
 Detectron: conv1_w, res_conv1_bn_s, res2_0_branch1_w, res2_0_branch2a_w, res2_0_branch2a_bn_s, ...
-Detectron2: stem.conv1.weight, stem.conv1.norm.weight, res2.0.shortcut.weight,
-res2.0.conv1.norm.weight, ... torchvision: conv1.weight, bn1.weight, layer1.0.downsample.0.weight,
-layer1.0.bn1.weight, ...
+Detectron2: stem.conv1.weight, stem.conv1.norm.weight, res2.0.shortcut.weight, ...
+torchvision: conv1.weight, bn1.weight, layer1.0.downsample.0.weight, layer1.0.bn1.weight, ...
 The norms of all three are a frozen affine map; Detectron's has only a scale s and a shift b. The
 values stay what they are: in which convolution of a block the stride is, a file does not say
 (models/backbones/resnet.py).
@@ -146,7 +144,7 @@ def with_eps(state: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
     for name, variance in state.items():
         weight = name.removesuffix("running_var") + "weight"
         if name.endswith(".running_var") and weight in state:
-            exact = variance.double()
-            ratio = (exact + EPS) / (exact + eps).clamp(min=torch.finfo(torch.float64).tiny)
+            double = variance.double()
+            ratio = (double + EPS) / (double + eps).clamp(min=torch.finfo(torch.float64).tiny)
             changed[weight] = (state[weight].double() * ratio.sqrt()).to(variance.dtype)
     return changed
