@@ -76,12 +76,12 @@ class AnchorGenerator(nn.Module):
         cells = [
             rule(of_level, ratios, stride) for of_level, stride in zip(sizes, strides, strict=True)
         ]
-        self.register_buffer(
-            "cell", torch.stack(cells), persistent=False
-        )  # (levels, per_position, 4)
+        # (levels, per_position, 4)
+        self.register_buffer("cell", torch.stack(cells), persistent=False)
 
     @property
     def per_position(self) -> int:
+        """Anchors of a position of a map."""
         return self.cell.shape[1]
 
     def forward(
@@ -95,6 +95,7 @@ class AnchorGenerator(nn.Module):
         )
 
     def of_level(self, index: int, size: tuple[int, int], padded_size: tuple[int, int]) -> Tensor:
+        """Anchors (H * W * per_position, 4) of level ``index`` with a map of ``size`` (H, W)."""
         down = across = self.strides[index]
         if self.fit_strides:
             down, across = padded_size[0] // size[0], padded_size[1] // size[1]

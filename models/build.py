@@ -43,7 +43,7 @@ RESNET_BLOCKS = {"resnet50": RESNET50, "resnet101": RESNET101}
 
 
 def box_losses(config: RoIConfig) -> dict[str, BoxLoss]:
-    """What box layers can learn from, by the name in RoIConfig.box_loss."""
+    """The losses that can train the box layers, by the name in RoIConfig.box_loss."""
     return {
         "smooth_l1": partial(smooth_l1_loss, beta=config.smooth_l1_beta),
         "kl": kl_loss,
@@ -116,11 +116,10 @@ class ModelConfig:
 
 
 def build_detector(config: ModelConfig) -> Detector:
-    """The network of a config with freshly initialized weights (from torch's global generator),
-    nothing frozen.
+    """The network of a config with freshly initialized weights, nothing frozen.
 
-    Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the
-    features.
+    The weights are drawn from torch's global generator. They are channels last, which makes
+    convolutions faster on CPU and GPU, and RoIAlign needs no copy of the features.
     """
     backbone = build_backbone(config.backbone, conv5_head=config.roi.head == "conv5")
     channels, strides = backbone.out_channels, backbone.strides
@@ -172,7 +171,13 @@ def build_mobilenet(config: BackboneConfig, conv5_head: bool) -> MobileNetV2:
 def build_roi_stage(
     config: ModelConfig, in_channels: int, strides: tuple[int, ...]
 ) -> RoIStage | None:
-    """The second stage; None for a region proposal network alone."""
+    """The second stage; None for a region proposal network alone.
+
+    Args:
+        config: of the whole network.
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
     roi = config.roi
     if roi.head == "none":
         return None
@@ -194,7 +199,13 @@ def build_roi_stage(
 
 
 def build_roi_head(config: ModelConfig, in_channels: int, strides: tuple[int, ...]) -> RoIHead:
-    """Two fully connected layers, or the backbone's last stage, on each pooled RoI."""
+    """Two fully connected layers, or the backbone's last stage, on each pooled RoI.
+
+    Args:
+        config: of the whole network; roi.head is "mlp" or "conv5".
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
     backbone, roi = config.backbone, config.roi
     box_head: nn.Module
     if roi.head == "mlp":
@@ -227,7 +238,13 @@ def build_roi_head(config: ModelConfig, in_channels: int, strides: tuple[int, ..
 
 
 def build_rfcn_head(config: ModelConfig, in_channels: int, stride: int) -> RFCNHead:
-    """R-FCN's layers on a feature map with ``in_channels`` channels."""
+    """R-FCN's layers on a feature map.
+
+    Args:
+        config: of the whole network.
+        in_channels: of the feature map.
+        stride: px a cell of it.
+    """
     backbone, roi = config.backbone, config.roi
     residual = backbone.name in RESNET_BLOCKS
     body: nn.Module = nn.Identity()

@@ -13,8 +13,14 @@ def build_roi_pool(
     *,
     pooling: Pooling | None = None,
 ) -> Pool:
-    """The pooling of the second stage with ``output_size`` bins a side; ``pooling`` overrides its
-    kind."""
+    """The pooling of the second stage.
+
+    Args:
+        config: of the second stage.
+        strides: px a cell of each map, fine to coarse.
+        output_size: bins a side.
+        pooling: its kind if it is not that of ``config``.
+    """
     return build_pool(
         pooling or config.pooling,
         output_size=output_size,
@@ -32,7 +38,15 @@ def build_mask_branch(
     in_channels: int,
     strides: tuple[int, ...],
 ) -> MaskBranch | None:
-    """Mask R-CNN's third output; it learns from as many RoIs as may be foreground."""
+    """Mask R-CNN's third output, which learns from as many RoIs as may be foreground.
+
+    Args:
+        config: None for a network without masks.
+        roi: of the second stage, whose pooling the branch shares.
+        num_classes: K.
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
     if config is None:
         return None
     return MaskBranch(
@@ -50,7 +64,15 @@ def build_iou_branch(
     in_channels: int,
     strides: tuple[int, ...],
 ) -> IoUBranch | None:
-    """IoU-Net's branch, which always pools precisely."""
+    """IoU-Net's branch, which always pools precisely.
+
+    Args:
+        config: None for a network without the branch.
+        roi: of the second stage, whose fc_dims and pool_size the branch has.
+        num_classes: K.
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
     if config is None:
         return None
     return IoUBranch(

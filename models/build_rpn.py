@@ -21,7 +21,13 @@ CELL_RULES = {
 def build_rpn(
     config: RPNConfig, in_channels: int, strides: tuple[int, ...]
 ) -> RegionProposalNetwork | None:
-    """The first stage; None if the proposals are saved ones."""
+    """The first stage; None if the proposals are saved ones.
+
+    Args:
+        config: of the first stage.
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
     if config.kind == "saved":
         return None
     levels = len(strides)
@@ -53,7 +59,13 @@ def build_rpn(
 def build_rpn_head(
     config: RPNConfig, in_channels: int, anchors_per_position: int
 ) -> tuple[nn.Module, RPNLoss]:
-    """The layers of the RPN or the KL-RPN and what they learn from."""
+    """The layers of the RPN or of KL-RPN, and the loss that trains them.
+
+    Args:
+        config: of the first stage; its kind is not "saved".
+        in_channels: of the features.
+        anchors_per_position: of the anchor generator.
+    """
     if config.kind == "rpn":
         head = RPNHead(
             in_channels=in_channels,
@@ -79,7 +91,13 @@ def build_rpn_head(
 
 
 def build_box_coder(coding: BoxCoding, *, weight: float, minus_one: bool) -> BoxCoder:
-    """The coder of offsets; weight: 10 in the box head, 1 in the region proposal network."""
+    """The coder of offsets.
+
+    Args:
+        coding: "center_size" or "edges".
+        weight: 10 in the box head, 1 in the region proposal network.
+        minus_one: see ``CenterSizeCoder``.
+    """
     if coding == "edges":
         return EdgeCoder(weight=weight)
     weights = (weight, weight, max(1.0, weight / 2), max(1.0, weight / 2))

@@ -26,8 +26,22 @@ def decode_all(
     score_threshold: float,
     image_id: ImageId,
 ) -> Candidates:
-    """A candidate for every RoI (P, 4) and class whose score is larger than the threshold; original
-    px."""
+    """A candidate for every RoI and class whose score is larger than the threshold.
+
+    Args:
+        rois: (P, 4), original px.
+        outputs: of the head for these RoIs, float32.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        score_threshold: of the softmax score of a class.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px.
+
+    Raises:
+        ValueError: an output is not finite; names the image.
+    """
     scores = outputs[0].softmax(-1)[:, 1:]
     row, column = (scores > score_threshold).nonzero(as_tuple=True)
     check_finite(image_id, scores=scores)
@@ -42,10 +56,24 @@ def decode_own(
     score_threshold: float,
     image_id: ImageId,
 ) -> Candidates:
-    """MR-CNN's iterative localization: candidates that went through the box head once more, each
-    for its own class.
+    """Candidates that went through the box head once more, each for its own class.
 
-    The new score replaces the old one; those that fall to the threshold or below are left out.
+    MR-CNN's iterative localization: the new score replaces the old one, and candidates whose score
+    falls to the threshold or below are left out.
+
+    Args:
+        previous: the candidates whose boxes were the RoIs, M of them.
+        outputs: of the head for these boxes, rows in their order, float32.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        score_threshold: of the softmax score of a class.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px, at most M.
+
+    Raises:
+        ValueError: an output is not finite; names the image.
     """
     rows = torch.arange(len(previous.labels), device=previous.labels.device)
     scores = outputs[0].softmax(-1)[rows, previous.labels]
@@ -73,8 +101,25 @@ def decode(
     image_size: tuple[int, int],
     image_id: ImageId,
 ) -> Candidates:
-    """Candidates (M,) from RoI ``row`` (M,) and class ``label`` (M,), with corners sorted, then
-    clipped."""
+    """The candidates of chosen RoIs and classes: boxes with their corners sorted, then clipped.
+
+    Args:
+        rois: (P, 4), original px.
+        outputs: of the head for these RoIs, float32.
+        row: (M,) which RoI each candidate comes from.
+        label: (M,) the class of each candidate.
+        scores: (M,) their scores.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px; variances in offset units if the head has log variances, and in
+        px if the coder is that of edges.
+
+    Raises:
+        ValueError: a box or a variance is not finite; names the image.
+    """
     _, offsets, log_variance = outputs
     references = rois[row]
     boxes = clip(sort_corners(coder.decode(offsets[row, label], references)), image_size)

@@ -50,10 +50,10 @@ class Detector(nn.Module):
     def losses(
         self, batch: Batch, statistics: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The loss terms of a batch with targets, scalars: rpn_objectness, rpn_box (or rpn_kl),
-        roi_class, roi_box, and roi_mask, roi_iou where there is such a branch. If nothing but the
-        IoU branch learns, its term alone.
+        """The loss terms of a batch with targets, scalars.
 
+        They are rpn_objectness and rpn_box (or rpn_kl), roi_class, roi_box, and roi_mask, roi_iou
+        where there is such a branch. If nothing but the IoU branch is trained, its term alone.
         Sampled anchors and RoIs are drawn from torch's global generator.
 
         Args:
@@ -103,10 +103,11 @@ class Detector(nn.Module):
         features: Features | None = None,
         rounds: int = 1,
     ) -> list[Candidates]:
-        """Decoded, clipped, scored boxes of each image in original px, those with class score >
-        score_threshold.
+        """Decoded, clipped, scored boxes of each image in original px.
 
         Args:
+            batch: the images.
+            score_threshold: candidates have a larger class score.
             features: of ``self.features(batch)``, if they are there already.
             rounds: how often boxes go through the box head, see ``RoIStage.candidates``.
 
@@ -127,8 +128,11 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def proposals(self, batch: Batch, count: int) -> list[Proposals]:
-        """The first stage alone: the best ``count`` boxes of each image after suppression, in
-        original px.
+        """The first stage alone: the best boxes of each image after suppression, in original px.
+
+        Args:
+            batch: the images.
+            count: how many boxes of each image.
 
         Raises:
             ValueError: outputs that are not finite, naming the image; or a network without a first
@@ -147,8 +151,12 @@ class Detector(nn.Module):
         return self.backbone(batch.images.contiguous(memory_format=torch.channels_last))
 
     def freeze(self, stages: int) -> None:
-        """Stops training of the backbone's first ``stages`` stages and of every batch norm: for
-        pretrained weights."""
+        """Stops training of the backbone's first stages and of every batch norm: for pretrained
+        weights.
+
+        Args:
+            stages: how many stages.
+        """
         self.backbone.freeze(stages)  # type: ignore[operator]
         freeze_norms(self)
 

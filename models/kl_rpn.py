@@ -83,15 +83,19 @@ def kl_rpn_loss(
     log_variance_limit: float | None,
     reduce_coordinates: Callable[..., Tensor],
 ) -> Losses:
-    """{"rpn_kl": L_KL of Eq. 8} and statistics: the losses of the sampled anchors of an image,
-    added and divided by their number, then the mean over images.
+    """L_KL of Eq. 8: the losses of the sampled anchors of an image, added and divided by their
+    number, then the mean over images.
 
     Args:
         output: offsets and log variances (N, A, 4).
         targets: the sampled anchors; target offsets are used where positive.
-        mean_error_weight, negative_variance: of Eq. 4 and 7.
+        mean_error_weight: gamma of Eq. 4 and 7.
+        negative_variance: of Eq. 7.
         log_variance_limit: see ``bounded``; None: no limit.
         reduce_coordinates: torch.sum or torch.mean, of an anchor's four values.
+
+    Returns:
+        ({"rpn_kl"}, statistics), scalars.
     """
     positive, negative, target_offsets = targets
     assert output.log_variance is not None
@@ -99,9 +103,8 @@ def kl_rpn_loss(
     if log_variance_limit is not None:
         log_variance = bounded(log_variance, log_variance_limit)
 
-    def masked(
-        mask: Tensor, values: Tensor
-    ) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
+    def masked(mask: Tensor, values: Tensor) -> Tensor:
+        """0 off the mask, before any arithmetic: the gradient of inf * 0 is NaN."""
         return values.masked_fill(~mask[..., None], 0.0)
 
     positive_loss = positive_anchor_loss(
@@ -128,8 +131,18 @@ def kl_rpn_loss(
 def kl_rpn_statistics(
     log_variance: Tensor, positive: Tensor, negative: Tensor, log_variance_limit: float | None
 ) -> dict[str, Tensor]:
-    """Mean log variance of the sampled positive and negative anchors (NaN where there is none),
-    least and greatest of all, and the share of anchors that have one beyond the limit."""
+    """The distribution of the log variances of a batch.
+
+    Args:
+        log_variance: (N, A, 4).
+        positive: (N, A) bool, the sampled positive anchors.
+        negative: (N, A) bool, the sampled negative anchors.
+        log_variance_limit: see ``bounded``; None: no limit.
+
+    Returns:
+        The mean of the positive and of the negative anchors (NaN where there is none), the least
+        and the greatest of all, and the share of anchors that have one beyond the limit.
+    """
 
     def mean(mask: Tensor) -> Tensor:
         return log_variance.masked_fill(~mask[..., None], 0.0).sum() / (4 * mask.sum())

@@ -43,7 +43,15 @@ class MaskBranch(nn.Module):
         self.slots, self.binary_targets = slots, binary_targets
 
     def loss(self, features: Features, targets: RoITargets, batch: Batch) -> Tensor:
-        """The mask loss on the foreground RoIs alone, a scalar; a fixed number of slots an image.
+        """The mask loss on the foreground RoIs alone, for a fixed number of slots an image.
+
+        Args:
+            features: of the images of ``batch``.
+            targets: the RoIs of the box head.
+            batch: with targets that have masks.
+
+        Returns:
+            A scalar.
 
         Raises:
             ValueError: a target of the batch has no masks.
@@ -74,8 +82,13 @@ class MaskBranch(nn.Module):
     def masks(
         self, features: Features, batch: Batch, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """The same detections, final and in original px, with the masks that the head sees in their
-        boxes."""
+        """The same detections with the masks that the head predicts in their boxes.
+
+        Args:
+            features: of the images of ``batch``.
+            batch: the images.
+            detections: the final ones of each image, original px.
+        """
         boxes = padded([to_network(image.boxes, batch, i) for i, image in enumerate(detections)])
         labels = padded([image.labels for image in detections]).flatten()
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
@@ -125,12 +138,15 @@ class MaskHead(nn.Module):
 
 
 def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The first at most ``most`` foreground RoIs of each image, in fixed shape: only they are
-    pooled for masks.
+    """The first foreground RoIs of each image in fixed shape: no others are pooled for masks.
 
-    labels (N, P): class 1..K, or 0 and less for RoIs without an object. Returns the index (N, most)
-    into P and counted (N, most) bool; slots that could not be filled repeat some RoI and do not
-    count.
+    Args:
+        labels: (N, P), the class 1..K, or 0 and less for RoIs without an object.
+        most: how many slots an image has.
+
+    Returns:
+        The index (N, most) into P, and counted (N, most) bool. Slots that could not be filled
+        repeat some RoI and do not count.
     """
     foreground = labels > 0
     order = (~foreground).int().argsort(dim=1, stable=True)[:, :most]
@@ -188,9 +204,8 @@ def _neighbors(
     bins = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
     center = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
     clamped = center.clamp(0, length - 1)
-    before = clamped.long().clamp(
-        0, length - 1
-    )  # once more: a box of a network that diverged may be NaN
+    # once more: a box of a network that diverged may be NaN
+    before = clamped.long().clamp(0, length - 1)
     return (
         before,
         (before + 1).clamp(max=length - 1),
@@ -202,14 +217,18 @@ def _neighbors(
 def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of all pixels of the foreground RoIs of the batch; 0 if there is none.
 
-    logits (R, K + 1, M, M); labels (R,): the class whose map is learned, 0 and less if the RoI does
-    not count; targets (R, M, M). Without counted RoIs the gradients are 0, not missing.
+    Args:
+        logits: (R, K + 1, M, M).
+        labels: (R,) the class whose map is trained, 0 or less if the RoI does not count.
+        targets: (R, M, M), 0 to 1.
+
+    Returns:
+        A scalar. Without counted RoIs the gradients are 0, not missing.
     """
     ignored = (labels <= 0)[:, None, None]
     slot = labels.clamp(min=0)[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-    own = logits.gather(1, slot)[:, 0].masked_fill(
-        ignored, 0.0
-    )  # before any arithmetic: inf * 0 is NaN
+    # before any arithmetic: inf * 0 is NaN
+    own = logits.gather(1, slot)[:, 0].masked_fill(ignored, 0.0)
     values = mask_loss(own, targets).masked_fill(ignored, 0.0)
     pixels = (labels > 0).sum().clamp(min=1) * (logits.shape[2] * logits.shape[3])
     return values.sum() / pixels

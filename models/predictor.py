@@ -34,11 +34,9 @@ class BoxPredictor(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         offsets = per_class(self.offsets(features), self.columns)
-        log_variance = (
-            None
-            if self.log_variance is None
-            else per_class(self.log_variance(features), self.columns)
-        )
+        log_variance = None
+        if self.log_variance is not None:
+            log_variance = per_class(self.log_variance(features), self.columns)
         return self.class_logits(features), offsets, log_variance
 
 

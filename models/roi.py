@@ -136,8 +136,12 @@ class RoIStage(nn.Module):
         return logits, offsets, log_variance
 
     def sample(self, proposals: Sequence[Tensor], batch: Batch) -> RoITargets:
-        """The RoIs that a batch with targets learns from, drawn at random from proposals (P_i, 4)
-        and ground truth."""
+        """The RoIs that the stage is trained on, drawn at random from proposals and ground truth.
+
+        Args:
+            proposals: (P_i, 4) network px of each image.
+            batch: with targets in network px.
+        """
         assert batch.targets is not None
         images = [
             sample_rois(
@@ -173,12 +177,13 @@ class RoIStage(nn.Module):
         score_threshold: float,
         rounds: int = 1,
     ) -> list[Candidates]:
-        """Decoded, clipped, scored boxes of each image in original px, those with class score >
-        score_threshold.
+        """Decoded, clipped, scored boxes of each image in original px.
 
         Args:
             features: of the images of ``batch``.
             proposals: (P_i, 4) network px of each image.
+            batch: the images.
+            score_threshold: candidates have a larger class score.
             rounds: how often boxes go through the head. 2 is MR-CNN's iterative localization: the
                 candidates of a round are the next one's RoIs, each for its own class, and all
                 rounds' candidates are returned.

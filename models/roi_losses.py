@@ -26,8 +26,10 @@ BoxLossTerms = Callable[[Tensor, Any, Tensor], tuple[Tensor, Tensor]]
 
 
 class OwnClassOutputs(NamedTuple):
-    """What the head says of each RoI's own class: offsets, log_variance or None, and
-    target_offsets, each (R, 4); all are 0 where the RoI is no foreground."""
+    """The head's outputs for each RoI's own class, and its target offsets, each (R, 4).
+
+    All are 0 where the RoI is no foreground; log_variance is None if the head has none.
+    """
 
     offsets: Tensor
     log_variance: Tensor | None
@@ -69,16 +71,21 @@ def class_losses(class_logits: Tensor, targets: RoITargets) -> Tensor:
 def own_class_outputs(
     offsets: Tensor, log_variance: Tensor | None, targets: RoITargets
 ) -> OwnClassOutputs:
-    """The outputs (R, K + 1, 4) of each foreground RoI's own class, and its targets.
+    """The outputs for each foreground RoI's own class, and its targets.
 
     The class slot is gathered before exp(), so that other slots' log variances, which nothing
-    trains, cannot turn
-    0 * inf into NaN.
+    trains, cannot turn 0 * inf into NaN.
+
+    Args:
+        offsets: (R, K + 1, 4).
+        log_variance: (R, K + 1, 4) or None.
+        targets: of the same RoIs.
     """
     labels = targets.labels.flatten()
     slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
 
-    def masked(values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
+    def masked(values: Tensor) -> Tensor:
+        """0 for background, before any arithmetic: the gradient of inf * 0 is NaN."""
         return values.masked_fill(labels[:, None] <= 0, 0.0)
 
     own_log_variance = None if log_variance is None else masked(log_variance.gather(1, slot)[:, 0])
@@ -93,13 +100,18 @@ def own_class_outputs(
 def hardest_rois(
     outputs: HeadOutputs, targets: RoITargets, hardest: int, box_loss: BoxLoss
 ) -> RoITargets:
-    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss
-    labeled IGNORED.
+    """``targets`` with all but each image's hardest RoIs labeled IGNORED.
 
+    Hardest are those of the largest class plus box loss; of equal losses the first counts.
     Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch
     R-FCN keeps every foreground RoI and ranks the others by cross-entropy; the Caffe code divides
-    by ``hardest`` even where an image has fewer RoIs.) Of equal losses the first counts. Unfilled
-    slots come last and stay IGNORED.
+    by ``hardest`` even where an image has fewer RoIs.) Unfilled slots come last and stay IGNORED.
+
+    Args:
+        outputs: of the head for the RoIs of ``targets``.
+        targets: the sampled RoIs.
+        hardest: how many RoIs an image keeps.
+        box_loss: one value a coordinate.
 
     Raises:
         ValueError: ``hardest`` below 1.
@@ -121,8 +133,17 @@ def hardest_rois(
 def roi_statistics(
     outputs: HeadOutputs, targets: RoITargets, box_loss_terms: BoxLossTerms | None
 ) -> dict[str, Tensor]:
-    """The share of foreground RoIs; with log variances their distribution and the summands of the
-    box loss."""
+    """The share of foreground RoIs; with log variances also their distribution and the terms of KL
+    Loss.
+
+    Args:
+        outputs: of the head for the RoIs of ``targets``.
+        targets: the RoIs that count in the losses.
+        box_loss_terms: of KL Loss; None for another loss.
+
+    Returns:
+        Scalars without a gradient: foreground_share, kl_data_term, kl_log_term, log_variance_*.
+    """
     _, offsets, log_variance = outputs
     foreground = targets.labels.flatten() > 0
     counted = (targets.labels != IGNORED).sum(1).clamp(min=1)

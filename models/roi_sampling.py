@@ -15,9 +15,12 @@ from models.matching import IGNORED, NEGATIVE, match, sample, sampled_indices
 
 @dataclass(frozen=True, kw_only=True)
 class RoITargets:
-    """RoIs of a batch: boxes (N, P, 4) network px, labels (N, P) with 0 background and -1 for an
-    unfilled slot, target_offsets (N, P, 4), gt_index (N, P): the ground truth of the image that a
-    foreground RoI is matched to, which only a mask head asks for."""
+    """The RoIs of a batch that the second stage is trained on.
+
+    boxes: (N, P, 4) network px. labels: (N, P), 0 for background and -1 for an unfilled slot.
+    target_offsets: (N, P, 4). gt_index: (N, P), the ground truth of the image that a foreground RoI
+    is matched to, which a mask head asks for.
+    """
 
     boxes: Tensor
     labels: Tensor
@@ -34,12 +37,22 @@ def sample_rois(
     positive_share: float,
     positive_iou: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes (P, 4), labels (P,), target offsets (P, 4) and matched ground truth (P,) of one image,
-    P = rois_per_image.
+    """The RoIs of one image that the second stage is trained on, and their targets.
 
     The ground-truth boxes join the proposals (their own offsets are 0). Foreground: IoU >=
     positive_iou with some ground truth; all else is background, as in py-faster-rcnn's end-to-end
     recipe.
+
+    Args:
+        proposals: (P_i, 4), network px.
+        target: of the image, network px.
+        coder: of the target offsets.
+        rois_per_image: P, the number of slots.
+        positive_share: at most this share of them is foreground.
+        positive_iou: 0.5 in Fast R-CNN.
+
+    Returns:
+        Boxes (P, 4), labels (P,), target offsets (P, 4) and matched ground truth (P,).
     """
     boxes = torch.cat([proposals, target.boxes])
     if len(boxes) == 0:

@@ -125,14 +125,18 @@ class RegionProposalNetwork(nn.Module):
     def forward(
         self, features: Sequence[Tensor], padded_size: tuple[int, int]
     ) -> AnchorPredictions:
-        """What the head says of every anchor of every level, for images padded to (height, width)
-        px."""
+        """The head's output for every anchor of every level.
+
+        Args:
+            features: a map (N, C, H, W) of each level.
+            padded_size: (height, width) of the padded images, px.
+        """
         anchors = self.anchors(features, padded_size)
         output = join_levels([self.head(level) for level in features])
         return AnchorPredictions(torch.cat(anchors), tuple(map(len, anchors)), output)
 
     def targets(self, predictions: AnchorPredictions, batch: Batch) -> AnchorTargets:
-        """What each anchor of a batch with targets learns; which anchors are sampled is drawn at
+        """The targets of the anchors of a batch with targets; which are sampled is drawn at
         random."""
         assert batch.targets is not None
         images = [
@@ -188,7 +192,15 @@ class RegionProposalNetwork(nn.Module):
     def detect(
         self, features: Sequence[Tensor], batch: Batch, count: int | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """``propose`` in testing: ``count`` boxes an image, or as many as the second stage gets.
+        """``propose`` in testing.
+
+        Args:
+            features: of the images of ``batch``.
+            batch: the images.
+            count: proposals an image; None: as many as the second stage gets.
+
+        Returns:
+            See ``propose``.
 
         Raises:
             ValueError: the outputs are not finite; names the image.

@@ -21,8 +21,9 @@ RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
 
 
 class RPNOutput(NamedTuple):
-    """What the head says of each anchor: objectness (N, A), offsets (N, A, 4); KL-RPN: log_variance
-    (N, A, 4)."""
+    """The head's output for each anchor: objectness (N, A), offsets (N, A, 4), and of KL-RPN
+    log_variance (N, A, 4).
+    """
 
     objectness: Tensor
     offsets: Tensor
@@ -30,8 +31,9 @@ class RPNOutput(NamedTuple):
 
 
 class AnchorTargets(NamedTuple):
-    """What the anchors of a batch learn: sampled positives and negatives (N, A) bool,
-    target_offsets (N, A, 4)."""
+    """The targets of a batch's anchors: sampled positives and negatives (N, A) bool, target_offsets
+    (N, A, 4).
+    """
 
     positive: Tensor
     negative: Tensor
@@ -99,11 +101,24 @@ def anchor_targets(
     positive_share: float,
     straddling: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What one image's anchors learn: sampled positives (A,), sampled negatives (A,), target
-    offsets (A, 4).
+    """The targets of one image's anchors.
 
     Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3) unless
     ``straddling``.
+
+    Args:
+        anchors: (A, 4), network px.
+        target: of the image, network px.
+        image_size: (height, width) without padding, network px.
+        coder: of the target offsets.
+        positive_iou: see ``label_anchors``.
+        negative_iou: see ``label_anchors``.
+        anchors_per_image: how many anchors are sampled.
+        positive_share: at most this share of them is positive.
+        straddling: whether anchors across the boundary take part.
+
+    Returns:
+        Sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
     """
     height, width = image_size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
@@ -118,11 +133,17 @@ def anchor_targets(
 
 
 def rpn_loss(output: RPNOutput, targets: AnchorTargets) -> Losses:
-    """Classification and box loss of the RPN, {"rpn_objectness", "rpn_box"}, each a scalar; and no
-    statistics.
+    """Classification and box loss of the RPN, and no statistics.
 
     Both are sums over the sampled anchors of an image, divided by their number, averaged over
     images; so a batch of two equals two accumulated batches of one.
+
+    Args:
+        output: of the head.
+        targets: of the same anchors; target offsets are used where positive.
+
+    Returns:
+        ({"rpn_objectness", "rpn_box"}, {}), each loss a scalar.
     """
     positive, negative, target_offsets = targets
     sampled = positive | negative

@@ -21,14 +21,10 @@ from models.mask import MaskConfig
 from models.roi import RoIConfig
 from models.rpn import RPNConfig
 
-EDGES: dict[str, Any] = {
-    "box_coding": "edges"
-}  # of a region proposal network and of a second stage
-KL: dict[str, Any] = {
-    "box_coding": "edges",
-    "log_variance": True,
-    "box_loss": "kl",
-}  # of a second stage
+# fields of a region proposal network and of a second stage
+EDGES: dict[str, Any] = {"box_coding": "edges"}
+# fields of a second stage
+KL: dict[str, Any] = {"box_coding": "edges", "log_variance": True, "box_loss": "kl"}
 
 COCO = DataConfig(
     layout="coco",

@@ -34,9 +34,8 @@ def level_of(
             FPN's k0).
     """
     k = torch.floor(canonical_level + torch.log2(area(boxes).sqrt() / canonical_size) + EPSILON)
-    return k.long().clamp(
-        0, levels - 1
-    )  # in this order: an integer has no NaN that a clamp would keep
+    # in this order: an integer has no NaN that a clamp would keep
+    return k.long().clamp(0, levels - 1)
 
 
 def multi_level_roi_align(
@@ -78,9 +77,8 @@ def multi_level_roi_align(
         cells, weights = bilinear_cells(
             maps, boxes, level, output_size, strides, sampling_ratio, aligned
         )
-    dtype = torch.promote_types(
-        maps[0].dtype, torch.float32
-    )  # in half precision a weight would have 8 or 11 bits
+    # in half precision a weight would have 8 or 11 bits
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)
     table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2).to(dtype) for m in maps])
     pooled = F.embedding_bag(cells, table, per_sample_weights=weights.to(dtype), mode="sum").to(
         maps[0].dtype

@@ -29,8 +29,16 @@ def build_pool(
     aligned: bool,
     canonical_size: float,
 ) -> Pool:
-    """What reads ``output_size`` x ``output_size`` bins for each RoI from maps at ``strides``; see
-    RoIConfig."""
+    """The pooling that reads square bins for each RoI from the maps of a network.
+
+    Args:
+        pooling: "align", "max" or "precise".
+        output_size: bins a side.
+        strides: px a cell of each map, fine to coarse.
+        sampling_ratio: samples a bin side for "align"; 0 is adaptive.
+        aligned: for "align", whether it is shifted by half a cell.
+        canonical_size: px, of the RoI that is pooled from the level at stride 16 of a pyramid.
+    """
     bins: dict[str, Any] = {"output_size": output_size}
     levels: dict[str, Any] = {"strides": strides[:ROI_LEVELS], "canonical_size": canonical_size}
     if pooling == "precise":
@@ -55,7 +63,14 @@ def build_pool(
 def build_position_sensitive_pool(
     pooling: PositionSensitivePooling, *, output_size: int, stride: int, sampling_ratio: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """R-FCN's pooling: (maps (N, D * B * B, H, W), boxes (N, P, 4)) -> (N, P, D, B, B)."""
+    """R-FCN's pooling: (maps (N, D * B * B, H, W), boxes (N, P, 4)) -> (N, P, D, B, B).
+
+    Args:
+        pooling: "align" is PSRoIAlign, "average" R-FCN's own PSRoIPool.
+        output_size: B, bins a side.
+        stride: px a cell of the maps.
+        sampling_ratio: samples a bin side for "align".
+    """
     if pooling == "average":
         return partial(ps_roi_pool_batched, output_size=output_size, spatial_scale=1 / stride)
     return partial(

@@ -118,9 +118,7 @@ def pooled_chunk(one_map: Tensor, cells: Tensor, bins: int) -> Tensor:
     """
     height, width, _ = one_map.shape
     left, top, right, bottom = window(cells.detach(), height, width)
-    part = one_map[:, left:right][
-        top:bottom
-    ]  # neighbors have like columns: the narrower slice first
+    part = one_map[:, left:right][top:bottom]  # neighbors have like columns: narrower slice first
     rows = overlap_matrix(cells[:, 1], cells[:, 3], bins, top, bottom).to(part.dtype)[None]
     columns = overlap_matrix(cells[:, 0], cells[:, 2], bins, left, right).to(part.dtype)[None]
     if right - left > bottom - top:

@@ -76,9 +76,9 @@ def ps_roi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale:
     ``roi_max_pool``. torchvision.ops.ps_roi_pool is another rule: it rounds after scaling, never
     reads the last row and column, and its gradient does not match its values there.
 
-    Arguments, result and errors are those of ``ps_roi_align``. The integral image is float64, because the corners
-    of a bin are large numbers that nearly cancel; it takes 8 bytes for each value of ``features``.
-    Law: a constant map pools to its constant in each bin that meets the map.
+    Arguments, result and errors are those of ``ps_roi_align``. The integral image is float64,
+    because the corners of a bin are large numbers that nearly cancel; it takes 8 bytes for each
+    value of ``features``. Law: a constant map pools to its constant in each bin that meets the map.
     """
     check_finite(rois)
     height, width = features.shape[-2:]
@@ -128,9 +128,8 @@ def corner_cells(start: Tensor, end: Tensor, bins: int, length: int) -> tuple[Te
     two only the division rounds, and a bin that ends on the border of two cells ends there.
     """
     extent = (end - start).clamp(min=0.1)[:, None]
-    edges = (
-        bins * start[:, None] + torch.arange(bins + 1, device=start.device) * extent
-    ) / bins  # (R, B + 1)
+    edge = torch.arange(bins + 1, device=start.device)
+    edges = (bins * start[:, None] + edge * extent) / bins  # (R, B + 1)
     ends = torch.stack([edges[:, :-1].floor(), edges[:, 1:].ceil()], dim=-1).clamp(0, length)
     between = ends[..., 1:] - ends[..., :1]
     share = (1 / between.clamp(min=1)).masked_fill(between <= 0, 0.0)
@@ -154,12 +153,10 @@ def position_sensitive_sums(
         )
     depth = channels // b**2
     table = maps.unflatten(1, (depth, b**2)).permute(0, 2, 3, 4, 1).reshape(-1, depth)
-    plane = image[:, None, None] * b**2 + torch.arange(b**2, device=maps.device).view(
-        b, b
-    )  # (R, B, B)
-    cells = (plane[..., None, None] * height + rows[0][:, :, None, :, None]) * width + columns[0][
-        :, None, :, None, :
-    ]
+    own_bin = torch.arange(b**2, device=maps.device).view(b, b)
+    plane = image[:, None, None] * b**2 + own_bin  # (R, B, B)
+    row, column = rows[0][:, :, None, :, None], columns[0][:, None, :, None, :]
+    cells = (plane[..., None, None] * height + row) * width + column
     weights = (rows[1][:, :, None, :, None] * columns[1][:, None, :, None, :]).to(maps.dtype)
     sums = F.embedding_bag(
         cells.view(-1, t**2), table, mode="sum", per_sample_weights=weights.view(-1, t**2)

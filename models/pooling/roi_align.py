@@ -75,12 +75,9 @@ def roi_align_batched(
         )
         x1, y1, x2, y2 = cells.unbind(-1)
         with torch.no_grad():
-            rows = interpolation_matrix(
-                y1, y2, output_size, height, sampling_ratio, aligned
-            )  # (N, P, B, H)
-            columns = interpolation_matrix(
-                x1, x2, output_size, width, sampling_ratio, aligned
-            )  # (N, P, B, W)
+            # (N, P, B, H) and (N, P, B, W)
+            rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)
+            columns = interpolation_matrix(x1, x2, output_size, width, sampling_ratio, aligned)
         pooled.append(weighted_sums(by_row, rows.to(features.dtype), columns.to(features.dtype)))
     return torch.cat(pooled, dim=1)
 
@@ -120,9 +117,8 @@ def interpolation_matrix(
         most = max(0, int(samples.max())) if samples.numel() else 0
     grid = torch.arange(most, device=start.device, dtype=start.dtype)
     offset = (grid + 0.5) * bin_size[..., None] / samples.clamp(min=1)[..., None]  # (..., S), cells
-    bin_start = (
-        start[..., None] + torch.arange(bins, device=start.device) * bin_size[..., None]
-    )  # (..., B), cells
+    bin_index = torch.arange(bins, device=start.device)
+    bin_start = start[..., None] + bin_index * bin_size[..., None]  # (..., B), cells
     t = bin_start[..., None] + offset[..., None, :]  # (..., B, S)
     counted = (grid < samples[..., None])[..., None, :] & (t >= -1) & (t <= length)
     cells = torch.arange(length, device=start.device, dtype=start.dtype)

@@ -211,8 +211,13 @@ def placed(trunk: Mapping[str, Tensor], *, pyramid: bool) -> dict[str, Tensor]:
 def renamed(
     state: Mapping[str, Tensor], layers: Mapping[str, tuple[str, ...]], ends: tuple[str, str]
 ) -> dict[str, Tensor]:
-    """The weights and biases of ``layers`` that ``state`` has; ends: what its names end in for the
-    two."""
+    """The weights and biases that a file has, in our names.
+
+    Args:
+        state: the file's tensors.
+        layers: the file's names of each layer of ours, newer ones first.
+        ends: what the file's names end in for a weight and a bias.
+    """
     return {
         f"{ours}.{part}": state[theirs + end]
         for ours, names in layers.items()

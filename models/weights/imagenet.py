@@ -26,6 +26,7 @@ from models.weights.resnets import (
 
 # (prefix in the file, prefix in the detector); a prefix with two places goes to the one that the
 # detector has.
+# layer4 is the box head of Faster R-CNN and the body of R-FCN
 RESNET = (
     ("conv1.", "backbone.features.0."),
     ("bn1.", "backbone.features.1."),
@@ -34,7 +35,7 @@ RESNET = (
     ("layer3.", "backbone.features.6."),
     ("layer4.", "roi.head.box_head.layer4."),
     ("layer4.", "roi.head.body."),
-)  # Faster R-CNN, R-FCN
+)
 RENAMED = {
     "vgg16": (
         ("features.", "backbone.features."),
@@ -135,8 +136,13 @@ def load_pretrained(
 def in_our_names(
     state: Mapping[str, Tensor], backbone: str, own: Container[str]
 ) -> dict[str, Tensor]:
-    """ImageNet weights of ``backbone`` in the names of the detector whose tensors are called
-    ``own``."""
+    """ImageNet weights in the names of a detector.
+
+    Args:
+        state: the weights, as a file has them.
+        backbone: the name in ModelConfig.
+        own: the names of the detector's tensors.
+    """
     pyramid = "backbone.lateral.0.weight" in own
     pairs = prefixes(backbone, pyramid=pyramid)
     renamed = {}

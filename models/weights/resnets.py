@@ -29,12 +29,13 @@ DETECTRON2_LAYERS = {
     "conv2": ("conv2", "bn2"),
     "conv3": ("conv3", "bn3"),
 }
+# Caffe2's names
 NORM_PARTS = {
     "s": "weight",
     "b": "bias",
     "rm": "running_mean",
     "riv": "running_var",
-}  # Caffe2's names
+}
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
