@@ -1,4 +1,5 @@
-"""Network configurations in one line: fields of the groups of a ModelConfig by the group's name, ``roi_head="conv5"``."""
+"""Network configurations in one line: a group of ModelConfig, then its field,
+``roi_head="conv5"``."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,12 +9,17 @@ from models.build import ModelConfig
 
 EDGES: dict[str, Any] = {"rpn_box_coding": "edges", "roi_box_coding": "edges"}
 KL: dict[str, Any] = {**EDGES, "roi_log_variance": True, "roi_box_loss": "kl"}
-KL_HEAD: dict[str, Any] = {"roi_box_coding": "edges", "roi_log_variance": True, "roi_box_loss": "kl"}
+KL_HEAD: dict[str, Any] = {
+    "roi_box_coding": "edges",
+    "roi_log_variance": True,
+    "roi_box_loss": "kl",
+}
 TINY_RESNET: dict[str, Any] = {"backbone_name": "resnet50", "backbone_resnet_blocks": (1, 1, 1, 1)}
 
 
 def change(config: ModelConfig, **fields: Any) -> ModelConfig:
-    """``config`` with ``fields`` changed: ``backbone_*``, ``rpn_*`` and ``roi_*`` in their groups, others in itself."""
+    """``config`` with ``fields`` changed: ``backbone_*``, ``rpn_*`` and ``roi_*`` in their groups,
+    others in itself."""
     groups: dict[str, dict[str, Any]] = {"backbone": {}, "rpn": {}, "roi": {}}
     own = {}
     for name, value in fields.items():

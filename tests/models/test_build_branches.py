@@ -1,4 +1,5 @@
-"""MaskConfig and IoUConfig -> the branches beside the box head, and the pooling that they share with it."""
+"""MaskConfig and IoUConfig -> the branches beside the box head, and the pooling that they share
+with it."""
 
 import torch
 
@@ -21,7 +22,9 @@ def test_no_config_is_no_branch():
 
 def test_the_pooling_is_that_of_the_box_head_or_the_one_asked_for():
     pooled = build_roi_pool(ROI, (16,), 3)(FEATURES, BOXES)
-    aligned = roi_align_batched(FEATURES[0], BOXES, output_size=3, spatial_scale=1 / 16, sampling_ratio=2, aligned=False)
+    aligned = roi_align_batched(
+        FEATURES[0], BOXES, output_size=3, spatial_scale=1 / 16, sampling_ratio=2, aligned=False
+    )
     assert torch.equal(pooled, aligned)
     assert build_roi_pool(ROI, (16,), 3, pooling="precise").func is multi_level_prroi
 

@@ -38,9 +38,15 @@ def test_offsets_of_the_first_stage_have_weight_one():
 
 @pytest.mark.parametrize(("name", "reduce"), [("sum", torch.sum), ("mean", torch.mean)])
 def test_the_loss_of_kl_rpn_has_the_numbers_of_its_config(name, reduce):
-    loss = built(kind="kl_rpn", coordinate_reduction=name, mean_error_weight=1.0, negative_variance=0.2).loss
-    assert loss.keywords == {"mean_error_weight": 1.0, "negative_variance": 0.2, "log_variance_limit": 20.0,
-                             "reduce_coordinates": reduce}
+    loss = built(
+        kind="kl_rpn", coordinate_reduction=name, mean_error_weight=1.0, negative_variance=0.2
+    ).loss
+    assert loss.keywords == {
+        "mean_error_weight": 1.0,
+        "negative_variance": 0.2,
+        "log_variance_limit": 20.0,
+        "reduce_coordinates": reduce,
+    }
 
 
 def test_anchors_are_those_of_the_rule():

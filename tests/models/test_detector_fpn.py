@@ -1,4 +1,5 @@
-"""The detector on a pyramid, with masks, with an IoU head, without its own region proposal network, or with nothing else."""
+"""The detector on a pyramid, with masks, with an IoU head, without its own region proposal network,
+or with nothing else."""
 
 from dataclasses import replace
 
@@ -14,15 +15,45 @@ from tests import networks
 from tests.networks import TINY_RESNET, change, model_config
 
 SIZE = (64, 80)
-FPN = model_config(**TINY_RESNET, num_classes=3, backbone_pyramid=True, backbone_width=1 / 16, roi_fc_dims=(24, 24), rpn_anchor_sizes=(4.0, 8.0, 16.0, 32.0, 64.0), rpn_straddling_anchors=True, roi_canonical_size=20.0, rpn_softmax=False, rpn_anchors_per_image=256, rpn_pre_nms_train=100, rpn_post_nms_train=40, rpn_pre_nms_test=100, rpn_post_nms_test=30, rpn_min_size=0.0, roi_rois_per_image=24, roi_pool_size=3, rpn_channels=32, backbone_pyramid_channels=16)
+FPN = model_config(
+    **TINY_RESNET,
+    num_classes=3,
+    backbone_pyramid=True,
+    backbone_width=1 / 16,
+    roi_fc_dims=(24, 24),
+    rpn_anchor_sizes=(4.0, 8.0, 16.0, 32.0, 64.0),
+    rpn_straddling_anchors=True,
+    roi_canonical_size=20.0,
+    rpn_softmax=False,
+    rpn_anchors_per_image=256,
+    rpn_pre_nms_train=100,
+    rpn_post_nms_train=40,
+    rpn_pre_nms_test=100,
+    rpn_post_nms_test=30,
+    rpn_min_size=0.0,
+    roi_rois_per_image=24,
+    roi_pool_size=3,
+    rpn_channels=32,
+    backbone_pyramid_channels=16,
+)
 KL = change(FPN, **networks.KL)
 MASK = MaskConfig(channels=16, pool_size=4)
 IOU = IoUConfig(rois=16)
-C4 = change(FPN, backbone_pyramid=False, roi_head="conv5", rpn_anchor_sizes=(16.0, 32.0), roi_pool_size=4, roi_sampling_ratio=0)
+C4 = change(
+    FPN,
+    backbone_pyramid=False,
+    roi_head="conv5",
+    rpn_anchor_sizes=(16.0, 32.0),
+    roi_pool_size=4,
+    roi_sampling_ratio=0,
+)
 TERMS = {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
 CASES = {
-    "fpn": (FPN, TERMS), "fpn, KL Loss": (KL, TERMS), "c4": (change(C4, **networks.KL), TERMS),
-    "mask": (change(KL, mask=MASK), TERMS | {"roi_mask"}), "c4 mask": (change(C4, mask=MASK), TERMS | {"roi_mask"}),
+    "fpn": (FPN, TERMS),
+    "fpn, KL Loss": (KL, TERMS),
+    "c4": (change(C4, **networks.KL), TERMS),
+    "mask": (change(KL, mask=MASK), TERMS | {"roi_mask"}),
+    "c4 mask": (change(C4, mask=MASK), TERMS | {"roi_mask"}),
     "iou": (change(FPN, iou=IOU, roi_pooling="precise"), TERMS | {"roi_iou"}),
     "saved": (change(KL, rpn_kind="saved"), {"roi_class", "roi_box"}),
     "rpn": (change(FPN, roi_head="none"), {"rpn_objectness", "rpn_box"}),
@@ -54,11 +85,18 @@ def batch_of(count=2, train=True, original=SIZE):
     masks[1, 20:60, 44:76] = 1
     target = Target(boxes=boxes, labels=torch.tensor([1, 3]), masks=masks)
     jitter = torch.randn(20, 4, generator=seeded(2)) * 4
-    apart = torch.tensor([[0.0, 0, 5, 5], [0, 0, 12, 12], [0, 0, 20, 20], [10, 5, 70, 60]])  # one a level
+    apart = torch.tensor(
+        [[0.0, 0, 5, 5], [0, 0, 12, 12], [0, 0, 20, 20], [10, 5, 70, 60]]
+    )  # one a level
     proposals = torch.cat([apart, boxes.repeat(10, 1) + jitter])
-    return Batch(images=images, image_sizes=(SIZE,) * count, original_sizes=(original,) * count,
-                 image_ids=tuple(f"image{i}" for i in range(count)), targets=(target,) * count if train else None,
-                 proposals=tuple(clip(proposals[: 15 + i], SIZE) for i in range(count)))
+    return Batch(
+        images=images,
+        image_sizes=(SIZE,) * count,
+        original_sizes=(original,) * count,
+        image_ids=tuple(f"image{i}" for i in range(count)),
+        targets=(target,) * count if train else None,
+        proposals=tuple(clip(proposals[: 15 + i], SIZE) for i in range(count)),
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,14 +107,19 @@ def test_every_parameter_learns(case):
     assert losses.keys() == terms
     assert all(loss.isfinite() and loss.shape == () for loss in losses.values())
     sum(losses.values()).backward()
-    learning = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}  # folded norms do not learn
-    assert not [name for name, gradient in learning.items() if gradient is None or not gradient.any()]
+    learning = {
+        name: p.grad for name, p in network.named_parameters() if p.requires_grad
+    }  # folded norms do not learn
+    assert not [
+        name for name, gradient in learning.items() if gradient is None or not gradient.any()
+    ]
     assert all(gradient.isfinite().all() for gradient in learning.values())
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "rpn"])
 def test_an_image_alone_is_the_image_in_a_batch(case):
-    """Also with another number of proposals: slots that only fill up the batch give no candidate."""
+    """Also with another number of proposals: slots that only fill up the batch give no
+    candidate."""
     network = detector(CASES[case][0]).eval()
     whole = batch_of(3, train=False, original=(128, 160))
     together = network.candidates(whole, 0.2)
@@ -91,7 +134,8 @@ def test_an_image_alone_is_the_image_in_a_batch(case):
 
 
 def test_iterative_localization_scores_a_box_where_it_arrived():
-    """The second round's RoI is the first round's box, and only its own class's score and offsets count."""
+    """The second round's RoI is the first round's box, and only its own class's score and offsets
+    count."""
     network = detector(FPN).eval()
     with torch.no_grad():
         network.roi.head.predictor.class_logits.weight.mul_(20)
@@ -113,7 +157,11 @@ def test_iterative_localization_scores_a_box_where_it_arrived():
 
 
 def found_in(boxes, labels):
-    return Detections(boxes=torch.tensor(boxes), scores=torch.full((len(boxes),), 0.9), labels=torch.tensor(labels))
+    return Detections(
+        boxes=torch.tensor(boxes),
+        scores=torch.full((len(boxes),), 0.9),
+        labels=torch.tensor(labels),
+    )
 
 
 def masks_of(network, batch, detections):
@@ -124,7 +172,9 @@ def test_masks_are_of_the_class_and_the_box_that_they_are_asked_for():
     network = detector(change(FPN, mask=MASK)).eval()
     batch = batch_of(2, train=False, original=(128, 160))
     boxes = [[16.0, 16, 80, 80], [16.0, 16, 80, 80], [88.0, 40, 150, 120]]
-    none = Detections(boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
+    none = Detections(
+        boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long)
+    )
     first, second = masks_of(network, batch, [found_in(boxes, [1, 3, 3]), none])
     assert first.masks.shape == (3, 8, 8)
     assert second.masks.shape == (0, 8, 8)
@@ -140,15 +190,24 @@ def test_predicted_iou_has_a_gradient_in_original_pixels():
     single = batch_of(1, train=False, original=(128, 160))
     batch = replace(single, images=single.images.double())
     features = network.features(batch)
-    boxes = torch.tensor([[17.0, 15.0, 83.0, 79.0], [60.0, 30.0, 151.0, 118.0]], dtype=torch.float64, requires_grad=True)
+    boxes = torch.tensor(
+        [[17.0, 15.0, 83.0, 79.0], [60.0, 30.0, 151.0, 118.0]],
+        dtype=torch.float64,
+        requires_grad=True,
+    )
     labels = torch.tensor([1, 2])
     iou = network.iou.predict(features, batch, 0, boxes, labels)
     (slope,) = torch.autograd.grad(iou.sum(), boxes)
     for row in range(2):
         step = torch.zeros_like(boxes)
         step[row, 2] = 0.02
-        after, before = (network.iou.predict(features, batch, 0, moved, labels) for moved in (boxes + step, boxes - step))
-        assert ((after - before)[row] / 0.04).item() == pytest.approx(slope[row, 2].item(), rel=0.02)
+        after, before = (
+            network.iou.predict(features, batch, 0, moved, labels)
+            for moved in (boxes + step, boxes - step)
+        )
+        assert ((after - before)[row] / 0.04).item() == pytest.approx(
+            slope[row, 2].item(), rel=0.02
+        )
 
 
 def test_a_head_that_learns_alone_is_all_there_is_to_pay_for():
@@ -158,12 +217,17 @@ def test_a_head_that_learns_alone_is_all_there_is_to_pay_for():
     losses = losses_of(network, batch_of())
     assert losses.keys() == {"roi_iou"}
     losses["roi_iou"].backward()
-    assert all((p.grad is not None) == name.startswith("iou.head.") for name, p in network.named_parameters())
+    assert all(
+        (p.grad is not None) == name.startswith("iou.head.")
+        for name, p in network.named_parameters()
+    )
 
 
 def test_what_a_network_lacks_is_said():
     batch = batch_of()
-    with pytest.raises(ValueError, match="region proposal network alone has proposals, but no candidates"):
+    with pytest.raises(
+        ValueError, match="region proposal network alone has proposals, but no candidates"
+    ):
         detector(CASES["rpn"][0]).candidates(batch)
     saved = detector(CASES["saved"][0])
     with pytest.raises(ValueError, match="the batch brings no proposals"):
@@ -177,7 +241,11 @@ def test_what_a_network_lacks_is_said():
 
 
 def test_images_without_objects():
-    none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), masks=torch.zeros(0, *SIZE, dtype=torch.uint8))
+    none = Target(
+        boxes=torch.zeros(0, 4),
+        labels=torch.zeros(0, dtype=torch.long),
+        masks=torch.zeros(0, *SIZE, dtype=torch.uint8),
+    )
     batch = replace(batch_of(), targets=(none, none))
     losses = losses_of(detector(change(FPN, mask=MASK, iou=IOU)), batch)
     sum(losses.values()).backward()

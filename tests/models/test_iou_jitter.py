@@ -13,11 +13,15 @@ FAR_AWAY = (10**6, 10**6)  # px: nothing is clipped
 
 def jitter(gt_boxes, count=1000, image_size=FAR_AWAY, seed=0):
     torch.manual_seed(seed)
-    return jittered_rois(torch.tensor(gt_boxes).reshape(-1, 4), image_size, count=count, table=TABLE)
+    return jittered_rois(
+        torch.tensor(gt_boxes).reshape(-1, 4), image_size, count=count, table=TABLE
+    )
 
 
 def target_of(boxes, labels):
-    return Target(boxes=torch.tensor(boxes).reshape(-1, 4), labels=torch.tensor(labels, dtype=torch.long))
+    return Target(
+        boxes=torch.tensor(boxes).reshape(-1, 4), labels=torch.tensor(labels, dtype=torch.long)
+    )
 
 
 def iou_with(box, boxes):
@@ -36,13 +40,19 @@ def test_the_table_is_sorted_into_tenths():
     unit = torch.tensor([[0.0, 0, 1, 1]])
     iou = box_iou(MOVES.decode(TABLE.deltas, unit), unit)[:, 0]
     assert int(TABLE.size.sum()) == len(TABLE.deltas)
-    for bucket, (first, size) in enumerate(zip(TABLE.first.tolist(), TABLE.size.tolist(), strict=True)):
+    for bucket, (first, size) in enumerate(
+        zip(TABLE.first.tolist(), TABLE.size.tolist(), strict=True)
+    ):
         part = iou[first : first + size]
         assert 0.5 + bucket / 10 - 1e-6 <= part.min()
         assert part.max() <= 0.6 + bucket / 10 + 1e-6
-        torch.testing.assert_close(TABLE.deltas[first : first + size, :2].mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            TABLE.deltas[first : first + size, :2].mean(0), torch.zeros(2), atol=1e-4, rtol=0
+        )
     assert iou.max() == 1
-    assert (TABLE.deltas.abs().amax(0) >= torch.tensor([0.4, 0.4, 0.6, 0.6])).all()  # far enough: IoU 1/2 is reached
+    assert (
+        TABLE.deltas.abs().amax(0) >= torch.tensor([0.4, 0.4, 0.6, 0.6])
+    ).all()  # far enough: IoU 1/2 is reached
 
 
 def test_the_table_is_always_the_same_and_must_fill_its_buckets():
@@ -52,7 +62,9 @@ def test_the_table_is_always_the_same_and_must_fill_its_buckets():
         jitter_table(steps=2, buckets=10)
 
 
-@pytest.mark.parametrize("box", [[100.0, 100, 200, 200], [500.0, 50, 1190, 60], [300.0, 900, 304, 1700]])
+@pytest.mark.parametrize(
+    "box", [[100.0, 100, 200, 200], [500.0, 50, 1190, 60], [300.0, 900, 304, 1700]]
+)
 def test_equal_numbers_in_each_tenth_of_iou_whatever_the_shape(box):
     iou = iou_with(box, jitter([box]))
     assert iou.min() >= 0.5 - 1e-3  # rounding in px
@@ -88,7 +100,9 @@ def test_clipped_boxes_learn_the_iou_they_have_then():
 
 
 def test_a_box_learns_from_the_object_that_it_overlaps_most():
-    boxes = torch.tensor([[0.0, 0, 10, 8], [0.0, 0, 10, 18], [0.0, 0, 10, 3], [50.0, 50, 60, 60], [0.0, 0, 0, 0]])
+    boxes = torch.tensor(
+        [[0.0, 0, 10, 8], [0.0, 0, 10, 18], [0.0, 0, 10, 3], [50.0, 50, 60, 60], [0.0, 0, 0, 0]]
+    )
     labels, iou = iou_targets(boxes, target_of([[0.0, 0, 10, 10], [0.0, 0, 10, 20]], [5, 2]))
     assert labels.tolist() == [5, 2, 0, 0, 0]
     torch.testing.assert_close(iou, torch.tensor([0.8, 0.9, 0.3, 0, 0]))

@@ -31,8 +31,11 @@ def test_predicted_iou_is_the_own_classs():
 
 
 def test_only_the_own_class_of_counted_rois_learns():
-    """Outputs 0.2 and -0.5 against 2 IoU - 1 = 0 and 1: 0.02 and 1; mean 0.51, and half the clamped difference each."""
-    raw = torch.tensor([[7.0, 0.2, 7.0], [7.0, 7.0, -0.5], [7.0, float("inf"), 7.0]], requires_grad=True)
+    """Outputs 0.2 and -0.5 against 2 IoU - 1 = 0 and 1: 0.02 and 1; mean 0.51, and half the clamped
+    difference each."""
+    raw = torch.tensor(
+        [[7.0, 0.2, 7.0], [7.0, 7.0, -0.5], [7.0, float("inf"), 7.0]], requires_grad=True
+    )
     loss = iou_losses(raw, torch.tensor([1, 2, 0]), torch.tensor([0.5, 1.0, 0.4]))
     assert loss.item() == pytest.approx(0.51)
     (gradient,) = torch.autograd.grad(loss, raw)

@@ -1,4 +1,5 @@
-"""RoIConfig names what is wrong; the stage samples, learns and bounds its log variances as its parts say."""
+"""RoIConfig names what is wrong; the stage samples, learns and bounds its log variances as its
+parts say."""
 
 from dataclasses import replace
 
@@ -15,29 +16,57 @@ from tests.networks import change
 BOX_KL = RoIConfig(box_coding="edges", log_variance=True, box_loss="kl")
 
 
-@pytest.mark.parametrize(("changed", "sentence"), [
-    ({"head": "yolo"}, r"RoIConfig\.head is 'yolo'; choose one of \('mlp', 'conv5', 'rfcn', 'none'\)"),
-    ({"box_coding": "corners"}, r"RoIConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
-    ({"pooling": "avg"}, r"RoIConfig\.pooling is 'avg'; choose one of \('align', 'max', 'precise'\)"),
-    ({"rfcn_pooling": "max"}, r"RoIConfig\.rfcn_pooling is 'max'; choose one of \('align', 'average'\)"),
-    ({"log_variance": True, "box_loss": "kl"}, r"RoIConfig\.log_variance needs box_coding='edges'"),
-    ({"box_loss": "kl"}, r"RoIConfig\.log_variance is False and box_loss 'kl'"),
-    ({"box_coding": "edges", "log_variance": True}, r"RoIConfig\.log_variance is True and box_loss 'smooth_l1'"),
-    ({"head": "rfcn", "sampling_ratio": 0}, r"RoIConfig\.sampling_ratio is 0; PSRoIAlign needs 1 or more"),
-])
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"head": "yolo"},
+            r"RoIConfig\.head is 'yolo'; choose one of \('mlp', 'conv5', 'rfcn', 'none'\)",
+        ),
+        (
+            {"box_coding": "corners"},
+            r"RoIConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)",
+        ),
+        (
+            {"pooling": "avg"},
+            r"RoIConfig\.pooling is 'avg'; choose one of \('align', 'max', 'precise'\)",
+        ),
+        (
+            {"rfcn_pooling": "max"},
+            r"RoIConfig\.rfcn_pooling is 'max'; choose one of \('align', 'average'\)",
+        ),
+        (
+            {"log_variance": True, "box_loss": "kl"},
+            r"RoIConfig\.log_variance needs box_coding='edges'",
+        ),
+        ({"box_loss": "kl"}, r"RoIConfig\.log_variance is False and box_loss 'kl'"),
+        (
+            {"box_coding": "edges", "log_variance": True},
+            r"RoIConfig\.log_variance is True and box_loss 'smooth_l1'",
+        ),
+        (
+            {"head": "rfcn", "sampling_ratio": 0},
+            r"RoIConfig\.sampling_ratio is 0; PSRoIAlign needs 1 or more",
+        ),
+    ],
+)
 def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
     with pytest.raises(ValueError, match=sentence):
         replace(RoIConfig(), **changed)
 
 
 def test_what_suits_is_taken():
-    assert replace(RoIConfig(), head="rfcn", rfcn_pooling="average", sampling_ratio=0).sampling_ratio == 0
+    assert (
+        replace(RoIConfig(), head="rfcn", rfcn_pooling="average", sampling_ratio=0).sampling_ratio
+        == 0
+    )
     assert BOX_KL.log_variance_limit is None
 
 
 @pytest.mark.parametrize("alpha", [-50.0, 50.0])
 def test_a_log_variance_beyond_the_limit_is_pulled_back(alpha):
-    """The loss sees the bounded value, and its gradient reaches the layer: with clamp() it would be 0."""
+    """The loss sees the bounded value, and its gradient reaches the layer: with clamp() it would be
+    0."""
     network = detector(change(KL, roi_log_variance_limit=2.0))
     torch.nn.init.constant_(network.roi.head.predictor.log_variance.bias, alpha)
     statistics = {}
@@ -65,7 +94,10 @@ def test_within_the_limit_nothing_changes():
 def stage_and_targets(**fields):
     network, batch = detector(change(KL, **fields)), batch_of(scene(0), scene(1))
     features = network.features(batch)
-    proposals = [torch.tensor([[4.0, 4, 44, 44], [30, 10, 70, 60]]), torch.tensor([[0.0, 0, 79, 63]])]
+    proposals = [
+        torch.tensor([[4.0, 4, 44, 44], [30, 10, 70, 60]]),
+        torch.tensor([[0.0, 0, 79, 63]]),
+    ]
     torch.manual_seed(3)
     return network.roi, features, proposals, batch, network.roi.sample(proposals, batch)
 
@@ -74,8 +106,15 @@ def test_sampled_rois_are_those_of_each_image():
     stage, _, proposals, batch, targets = stage_and_targets()
     torch.manual_seed(3)
     for i, (boxes, target) in enumerate(zip(proposals, batch.targets, strict=True)):
-        expected = sample_rois(boxes, target, stage.coder, rois_per_image=24, positive_share=0.25, positive_iou=0.5)
-        columns = targets.boxes[i], targets.labels[i], targets.target_offsets[i], targets.gt_index[i]
+        expected = sample_rois(
+            boxes, target, stage.coder, rois_per_image=24, positive_share=0.25, positive_iou=0.5
+        )
+        columns = (
+            targets.boxes[i],
+            targets.labels[i],
+            targets.target_offsets[i],
+            targets.gt_index[i],
+        )
         for column, other in zip(columns, expected, strict=True):
             assert torch.equal(column, other)
 

@@ -1,4 +1,5 @@
-"""RPNConfig names what is wrong; the network's targets, losses and proposals are those of its parts."""
+"""RPNConfig names what is wrong; the network's targets, losses and proposals are those of its
+parts."""
 
 from dataclasses import replace
 
@@ -12,13 +13,31 @@ from tests.models.test_detector import BASE, batch_of, detector, scene
 from tests.networks import change
 
 
-@pytest.mark.parametrize(("changed", "sentence"), [
-    ({"kind": "none"}, r"RPNConfig\.kind is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)"),
-    ({"box_coding": "corners"}, r"RPNConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)"),
-    ({"anchor_rule": "fpn"}, r"RPNConfig\.anchor_rule is 'fpn'; choose one of \('caffe', 'torchvision', 'detectron2'\)"),
-    ({"coordinate_reduction": "max"}, r"RPNConfig\.coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)"),
-    ({"kind": "kl_rpn", "box_coding": "edges"}, r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'"),
-])
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"kind": "none"},
+            r"RPNConfig\.kind is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)",
+        ),
+        (
+            {"box_coding": "corners"},
+            r"RPNConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)",
+        ),
+        (
+            {"anchor_rule": "fpn"},
+            r"RPNConfig\.anchor_rule is 'fpn'; choose one of \('caffe', 'torchvision', 'detectron2'\)",
+        ),
+        (
+            {"coordinate_reduction": "max"},
+            r"RPNConfig\.coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)",
+        ),
+        (
+            {"kind": "kl_rpn", "box_coding": "edges"},
+            r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'",
+        ),
+    ],
+)
 def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
     with pytest.raises(ValueError, match=sentence):
         replace(RPNConfig(), **changed)
@@ -47,9 +66,19 @@ def test_targets_and_losses_are_those_of_each_image(parts):
     torch.manual_seed(4)
     losses, statistics = rpn.losses(predictions, batch)
     torch.manual_seed(4)
-    images = [anchor_targets(predictions.anchors, target, size, rpn.coder, positive_iou=0.7, negative_iou=0.3,
-                             anchors_per_image=32, positive_share=0.5)
-              for target, size in zip(batch.targets, batch.image_sizes, strict=True)]
+    images = [
+        anchor_targets(
+            predictions.anchors,
+            target,
+            size,
+            rpn.coder,
+            positive_iou=0.7,
+            negative_iou=0.3,
+            anchors_per_image=32,
+            positive_share=0.5,
+        )
+        for target, size in zip(batch.targets, batch.image_sizes, strict=True)
+    ]
     torch.manual_seed(4)
     targets = rpn.targets(predictions, batch)
     for column, stacked in zip(zip(*images, strict=True), targets, strict=True):
@@ -63,8 +92,17 @@ def test_proposals_are_those_of_each_image(parts):
     rpn, _, predictions, batch = parts
     boxes, objectness = rpn.propose(predictions, batch, (200, 25))
     for i, size in enumerate(batch.image_sizes):
-        expected = propose(predictions.anchors, predictions.output.objectness[i], predictions.output.offsets[i], size,
-                           rpn.coder, pre_nms=200, post_nms=25, nms_iou=0.7, min_size=4.0)
+        expected = propose(
+            predictions.anchors,
+            predictions.output.objectness[i],
+            predictions.output.offsets[i],
+            size,
+            rpn.coder,
+            pre_nms=200,
+            post_nms=25,
+            nms_iou=0.7,
+            min_size=4.0,
+        )
         assert torch.equal(boxes[i], expected[0])
         assert torch.equal(objectness[i], expected[1])
 

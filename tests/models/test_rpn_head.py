@@ -1,4 +1,5 @@
-"""The region proposal network: which channel belongs to which anchor, and its losses as written in the paper."""
+"""The region proposal network: which channel belongs to which anchor, and its losses as written in
+the paper."""
 
 import pytest
 import torch
@@ -8,7 +9,15 @@ from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.anchors import AnchorGenerator
-from models.rpn_head import AnchorTargets, RPNHead, RPNOutput, anchor_targets, join_levels, per_anchor, rpn_loss
+from models.rpn_head import (
+    AnchorTargets,
+    RPNHead,
+    RPNOutput,
+    anchor_targets,
+    join_levels,
+    per_anchor,
+    rpn_loss,
+)
 
 RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "anchors_per_image": 8, "positive_share": 0.5}
 
@@ -20,7 +29,9 @@ def head(**how):
 
 def test_per_anchor_is_row_column_anchor():
     n, anchors, values, height, width = 2, 3, 4, 5, 6
-    outputs = torch.arange(n * anchors * values * height * width).reshape(n, anchors * values, height, width)
+    outputs = torch.arange(n * anchors * values * height * width).reshape(
+        n, anchors * values, height, width
+    )
     found = per_anchor(outputs, values).reshape(n, height, width, anchors, values)
     for place in [(0, 0, 0, 0, 0), (1, 4, 5, 2, 3), (0, 2, 3, 1, 2)]:
         image, row, column, anchor, value = place
@@ -30,7 +41,9 @@ def test_per_anchor_is_row_column_anchor():
 def test_outputs_are_in_the_order_of_the_anchors():
     """A network that only looks at one position moves the anchors of that position only."""
     network, features = head(), torch.randn(1, 6, 4, 5)
-    (anchors,) = AnchorGenerator(sizes=[(32.0,)], ratios=(0.5, 1.0, 2.0), strides=(16,))([features], (64, 80))
+    (anchors,) = AnchorGenerator(sizes=[(32.0,)], ratios=(0.5, 1.0, 2.0), strides=(16,))(
+        [features], (64, 80)
+    )
     objectness, offsets, log_variance = network(features)
     assert log_variance is None
     assert objectness.shape == (1, len(anchors))
@@ -61,7 +74,9 @@ def example(images=2, anchors=12, seed=0):
 
 
 def losses(objectness, offsets, positive, negative, targets):
-    found, statistics = rpn_loss(RPNOutput(objectness, offsets), AnchorTargets(positive, negative, targets))
+    found, statistics = rpn_loss(
+        RPNOutput(objectness, offsets), AnchorTargets(positive, negative, targets)
+    )
     assert not statistics
     assert list(found) == ["rpn_objectness", "rpn_box"]
     return tuple(found.values())
@@ -71,7 +86,9 @@ def test_losses_are_the_formulas():
     objectness, offsets, positive, negative, targets = example(images=1)
     by_class, by_box = losses(objectness, offsets, positive, negative, targets)
     count = int((positive | negative).sum())
-    likelihood = torch.where(positive, objectness.sigmoid(), 1 - objectness.sigmoid())[positive | negative]
+    likelihood = torch.where(positive, objectness.sigmoid(), 1 - objectness.sigmoid())[
+        positive | negative
+    ]
     torch.testing.assert_close(by_class, -likelihood.log().sum() / count)
     torch.testing.assert_close(by_box, smooth_l1(offsets - targets, 1 / 9)[positive].sum() / count)
 
@@ -87,7 +104,10 @@ def test_no_sampled_anchor_is_no_loss_and_bad_targets_of_others_do_not_matter():
     objectness, offsets, positive, negative, targets = example()
     offsets.requires_grad_()
     nothing = torch.zeros_like(positive)
-    assert [loss.item() for loss in losses(objectness, offsets, nothing, nothing, targets)] == [0.0, 0.0]
+    assert [loss.item() for loss in losses(objectness, offsets, nothing, nothing, targets)] == [
+        0.0,
+        0.0,
+    ]
     targets = targets.masked_fill(~positive[..., None], -float("inf"))  # ln of a box without extent
     _, by_box = losses(objectness, offsets, positive, negative, targets)
     by_box.backward()
@@ -95,9 +115,13 @@ def test_no_sampled_anchor_is_no_loss_and_bad_targets_of_others_do_not_matter():
     assert offsets.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("coder", [EdgeCoder(weight=1.0), CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))])
+@pytest.mark.parametrize(
+    "coder", [EdgeCoder(weight=1.0), CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))]
+)
 def test_targets_of_an_image(coder):
-    anchors = torch.tensor([[0.0, 0, 40, 40], [-8, 0, 32, 40], [48, 48, 88, 88], [60, 60, 100, 100], [0, 0, 40, 38]])
+    anchors = torch.tensor(
+        [[0.0, 0, 40, 40], [-8, 0, 32, 40], [48, 48, 88, 88], [60, 60, 100, 100], [0, 0, 40, 38]]
+    )
     target = Target(boxes=torch.tensor([[0.0, 0, 40, 36]]), labels=torch.tensor([3]))
     positive, negative, offsets = anchor_targets(anchors, target, (96, 100), coder, **RULE)
     # the second crosses the left, the fourth the lower border: neither is learned from

@@ -14,8 +14,10 @@ def test_a_wrong_layout_is_named_with_the_choices():
     sentence = r"BackboneConfig\.resnet_layout is 'msra'; choose one of \('torchvision', 'caffe', 'detectron'\)"
     with pytest.raises(ValueError, match=sentence):
         replace(config, resnet_layout="msra")
-    assert [replace(config, resnet_layout=name).caffe_strides for name in ("torchvision", "caffe", "detectron")] == [
-        False, True, True]
+    assert [
+        replace(config, resnet_layout=name).caffe_strides
+        for name in ("torchvision", "caffe", "detectron")
+    ] == [False, True, True]
 
 
 def test_scaled_channels_are_at_least_eight():

@@ -27,7 +27,8 @@ def test_one_map():
     features = maps((16,))
     align = build_pool("align", output_size=BINS, strides=(16,), **RULE)
     expected = roi_align_batched(
-        features[0], boxes(), output_size=BINS, spatial_scale=1 / 16, sampling_ratio=2, aligned=True)
+        features[0], boxes(), output_size=BINS, spatial_scale=1 / 16, sampling_ratio=2, aligned=True
+    )
     assert torch.equal(align(features, boxes()), expected)
     largest = build_pool("max", output_size=BINS, strides=(16,), **RULE)
     expected = roi_max_pool_batched(features[0], boxes(), output_size=BINS, spatial_scale=1 / 16)
@@ -39,16 +40,27 @@ def test_the_coarsest_map_of_a_pyramid_is_not_pooled():
     features = maps(strides)
     align = build_pool("align", output_size=BINS, strides=strides, **RULE)
     expected = multi_level_roi_align(
-        features, boxes(), output_size=BINS, strides=strides[:4], sampling_ratio=2, aligned=True, canonical_size=56.0)
+        features,
+        boxes(),
+        output_size=BINS,
+        strides=strides[:4],
+        sampling_ratio=2,
+        aligned=True,
+        canonical_size=56.0,
+    )
     assert torch.equal(align(features, boxes()), expected)
-    assert torch.equal(align((*features[:4], torch.full_like(features[4], torch.nan)), boxes()), expected)
+    assert torch.equal(
+        align((*features[:4], torch.full_like(features[4], torch.nan)), boxes()), expected
+    )
 
 
 @pytest.mark.parametrize("strides", [(16,), (4, 8, 16, 32)])
 def test_precise_pooling_of_one_map_or_of_a_pyramid(strides):
     features = maps(strides)
     precise = build_pool("precise", output_size=BINS, strides=strides, **RULE)
-    expected = multi_level_prroi(features, boxes(), output_size=BINS, strides=strides, canonical_size=56.0)
+    expected = multi_level_prroi(
+        features, boxes(), output_size=BINS, strides=strides, canonical_size=56.0
+    )
     assert torch.equal(precise(features, boxes()), expected)
 
 
@@ -56,7 +68,12 @@ def test_position_sensitive_pooling():
     features = maps((16,), channels=3 * BINS**2)[0]
     rule = {"output_size": BINS, "stride": 16, "sampling_ratio": 2}
     align = build_position_sensitive_pool("align", **rule)
-    expected = ps_roi_align_batched(features, boxes(), output_size=BINS, spatial_scale=1 / 16, sampling_ratio=2)
+    expected = ps_roi_align_batched(
+        features, boxes(), output_size=BINS, spatial_scale=1 / 16, sampling_ratio=2
+    )
     assert torch.equal(align(features, boxes()), expected)
     average = build_position_sensitive_pool("average", **rule)
-    assert torch.equal(average(features, boxes()), ps_roi_pool_batched(features, boxes(), output_size=BINS, spatial_scale=1 / 16))
+    assert torch.equal(
+        average(features, boxes()),
+        ps_roi_pool_batched(features, boxes(), output_size=BINS, spatial_scale=1 / 16),
+    )
