@@ -32,27 +32,23 @@ class TrainConfig:
     backbone_lr_factor: float = 1.0
     max_grad_norm: float | None = None  # clip the global gradient norm; the papers do not
     roi_loss_weight: float = 1.0  # of the second stage's losses; 10 in KL-RPN Eq. 9
-    # the one part of the network that learns, all else stays as it starts; "": all but the frozen
-    only: str = ""
+    only: str = ""  # the one part of the network that learns, all else stays as it starts; "": whatever is not frozen
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
-            raise ValueError(
-                f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}."
-            )
+            raise ValueError(f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One network to train: its name is its folder.
 
-    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it
-    starts from. short_mini: whether the mini scale trains it for a shorter time: tables of many
-    networks should end in minutes, too. passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini
-    and lite lengthen theirs by it. 0: other schedules. nms_iou: the threshold of plain NMS in the
-    run's tables, and when it detects in photos. proposals: the run whose region proposal network
-    proposed, for Fast R-CNN; "" if the network has its own. Like start it is a name of runs.py at
-    every scale.
+    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from.
+    short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
+    passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0: other schedules.
+    nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
+    proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has its own. Like
+    start it is a name of runs.py at every scale.
     """
 
     name: str
@@ -70,12 +66,11 @@ class Run:
 class Row:
     """One line of a table: a run, what happens to its candidates, and what the paper printed.
 
-    printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; ()
-    for a row of ours. group: a heading shared by neighboring rows (the backbone in Table 5). cited:
-    whom the paper quotes for the number, "" if the authors measured it. missing: why this row
-    cannot be computed (yet), "" if it can. added: a row of ours that the paper does not have.
-    rounds: how often boxes go through the box head (2: MR-CNN's iterative localization). refine:
-    IoU-Net's refinement of the detections, None for none.
+    printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; () for a row of ours.
+    group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper quotes for the
+    number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
+    ours that the paper does not have. rounds: how often boxes go through the box head (2: MR-CNN's iterative
+    localization). refine: IoU-Net's refinement of the detections, None for none.
     """
 
     label: str
@@ -98,12 +93,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table or figure of a paper, or one of ours: what is run, what is measured, and what is
-    compared.
+    """A table or figure of a paper, or one of ours: what is run, what is measured, and what is compared.
 
-    metric: how rows are scored. command: the script of scripts/ that measures it. columns: the
-    paper's; extra: ours, shown apart. comparisons: what the paper reads from the table, (row, minus
-    row) by their labels, within each group. notes: sentences below the report of a scale.
+    metric: how rows are scored. command: the script of scripts/ that measures it. columns: the paper's; extra: ours,
+    shown apart. comparisons: what the paper reads from the table, (row, minus row) by their labels, within each group.
+    notes: sentences below the report of a scale.
     """
 
     title: str
@@ -118,29 +112,19 @@ class Table:
     def __post_init__(self) -> None:
         for name, choices in (("metric", Metric), ("command", Command)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(
-                    f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
-                )
+                raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
-                raise ValueError(
-                    f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the "
-                    f"table has {len(self.columns)} columns; give one a column, None where the "
-                    "paper prints none."
-                )
+                raise ValueError(f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
+                                 f"{len(self.columns)} columns; give one a column, None where the paper prints none.")
 
     def printed(self, row: Row) -> dict[str, float]:
         """What the paper prints in a row, by column."""
-        return {
-            column: value
-            for column, value in zip(self.columns, row.printed, strict=False)
-            if value is not None
-        }
+        return {column: value for column, value in zip(self.columns, row.printed, strict=False) if value is not None}
 
 
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
-    """``iterations`` and ``lr_drops`` of a TrainConfig, in epochs of faster-rcnn.pytorch (each
-    image and its mirror).
+    """``iterations`` and ``lr_drops`` of a TrainConfig, in epochs of faster-rcnn.pytorch (each image and its mirror).
 
     The rate drops at the start of each epoch (counted from 1) that ``drop_every`` + 1 divides.
     """

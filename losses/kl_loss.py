@@ -14,9 +14,8 @@ from losses.smooth_l1 import smooth_l1
 
 
 def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Tensor:
-    """exp(-log_variance) smooth_l1(offsets - target_offsets) + log_variance / 2 (Eq. 9 and 10).
-
-    Eq. 9 is the case |d| <= 1, Eq. 10 the case beyond.
+    """exp(-log_variance) smooth_l1(offsets - target_offsets) + log_variance / 2 (Eq. 9 for |d| <=
+    1, Eq. 10 beyond).
 
     Args:
         offsets: predicted mean (..., 4), unitless.
@@ -24,8 +23,10 @@ def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Te
         target_offsets: encoded ground truth (..., 4).
 
     Returns:
-        One value per coordinate (..., 4), float32 also under autocast, because exp(11.1) overflows
-        float16. Law: log_variance = 0 gives smooth_l1.
+        one value per coordinate (..., 4), float32 also under autocast (exp(11.1) overflows
+        float16).
+
+    Law: log_variance = 0 gives smooth_l1.
     """
     data_term, log_term = kl_loss_terms(offsets, log_variance, target_offsets)
     return data_term + log_term
@@ -34,15 +35,8 @@ def kl_loss(offsets: Tensor, log_variance: Tensor, target_offsets: Tensor) -> Te
 def kl_loss_terms(
     offsets: Tensor, log_variance: Tensor, target_offsets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The two summands of ``kl_loss``: exp(-log_variance) smooth_l1(d) and log_variance / 2.
-
-    Args:
-        offsets: see ``kl_loss``.
-        log_variance: see ``kl_loss``.
-        target_offsets: see ``kl_loss``.
-
-    Returns:
-        (data term, log term), each (..., 4) float32.
+    """The two summands of ``kl_loss``: (exp(-log_variance) smooth_l1(d), log_variance / 2), each
+    (..., 4) float32.
     """
     log_variance = log_variance.float()
     difference = offsets.float() - target_offsets.float()

@@ -60,34 +60,15 @@ def tiny_dataset(folder: Path) -> Path:
 
 def arguments(data: Path, out: Path, **changed) -> argparse.Namespace:
     """The command line of scripts.train and scripts.evaluate."""
-    given = {
-        "run": "kl_loss/tiny",
-        "table": "kl_loss/tiny",
-        "scale": "tiny",
-        "data_root": data,
-        "splits": None,
-        "out": out,
-        "skip_bad_boxes": False,
-        "proposals": None,
-        "device": "cpu",
-        "workers": 0,
-        "seed": 0,
-        "seeds": 1,
-        "resume": "auto",
-        "weights": "auto",
-        "amp": "off",
-        "batch_size": None,
-        "accumulate": 1,
-        "stop_after": None,
-        "unfinished": False,
-    }
+    given = {"run": "kl_loss/tiny", "table": "kl_loss/tiny", "scale": "tiny", "data_root": data, "splits": None, "out": out,
+             "skip_bad_boxes": False, "proposals": None, "device": "cpu", "workers": 0, "seed": 0, "seeds": 1, "resume": "auto",
+             "weights": "auto", "amp": "off", "batch_size": None, "accumulate": 1, "stop_after": None, "unfinished": False}
     return argparse.Namespace(**given | changed)
 
 
 @contextmanager
 def signal_handlers_kept():
-    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer
-    back."""
+    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

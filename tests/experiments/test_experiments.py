@@ -1,5 +1,4 @@
-"""The declarations: every run can be built at every scale, a comparison changes what it compares,
-rows are the paper's."""
+"""The declarations: every run can be built at every scale, a comparison changes what it compares, rows are the paper's."""
 
 import importlib
 import json
@@ -17,41 +16,19 @@ from scripts.engine.checkpoint import differences, plain
 from scripts.engine.optimizer import learning_rate
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-MODULES = {
-    path.parent.name: importlib.import_module(f"experiments.{path.parent.name}.runs")
-    for path in sorted(EXPERIMENTS.glob("*/runs.py"))
-}
-RUNS = {
-    f"{paper}/{key}": value
-    for paper, module in MODULES.items()
-    for key, value in vars(module).items()
-    if isinstance(value, Run)
-}
+MODULES = {path.parent.name: importlib.import_module(f"experiments.{path.parent.name}.runs")
+           for path in sorted(EXPERIMENTS.glob("*/runs.py"))}
+RUNS = {f"{paper}/{key}": value for paper, module in MODULES.items() for key, value in vars(module).items()
+        if isinstance(value, Run)}
 PAPER_TABLES = json.loads((EXPERIMENTS / "paper_tables.json").read_text())
-TABLES = {
-    f"{path.parent.parent.name}_{path.parent.name}": importlib.import_module(
-        f"experiments.{path.parent.parent.name}.{path.parent.name}.rows"
-    ).TABLE
-    for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))
-}
-PAIRS = [
-    (name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")
-]
+TABLES = {f"{path.parent.parent.name}_{path.parent.name}":
+          importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows").TABLE
+          for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))}
+PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")]
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
 PAPER_TABLES_HERE = {name: table for name, table in TABLES.items() if name in PAPER_TABLES}
-OURS = {
-    "kl_rpn_controls",
-    "kl_rpn_proposals",
-    "kl_rpn_figure3",
-    "kl_loss_controls",
-    "kl_loss_figure5",
-    "kl_loss_figure6",
-}  # not tables of a paper
-KL_HEAD = {
-    "model.roi.box_coding",
-    "model.roi.log_variance",
-    "model.roi.box_loss",
-}  # what KL Loss changes in a second stage
+OURS = {"kl_rpn_controls", "kl_rpn_proposals", "kl_rpn_figure3", "kl_loss_controls", "kl_loss_figure5", "kl_loss_figure6"}  # not tables of a paper
+KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}  # what KL Loss changes in a second stage
 KL = KL_HEAD | {"model.rpn.box_coding"}  # and in the whole network
 at_every_scale = pytest.mark.parametrize("scale", SCALES)
 
@@ -85,19 +62,13 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
 
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
-def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
-    scale, baseline, kl_rpn
-):
-    """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the
-    loss weight is the method's (Eq. 9), and with it the unit of the gradient norm."""
-    changed = differences(
-        *(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn))
-    )
+def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(scale, baseline, kl_rpn):
+    """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the loss weight is the
+    method's (Eq. 9), and with it the unit of the gradient norm."""
+    changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
     fields = {line.partition(":")[0] for line in changed}
     assert fields >= {"name", "model.rpn.kind", "train.roi_loss_weight"}
-    allowed = {"train.max_grad_norm"} | (
-        {"train.optimizer", "train.lr"} if scale == "paper" else set()
-    )
+    allowed = {"train.max_grad_norm"} | ({"train.optimizer", "train.lr"} if scale == "paper" else set())
     assert fields - {"name", "model.rpn.kind", "train.roi_loss_weight"} <= allowed
     run = SCALES[scale](RUNS[kl_rpn])
     assert run.train.roi_loss_weight == 10
@@ -111,67 +82,36 @@ def test_batch_and_rate_are_those_the_paper_prints(name):
     for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
         assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
-        assert (
-            row.run.model.backbone.name
-            == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
-        )
-        assert (
-            row.run.data.train
-            == {
-                "trainval35k": ("trainval35k",),
-                "trainval": ("trainval",),
-                "07": ("2007_trainval",),
-                "07+12": ("2007_trainval", "2012_trainval"),
-            }[line["train"]]
-        )
+        assert row.run.model.backbone.name == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
+        assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
+                                      "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]
         assert row.run.data.short_side == 600
-        assert (
-            row.run.model.rpn.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
-        )
+        assert row.run.model.rpn.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
 
 
-# rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates,
-# drops, training scales
+# rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates, drops, training scales
 RECIPES = {
     "vgg16_coco": (256, 4, 5e-4, 2.0, 10.0, 146_580, (58_632, 131_922), None),
     "r101_coco": (128, 4, 1e-4, 1.0, None, 146_580, (58_632, 131_922), None),
     "rfcn_r101_coco": (128, 4, 5e-4, 2.0, None, 120_000, (90_000,), (400, 500, 600, 700, 800)),
     "vgg16_voc": (256, 3, 5e-4, 2.0, 10.0, 198_612, (165_510,), None),
     "r101_voc": (128, 3, 1e-4, 1.0, None, 231_714, (165_510,), None),
-    "rfcn_r101_voc": (
-        128,
-        3,
-        1e-4,
-        1.0,
-        None,
-        100_220,
-        (40_088, 85_187),
-        (400, 500, 600, 700, 800),
-    ),
+    "rfcn_r101_voc": (128, 3, 1e-4, 1.0, None, 100_220, (40_088, 85_187), (400, 500, 600, 700, 800)),
 }
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_of_the_kl_rpn_baselines(name):
-    """faster-rcnn.pytorch's and RFCN_CoupleNet.pytorch's; R-FCN on COCO is the R-FCN paper's.
-    117,266 COCO and 16,551 or 5,011 VOC images, each also mirrored."""
+    """faster-rcnn.pytorch's and RFCN_CoupleNet.pytorch's; R-FCN on COCO is the R-FCN paper's. 117,266 COCO and 16,551 or 5,011 VOC images, each also mirrored."""
     rois, scales, decay, biases, clip, updates, drops, sides = RECIPES[name]
     for run in (RUNS[f"kl_rpn/{name}"], RUNS[f"kl_rpn/{name}_klrpn"]):
         model, train, data = run.model, run.train, run.data
         rpn, roi = model.rpn, model.roi
         assert (roi.rois_per_image, len(rpn.anchor_sizes), rpn.min_size) == (rois, scales, 0.0)
-        assert (rpn.anchors_per_image, rpn.positive_share, model.backbone.frozen_stages) == (
-            256,
-            0.5,
-            2,
-        )
+        assert (rpn.anchors_per_image, rpn.positive_share, model.backbone.frozen_stages) == (256, 0.5, 2)
         assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test) == (12000, 2000, 6000)
         assert (roi.pooling, roi.rfcn_pooling, roi.pool_size) == ("align", "align", 7)
-        assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (
-            decay,
-            biases,
-            False,
-        )
+        assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (decay, biases, False)
         assert (train.iterations, train.lr_drops, train.warmup_iterations) == (updates, drops, 0)
         assert (data.long_side, data.train_long_side, data.train_short_sides) == (None, 1200, sides)
         assert data.train_difficult == (data.layout == "voc")
@@ -182,46 +122,31 @@ def test_recipes_of_the_kl_rpn_baselines(name):
 
 def test_both_papers_in_one_detector():
     both = RUNS["kl_rpn/vgg16_coco_klrpn_kl"].model
-    assert (both.rpn.kind, both.roi.log_variance, both.roi.box_coding, both.roi.box_loss) == (
-        "kl_rpn",
-        True,
-        "edges",
-        "kl",
-    )
+    assert (both.rpn.kind, both.roi.log_variance, both.roi.box_coding, both.roi.box_loss) == ("kl_rpn", True, "edges", "kl")
     without = replace(both.roi, log_variance=False, box_coding="center_size", box_loss="smooth_l1")
     assert replace(both, roi=without) == RUNS["kl_rpn/vgg16_coco_klrpn"].model
 
 
-@pytest.mark.parametrize(
-    ("lr", "step", "epochs", "rates"),
-    [  # lr of each epoch, from 1, in the baseline's README rows
-        (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
-        (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
-        (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
-        (4e-3, 8, 20, [4e-3] * 8 + [4e-4] * 9 + [4e-5] * 3),
-        (6e-5, 4, 10, [6e-5] * 4 + [6e-6] * 5 + [6e-7]),
-    ],
-)
+@pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [  # lr of each epoch, from 1, in the baseline's README rows
+    (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
+    (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
+    (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
+    (4e-3, 8, 20, [4e-3] * 8 + [4e-4] * 9 + [4e-5] * 3),
+    (6e-5, 4, 10, [6e-5] * 4 + [6e-6] * 5 + [6e-7]),
+])
 def test_rate_of_each_epoch(lr, step, epochs, rates):
     each = 2 * 100 // 4
-    train = TrainConfig(
-        lr=lr, **epoch_schedule(images=100, batch_size=4, epochs=epochs, drop_every=step)
-    )
+    train = TrainConfig(lr=lr, **epoch_schedule(images=100, batch_size=4, epochs=epochs, drop_every=step))
     assert train.iterations == epochs * each
     for epoch, rate in enumerate(rates):
         for update in (epoch * each, (epoch + 1) * each - 1):
             assert learning_rate(update, train) == pytest.approx(rate, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("images", "batch", "updates"),
-    [(5011, 1, 10022), (5011, 2, 5011), (16551, 1, 33102), (117266, 16, 14658), (117266, 24, 9772)],
-)
+@pytest.mark.parametrize(("images", "batch", "updates"), [
+    (5011, 1, 10022), (5011, 2, 5011), (16551, 1, 33102), (117266, 16, 14658), (117266, 24, 9772)])
 def test_updates_of_an_epoch_count_each_image_and_its_mirror(images, batch, updates):
-    assert (
-        epoch_schedule(images=images, batch_size=batch, epochs=1, drop_every=1)["iterations"]
-        == updates
-    )
+    assert epoch_schedule(images=images, batch_size=batch, epochs=1, drop_every=1)["iterations"] == updates
 
 
 def test_lite_runs_with_one_name_are_one_run():
@@ -248,15 +173,12 @@ def test_every_table_is_a_papers_or_known_as_ours():
 
 
 def printed_name(line):
-    """(group, label) of a printed row: the tables of KL-RPN compare region proposals within each
-    detector."""
+    """(group, label) of a printed row: the tables of KL-RPN compare region proposals within each detector."""
     if "region_proposal" in line:
         return f"{line['method']} {line['backbone']}", spelled(line["region_proposal"])
     if "head" in line:  # KL Loss Table 3 has no other names for its rows
         return line["head"], "KL Loss" if line["kl_loss"] else "baseline"
-    return line.get("type", line.get("backbone", "")), spelled(
-        line.get("label") or line.get("method")
-    )
+    return line.get("type", line.get("backbone", "")), spelled(line.get("label") or line.get("method"))
 
 
 def is_cited(line):
@@ -269,9 +191,7 @@ def test_rows_are_those_of_the_paper_in_its_order(name):
     printed, rows = PAPER_TABLES[name]["rows"], [row for row in TABLES[name].rows if not row.added]
     assert [(row.group, row.label) for row in rows] == [printed_name(line) for line in printed]
     columns = PAPER_TABLES[name]["columns"]
-    assert [row.printed for row in rows] == [
-        tuple(line["metrics"].get(column) for column in columns) for line in printed
-    ]
+    assert [row.printed for row in rows] == [tuple(line["metrics"].get(column) for column in columns) for line in printed]
     assert [bool(row.cited) for row in rows] == [is_cited(line) for line in printed]
     assert list(TABLES[name].columns) == columns
     assert not any(row.printed for row in TABLES[name].rows if row.added)
@@ -306,18 +226,14 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
 def test_an_unknown_metric_or_command_is_an_error():
     """A typo in the metric must not be scored as VOC."""
     table = TABLES["kl_loss_table1"]
-    with pytest.raises(
-        ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"
-    ):
+    with pytest.raises(ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"):
         replace(table, metric="cocoo")
     with pytest.raises(ValueError, match=r"Table\.command is 'score'; choose one of \('evaluate'"):
         replace(table, command="score")
 
 
 def test_a_row_prints_one_number_a_column():
-    row = Row(
-        "new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss_table1"].rows[0].postprocess, (1.0,)
-    )
+    row = Row("new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss_table1"].rows[0].postprocess, (1.0,))
     with pytest.raises(ValueError, match="the row 'new' prints 1 numbers, the table has 2 columns"):
         Table(title="t", metric="coco", columns=("AP", "AP50"), rows=(row,))
 
@@ -336,8 +252,7 @@ def test_every_table_has_its_two_commands(name):
         assert path.stat().st_mode & 0o111, f"{path} is not executable"
 
 
-# iterations, drops, rate, batch of Detectron's schedules; proposals before and after suppression in
-# training and testing
+# iterations, drops, rate, batch of Detectron's schedules; proposals before and after suppression in training and testing
 SCHEDULES = {
     "r50_fpn_1x": (90_000, (60_000, 80_000), 0.02, 16, (2000, 2000, 1000, 1000)),
     "r50_fpn_2x": (180_000, (120_000, 160_000), 0.02, 16, (2000, 2000, 1000, 1000)),
@@ -350,79 +265,44 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_recipes_of_detectron(name):
-    """Its 12_2017_baselines, R-50: short side 800, long side 1333, warm-up of 500 updates from a
-    third of the rate, decay of weights alone, biases twice as fast, conv1 and res2 frozen, 512 RoIs
-    an image, no least size of a proposal."""
+    """Its 12_2017_baselines, R-50: short side 800, long side 1333, warm-up of 500 updates from a third of the rate, decay
+    of weights alone, biases twice as fast, conv1 and res2 frozen, 512 RoIs an image, no least size of a proposal."""
     run = RUNS[f"kl_loss/{name}"]
     updates, drops, rate, batch, counts = SCHEDULES[name]
     model, rpn, roi, train = run.model, run.model.rpn, run.model.roi, run.train
-    assert (train.iterations, train.lr_drops, train.lr, train.batch_size) == (
-        updates,
-        drops,
-        rate,
-        batch,
-    )
+    assert (train.iterations, train.lr_drops, train.lr, train.batch_size) == (updates, drops, rate, batch)
     assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test, rpn.post_nms_test) == counts
-    assert (train.weight_decay, train.bias_lr_factor, train.bias_decay, train.momentum) == (
-        1e-4,
-        2.0,
-        False,
-        0.9,
-    )
+    assert (train.weight_decay, train.bias_lr_factor, train.bias_decay, train.momentum) == (1e-4, 2.0, False, 0.9)
     assert (train.warmup_iterations, train.warmup_factor, train.max_grad_norm) == (500, 1 / 3, None)
-    assert (roi.rois_per_image, roi.positive_share, rpn.min_size, model.backbone.frozen_stages) == (
-        512,
-        0.25,
-        0.0,
-        2,
-    )
+    assert (roi.rois_per_image, roi.positive_share, rpn.min_size, model.backbone.frozen_stages) == (512, 0.25, 0.0, 2)
     assert rpn.anchor_sizes == (32, 64, 128, 256, 512)
     assert (run.data.short_side, run.data.long_side, run.data.size_divisor) == (800, 1333, 32)
     assert run.data.train == ("train2017",)
     assert (roi.pool_size, roi.sampling_ratio) == ((14, 0) if name == "r50_c4" else (7, 2))
 
 
-@pytest.mark.parametrize(
-    ("name", "changed"),
-    [
-        ("r50_fpn_edges", {"model.rpn.box_coding", "model.roi.box_coding"}),
-        ("r50_fpn_2x_again", {"start"}),
-        ("r50_fpn_kl", KL),
-        ("r50_fpn_kl_warm", KL | {"start"}),
-        ("r50_fpn_mask", {"model.mask", "data.masks"}),
-    ],
-)
+@pytest.mark.parametrize(("name", "changed"), [
+    ("r50_fpn_edges", {"model.rpn.box_coding", "model.roi.box_coding"}),
+    ("r50_fpn_2x_again", {"start"}),
+    ("r50_fpn_kl", KL),
+    ("r50_fpn_kl_warm", KL | {"start"}),
+    ("r50_fpn_mask", {"model.mask", "data.masks"}),
+])
 @pytest.mark.parametrize("scale", ["mini", "paper"])
 def test_a_control_changes_one_thing(scale, name, changed):
-    found = differences(
-        *(plain(asdict(SCALES[scale](RUNS[f"kl_loss/{n}"]))) for n in ("r50_fpn_2x", name))
-    )
+    found = differences(*(plain(asdict(SCALES[scale](RUNS[f"kl_loss/{n}"]))) for n in ("r50_fpn_2x", name)))
     assert {line.partition(":")[0] for line in found} == {"name"} | changed
 
 
 @at_every_scale
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, run in RUNS.items()
-        if run.start not in ("imagenet", "scratch") or run.proposals
-    ],
-)
+@pytest.mark.parametrize("name", [name for name, run in RUNS.items() if run.start not in ("imagenet", "scratch") or run.proposals])
 def test_a_run_that_needs_another_names_one_that_fits(scale, name):
     """Of the same network, classes and data, so that weights and proposals can be taken over."""
     run, paper = SCALES[scale](RUNS[name]), name.partition("/")[0]
     for needed in {run.start, run.proposals} - {"imagenet", "scratch", ""}:
         other = SCALES[scale](RUNS[f"{paper}/{needed}"])
-        assert (other.model.backbone, other.model.num_classes) == (
-            run.model.backbone,
-            run.model.num_classes,
-        )
-        assert (other.data.train, other.data.test, other.data.layout) == (
-            run.data.train,
-            run.data.test,
-            run.data.layout,
-        )
+        assert (other.model.backbone, other.model.num_classes) == (run.model.backbone, run.model.num_classes)
+        assert (other.data.train, other.data.test, other.data.layout) == (run.data.train, run.data.test, run.data.layout)
     if run.train.only:
         assert run.start not in ("imagenet", "scratch")
 
@@ -433,93 +313,3 @@ def test_two_passes_are_twice_one(scale):
     assert twice.iterations == 2 * once.iterations
     assert twice.lr_drops == tuple(2 * drop for drop in once.lr_drops)
     assert replace(twice, iterations=once.iterations, lr_drops=once.lr_drops) == once
-
-
-EARLIER = json.loads(
-    (Path(__file__).parent / "earlier_runs.json").read_text()
-)  # as commit eed6967 wrote them
-BACKBONE = {
-    "backbone": "name",
-    "width": "width",
-    "frozen_stages": "frozen_stages",
-    "resnet_blocks": "resnet_blocks",
-    "mobilenet_blocks": "mobilenet_blocks",
-    "tf_padding": "tf_padding",
-}
-RPN = {
-    "region_proposal": "kind",
-    "decode_minus_one": "decode_minus_one",
-    "anchor_sizes": "anchor_sizes",
-    "anchor_ratios": "anchor_ratios",
-    "rpn_batch": "anchors_per_image",
-    "rpn_positive_share": "positive_share",
-    "rpn_positive_iou": "positive_iou",
-    "rpn_negative_iou": "negative_iou",
-    "rpn_nms_iou": "nms_iou",
-    "mean_error_weight": "mean_error_weight",
-    "negative_variance": "negative_variance",
-    "coordinate_reduction": "coordinate_reduction",
-    "rpn_log_variance_std": "log_variance_std",
-    "rpn_log_variance_limit": "log_variance_limit",
-    "pre_nms_train": "pre_nms_train",
-    "post_nms_train": "post_nms_train",
-    "pre_nms_test": "pre_nms_test",
-    "post_nms_test": "post_nms_test",
-    "min_size": "min_size",
-}
-ROI = {
-    "log_variance": "log_variance",
-    "box_coding": "box_coding",
-    "class_agnostic": "class_agnostic",
-    "decode_minus_one": "decode_minus_one",
-    "fc_dims": "fc_dims",
-    "dropout": "dropout",
-    "pooling": "pooling",
-    "pool_size": "pool_size",
-    "sampling_ratio": "sampling_ratio",
-    "rfcn_pooling": "rfcn_pooling",
-    "dilate_first_block": "dilate_first_block",
-    "rois_per_image": "rois_per_image",
-    "roi_positive_share": "positive_share",
-    "roi_positive_iou": "positive_iou",
-    "hardest_rois": "hardest",
-    "log_variance_limit": "log_variance_limit",
-}
-
-
-@pytest.mark.parametrize("key", EARLIER)
-def test_networks_of_an_earlier_version_are_still_those_of_their_runs(key):
-    """Under the names of today: fields that were added since are at their defaults, and the rest is
-    what it was."""
-    name, scale = key.split()
-    earlier, run = dict(EARLIER[key]), plain(asdict(SCALES[scale](RUNS[name])))
-    old, new = earlier.pop("model"), run["model"]
-    for group, names in (("backbone", BACKBONE), ("rpn", RPN), ("roi", ROI)):
-        assert {now: old[before] for before, now in names.items()} == {
-            now: new[group][now] for now in names.values()
-        }
-    assert old["num_classes"] == new["num_classes"]
-    assert old["caffe_layout"] is False
-    assert new["backbone"]["resnet_layout"] == "torchvision"
-    assert new["roi"]["head"] == (
-        "rfcn"
-        if old["second_stage"] == "rfcn"
-        else "conv5"
-        if "resnet" in old["backbone"]
-        else "mlp"
-    )
-    assert new["roi"]["box_loss"] == ("kl" if old["log_variance"] else "smooth_l1")
-    assert new["rpn"]["box_coding"] == (
-        "center_size" if old["region_proposal"] == "kl_rpn" else old["box_coding"]
-    )
-    width = old["width"] if scale == "mini" else 1  # lite scaled no channels but MobileNetV2's
-    assert new["rpn"]["channels"] == old["rpn_dim"] * width
-    assert new["roi"]["rfcn_channels"] == old["rfcn_dim"] * width
-    assert (new["mask"], new["iou"], new["backbone"]["pyramid"]) == (None, None, False)
-    added = run["train"].keys() - earlier["train"].keys()
-    assert {
-        **earlier["train"],
-        **{field: getattr(RUNS[name].train, field) for field in added},
-    } == run["train"]
-    assert earlier["data"].items() <= run["data"].items()
-    assert all(earlier[field] == run[field] for field in earlier.keys() - {"data", "train"})

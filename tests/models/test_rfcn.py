@@ -109,8 +109,9 @@ def test_a_class_map_channel_moves_one_class():
 def test_the_vote_is_the_mean_of_the_bins():
     """The worked example of test_ps_roi_align: 8 maps, two classes; its boxes are inclusive, ours
     end 1 px later."""
-    plane = torch.tensor([[0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5],
-                          [30, 31, 32, 33, 34, 35], [40, 41.5, 43, 43, 44.5, 46]])  # fmt: skip
+    plane = torch.tensor([[0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16],
+                          [20, 22, 22.5, 23, 25, 25.5], [30, 31, 32, 33, 34, 35],
+                          [40, 41.5, 43, 43, 44.5, 46]])  # fmt: skip
     features = (plane + 100 * torch.arange(8)[:, None, None])[None]
     boxes = torch.tensor(
         [[[10.0, 6, 71, 59], [0, 0, 96, 80], [33.4, 17.6, 41.2, 21.1], [64, 48, 121, 101]]]

@@ -36,7 +36,8 @@ def test_labels_and_targets(coder):
         for box, label in zip(boxes.tolist(), labels.tolist(), strict=True)
         if label >= 0
     }
-    assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),  # the last is the ground truth itself
+    # the third is the ground truth itself
+    assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),
                      (0, 0, 49, 10, 0), (200, 0, 300, 10, 0)}  # fmt: skip
     assert (labels == -1).sum() == 3
     foreground = labels > 0

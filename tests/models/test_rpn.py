@@ -26,7 +26,8 @@ from tests.networks import change
         ),
         (
             {"anchor_rule": "fpn"},
-            r"RPNConfig\.anchor_rule is 'fpn'; choose one of \('caffe', 'torchvision', 'detectron2'\)",
+            r"RPNConfig\.anchor_rule is 'fpn'; choose one of "
+            r"\('caffe', 'torchvision', 'detectron2'\)",
         ),
         (
             {"coordinate_reduction": "max"},

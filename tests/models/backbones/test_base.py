@@ -11,7 +11,8 @@ from models.backbones.base import BackboneConfig, Norm, freeze_norms, scaled
 
 def test_a_wrong_layout_is_named_with_the_choices():
     config = BackboneConfig(name="resnet50")
-    sentence = r"BackboneConfig\.resnet_layout is 'msra'; choose one of \('torchvision', 'caffe', 'detectron'\)"
+    choices = r"\('torchvision', 'caffe', 'detectron'\)"
+    sentence = rf"BackboneConfig\.resnet_layout is 'msra'; choose one of {choices}"
     with pytest.raises(ValueError, match=sentence):
         replace(config, resnet_layout="msra")
     assert [

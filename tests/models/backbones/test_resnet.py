@@ -145,8 +145,8 @@ def test_where_the_stride_is(caffe, strided):
 @pytest.mark.parametrize(
     ("side", "cells"),
     [
-        # conv1 (n - 1) // 2 + 1; pooling ceil((n - 3) / 2) + 1; two 1x1 convolutions with stride 2, (n
-        # - 1) // 2 + 1 each
+        # conv1 (n - 1) // 2 + 1; pooling ceil((n - 3) / 2) + 1;
+        # two 1x1 convolutions with stride 2, (n - 1) // 2 + 1 each
         (600, [300, 150, 75, 38]),
         (601, [301, 150, 75, 38]),
         (225, [113, 56, 28, 14]),

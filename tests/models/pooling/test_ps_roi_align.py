@@ -120,8 +120,8 @@ def pool_by_loops(maps, rois, size):
 # Boxes for the pooling are inclusive pixels. Means of whole cells follow from the bins by hand: the
 # first is rows 0..2, columns 0..2, or (0 + 1 + 2 + 10 + 11.5 + 13 + 20 + 22 + 22.5) / 9 = 11.333.
 EXAMPLE_PLANE = torch.tensor([
-    [0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5], [30, 31, 32, 33, 34, 35],
-    [40, 41.5, 43, 43, 44.5, 46]], dtype=torch.float64)  # fmt: skip
+    [0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5],
+    [30, 31, 32, 33, 34, 35], [40, 41.5, 43, 43, 44.5, 46]], dtype=torch.float64)  # fmt: skip
 EXAMPLE_MAPS = (EXAMPLE_PLANE + 100 * torch.arange(8)[:, None, None])[None]
 EXAMPLE_BOXES = torch.tensor(
     [[10.0, 6, 70, 58], [0, 0, 95, 79], [33.4, 17.6, 40.2, 20.1], [64, 48, 120, 100]],

@@ -180,7 +180,8 @@ def test_layer4_of_a_resnet_counts_as_backbone(resnet_state):
     state = {name: value for name, value in resnet_state.items() if not name.startswith("layer4.")}
     with pytest.raises(
         ValueError,
-        match=r"fits only 95 of the 115 .* roi\.head\.box_head\.layer4\.0\.conv1\.weight is missing",
+        match=r"fits only 95 of the 115 .* "
+        r"roi\.head\.box_head\.layer4\.0\.conv1\.weight is missing",
     ):
         load_pretrained(faster_rcnn(), "resnet50", state, "body.pth")
 
