@@ -110,6 +110,11 @@ class Batch:
     skipped: tuple[str, ...] = ()
     proposals: tuple[Tensor, ...] | None = None
 
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(height, width) px of the padded images."""
+        return self.images.shape[-2], self.images.shape[-1]
+
     def to(self, device: torch.device | str) -> Batch:
         return _to(self, device)
 

@@ -2,8 +2,8 @@
 
 NMS_03 is py-faster-rcnn's threshold, NMS_05 Detectron's; _LOW keeps scores down to 0.001, as the
 baselines of KL-RPN do.
-Soft-NMS is the released code's Gaussian with sigma 0.5; voting is the paper's, sigma_t 0.02, all boxes vote
-(docs/kl_loss.md, points 18, 20, 23, 24).
+Soft-NMS is the released code's Gaussian with sigma 0.5; voting is the paper's, sigma_t 0.02, all
+boxes vote (docs/kl_loss.md, points 18, 20, 23, 24).
 """
 
 from dataclasses import replace

@@ -46,6 +46,7 @@ class Run:
     start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from.
     short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
     passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0: other schedules.
+    nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
     proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has its own. Like
     start it is a name of runs.py at every scale.
     """
@@ -57,6 +58,7 @@ class Run:
     start: str = "imagenet"
     short_mini: bool = False
     passes: int = 0
+    nms_iou: float = 0.3
     proposals: str = ""
 
 

@@ -4,6 +4,23 @@ import torch
 from torch import Tensor
 
 
+def smooth_l1_loss(
+    offsets: Tensor, log_variance: Tensor | None, target_offsets: Tensor, beta: float = 1.0
+) -> Tensor:
+    """smooth_l1(offsets - target_offsets): the box loss without log variances, which are not used.
+
+    Args:
+        offsets: predicted (..., 4), unitless.
+        log_variance: None.
+        target_offsets: encoded ground truth (..., 4).
+        beta: see ``smooth_l1``.
+
+    Returns:
+        One value per coordinate (..., 4), float32 also under autocast.
+    """
+    return smooth_l1(offsets.float() - target_offsets, beta)
+
+
 def smooth_l1(difference: Tensor, beta: float = 1.0) -> Tensor:
     """0.5 d^2 / beta for |d| < beta, else |d| - beta / 2; one value per coordinate.
 

@@ -1,292 +1,281 @@
-"""ModelConfig -> Detector: the only place that chooses by name."""
+"""ModelConfig -> Detector: the only place that chooses by name.
+
+A new backbone is a file in models/backbones/ and a line in BACKBONES; a new box loss is a file in
+losses/ and a line in ``box_losses``.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
-from models.anchors import AnchorGenerator, cell_anchors, corner_anchors, rounded_corner_anchors
-from models.backbones.base import Backbone, initialize, scaled
+from losses.kl_loss import kl_loss, kl_loss_terms
+from losses.smooth_l1 import smooth_l1_loss
+from models.backbones.base import Backbone, BackboneConfig, initialize, scaled
 from models.backbones.fpn import FPN, xavier
 from models.backbones.mobilenet import CONV5_BLOCK, MobileNetHead, MobileNetV2
 from models.backbones.resnet import RESNET50, RESNET101, Conv5Head, ResNet, conv5
 from models.backbones.vgg import VGG16, VGGCNNM1024
-from models.detector import Detector, Pool, RPNLosses
+from models.build_branches import build_iou_branch, build_mask_branch, build_roi_pool
+from models.build_rpn import build_box_coder, build_rpn
+from models.detector import Detector
 from models.heads import RoIHead, TwoMLPHead
-from models.iou_net import IoUHead
-from models.kl_rpn import KLRPNHead, kl_rpn_losses
-from models.mask import MaskHead
-from models.pooling.multi_level import multi_level_roi_align
-from models.pooling.prroi_pool import multi_level_prroi
-from models.pooling.ps_roi_align import ps_roi_align_batched, ps_roi_pool_batched
-from models.pooling.roi_align import roi_align_batched, roi_max_pool_batched
+from models.iou_net import IoUConfig
+from models.mask import MaskConfig
+from models.pooling.pool import build_position_sensitive_pool
 from models.predictor import BoxPredictor
 from models.rfcn import RFCNHead
-from models.rpn import RPNHead, rpn_losses
+from models.roi import RoIConfig, RoIStage
+from models.roi_losses import BoxLoss
+from models.rpn import RPNConfig
 
-BackboneName = Literal["vgg16", "vgg_cnn_m_1024", "resnet50", "resnet101", "mobilenet_v2"]
-SecondStage = Literal["faster_rcnn", "rfcn", "none"]
-RegionProposal = Literal["rpn", "kl_rpn", "saved"]
-BoxCoding = Literal["center_size", "edges"]
-Pooling = Literal["align", "max", "precise"]
-AnchorRule = Literal["caffe", "torchvision", "detectron2"]
-ResNetLayout = Literal["torchvision", "caffe", "detectron"]
-PositionSensitivePooling = Literal["align", "average"]
-CoordinateReduction = Literal["sum", "mean"]
+# (config, whether the last stage is the box head) -> the network up to its features
+BACKBONES: dict[str, Callable[[BackboneConfig, bool], Backbone]] = {
+    "vgg16": lambda config, _: VGG16(width=config.width),
+    "vgg_cnn_m_1024": lambda config, _: VGGCNNM1024(width=config.width),
+    "resnet50": lambda config, _: build_resnet(config),
+    "resnet101": lambda config, _: build_resnet(config),
+    "mobilenet_v2": lambda config, cut: build_mobilenet(config, cut),
+}
 RESNET_BLOCKS = {"resnet50": RESNET50, "resnet101": RESNET101}
-CELL_RULES = {"caffe": cell_anchors, "torchvision": rounded_corner_anchors, "detectron2": corner_anchors}
-ROI_LEVELS = 4  # of a pyramid; the coarsest map is the region proposal network's alone
+
+
+def box_losses(config: RoIConfig) -> dict[str, BoxLoss]:
+    """The losses that can train the box layers, by the name in RoIConfig.box_loss."""
+    return {
+        "smooth_l1": partial(smooth_l1_loss, beta=config.smooth_l1_beta),
+        "kl": kl_loss,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A two-stage network. Defaults: py-faster-rcnn's VGG-16 end-to-end recipe (experiments/kl_loss/README.md)."""
+    """A two-stage network. mask: Mask R-CNN's third output, or None; iou: IoU-Net's branch, or
+    None.
 
-    backbone: BackboneName
+    Raises:
+        ValueError: an unknown backbone or box loss, or parts that do not fit together.
+    """
+
     num_classes: int  # K foreground classes
-    second_stage: SecondStage = "faster_rcnn"  # "none": the region proposal network alone
-    region_proposal: RegionProposal = "rpn"  # "kl_rpn": mean and log variance, no class; "saved": a file of proposals
-    pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
-    pyramid_dim: int = 256  # channels of each level, before ``width``
-    canonical_size: float = 224.0  # FPN Eq. 1: px, the RoI that is pooled from the level at stride 16
-    mask: bool = False  # Mask R-CNN: a mask head on the foreground RoIs
-    mask_dim: int = 256  # channels of its convolutions, before ``width``
-    mask_pool_size: int = 14  # bins a side; the masks have twice as many cells
-    mask_soft_targets: bool = False  # interpolated targets (torchvision) instead of 0 and 1 (Detectron)
-    iou_head: bool = False  # IoU-Net: predicts each box's IoU with its object
-    iou_rois: int = 256  # jittered ground-truth boxes an image that the IoU head learns from
-    iou_loss_weight: float = 5.0  # not stated in IoU-Net; that of the reimplementation which reaches its gain
-    log_variance: bool = False  # KL Loss: predict ln sigma^2 of each box side, train with Eq. 9, 10
-    box_coding: BoxCoding = "center_size"  # "edges" is KL Loss Eq. 1, in the box head and in the RPN, not in KL-RPN
-    class_agnostic: bool = False  # one box for all classes
-    decode_minus_one: bool = True  # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
-    width: float = 1.0  # multiplies the backbone's and the RPN's channels
-    fc_dims: tuple[int, int] = (4096, 4096)  # fc6, fc7
-    dropout: float = 0.0  # after fc6 and fc7; 0.5 in the VOC recipes
-    frozen_stages: int = 2  # of the backbone; 2 = conv1_x, conv2_x of VGG-16
-    resnet_blocks: tuple[int, int, int, int] | None = None  # residual blocks a stage; None: the published numbers
-    resnet_layout: ResNetLayout = "torchvision"  # where a stage's stride is and how the first pooling rounds
-    mobilenet_blocks: int = 19
-    conv5_head: bool = False  # MobileNetV2: its blocks from 14 on are the box head, as conv5 is a ResNet's
-    tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
-    pooling: Pooling = "align"  # "max" is Fast R-CNN's RoI max pooling, "precise" IoU-Net's PrRoI pooling
-    aligned: bool = False  # RoIAlign: shifted by half a cell, as in Detectron2
-    pool_size: int = 7  # bins a side
-    sampling_ratio: int = 2  # samples a bin side; 0 = adaptive
-    rfcn_dim: int = 1024  # R-FCN: channels of the reduction, before ``width``
-    rfcn_pooling: PositionSensitivePooling = "align"  # PSRoIAlign; "average" is R-FCN's own PSRoIPool
-    dilate_first_block: bool = False  # R-FCN: dilation 2 also in conv5's first block (Caffe) or only in the others
-    anchor_sizes: tuple[float, ...] = (64.0, 128.0, 256.0, 512.0)  # px, network; with a pyramid one a level
-    anchor_rule: AnchorRule = "caffe"  # how a cell's anchors are centered and rounded, models/anchors.py
-    straddling_anchors: bool = False  # whether anchors that cross the image boundary are learned from
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
-    rpn_dim: int = 512  # channels of the 3x3 convolution, before ``width``
-    rpn_softmax: bool = True  # objectness by a two-way softmax (Caffe) instead of one logit (Detectron)
-    rpn_batch: int = 256  # sampled anchors an image
-    rpn_positive_share: float = 0.5
-    rpn_positive_iou: float = 0.7
-    rpn_negative_iou: float = 0.3
-    rpn_nms_iou: float = 0.7
-    mean_error_weight: float = 0.5  # KL-RPN: gamma of Eq. 4 and 7; 1 is the textbook divergence
-    negative_variance: float = 1 / 3  # KL-RPN: variance that a negative anchor's offsets should have
-    coordinate_reduction: CoordinateReduction = "sum"  # KL-RPN: of an anchor's four losses
-    rpn_log_variance_std: float = 1e-5  # KL-RPN: standard deviation of the initial weights of the log variances
-    rpn_log_variance_limit: float | None = 20.0  # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
-    pre_nms_train: int = 12000
-    post_nms_train: int = 2000
-    pre_nms_test: int = 6000
-    post_nms_test: int = 300
-    min_size: float = 16.0  # px, original image: least side of a proposal
-    rois_per_image: int = 128
-    roi_positive_share: float = 0.25
-    roi_positive_iou: float = 0.5
-    box_smooth_l1_beta: float = 1.0  # of the box head's smooth L1
-    hardest_rois: int | None = None  # OHEM: how many RoIs an image, of rois_per_image, are learned from
-    log_variance_limit: float | None = None  # clamp |ln sigma^2|; not in the paper, off by default
+    backbone: BackboneConfig
+    rpn: RPNConfig = field(default_factory=RPNConfig)
+    roi: RoIConfig = field(default_factory=RoIConfig)
+    mask: MaskConfig | None = None
+    iou: IoUConfig | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("backbone", BackboneName), ("second_stage", SecondStage), ("region_proposal", RegionProposal),
-            ("box_coding", BoxCoding), ("pooling", Pooling), ("rfcn_pooling", PositionSensitivePooling),
-            ("coordinate_reduction", CoordinateReduction), ("anchor_rule", AnchorRule),
-            ("resnet_layout", ResNetLayout),
-        ):  # fmt: skip
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"ModelConfig.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
-        if self.num_classes < 1:
-            raise ValueError(f"ModelConfig.num_classes is {self.num_classes}; a detector needs at least one class.")
-        if self.log_variance and self.box_coding != "edges":
-            raise ValueError("ModelConfig.log_variance needs box_coding='edges': a variance belongs to a box side.")
-        if self.second_stage == "rfcn" and self.rfcn_pooling == "align" and self.sampling_ratio < 1:
-            raise ValueError(f"ModelConfig.sampling_ratio is {self.sampling_ratio}; PSRoIAlign needs 1 or more.")
-        if self.pyramid and len(self.anchor_sizes) != len(FPN.strides):
-            raise ValueError(f"ModelConfig.anchor_sizes has {len(self.anchor_sizes)} sizes; a pyramid needs "
-                             f"{len(FPN.strides)}, one a level.")
-        if self.pyramid and (self.pooling == "max" or self.second_stage == "rfcn" or self.backbone.startswith("vgg")):
-            raise ValueError("ModelConfig.pyramid needs a backbone with four strides (a ResNet or MobileNetV2), a "
-                             "Faster R-CNN head, and pooling 'align' or 'precise'.")
-        if (self.mask or self.iou_head) and self.second_stage != "faster_rcnn":
-            raise ValueError("ModelConfig.mask and ModelConfig.iou_head need second_stage='faster_rcnn'.")
-        if self.region_proposal == "saved" and self.second_stage == "none":
-            raise ValueError("ModelConfig: region_proposal='saved' with second_stage='none' leaves nothing to learn.")
+        known = tuple(box_losses(self.roi))
+        for problem, sentence in (
+            (
+                self.backbone.name not in BACKBONES,
+                f"backbone.name is {self.backbone.name!r}; choose one of {tuple(BACKBONES)}.",
+            ),
+            (
+                self.roi.box_loss not in known,
+                f"roi.box_loss is {self.roi.box_loss!r}; choose one of {known}.",
+            ),
+            (
+                self.num_classes < 1,
+                f"num_classes is {self.num_classes}; a detector needs at least one class.",
+            ),
+            (
+                self.rpn.kind == "saved" and self.roi.head == "none",
+                "rpn.kind='saved' with roi.head='none' leaves nothing to learn.",
+            ),
+            (
+                (self.mask is not None or self.iou is not None)
+                and self.roi.head in ("rfcn", "none"),
+                "mask and iou need a box head on each RoI: roi.head='mlp' or 'conv5'.",
+            ),
+            (
+                self.roi.head == "conv5" and self.backbone.name.startswith("vgg"),
+                "roi.head='conv5' needs a backbone with such a last stage, not "
+                f"{self.backbone.name}.",
+            ),
+            (
+                self.backbone.pyramid and not self.fits_a_pyramid(),
+                "backbone.pyramid needs a backbone with four strides (a ResNet or MobileNetV2), "
+                "roi.head 'mlp' or 'none', pooling 'align' or 'precise', and "
+                f"{len(FPN.strides)} rpn.anchor_sizes, one a level.",
+            ),
+        ):
+            if problem:
+                raise ValueError(f"ModelConfig.{sentence}")
 
-    @property
-    def caffe_strides(self) -> bool:
-        return self.resnet_layout != "torchvision"
-
-
-def build_backbone(config: ModelConfig) -> Backbone | FPN:
-    """The network up to its feature maps: one at stride 16, or a pyramid."""
-    if config.backbone == "vgg16":
-        return VGG16(width=config.width)
-    if config.backbone == "vgg_cnn_m_1024":
-        return VGGCNNM1024(width=config.width)
-    backbone: Backbone
-    if config.backbone == "mobilenet_v2":
-        blocks = CONV5_BLOCK if config.conv5_head else config.mobilenet_blocks
-        backbone = MobileNetV2(blocks=blocks, tf_padding=config.tf_padding, last_stride=2 if config.pyramid else 1)
-    else:
-        backbone = ResNet(blocks=resnet_blocks(config), width=config.width, caffe=config.caffe_strides,
-                          ceil_pool=config.resnet_layout == "caffe", whole=config.pyramid)
-    return FPN(bottom_up=backbone, channels=scaled(config.pyramid_dim, config.width)) if config.pyramid else backbone
-
-
-def resnet_blocks(config: ModelConfig) -> tuple[int, int, int, int]:
-    return config.resnet_blocks or RESNET_BLOCKS[config.backbone]
-
-
-def build_rpn(config: ModelConfig, in_channels: int,
-              anchors_per_position: int) -> tuple[nn.Module | None, RPNLosses, BoxCoder]:
-    """The region proposal network, its losses and its box coding."""
-    channels = max(8, round(config.rpn_dim * config.width))
-    center_size = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0), minus_one=config.decode_minus_one)
-    if config.region_proposal == "kl_rpn":
-        head = KLRPNHead(in_channels=in_channels, channels=channels, anchors_per_position=anchors_per_position,
-                         log_variance_std=config.rpn_log_variance_std)
-        losses = partial(kl_rpn_losses, mean_error_weight=config.mean_error_weight,
-                         negative_variance=config.negative_variance, log_variance_limit=config.rpn_log_variance_limit,
-                         reduce_coordinates=torch.sum if config.coordinate_reduction == "sum" else torch.mean)
-        return head, losses, center_size
-    rpn = None if config.region_proposal == "saved" else RPNHead(
-        in_channels=in_channels, channels=channels, anchors_per_position=anchors_per_position,
-        softmax=config.rpn_softmax)
-    return rpn, rpn_losses, EdgeCoder(weight=1.0) if config.box_coding == "edges" else center_size
-
-
-def build_pool(config: ModelConfig, strides: tuple[int, ...], output_size: int) -> Pool:
-    """What reads ``output_size`` x ``output_size`` bins for each RoI from the maps."""
-    if config.pooling == "precise":
-        return partial(multi_level_prroi, output_size=output_size, strides=strides[:ROI_LEVELS],
-                       canonical_size=config.canonical_size)
-    if config.pyramid:
-        return partial(multi_level_roi_align, output_size=output_size, strides=strides[:ROI_LEVELS],
-                       sampling_ratio=config.sampling_ratio, aligned=config.aligned,
-                       canonical_size=config.canonical_size)
-    if config.pooling == "max":
-        return on_first(partial(roi_max_pool_batched, output_size=output_size, spatial_scale=1 / strides[0]))
-    return on_first(partial(roi_align_batched, output_size=output_size, spatial_scale=1 / strides[0],
-                            sampling_ratio=config.sampling_ratio, aligned=config.aligned))
-
-
-def on_first(pool: Callable[[Tensor, Tensor], Tensor]) -> Pool:
-    """A pooling of one map as one of the maps of a network that has only one."""
-    return lambda features, boxes: pool(features[0], boxes)
-
-
-def build_rfcn_head(config: ModelConfig, in_channels: int, stride: int) -> nn.Module:
-    """R-FCN's second stage on a feature map with ``in_channels`` channels."""
-    residual = config.backbone in RESNET_BLOCKS
-    body: nn.Module = nn.Identity()
-    if residual:
-        body = conv5(in_channels, blocks=resnet_blocks(config)[3], width=config.width, caffe=config.caffe_strides,
-                     dilated=True, dilate_first_block=config.dilate_first_block)
-    pool: Callable[[Tensor, Tensor], Tensor]
-    if config.rfcn_pooling == "align":
-        pool = partial(ps_roi_align_batched, output_size=config.pool_size, spatial_scale=1 / stride,
-                       sampling_ratio=config.sampling_ratio)
-    else:
-        pool = partial(ps_roi_pool_batched, output_size=config.pool_size, spatial_scale=1 / stride)
-    return RFCNHead(
-        body=body, in_channels=scaled(2048, config.width) if residual else in_channels,
-        channels=scaled(config.rfcn_dim, config.width), num_classes=config.num_classes, bins=config.pool_size,
-        pool=pool, log_variance=config.log_variance, class_agnostic=config.class_agnostic)
-
-
-def build_roi_head(config: ModelConfig, in_channels: int, strides: tuple[int, ...]) -> nn.Module | None:
-    """The second stage on maps with ``in_channels`` channels: conv5 on a ResNet or, for the lite scale, the last blocks
-    of a MobileNetV2; two fully connected layers on a VGG or a pyramid."""
-    if config.second_stage == "none":
-        return None
-    if config.second_stage == "rfcn":
-        return build_rfcn_head(config, in_channels, strides[0])
-    box_head: nn.Module
-    if config.backbone in RESNET_BLOCKS and not config.pyramid:
-        box_head = Conv5Head(in_channels=in_channels, blocks=resnet_blocks(config)[3], width=config.width,
-                             caffe=config.caffe_strides)
-    elif config.conv5_head:
-        box_head = MobileNetHead(first=CONV5_BLOCK, blocks=config.mobilenet_blocks, tf_padding=config.tf_padding)
-    else:
-        box_head = TwoMLPHead(in_features=in_channels * config.pool_size**2, fc_dims=config.fc_dims,
-                              dropout=config.dropout, init=xavier if config.pyramid else initialize)
-    predictor = BoxPredictor(in_features=box_head.out_features, num_classes=config.num_classes,
-                             log_variance=config.log_variance, class_agnostic=config.class_agnostic)
-    return RoIHead(pool=build_pool(config, strides, config.pool_size), box_head=box_head, predictor=predictor)
-
-
-def build_mask_head(config: ModelConfig, in_channels: int, strides: tuple[int, ...]) -> dict[str, Any]:
-    """The keywords of Detector for Mask R-CNN's third output."""
-    if not config.mask:
-        return {}
-    head = MaskHead(in_channels=in_channels, channels=scaled(config.mask_dim, config.width),
-                    num_classes=config.num_classes)
-    return {"mask_head": head, "mask_pool": build_pool(config, strides, config.mask_pool_size),
-            "mask_binary": not config.mask_soft_targets}
-
-
-def build_iou_head(config: ModelConfig, in_channels: int, strides: tuple[int, ...]) -> dict[str, Any]:
-    """The keywords of Detector for IoU-Net's branch, which always pools precisely."""
-    if not config.iou_head:
-        return {}
-    head = IoUHead(in_features=in_channels * config.pool_size**2, fc_dims=config.fc_dims,
-                   num_classes=config.num_classes)
-    return {"iou_head": head, "iou_pool": build_pool(replace(config, pooling="precise"), strides, config.pool_size),
-            "iou_rois": config.iou_rois, "iou_loss_weight": config.iou_loss_weight}
+    def fits_a_pyramid(self) -> bool:
+        """Whether the other parts can work on the levels of a pyramid."""
+        return (
+            not self.backbone.name.startswith("vgg")
+            and self.roi.head in ("mlp", "none")
+            and self.roi.pooling != "max"
+            and len(self.rpn.anchor_sizes) == len(FPN.strides)
+        )
 
 
 def build_detector(config: ModelConfig) -> Detector:
-    """The network of a config with freshly initialized weights (from torch's global generator), nothing frozen.
+    """The network of a config with freshly initialized weights, nothing frozen.
 
-    Weights are channels last: faster convolutions on CPU and GPU, and RoIAlign needs no copy of the features.
+    The weights are drawn from torch's global generator. They are channels last, which makes
+    convolutions faster on CPU and GPU, and RoIAlign needs no copy of the features.
     """
-    backbone = build_backbone(config)
-    sizes = [(size,) for size in config.anchor_sizes] if config.pyramid else [config.anchor_sizes]
-    anchors = AnchorGenerator(sizes=sizes, ratios=config.anchor_ratios, strides=backbone.strides,
-                              rule=CELL_RULES[config.anchor_rule], fit_strides=config.anchor_rule == "torchvision")
-    roi_head = build_roi_head(config, backbone.out_channels, backbone.strides)
-    rpn_head, losses, rpn_coder = build_rpn(config, backbone.out_channels, anchors.per_position)
-    box_coder: BoxCoder = (
-        EdgeCoder() if config.box_coding == "edges" else CenterSizeCoder(minus_one=config.decode_minus_one))
+    backbone = build_backbone(config.backbone, conv5_head=config.roi.head == "conv5")
+    channels, strides = backbone.out_channels, backbone.strides
+    # before the first stage, which keeps the order of the random draws
+    roi = build_roi_stage(config, channels, strides)
     detector = Detector(
-        backbone=backbone, anchors=anchors, rpn_head=rpn_head, rpn_losses=losses, roi_head=roi_head,
-        box_coder=box_coder, rpn_coder=rpn_coder,
-        rpn_batch=config.rpn_batch, rpn_positive_share=config.rpn_positive_share,
-        rpn_positive_iou=config.rpn_positive_iou, rpn_negative_iou=config.rpn_negative_iou,
-        straddling_anchors=config.straddling_anchors, pre_nms_train=config.pre_nms_train,
-        post_nms_train=config.post_nms_train, pre_nms_test=config.pre_nms_test, post_nms_test=config.post_nms_test,
-        rpn_nms_iou=config.rpn_nms_iou, min_size=config.min_size,
-        rois_per_image=config.rois_per_image, roi_positive_share=config.roi_positive_share,
-        roi_positive_iou=config.roi_positive_iou, box_smooth_l1_beta=config.box_smooth_l1_beta,
-        hardest_rois=config.hardest_rois, log_variance_limit=config.log_variance_limit,
-        **build_mask_head(config, backbone.out_channels, backbone.strides),
-        **build_iou_head(config, backbone.out_channels, backbone.strides))
+        backbone=backbone,
+        rpn=build_rpn(config.rpn, channels, strides),
+        roi=roi,
+        mask=build_mask_branch(config.mask, config.roi, config.num_classes, channels, strides),
+        iou=build_iou_branch(config.iou, config.roi, config.num_classes, channels, strides),
+    )
     return detector.to(memory_format=torch.channels_last)
 
 
-def parameter_counts(detector: torch.nn.Module) -> tuple[int, int]:
+def build_backbone(config: BackboneConfig, *, conv5_head: bool) -> Backbone | FPN:
+    """The network up to its feature maps: one at stride 16, or a pyramid."""
+    backbone = BACKBONES[config.name](config, conv5_head)
+    if not config.pyramid:
+        return backbone
+    return FPN(bottom_up=backbone, channels=config.pyramid_channels)
+
+
+def build_resnet(config: BackboneConfig) -> ResNet:
+    """conv1 .. conv4, and conv5 under a pyramid."""
+    return ResNet(
+        blocks=resnet_blocks(config),
+        width=config.width,
+        caffe=config.caffe_strides,
+        ceil_pool=config.resnet_layout == "caffe",
+        whole=config.pyramid,
+    )
+
+
+def resnet_blocks(config: BackboneConfig) -> tuple[int, int, int, int]:
+    """How many blocks conv2 .. conv5 have."""
+    return config.resnet_blocks or RESNET_BLOCKS[config.name]
+
+
+def build_mobilenet(config: BackboneConfig, conv5_head: bool) -> MobileNetV2:
+    """All blocks, or those before its last stage."""
+    return MobileNetV2(
+        blocks=CONV5_BLOCK if conv5_head else config.mobilenet_blocks,
+        tf_padding=config.tf_padding,
+        last_stride=2 if config.pyramid else 1,
+    )
+
+
+def build_roi_stage(
+    config: ModelConfig, in_channels: int, strides: tuple[int, ...]
+) -> RoIStage | None:
+    """The second stage; None for a region proposal network alone.
+
+    Args:
+        config: of the whole network.
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
+    roi = config.roi
+    if roi.head == "none":
+        return None
+    if roi.head == "rfcn":
+        head: nn.Module = build_rfcn_head(config, in_channels, strides[0])
+    else:
+        head = build_roi_head(config, in_channels, strides)
+    return RoIStage(
+        head=head,
+        coder=build_box_coder(roi.box_coding, weight=10.0, minus_one=roi.decode_minus_one),
+        box_loss=box_losses(roi)[roi.box_loss],
+        box_loss_terms=kl_loss_terms if roi.box_loss == "kl" else None,
+        rois_per_image=roi.rois_per_image,
+        positive_share=roi.positive_share,
+        positive_iou=roi.positive_iou,
+        hardest=roi.hardest,
+        log_variance_limit=roi.log_variance_limit,
+    )
+
+
+def build_roi_head(config: ModelConfig, in_channels: int, strides: tuple[int, ...]) -> RoIHead:
+    """Two fully connected layers, or the backbone's last stage, on each pooled RoI.
+
+    Args:
+        config: of the whole network; roi.head is "mlp" or "conv5".
+        in_channels: of the features.
+        strides: px a cell of each map, fine to coarse.
+    """
+    backbone, roi = config.backbone, config.roi
+    box_head: nn.Module
+    if roi.head == "mlp":
+        box_head = TwoMLPHead(
+            in_features=in_channels * roi.pool_size**2,
+            fc_dims=roi.fc_dims,
+            dropout=roi.dropout,
+            init=xavier if backbone.pyramid else initialize,
+        )
+    elif backbone.name in RESNET_BLOCKS:
+        box_head = Conv5Head(
+            in_channels=in_channels,
+            blocks=resnet_blocks(backbone)[3],
+            width=backbone.width,
+            caffe=backbone.caffe_strides,
+        )
+    else:
+        box_head = MobileNetHead(
+            first=CONV5_BLOCK, blocks=backbone.mobilenet_blocks, tf_padding=backbone.tf_padding
+        )
+    predictor = BoxPredictor(
+        in_features=box_head.out_features,
+        num_classes=config.num_classes,
+        log_variance=roi.log_variance,
+        class_agnostic=roi.class_agnostic,
+    )
+    return RoIHead(
+        pool=build_roi_pool(roi, strides, roi.pool_size), box_head=box_head, predictor=predictor
+    )
+
+
+def build_rfcn_head(config: ModelConfig, in_channels: int, stride: int) -> RFCNHead:
+    """R-FCN's layers on a feature map.
+
+    Args:
+        config: of the whole network.
+        in_channels: of the feature map.
+        stride: px a cell of it.
+    """
+    backbone, roi = config.backbone, config.roi
+    residual = backbone.name in RESNET_BLOCKS
+    body: nn.Module = nn.Identity()
+    if residual:
+        body = conv5(
+            in_channels,
+            blocks=resnet_blocks(backbone)[3],
+            width=backbone.width,
+            caffe=backbone.caffe_strides,
+            dilated=True,
+            dilate_first_block=roi.dilate_first_block,
+        )
+    pool = build_position_sensitive_pool(
+        roi.rfcn_pooling,
+        output_size=roi.pool_size,
+        stride=stride,
+        sampling_ratio=roi.sampling_ratio,
+    )
+    return RFCNHead(
+        body=body,
+        in_channels=scaled(2048, backbone.width) if residual else in_channels,
+        channels=roi.rfcn_channels,
+        num_classes=config.num_classes,
+        bins=roi.pool_size,
+        pool=pool,
+        log_variance=roi.log_variance,
+        class_agnostic=roi.class_agnostic,
+    )
+
+
+def parameter_counts(detector: nn.Module) -> tuple[int, int]:
     """(all, trainable) parameters."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in detector.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)

@@ -3,43 +3,123 @@
 Letters: P RoIs of one image, M candidates, K foreground classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.boxes import BoxCoder, EdgeCoder, clip, resize_boxes, sort_corners
 from data.records import Batch, Candidates, ImageId
 
-LOG_VARIANCE_RANGE = 60.0  # at test time only: exp() of it, times a squared side in px, is still finite in float32
-HeadOutputs = tuple[Tensor, Tensor, Tensor | None]  # class logits (P, K + 1), offsets and log variance (P, K + 1, 4)
+# in testing: exp() of it, times a squared side in px, is still finite in float32
+LOG_VARIANCE_RANGE = 60.0
+# class logits (P, K + 1), offsets (P, K + 1, 4), log variance (P, K + 1, 4) or None
+HeadOutputs = tuple[Tensor, Tensor, Tensor | None]
 
 
-def decode_all(rois: Tensor, outputs: HeadOutputs, coder: BoxCoder, image_size: tuple[int, int],
-               score_threshold: float, image_id: ImageId) -> Candidates:
-    """A candidate for every RoI (P, 4) and class whose score is larger than the threshold; original px."""
+def decode_all(
+    rois: Tensor,
+    outputs: HeadOutputs,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    score_threshold: float,
+    image_id: ImageId,
+) -> Candidates:
+    """A candidate for every RoI and class whose score is larger than the threshold.
+
+    Args:
+        rois: (P, 4), original px.
+        outputs: of the head for these RoIs, float32.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        score_threshold: of the softmax score of a class.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px.
+
+    Raises:
+        ValueError: an output is not finite; names the image.
+    """
     scores = outputs[0].softmax(-1)[:, 1:]
     row, column = (scores > score_threshold).nonzero(as_tuple=True)
     check_finite(image_id, scores=scores)
     return decode(rois, outputs, row, column + 1, scores[row, column], coder, image_size, image_id)
 
 
-def decode_own(previous: Candidates, outputs: HeadOutputs, coder: BoxCoder, image_size: tuple[int, int],
-               score_threshold: float, image_id: ImageId) -> Candidates:
-    """MR-CNN's iterative localization: candidates that went through the box head once more, each for its own class.
+def decode_own(
+    previous: Candidates,
+    outputs: HeadOutputs,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    score_threshold: float,
+    image_id: ImageId,
+) -> Candidates:
+    """Candidates that went through the box head once more, each for its own class.
 
-    The new score replaces the old one; those that fall to the threshold or below are left out.
+    MR-CNN's iterative localization: the new score replaces the old one, and candidates whose score
+    falls to the threshold or below are left out.
+
+    Args:
+        previous: the candidates whose boxes were the RoIs, M of them.
+        outputs: of the head for these boxes, rows in their order, float32.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        score_threshold: of the softmax score of a class.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px, at most M.
+
+    Raises:
+        ValueError: an output is not finite; names the image.
     """
     rows = torch.arange(len(previous.labels), device=previous.labels.device)
     scores = outputs[0].softmax(-1)[rows, previous.labels]
     check_finite(image_id, scores=scores)
     kept = (scores > score_threshold).nonzero()[:, 0]
-    return decode(previous.boxes, outputs, kept, previous.labels[kept], scores[kept], coder, image_size, image_id)
+    return decode(
+        previous.boxes,
+        outputs,
+        kept,
+        previous.labels[kept],
+        scores[kept],
+        coder,
+        image_size,
+        image_id,
+    )
 
 
-def decode(rois: Tensor, outputs: HeadOutputs, row: Tensor, label: Tensor, scores: Tensor, coder: BoxCoder,
-           image_size: tuple[int, int], image_id: ImageId) -> Candidates:
-    """Candidates (M,) from RoI ``row`` (M,) and class ``label`` (M,), with corners sorted, then clipped."""
+def decode(
+    rois: Tensor,
+    outputs: HeadOutputs,
+    row: Tensor,
+    label: Tensor,
+    scores: Tensor,
+    coder: BoxCoder,
+    image_size: tuple[int, int],
+    image_id: ImageId,
+) -> Candidates:
+    """The candidates of chosen RoIs and classes: boxes with their corners sorted, then clipped.
+
+    Args:
+        rois: (P, 4), original px.
+        outputs: of the head for these RoIs, float32.
+        row: (M,) which RoI each candidate comes from.
+        label: (M,) the class of each candidate.
+        scores: (M,) their scores.
+        coder: of the offsets.
+        image_size: (height, width), original px.
+        image_id: of the image, for the message.
+
+    Returns:
+        Candidates in original px; variances in offset units if the head has log variances, and in
+        px if the coder is that of edges.
+
+    Raises:
+        ValueError: a box or a variance is not finite; names the image.
+    """
     _, offsets, log_variance = outputs
     references = rois[row]
     boxes = clip(sort_corners(coder.decode(offsets[row, label], references)), image_size)
@@ -49,14 +129,28 @@ def decode(rois: Tensor, outputs: HeadOutputs, row: Tensor, label: Tensor, score
         if isinstance(coder, EdgeCoder):
             pixel_variances = coder.pixel_variances(variances, references)
     check_finite(image_id, boxes=boxes, variances=variances)
-    return Candidates(boxes=boxes, scores=scores, labels=label, variances=variances, pixel_variances=pixel_variances)
+    return Candidates(
+        boxes=boxes,
+        scores=scores,
+        labels=label,
+        variances=variances,
+        pixel_variances=pixel_variances,
+    )
 
 
 def join(first: Candidates, second: Candidates) -> Candidates:
     """Both sets of candidates of one image as one; each has what both have."""
     pairs = {name: (value, getattr(second, name)) for name, value in vars(first).items()}
-    both = {name: None if a is None or b is None else torch.cat([a, b]) for name, (a, b) in pairs.items()}
+    both = {
+        name: None if a is None or b is None else torch.cat([a, b])
+        for name, (a, b) in pairs.items()
+    }
     return replace(first, **both)  # type: ignore[arg-type]
+
+
+def padded(rows: Sequence[Tensor]) -> Tensor:
+    """Rows (P_i, ...) of N images as one (N, P, ...), filled up with zeros."""
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
 
 def to_original(boxes: Tensor, batch: Batch, index: int) -> Tensor:
@@ -70,8 +164,18 @@ def to_network(boxes: Tensor, batch: Batch, index: int) -> Tensor:
 
 
 def check_finite(image_id: ImageId, **outputs: Tensor | None) -> None:
-    """Raises ValueError naming the image and the output that is not finite: it would otherwise be dropped unseen."""
+    """Refuses outputs that are not finite, which would otherwise be dropped without a word.
+
+    Args:
+        image_id: of the image, for the message.
+        outputs: tensors by the name that the message has, ``_`` for a blank; None is skipped.
+
+    Raises:
+        ValueError: an output is not finite; names it and the image.
+    """
     for name, values in outputs.items():
         if values is not None and not bool(torch.isfinite(values).all()):
-            raise ValueError(f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is NaN or the "
-                             "network has diverged; evaluate an earlier checkpoint.")
+            raise ValueError(
+                f"The {name.replace('_', ' ')} of image {image_id} are not finite: a weight is "
+                "NaN or the network has diverged; evaluate an earlier checkpoint."
+            )

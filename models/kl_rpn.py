@@ -1,46 +1,64 @@
-"""KL-RPN (Seo et al., 2020): the region proposal network predicts mean and log variance of each offset, and no class.
+"""KL-RPN (Seo et al., 2020): the region proposal network predicts mean and log variance of each
+offset, and no class.
 
-Letters: N images, A anchors. One loss (Eq. 8) replaces classification and regression; the variance is the objectness
-(section 2.5). Proposals are decoded from the mean alone.
+Letters: N images, A anchors. One loss (Eq. 8) replaces classification and regression; the variance
+is the objectness (section 2.5). Proposals are decoded from the mean alone.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from losses.kl_rpn_loss import negative_anchor_loss, positive_anchor_loss
-from models.rpn import RPNOutput, per_anchor
+from losses.log_variance import bounded
+from models.rpn_head import AnchorTargets, Losses, RPNOutput, per_anchor
 
 EPSILON = 1e-12  # Eq. 10
 
 
 class KLRPNHead(nn.Module):
-    """RPNOutput of a feature map (N, C, H, W): 3x3 convolution, then 4 means and 4 log variances an anchor.
+    """RPNOutput of a feature map (N, C, H, W): 3x3 convolution, then 4 means and 4 log variances an
+    anchor.
 
-    log_variance_std: the added layer starts as N(0, std), bias 0 (section 3.1 prints "N(0, 0.00001)").
-    Law: the layers add 2 * anchors_per_position outputs to those of the RPN with its two-way softmax.
+    log_variance_std: the added layer starts as N(0, std), bias 0 (section 3.1 prints "N(0,
+    0.00001)").
+    Law: the layers add 2 * anchors_per_position outputs to those of the RPN with its two-way
+    softmax.
     """
 
-    def __init__(self, *, in_channels: int, channels: int, anchors_per_position: int,
-                 log_variance_std: float = 1e-5) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        channels: int,
+        anchors_per_position: int,
+        log_variance_std: float = 1e-5,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.offsets = nn.Conv2d(channels, anchors_per_position * 4, 1)
         self.log_variance = nn.Conv2d(channels, anchors_per_position * 4, 1)
-        for layer, std in ((self.conv, 0.01), (self.offsets, 0.01), (self.log_variance, log_variance_std)):
+        for layer, std in (
+            (self.conv, 0.01),
+            (self.offsets, 0.01),
+            (self.log_variance, log_variance_std),
+        ):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> RPNOutput:
-        hidden = functional.relu(self.conv(features))
+        hidden = F.relu(self.conv(features))
         log_variance = per_anchor(self.log_variance(hidden), 4).float()
-        return RPNOutput(log_objectness(log_variance), per_anchor(self.offsets(hidden), 4), log_variance)
+        return RPNOutput(
+            log_objectness(log_variance), per_anchor(self.offsets(hidden), 4), log_variance
+        )
 
 
 def log_objectness(log_variance: Tensor) -> Tensor:
-    """-ln(sigma_x sigma_y sigma_w sigma_h) = -sum(log_variance) / 2, (..., 4) -> (...,): what proposals are ranked by.
+    """-ln(sigma_x sigma_y sigma_w sigma_h) = -sum(log_variance) / 2, (..., 4) -> (...,): what
+    proposals are ranked by.
 
     Law: the order of ``objectness_score``, without its saturation.
     """
@@ -50,57 +68,90 @@ def log_objectness(log_variance: Tensor) -> Tensor:
 def objectness_score(log_variance: Tensor) -> Tensor:
     """1 / (sigma_x sigma_y sigma_w sigma_h + 1e-12) (Eq. 10), (..., 4) -> (...,), for display.
 
-    In float32 all anchors with a product of sigmas well below 1e-12 tie at 1e12, so nothing is ranked by it.
+    In float32 all anchors with a product of sigmas well below 1e-12 tie at 1e12, so nothing is
+    ranked by it.
     """
     return 1 / (torch.exp(-log_objectness(log_variance)) + EPSILON)
 
 
-def bounded(log_variance: Tensor, limit: float) -> Tensor:
-    """``log_variance`` within [-limit, limit], with the gradient of the bounded value for all of it.
+def kl_rpn_loss(
+    output: RPNOutput,
+    targets: AnchorTargets,
+    *,
+    mean_error_weight: float,
+    negative_variance: float,
+    log_variance_limit: float | None,
+    reduce_coordinates: Callable[..., Tensor],
+) -> Losses:
+    """L_KL of Eq. 8: the losses of the sampled anchors of an image, added and divided by their
+    number, then the mean over images.
 
-    So exp() cannot overflow, and a log variance that has run away is still pulled back (clamp() alone would leave it
-    where it is: beyond its limit the gradient is 0).
+    Args:
+        output: offsets and log variances (N, A, 4).
+        targets: the sampled anchors; target offsets are used where positive.
+        mean_error_weight: gamma of Eq. 4 and 7.
+        negative_variance: of Eq. 7.
+        log_variance_limit: see ``bounded``; None: no limit.
+        reduce_coordinates: torch.sum or torch.mean, of an anchor's four values.
+
+    Returns:
+        ({"rpn_kl"}, statistics), scalars.
     """
-    return log_variance + (log_variance.clamp(-limit, limit) - log_variance).detach()
-
-
-def kl_rpn_losses(output: RPNOutput, positive: Tensor, negative: Tensor, target_offsets: Tensor, *,
-                  mean_error_weight: float, negative_variance: float, log_variance_limit: float | None,
-                  reduce_coordinates: Callable[..., Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """{"rpn_kl": L_KL of Eq. 8} and statistics: the losses of the sampled anchors of an image, added and divided by
-    their number, then the mean over images.
-
-    output: offsets and log variances (N, A, 4); positive, negative (N, A) bool: the sampled anchors; target_offsets
-    (N, A, 4), used where positive. log_variance_limit: see ``bounded``; None: no limit. reduce_coordinates: torch.sum
-    or torch.mean, of an anchor's four values.
-    """
+    positive, negative, target_offsets = targets
     assert output.log_variance is not None
     log_variance = output.log_variance
     if log_variance_limit is not None:
         log_variance = bounded(log_variance, log_variance_limit)
 
-    def only(mask: Tensor, values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
+    def masked(mask: Tensor, values: Tensor) -> Tensor:
+        """0 off the mask, before any arithmetic: the gradient of inf * 0 is NaN."""
         return values.masked_fill(~mask[..., None], 0.0)
 
-    found = positive_anchor_loss(only(positive, output.offsets), only(positive, log_variance),
-                                 only(positive, target_offsets), mean_error_weight)
-    nothing = negative_anchor_loss(only(negative, output.offsets), only(negative, log_variance), mean_error_weight,
-                                   negative_variance)
-    losses = reduce_coordinates(only(positive, found) + only(negative, nothing), dim=-1)
+    positive_loss = positive_anchor_loss(
+        masked(positive, output.offsets),
+        masked(positive, log_variance),
+        masked(positive, target_offsets),
+        mean_error_weight,
+    )
+    negative_loss = negative_anchor_loss(
+        masked(negative, output.offsets),
+        masked(negative, log_variance),
+        mean_error_weight,
+        negative_variance,
+    )
+    losses = reduce_coordinates(
+        masked(positive, positive_loss) + masked(negative, negative_loss), dim=-1
+    )
     count = (positive | negative).sum(1).clamp(min=1)
     statistics = kl_rpn_statistics(output.log_variance, positive, negative, log_variance_limit)
     return {"rpn_kl": (losses.sum(1) / count).mean()}, statistics
 
 
 @torch.no_grad()
-def kl_rpn_statistics(log_variance: Tensor, positive: Tensor, negative: Tensor,
-                      log_variance_limit: float | None) -> dict[str, Tensor]:
-    """Mean log variance of the sampled positive and negative anchors (NaN where there is none), least and greatest of
-    all, and the share of anchors that have one beyond the limit."""
+def kl_rpn_statistics(
+    log_variance: Tensor, positive: Tensor, negative: Tensor, log_variance_limit: float | None
+) -> dict[str, Tensor]:
+    """The distribution of the log variances of a batch.
+
+    Args:
+        log_variance: (N, A, 4).
+        positive: (N, A) bool, the sampled positive anchors.
+        negative: (N, A) bool, the sampled negative anchors.
+        log_variance_limit: see ``bounded``; None: no limit.
+
+    Returns:
+        The mean of the positive and of the negative anchors (NaN where there is none), the least
+        and the greatest of all, and the share of anchors that have one beyond the limit.
+    """
+
     def mean(mask: Tensor) -> Tensor:
         return log_variance.masked_fill(~mask[..., None], 0.0).sum() / (4 * mask.sum())
 
     limit = float("inf") if log_variance_limit is None else log_variance_limit
-    return {"rpn/log_variance_positive": mean(positive), "rpn/log_variance_negative": mean(negative),
-            "rpn/log_variance_min": log_variance.min(), "rpn/log_variance_max": log_variance.max(),
-            "rpn/clamped_share": (log_variance.abs() > limit).any(-1).float().mean()}
+    return {
+        "rpn/log_variance_positive": mean(positive),
+        "rpn/log_variance_negative": mean(negative),
+        "rpn/log_variance_min": log_variance.min(),
+        "rpn/log_variance_max": log_variance.max(),
+        "rpn/clamped_share": (log_variance.abs() > limit).any(-1).float().mean(),
+    }

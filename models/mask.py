@@ -1,21 +1,124 @@
-"""The mask branch of Mask R-CNN: a small fully convolutional network on each RoI, its targets and its loss.
+"""The mask branch of Mask R-CNN: a small fully convolutional network on each RoI, its targets and
+its loss.
 
-Letters: N images, P RoIs of one image, R = N * P, C channels, G ground-truth objects, K foreground classes, M x M mask
-pixels (28 x 28, twice the pooled size).
+Letters: N images, P RoIs of one image, R = N * P, C channels, G ground-truth objects, K foreground
+classes, M x M mask pixels (28 x 28, twice the pooled size).
 Sources: Mask R-CNN section 3 and Figure 4 (right); Detectron's mask_rcnn_fcn_head_v1up4convs.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import ops
 
+from data.records import Batch, Detections
 from losses.mask_loss import mask_loss
+from models.decode import padded, to_network
+from models.pooling.pool import Features, Pool
+from models.roi_sampling import RoITargets
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """Mask R-CNN's third output. The RoIs are pooled as the box head's are (RoIConfig.pooling)."""
+
+    channels: int = 256  # of its convolutions
+    pool_size: int = 14  # bins a side; the masks have twice as many cells
+    soft_targets: bool = False  # interpolated targets (torchvision) instead of 0 and 1 (Detectron)
+
+
+class MaskBranch(nn.Module):
+    """RoIs -> the mask loss, or masks in final boxes.
+
+    head: (R, C, B, B) -> (R, K + 1, M, M) logits; pool: what it reads; slots: foreground RoIs of an
+    image that are learned from, at most; binary_targets: see ``mask_targets``.
+    """
+
+    def __init__(self, *, head: nn.Module, pool: Pool, slots: int, binary_targets: bool) -> None:
+        super().__init__()
+        self.head, self.pool = head, pool
+        self.slots, self.binary_targets = slots, binary_targets
+
+    def loss(self, features: Features, targets: RoITargets, batch: Batch) -> Tensor:
+        """The mask loss on the foreground RoIs alone, for a fixed number of slots an image.
+
+        Args:
+            features: of the images of ``batch``.
+            targets: the RoIs of the box head.
+            batch: with targets that have masks.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ValueError: a target of the batch has no masks.
+        """
+        assert batch.targets is not None
+        assert targets.gt_index is not None
+        index, counted = foreground_first(targets.labels, self.slots)
+        boxes = targets.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+        labels = targets.labels.gather(1, index).masked_fill(~counted, 0)
+        gt_index = targets.gt_index.gather(1, index)
+        logits = self.head(self.pool(features, boxes).flatten(0, 1))
+        # Pixel k covers [k, k + 1]: half a pixel from the rule of ``mask_targets``, which
+        # torchvision keeps to.
+        shift = 0.5 if self.binary_targets else 0.0
+        mask_of_each = [
+            mask_targets(
+                masks_of(target.masks),
+                gt_index[i],
+                boxes[i] - shift,
+                size=logits.shape[-1],
+                binary=self.binary_targets,
+            )
+            for i, target in enumerate(batch.targets)
+        ]
+        return mask_losses(logits, labels.flatten(), torch.cat(mask_of_each))
+
+    @torch.no_grad()
+    def masks(
+        self, features: Features, batch: Batch, detections: Sequence[Detections]
+    ) -> list[Detections]:
+        """The same detections with the masks that the head predicts in their boxes.
+
+        Args:
+            features: of the images of ``batch``.
+            batch: the images.
+            detections: the final ones of each image, original px.
+        """
+        boxes = padded([to_network(image.boxes, batch, i) for i, image in enumerate(detections)])
+        labels = padded([image.labels for image in detections]).flatten()
+        logits = self.head(self.pool(features, boxes).flatten(0, 1))
+        own = logits[torch.arange(len(labels), device=labels.device), labels].float().sigmoid()
+        own = own.unflatten(0, boxes.shape[:2])
+        return [
+            replace(image, masks=own[i, : len(image.labels)]) for i, image in enumerate(detections)
+        ]
+
+
+def masks_of(masks: Tensor | None) -> Tensor:
+    """The masks of a target.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if masks is None:
+        raise ValueError(
+            "The mask head learns from masks, and a target has none; set DataConfig.masks, on a "
+            "data set whose annotations have segments."
+        )
+    return masks
 
 
 class MaskHead(nn.Module):
-    """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the background, is idle.
+    """Pooled RoIs (R, C, 14, 14) -> mask logits (R, K + 1, 28, 28), one map a class; map 0, the
+    background, is idle.
 
-    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA initialization.
+    Four 3x3 convolutions, a 2x2 transposed one with stride 2 and a 1x1, ReLU between; MSRA
+    initialization.
     """
 
     def __init__(self, *, in_channels: int, channels: int, num_classes: int) -> None:
@@ -35,33 +138,43 @@ class MaskHead(nn.Module):
 
 
 def foreground_first(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The first at most ``most`` foreground RoIs of each image, in fixed shape: only they are pooled for masks.
+    """The first foreground RoIs of each image in fixed shape: no others are pooled for masks.
 
-    labels (N, P): class 1..K, or 0 and less for RoIs without an object. Returns the index (N, most) into P and counted
-    (N, most) bool; slots that could not be filled repeat some RoI and do not count.
+    Args:
+        labels: (N, P), the class 1..K, or 0 and less for RoIs without an object.
+        most: how many slots an image has.
+
+    Returns:
+        The index (N, most) into P, and counted (N, most) bool. Slots that could not be filled
+        repeat some RoI and do not count.
     """
     foreground = labels > 0
     order = (~foreground).int().argsort(dim=1, stable=True)[:, :most]
     counted = foreground.gather(1, order)
     missing = (0, most - order.shape[1])
-    return nn.functional.pad(order, missing), nn.functional.pad(counted, missing)
+    return F.pad(order, missing), F.pad(counted, missing)
 
 
-def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *, binary: bool) -> Tensor:
-    """What the mask of each RoI should be: its object's bitmap in size x size bins, (P, size, size).
+def mask_targets(
+    masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *, binary: bool
+) -> Tensor:
+    """What the mask of each RoI should be: its object's bitmap in size x size bins, (P, size,
+    size).
 
     Args:
         masks: (G, H, W) uint8 of 0 and 1, network px.
         index: (P,) the object of each RoI.
         boxes: (P, 4) network px.
         size: M.
-        binary: True takes the bitmap at the center of each bin and cuts at 0.5, close to the polygons that Detectron
-            draws into the RoI; False takes the mean over the bin, one sample a pixel or more, as torchvision does.
+        binary: True takes the bitmap at the center of each bin and cuts at 0.5, close to the
+            polygons that Detectron draws into the RoI; False takes the mean over the bin, one
+            sample a pixel or more, as torchvision does.
 
-    At the centers only the four neighbors of each sample are read: there is no float copy of the bitmaps. Without
-    objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5; boxes - 0.5 give the centered rule
-    (aligned=True).
-    Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with sampling_ratio=1 before the cut.
+    At the centers only the four neighbors of each sample are read: there is no float copy of the
+    bitmaps. Without objects all is 0. This rule puts the value of pixel k at k, not at k + 0.5;
+    boxes - 0.5 give the centered rule (aligned=True).
+    Law: equals torchvision.ops.roi_align(masks, aligned=False), for ``binary`` with
+        sampling_ratio=1 before the cut.
     """
     if len(masks) == 0:
         return boxes.new_zeros(len(boxes), size, size)
@@ -82,25 +195,40 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, size: int = 28, *,
     return (sampled >= 0.5).to(boxes.dtype)
 
 
-def _neighbors(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin center of the interval
-    [start, end] (P,), the share of the latter, and whether the center is at most one cell outside; each (P, size)."""
+def _neighbors(
+    start: Tensor, end: Tensor, size: int, length: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """RoIAlign's samples on one axis of ``length`` cells: the cell before and after each bin center
+    of the interval [start, end] (P,), the share of the latter, and whether the center is at most
+    one cell outside; each (P, size)."""
     bins = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
     center = start[:, None] + bins * ((end - start).clamp(min=1.0) / size)[:, None]
     clamped = center.clamp(0, length - 1)
-    before = clamped.long().clamp(0, length - 1)  # once more: a box of a network that diverged may be NaN
-    return before, (before + 1).clamp(max=length - 1), clamped - before, (center >= -1) & (center <= length)
+    # once more: a box of a network that diverged may be NaN
+    before = clamped.long().clamp(0, length - 1)
+    return (
+        before,
+        (before + 1).clamp(max=length - 1),
+        clamped - before,
+        (center >= -1) & (center <= length),
+    )
 
 
 def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of all pixels of the foreground RoIs of the batch; 0 if there is none.
 
-    logits (R, K + 1, M, M); labels (R,): the class whose map is learned, 0 and less if the RoI does not count;
-    targets (R, M, M). Without counted RoIs the gradients are 0, not missing.
+    Args:
+        logits: (R, K + 1, M, M).
+        labels: (R,) the class whose map is trained, 0 or less if the RoI does not count.
+        targets: (R, M, M), 0 to 1.
+
+    Returns:
+        A scalar. Without counted RoIs the gradients are 0, not missing.
     """
     ignored = (labels <= 0)[:, None, None]
     slot = labels.clamp(min=0)[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-    own = logits.gather(1, slot)[:, 0].masked_fill(ignored, 0.0)  # before any arithmetic: inf * 0 is NaN
+    # before any arithmetic: inf * 0 is NaN
+    own = logits.gather(1, slot)[:, 0].masked_fill(ignored, 0.0)
     values = mask_loss(own, targets).masked_fill(ignored, 0.0)
     pixels = (labels > 0).sum().clamp(min=1) * (logits.shape[2] * logits.shape[3])
     return values.sum() / pixels

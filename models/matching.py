@@ -1,8 +1,10 @@
 """Which anchor or RoI answers for which ground-truth box, and which of them are trained on.
 
-Letters: G ground-truth boxes, A boxes (anchors or RoIs). All functions have fixed-shape outputs, so a training step
-never waits for the host; randomness comes in as a generator.
-Rules: Faster R-CNN section 3.1.2 (anchors), Fast R-CNN section 2.3 (RoIs), details as in py-faster-rcnn.
+Letters: G ground-truth boxes, A boxes (anchors or RoIs). All functions have fixed-shape outputs, so
+a training step never waits for the host. Draws come from torch's global generator of the device,
+which a training step seeds.
+Rules: Faster R-CNN section 3.1.2 (anchors), Fast R-CNN section 2.3 (RoIs), details as in
+py-faster-rcnn.
 """
 
 import torch
@@ -14,20 +16,41 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 
 def match(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """The best ground truth of each box: (IoU (A,), index (A,)); IoU 0 and index 0 when there is no ground truth."""
+    """The best ground truth of each box.
+
+    Args:
+        boxes: (A, 4), px.
+        gt_boxes: (G, 4), px.
+
+    Returns:
+        (IoU (A,), index (A,)); both are 0 when there is no ground truth.
+    """
     if len(gt_boxes) == 0:
-        return boxes.new_zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
+        return boxes.new_zeros(len(boxes)), torch.zeros(
+            len(boxes), dtype=torch.long, device=boxes.device
+        )
     best = box_iou(gt_boxes, boxes).max(dim=0)
     return best.values, best.indices
 
 
-def label_anchors(anchors: Tensor, gt_boxes: Tensor, inside: Tensor, *, positive_iou: float,
-                  negative_iou: float) -> tuple[Tensor, Tensor]:
-    """Labels (A,) in {1, 0, -1} and the index (A,) of the ground truth that each anchor regresses to.
+def label_anchors(
+    anchors: Tensor, gt_boxes: Tensor, inside: Tensor, *, positive_iou: float, negative_iou: float
+) -> tuple[Tensor, Tensor]:
+    """The label of each anchor, and the ground truth that it regresses to.
 
-    Positive: IoU >= positive_iou with some ground truth, or the highest IoU that some ground truth reaches among the
-    anchors ``inside`` (A,) bool (ties all count; an overlap of 0 does not). Negative: best IoU < negative_iou. The
-    best-anchor rule beats the negative rule. An anchor that is not inside is ignored.
+    Positive: IoU >= positive_iou with some ground truth, or the highest IoU that some ground truth
+    reaches among the anchors inside (ties all count; an overlap of 0 does not). Negative: best
+    IoU < negative_iou. The best-anchor rule beats the negative rule.
+
+    Args:
+        anchors: (A, 4), px.
+        gt_boxes: (G, 4), px.
+        inside: (A,) bool; the others are ignored.
+        positive_iou: 0.7 in Faster R-CNN.
+        negative_iou: 0.3 in Faster R-CNN.
+
+    Returns:
+        (labels (A,) of POSITIVE, NEGATIVE, IGNORED; index (A,) into the ground truth).
     """
     if len(gt_boxes) == 0:
         labels = torch.full((len(anchors),), NEGATIVE, device=anchors.device)
@@ -42,29 +65,41 @@ def label_anchors(anchors: Tensor, gt_boxes: Tensor, inside: Tensor, *, positive
     return labels.masked_fill(~inside, IGNORED), best_gt
 
 
-def rank_at_random(eligible: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A random order of the boxes in which all ``eligible`` (A,) come first: rank (A,) of each box."""
-    keys = torch.rand(len(eligible), device=eligible.device, generator=generator)
+def rank_at_random(eligible: Tensor) -> Tensor:
+    """A random order of the boxes in which all ``eligible`` (A,) come first: rank (A,) of each
+    box."""
+    keys = torch.rand(len(eligible), device=eligible.device)
     order = torch.argsort(keys + (~eligible).float())
     return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
 
 
-def sample(labels: Tensor, *, size: int, positive_share: float,
-           generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Draws at most ``size`` boxes without replacement: masks (positives (A,), negatives (A,)).
+def sample(labels: Tensor, *, size: int, positive_share: float) -> tuple[Tensor, Tensor]:
+    """Draws boxes without replacement; negatives fill what positives leave.
 
-    At most ``size * positive_share`` positives; negatives fill the rest, fewer where there are not enough.
+    Args:
+        labels: (A,), POSITIVE or more, NEGATIVE, or IGNORED.
+        size: how many boxes to draw, fewer where there are not enough.
+        positive_share: at most this share of ``size`` are positives.
+
+    Returns:
+        Masks (positives (A,), negatives (A,)).
     """
     positive, negative = labels >= POSITIVE, labels == NEGATIVE
-    chosen = positive & (rank_at_random(positive, generator) < int(size * positive_share))
+    chosen = positive & (rank_at_random(positive) < int(size * positive_share))
     rest = size - chosen.sum()
-    return chosen, negative & (rank_at_random(negative, generator) < rest)
+    return chosen, negative & (rank_at_random(negative) < rest)
 
 
 def sampled_indices(positive: Tensor, negative: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The sampled boxes as exactly ``size`` indices (positives first) and a mask (size,) of those that are real.
+    """The sampled boxes as indices in fixed shape, positives first.
 
-    Slots that could not be filled repeat some box and are masked out.
+    Args:
+        positive: (A,) bool, the sampled positives.
+        negative: (A,) bool, the sampled negatives.
+        size: how many slots there are.
+
+    Returns:
+        (index (size,), filled (size,) bool). Slots that could not be filled repeat some box.
     """
     rank = torch.where(positive, 0, torch.where(negative, 1, 2))
     if len(rank) < size:

@@ -1,4 +1,5 @@
-"""From anchors to proposals: decode, clip, drop the tiny, keep the best by non-maximum suppression."""
+"""From anchors to proposals: decode, clip, drop the tiny, keep the best by non-maximum
+suppression."""
 
 from collections.abc import Sequence
 
@@ -9,14 +10,27 @@ from torchvision import ops
 from data.boxes import BoxCoder, clip
 
 
-# The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else in Detector.losses.
+# The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else
+# in Detector.losses.
 @torch.no_grad()
-def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tuple[int, int], coder: BoxCoder, *,
-            pre_nms: int, post_nms: int, nms_iou: float, min_size: float,
-            levels: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-    """Proposals (P, 4) of one image in network px and their objectness (P,), best first, P <= post_nms; no gradient.
+def propose(
+    anchors: Tensor,
+    objectness: Tensor,
+    offsets: Tensor,
+    image_size: tuple[int, int],
+    coder: BoxCoder,
+    *,
+    pre_nms: int,
+    post_nms: int,
+    nms_iou: float,
+    min_size: float,
+    levels: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Proposals (P, 4) of one image in network px and their objectness (P,), best first, P <=
+    post_nms; no gradient.
 
-    Equal objectness is in the order of the anchors, so that an untrained network's proposals repeat as well.
+    Equal objectness is in the order of the anchors, so that an untrained network's proposals repeat
+    as well.
 
     Args:
         anchors, objectness, offsets: (A, 4), (A,), (A, 4).
@@ -31,7 +45,9 @@ def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tu
     best = [best_of_level(part, pre_nms) for part in objectness.float().split(counts)]
     scores = torch.cat([values for values, _ in best])
     order = torch.cat([index + sum(counts[:level]) for level, (_, index) in enumerate(best)])
-    level_index = torch.cat([torch.full_like(index, level) for level, (_, index) in enumerate(best)])
+    level_index = torch.cat(
+        [torch.full_like(index, level) for level, (_, index) in enumerate(best)]
+    )
     boxes = clip(coder.decode(offsets[order], anchors[order]), image_size)
     sides = boxes[:, 2:] - boxes[:, :2]
     large = (sides >= min_size).all(1) & (sides > 0).all(1)
@@ -44,6 +60,21 @@ def propose(anchors: Tensor, objectness: Tensor, offsets: Tensor, image_size: tu
 
 
 def best_of_level(objectness: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of (A,), largest first, and their indices; equal ones in their order."""
+    """The ``count`` largest of (A,), largest first, and their indices; equal ones in their
+    order."""
     scores, order = objectness.sort(descending=True, stable=True)
     return scores[:count], order[:count]
+
+
+def proposals_of(proposals: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    """The proposals (P_i, 4) of each image.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if proposals is None:
+        raise ValueError(
+            "This network has no region proposal network, and the batch brings no proposals; give "
+            "the loader the file of saved ones."
+        )
+    return proposals

@@ -1,139 +1,241 @@
-"""The second stage of training: which RoIs are learned from, and the losses of the box head.
+"""The second stage of the detector: RoIs -> losses, or candidates.
 
-Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in experiments/kl_loss/README.md, points 9, 10;
-online hard example mining as in R-FCN section 2.2.
+Letters: N images, P RoIs of one image, R = N * P, K foreground classes. The head that pools and
+predicts is that of models/heads.py or models/rfcn.py; models/roi_sampling.py and
+models/roi_losses.py have what it learns.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from data.boxes import BoxCoder, constant
-from data.records import Target
-from losses.kl_loss import kl_loss_terms
-from losses.smooth_l1 import smooth_l1
-from models.matching import IGNORED, NEGATIVE, match, sample, sampled_indices
+from data.boxes import BoxCoder
+from data.records import Batch, Candidates
+from losses.log_variance import bounded
+from models.decode import (
+    HeadOutputs,
+    decode_all,
+    decode_own,
+    join,
+    padded,
+    to_network,
+    to_original,
+)
+from models.pooling.pool import Features, Pooling, PositionSensitivePooling
+from models.roi_losses import BoxLoss, BoxLossTerms, hardest_rois, roi_losses, roi_statistics
+from models.roi_sampling import RoITargets, sample_rois
+from models.rpn import BoxCoding
+
+RoIHeadName = Literal["mlp", "conv5", "rfcn", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoITargets:
-    """RoIs of a batch: boxes (N, P, 4) network px, labels (N, P) with 0 background and -1 for an unfilled slot,
-    target_offsets (N, P, 4), gt_index (N, P): the ground truth of the image that a foreground RoI is matched to, which
-    only a mask head asks for."""
+class RoIConfig:
+    """The second stage. Defaults: py-faster-rcnn's two fully connected layers.
 
-    boxes: Tensor
-    labels: Tensor
-    target_offsets: Tensor
-    gt_index: Tensor | None = None
-
-
-def sample_rois(proposals: Tensor, target: Target, coder: BoxCoder, *, rois_per_image: int, positive_share: float,
-                positive_iou: float, generator: torch.Generator | None
-                ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes (P, 4), labels (P,), target offsets (P, 4) and matched ground truth (P,) of one image, P = rois_per_image.
-
-    The ground-truth boxes join the proposals (their own offsets are 0). Foreground: IoU >= positive_iou with some
-    ground truth; all else is background, as in py-faster-rcnn's end-to-end recipe.
+    Raises:
+        ValueError: a value that is not one of the choices, or a box loss that does not suit the box
+        coding.
     """
-    boxes = torch.cat([proposals, target.boxes])
-    if len(boxes) == 0:
-        empty = proposals.new_zeros(rois_per_image, 4)
-        labels = torch.full((rois_per_image,), IGNORED, device=proposals.device)
-        return empty, labels, empty, torch.zeros_like(labels)
-    iou, index = match(boxes, target.boxes)
-    positive, negative = sample((iou >= positive_iou).long(), size=rois_per_image, positive_share=positive_share,
-                                generator=generator)
-    chosen, real = sampled_indices(positive, negative, rois_per_image)
-    labels = torch.full((rois_per_image,), NEGATIVE, device=boxes.device)
-    target_offsets = torch.zeros_like(boxes[chosen])
-    if len(target.boxes):
-        foreground = positive[chosen] & real
-        labels = torch.where(foreground, target.labels[index[chosen]], labels)
-        target_offsets = coder.encode(target.boxes[index[chosen]], boxes[chosen])
-    return boxes[chosen], labels.masked_fill(~real, IGNORED), target_offsets, index[chosen]
+
+    # "mlp": fc6 and fc7; "conv5": the backbone's last stage on each RoI; "rfcn": position-sensitive
+    # maps; "none": the region proposal network alone
+    head: RoIHeadName = "mlp"
+    box_coding: BoxCoding = "center_size"  # "edges" is KL Loss Eq. 1
+    # False: center-size decoding is 1 px too large, as in faster-rcnn.pytorch
+    decode_minus_one: bool = True
+    class_agnostic: bool = False  # one box for all classes
+    log_variance: bool = False  # KL Loss: predict ln sigma^2 of each box side
+    box_loss: str = "smooth_l1"  # a name in models/build.py: box_losses; "kl" is KL Loss Eq. 9, 10
+    smooth_l1_beta: float = 1.0  # where smooth L1 turns from square to absolute value
+    log_variance_limit: float | None = None  # bound of |ln sigma^2|; not in the paper
+    fc_dims: tuple[int, int] = (4096, 4096)  # "mlp": widths of fc6, fc7
+    dropout: float = 0.0  # "mlp": after fc6 and fc7; 0.5 in the VOC recipes
+    # "max" is Fast R-CNN's RoI max pooling, "precise" IoU-Net's PrRoI pooling
+    pooling: Pooling = "align"
+    aligned: bool = False  # RoIAlign: shifted by half a cell, as in Detectron2
+    pool_size: int = 7  # bins a side
+    sampling_ratio: int = 2  # samples a bin side; 0 = adaptive
+    # FPN Eq. 1: px, side of the RoI that is pooled from the level at stride 16
+    canonical_size: float = 224.0
+    rfcn_channels: int = 1024  # "rfcn": channels of the reduction
+    # "rfcn": "align" is PSRoIAlign, "average" R-FCN's own PSRoIPool
+    rfcn_pooling: PositionSensitivePooling = "align"
+    # "rfcn": whether conv5's first block has dilation 2 as well (Caffe)
+    dilate_first_block: bool = False
+    rois_per_image: int = 128  # sampled for the loss
+    positive_share: float = 0.25  # of them, at most
+    positive_iou: float = 0.5
+    hardest: int | None = None  # OHEM: how many of rois_per_image have a loss; None: all
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("head", RoIHeadName),
+            ("box_coding", BoxCoding),
+            ("pooling", Pooling),
+            ("rfcn_pooling", PositionSensitivePooling),
+        ):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(
+                    f"RoIConfig.{name} is {getattr(self, name)!r}; choose one of "
+                    f"{get_args(choices)}."
+                )
+        if self.log_variance and self.box_coding != "edges":
+            raise ValueError(
+                "RoIConfig.log_variance needs box_coding='edges': a variance belongs to a box side."
+            )
+        if (self.box_loss, self.log_variance) in (("kl", False), ("smooth_l1", True)):
+            raise ValueError(
+                f"RoIConfig.log_variance is {self.log_variance} and box_loss {self.box_loss!r}: "
+                "KL Loss learns log variances and smooth L1 does not; use 'kl' with log variances "
+                "and 'smooth_l1' without."
+            )
+        if self.head == "rfcn" and self.rfcn_pooling == "align" and self.sampling_ratio < 1:
+            raise ValueError(
+                f"RoIConfig.sampling_ratio is {self.sampling_ratio}; PSRoIAlign needs 1 or more."
+            )
 
 
-def roi_losses(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
-               hardest: int | None = None, smooth_l1_beta: float = 1.0
-               ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Losses {"roi_class", "roi_box"} and statistics of the box head.
+class RoIStage(nn.Module):
+    """RoIs -> losses or candidates; Faster R-CNN's, R-FCN's and Fast R-CNN's second stage alike.
 
-    class_logits (R, K + 1), offsets and log_variance (R, K + 1, 4). The box loss sums the four coordinates of the
-    foreground RoIs' own class and divides by the number of all RoIs of the image (Detectron's normalization), then
-    averages over images. hardest: only so many RoIs of each image count, those with the largest losses. smooth_l1_beta:
-    where the loss of a network without log variance turns from square to absolute value.
+    head: (features, boxes (N, P, 4)) -> HeadOutputs, pooling included. coder: of its offsets.
+    box_loss: what the box layers learn from; box_loss_terms: its summands, to watch, or None.
+    log_variance_limit: see ``bounded``. The other numbers are those of ``RoIConfig``.
     """
-    if hardest is not None:
-        targets = hardest_rois(class_logits, offsets, log_variance, targets, hardest, smooth_l1_beta)
-    n, p = targets.labels.shape
-    foreground = targets.labels.flatten() > 0
-    counted = (targets.labels != IGNORED).sum(1).clamp(min=1)
 
-    def per_image(values: Tensor) -> Tensor:
-        return (values.reshape(n, -1).sum(1) / counted).mean()
+    def __init__(
+        self,
+        *,
+        head: nn.Module,
+        coder: BoxCoder,
+        box_loss: BoxLoss,
+        box_loss_terms: BoxLossTerms | None,
+        rois_per_image: int,
+        positive_share: float,
+        positive_iou: float,
+        hardest: int | None,
+        log_variance_limit: float | None,
+    ) -> None:
+        super().__init__()
+        self.head, self.coder = head, coder
+        self.box_loss, self.box_loss_terms = box_loss, box_loss_terms
+        self.rois_per_image, self.positive_share = rois_per_image, positive_share
+        self.positive_iou, self.hardest = positive_iou, hardest
+        self.log_variance_limit = log_variance_limit
 
-    cross_entropy, box_terms, own = roi_terms(class_logits, offsets, log_variance, targets, smooth_l1_beta)
-    losses = {"roi_class": (cross_entropy.reshape(n, p).sum(1) / counted).mean()}
-    statistics = {"foreground_share": foreground.sum() / counted.sum()}
-    if own is None:
-        losses["roi_box"] = per_image(box_terms[0])
-        return losses, statistics
-    data_term, log_term = (per_image(term) for term in box_terms)
-    losses["roi_box"] = data_term + log_term
-    statistics |= {"kl_data_term": data_term.detach(), "kl_log_term": log_term.detach()}
-    return losses, statistics | log_variance_statistics(own.detach(), foreground)
+    def forward(self, features: Features, boxes: Tensor) -> HeadOutputs:
+        """Class logits, offsets and log variances of boxes (N, P, 4) network px, rows in their
+        order."""
+        logits, offsets, log_variance = self.head(features, boxes)
+        if log_variance is not None and self.log_variance_limit is not None:
+            log_variance = bounded(log_variance, self.log_variance_limit)
+        return logits, offsets, log_variance
 
+    def sample(self, proposals: Sequence[Tensor], batch: Batch) -> RoITargets:
+        """The RoIs that the stage is trained on, drawn at random from proposals and ground truth.
 
-def roi_terms(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None,
-              targets: RoITargets, smooth_l1_beta: float = 1.0) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """Cross-entropy (R,), the summands of the box loss, each (R, 4), and the own class's log variances (R, 4) or None.
+        Args:
+            proposals: (P_i, 4) network px of each image.
+            batch: with targets in network px.
+        """
+        assert batch.targets is not None
+        images = [
+            sample_rois(
+                boxes,
+                target,
+                self.coder,
+                rois_per_image=self.rois_per_image,
+                positive_share=self.positive_share,
+                positive_iou=self.positive_iou,
+            )
+            for boxes, target in zip(proposals, batch.targets, strict=True)
+        ]
+        boxes, labels, target_offsets, index = (
+            torch.stack(parts) for parts in zip(*images, strict=True)
+        )
+        return RoITargets(boxes=boxes, labels=labels, target_offsets=target_offsets, gt_index=index)
 
-    All are 0 where the RoI does not count. The class slot is gathered before exp(), so that other slots' log variances,
-    which nothing trains, cannot turn 0 * inf into NaN.
-    """
-    labels = targets.labels.flatten()
-    cross_entropy = functional.cross_entropy(class_logits.float(), labels, ignore_index=IGNORED, reduction="none")
-    slot = labels.clamp(min=0)[:, None, None].expand(-1, 1, 4)
+    def losses(
+        self, features: Features, targets: RoITargets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The loss terms roi_class and roi_box of the sampled RoIs, scalars, and statistics."""
+        outputs = self(features, targets.boxes)
+        if self.hardest is not None:
+            targets = hardest_rois(outputs, targets, self.hardest, self.box_loss)
+        losses = roi_losses(outputs, targets, self.box_loss)
+        return losses, roi_statistics(outputs, targets, self.box_loss_terms)
 
-    def only_foreground(values: Tensor) -> Tensor:  # before any arithmetic: the gradient of inf * 0 is NaN
-        return values.masked_fill(labels[:, None] <= 0, 0.0)
+    def candidates(
+        self,
+        features: Features,
+        proposals: Sequence[Tensor],
+        batch: Batch,
+        score_threshold: float,
+        rounds: int = 1,
+    ) -> list[Candidates]:
+        """Decoded, clipped, scored boxes of each image in original px.
 
-    predicted = only_foreground(offsets.gather(1, slot)[:, 0])
-    wanted = only_foreground(targets.target_offsets.flatten(0, 1))
-    if log_variance is None:
-        return cross_entropy, (smooth_l1(predicted.float() - wanted, smooth_l1_beta),), None
-    own = only_foreground(log_variance.gather(1, slot)[:, 0])
-    return cross_entropy, kl_loss_terms(predicted, own, wanted), own
+        Args:
+            features: of the images of ``batch``.
+            proposals: (P_i, 4) network px of each image.
+            batch: the images.
+            score_threshold: candidates have a larger class score.
+            rounds: how often boxes go through the head. 2 is MR-CNN's iterative localization: the
+                candidates of a round are the next one's RoIs, each for its own class, and all
+                rounds' candidates are returned.
 
+        Raises:
+            ValueError: outputs that are not finite; names the image.
+        """
+        latest = [
+            decode_all(
+                to_original(boxes, batch, i),
+                outputs,
+                self.coder,
+                batch.original_sizes[i],
+                score_threshold,
+                batch.image_ids[i],
+            )
+            for i, (boxes, outputs) in enumerate(
+                zip(proposals, self.outputs_of_images(features, proposals), strict=True)
+            )
+        ]
+        candidates = latest
+        for _ in range(rounds - 1):
+            rois = [to_network(image.boxes, batch, i) for i, image in enumerate(latest)]
+            latest = [
+                decode_own(
+                    previous,
+                    outputs,
+                    self.coder,
+                    batch.original_sizes[i],
+                    score_threshold,
+                    batch.image_ids[i],
+                )
+                for i, (previous, outputs) in enumerate(
+                    zip(latest, self.outputs_of_images(features, rois), strict=True)
+                )
+            ]
+            candidates = [join(*pair) for pair in zip(candidates, latest, strict=True)]
+        return candidates
 
-@torch.no_grad()
-def hardest_rois(class_logits: Tensor, offsets: Tensor, log_variance: Tensor | None, targets: RoITargets,
-                 hardest: int, smooth_l1_beta: float = 1.0) -> RoITargets:
-    """``targets`` with all but each image's ``hardest`` RoIs of the largest class plus box loss labeled IGNORED.
-
-    Foreground and background compete alike, as in the R-FCN paper and its Caffe code. (The PyTorch R-FCN keeps every
-    foreground RoI and ranks the others by cross-entropy; the Caffe code divides by ``hardest`` even where an image has
-    fewer RoIs.) Of equal losses the first counts. Unfilled slots come last and stay IGNORED.
-    """
-    if hardest < 1:
-        raise ValueError(f"Hard example mining keeps at least 1 RoI an image, not {hardest}; None keeps all.")
-    cross_entropy, box_terms, _ = roi_terms(class_logits, offsets, log_variance, targets, smooth_l1_beta)
-    loss = (cross_entropy + sum(term.sum(1) for term in box_terms)).view_as(targets.labels)
-    order = loss.masked_fill(targets.labels == IGNORED, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    kept = torch.zeros_like(targets.labels, dtype=torch.bool).scatter(1, order[:, :hardest], True)
-    return replace(targets, labels=targets.labels.masked_fill(~kept, IGNORED))
-
-
-def log_variance_statistics(log_variance: Tensor, foreground: Tensor) -> dict[str, Tensor]:
-    """Mean, least, greatest and the 10th, 50th, 90th percentile of the foreground log variances (R, 4).
-
-    NaN when there is no foreground. Computed without waiting for the device: background is NaN and left out.
-    """
-    values = log_variance.float().masked_fill(~foreground[:, None], float("nan")).flatten()
-    levels = torch.nanquantile(values, constant((0.0, 0.1, 0.5, 0.9, 1.0), values))
-    names = ("min", "p10", "p50", "p90", "max")
-    found = {f"log_variance_{name}": level for name, level in zip(names, levels.unbind(), strict=True)}
-    return found | {"log_variance_mean": values.nanmean()}
+    def outputs_of_images(self, features: Features, rois: Sequence[Tensor]) -> list[HeadOutputs]:
+        """The head's outputs of the RoIs (P_i, 4) in network px of each image, in float32."""
+        boxes = padded(rois)
+        outputs = self(features, boxes)
+        split = [
+            None if part is None else part.float().unflatten(0, boxes.shape[:2]) for part in outputs
+        ]
+        images: list[HeadOutputs] = []
+        for i, own in enumerate(rois):
+            logits, offsets, log_variance = (
+                None if part is None else part[i, : len(own)] for part in split
+            )
+            assert logits is not None
+            assert offsets is not None
+            images.append((logits, offsets, log_variance))
+        return images

@@ -18,7 +18,7 @@ def list_runs(table: str, scale: str) -> str:
     """Each network as "paper/run backbone", one a line."""
     paper = table.partition("/")[0]
     runs = training_order(find_table(table), paper, scale)
-    return "\n".join(f"{paper}/{run.name} {SCALES[scale](run).model.backbone}" for run in runs)
+    return "\n".join(f"{paper}/{run.name} {SCALES[scale](run).model.backbone.name}" for run in runs)
 
 
 def list_commands(table: str) -> str:

@@ -9,26 +9,51 @@ from data.config import DataConfig
 from data.mini.ambiguous import write_dataset
 from experiments.records import Run, TrainConfig
 from experiments.scales import SCALES
-from models.build import ModelConfig
 from scripts.engine import places
 from scripts.engine.environment import Environment
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.training import train
+from tests.networks import KL, TINY_RESNET, change, model_config
 
 TINY = Run(
-    name="tiny", start="scratch",
-    model=ModelConfig(
-        backbone="vgg16", num_classes=6, width=1 / 16, fc_dims=(16, 16), dropout=0.5, anchor_sizes=(16.0, 32.0),
-        rpn_dim=128, rpn_batch=32, pre_nms_train=100, post_nms_train=30, pre_nms_test=100, post_nms_test=20, min_size=4.0,
-        rois_per_image=16, pool_size=3),
-    data=DataConfig(layout="coco", train=("train",), test="val", short_side=64, long_side=96, pixels="torchvision"),
+    name="tiny",
+    start="scratch",
+    model=model_config(
+        backbone_name="vgg16",
+        num_classes=6,
+        backbone_width=1 / 16,
+        roi_fc_dims=(16, 16),
+        roi_dropout=0.5,
+        rpn_anchor_sizes=(16.0, 32.0),
+        rpn_anchors_per_image=32,
+        rpn_pre_nms_train=100,
+        rpn_post_nms_train=30,
+        rpn_pre_nms_test=100,
+        rpn_post_nms_test=20,
+        rpn_min_size=4.0,
+        roi_rois_per_image=16,
+        roi_pool_size=3,
+        rpn_channels=8,
+        roi_rfcn_channels=64,
+    ),
+    data=DataConfig(
+        layout="coco",
+        train=("train",),
+        test="val",
+        short_side=64,
+        long_side=96,
+        pixels="torchvision",
+    ),
     train=TrainConfig(batch_size=2, iterations=6, lr=1e-3, lr_drops=(4,), warmup_iterations=2),
-)  # fmt: skip
-TINY_KL = replace(TINY, name="tiny_kl", model=replace(TINY.model, box_coding="edges", log_variance=True))
+)
+TINY_KL = replace(TINY, name="tiny_kl", model=change(TINY.model, **KL))
 TINY_KLRPN = replace(
-    TINY, name="tiny_klrpn", train=replace(TINY.train, optimizer="adam", roi_loss_weight=10.0),
-    model=replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), second_stage="rfcn", region_proposal="kl_rpn"),
-    data=replace(TINY.data, train_short_sides=(48, 64)))
+    TINY,
+    name="tiny_klrpn",
+    train=replace(TINY.train, optimizer="adam", roi_loss_weight=10.0),
+    model=change(TINY.model, **TINY_RESNET, roi_head="rfcn", rpn_kind="kl_rpn"),
+    data=replace(TINY.data, train_short_sides=(48, 64)),
+)
 
 
 def tiny_dataset(folder: Path) -> Path:

@@ -1,12 +1,48 @@
-"""What backbones share: a stack of layers that is cut into stages, its initialization, and norms that stay as they are.
+"""What backbones share: a stack of layers that is cut into stages, its initialization, and norms
+that stay as they are.
 
-Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start from ImageNet keep
-every norm as it is (``freeze_norms``); networks trained from scratch train them.
+Batch norm: a detector sees too few images a batch to estimate statistics, so networks that start
+from ImageNet keep every norm as it is (``freeze_norms``); networks trained from scratch train them.
 """
 
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
 
 from torch import Tensor, nn
+
+ResNetLayout = Literal["torchvision", "caffe", "detectron"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The network up to its features.
+
+    Raises:
+        ValueError: an unknown layout of a ResNet.
+    """
+
+    name: str  # a key of BACKBONES in models/build.py
+    width: float = 1.0  # multiplies the published channel counts (VGG, ResNet)
+    frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
+    resnet_blocks: tuple[int, int, int, int] | None = None  # of each stage; None: as published
+    # where a stage's stride is and how the first pooling rounds, models/backbones/resnet.py
+    resnet_layout: ResNetLayout = "torchvision"
+    mobilenet_blocks: int = 19
+    tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
+    pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
+    pyramid_channels: int = 256  # of each level
+
+    def __post_init__(self) -> None:
+        if self.resnet_layout not in get_args(ResNetLayout):
+            raise ValueError(
+                f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of "
+                f"{get_args(ResNetLayout)}."
+            )
+
+    @property
+    def caffe_strides(self) -> bool:
+        """Whether a stage's stride is in the first convolution of its first block."""
+        return self.resnet_layout != "torchvision"
 
 
 def scaled(channels: int, width: float) -> int:
@@ -15,16 +51,22 @@ def scaled(channels: int, width: float) -> int:
 
 
 class Backbone(nn.Module):
-    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where each stage ends.
+    """A stack of layers ending at stride 16. ``stage_ends`` are the indices in ``features`` where
+    each stage ends.
 
-    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the stages at strides 4, 8,
-    16 and 32 (models/backbones/fpn.py); empty for the others.
+    pyramid: for networks that a feature pyramid can be built on, the ends and channels of the
+    stages at strides 4, 8, 16 and 32 (models/backbones/fpn.py); empty for the others.
     """
 
     strides: tuple[int, ...] = (16,)
 
-    def __init__(self, layers: list[nn.Module], stage_ends: list[int], out_channels: int,
-                 pyramid: tuple[tuple[int, int], ...] = ()) -> None:
+    def __init__(
+        self,
+        layers: list[nn.Module],
+        stage_ends: list[int],
+        out_channels: int,
+        pyramid: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(*layers)
         self.stage_ends = stage_ends
@@ -45,14 +87,16 @@ class Backbone(nn.Module):
         return maps
 
     def freeze(self, stages: int) -> None:
-        """Stops training of the first ``stages`` stages; their activations are then not kept either."""
+        """Stops training of the first ``stages`` stages; their activations are then not kept
+        either."""
         if stages:
             for parameter in self.features[: self.stage_ends[stages - 1]].parameters():
                 parameter.requires_grad_(False)
 
 
 def initialize(module: nn.Module) -> None:
-    """He initialization of every convolution and linear layer below ``module``, for training from scratch."""
+    """He initialization of every convolution and linear layer below ``module``, for training from
+    scratch."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -70,7 +114,8 @@ class Norm(nn.BatchNorm2d):
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Fixes every norm below ``module`` for good: neither its weight and bias nor its statistics change in training."""
+    """Fixes every norm below ``module`` for good: neither its weight and bias nor its statistics
+    change in training."""
     for norm in [layer for layer in module.modules() if isinstance(layer, Norm)]:
         norm.requires_grad_(False)
         norm.frozen = True

@@ -1,15 +1,16 @@
-"""MobileNetV2, the small backbone of the lite scale (not in either paper): at stride 16, under a feature pyramid, or
-cut in two like a ResNet with a conv5 head.
+"""MobileNetV2, the small backbone of the lite scale (not in either paper): at stride 16, under a
+feature pyramid, or cut in two like a ResNet with a conv5 head.
 
-torchvision's network with two changes: the stride of block 14 is 1, so that the last blocks keep a stride of 16 (under
-a pyramid it stays 2), and every batch norm is folded into its convolution, because at two or four images a batch it
-stays frozen anyway.
-``tf_padding`` follows TensorFlow's SAME rule at stride 2 (for weights trained there): pad right and below first.
+torchvision's network with two changes: the stride of block 14 is 1, so that the last blocks keep a
+stride of 16 (under a pyramid it stays 2), and every batch norm is folded into its convolution,
+because at two or four images a batch it stays frozen anyway.
+``tf_padding`` follows TensorFlow's SAME rule at stride 2 (for weights trained there): pad right and
+below first.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 
@@ -20,7 +21,8 @@ STAGES = (4, 7, 14)  # the blocks before which the maps have strides 4, 8 and 16
 
 
 class SamePadConv2d(nn.Conv2d):
-    """A stride-2 convolution with TensorFlow's SAME padding: ceil(size / 2) outputs, the odd pixel right and below."""
+    """A stride-2 convolution with TensorFlow's SAME padding: ceil(size / 2) outputs, the odd pixel
+    right and below."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
@@ -28,8 +30,9 @@ class SamePadConv2d(nn.Conv2d):
         for size in (inputs.shape[-1], inputs.shape[-2]):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return functional.conv2d(functional.pad(inputs, pads), self.weight, self.bias, self.stride, 0,
-                                 self.dilation, self.groups)
+        return F.conv2d(
+            F.pad(inputs, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
 
 class MobileNetV2(Backbone):
@@ -41,12 +44,14 @@ class MobileNetV2(Backbone):
     def __init__(self, *, blocks: int = 19, tf_padding: bool = False, last_stride: int = 1) -> None:
         features = mobilenet_blocks(tf_padding=tf_padding, last_stride=last_stride)[:blocks]
         pyramid = tuple((end, out_channels(features[:end])) for end in (*STAGES, blocks))
-        super().__init__(list(features), list(range(1, blocks + 1)), out_channels(features), pyramid)
+        super().__init__(
+            list(features), list(range(1, blocks + 1)), out_channels(features), pyramid
+        )
 
 
 class MobileNetHead(nn.Module):
-    """(R, C, B, B) -> blocks ``first`` .. ``blocks`` - 1 at stride 2 -> mean over the cells (R, D): what conv5 is to a
-    ResNet."""
+    """(R, C, B, B) -> blocks ``first`` .. ``blocks`` - 1 at stride 2 -> mean over the cells (R, D):
+    what conv5 is to a ResNet."""
 
     def __init__(self, *, first: int, blocks: int, tf_padding: bool) -> None:
         super().__init__()
@@ -78,7 +83,8 @@ def out_channels(features: nn.Sequential) -> int:
 
 
 def folded(features: nn.Sequential) -> nn.Sequential:
-    """``features`` with each batch norm folded into the convolution before it; the same function in eval mode."""
+    """``features`` with each batch norm folded into the convolution before it; the same function in
+    eval mode."""
     for parent in list(features.modules()):
         if isinstance(parent, nn.Sequential):
             for index in range(len(parent) - 1):
@@ -90,24 +96,38 @@ def folded(features: nn.Sequential) -> nn.Sequential:
 
 
 def folded_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's state dict of MobileNetV2 renamed and folded to the names of ``MobileNetV2``: ``features.*``.
+    """torchvision's state dict of MobileNetV2 renamed and folded to the names of ``MobileNetV2``:
+    ``features.*``.
 
-    Raises: ValueError if ``state`` is not a whole MobileNetV2 of width 1.
+    Raises:
+        ValueError: ``state`` is not a whole MobileNetV2 of width 1.
     """
     network = models.mobilenet_v2(weights=None)
     own = {name: value for name, value in state.items() if name.startswith("features.")}
     try:
-        network.features.load_state_dict({name.removeprefix("features."): value for name, value in own.items()})
+        network.features.load_state_dict(
+            {name.removeprefix("features."): value for name, value in own.items()}
+        )
     except RuntimeError as error:
-        raise ValueError("The weights are not those of torchvision's mobilenet_v2 (width 1): "
-                         + str(error).splitlines()[-1].strip()) from error
-    return {f"features.{name}": value for name, value in folded(network.features).state_dict().items()}
+        raise ValueError(
+            "The weights are not those of torchvision's mobilenet_v2 (width 1): "
+            + str(error).splitlines()[-1].strip()
+        ) from error
+    return {
+        f"features.{name}": value for name, value in folded(network.features).state_dict().items()
+    }
 
 
 def same_padded(conv: nn.Conv2d) -> SamePadConv2d:
     """The same convolution with TensorFlow's SAME padding."""
-    new = SamePadConv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride=conv.stride,  # type: ignore[arg-type]
-                        groups=conv.groups, bias=conv.bias is not None)
+    new = SamePadConv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size[0],
+        stride=conv.stride,  # type: ignore[arg-type]
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )
     with torch.no_grad():
         new.weight.copy_(conv.weight)
         if conv.bias is not None and new.bias is not None:

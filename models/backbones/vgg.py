@@ -1,7 +1,9 @@
-"""The two VGG backbones of py-faster-rcnn: VGG-16 (configuration D) and VGG-CNN-M-1024, both with stride 16.
+"""The two VGG backbones of py-faster-rcnn: VGG-16 (configuration D) and VGG-CNN-M-1024, both with
+stride 16.
 
-Pooling rounds up (Caffe). ``width`` multiplies every channel count, so the mini scale trains the same layers, thinner.
-Layer names of VGG-16 are torchvision's (``features.0`` ...), so that its ImageNet weights load as they are.
+Pooling rounds up (Caffe). ``width`` multiplies every channel count, so the mini scale trains the
+same layers, thinner. Layer names of VGG-16 are torchvision's (``features.0`` ...), so that its
+ImageNet weights load as they are.
 """
 
 from torch import nn
@@ -20,7 +22,10 @@ class VGG16(Backbone):
         channels = 3
         for index, stage in enumerate(VGG16_STAGES):
             for size in stage:
-                layers += [nn.Conv2d(channels, scaled(size, width), 3, padding=1), nn.ReLU(inplace=True)]
+                layers += [
+                    nn.Conv2d(channels, scaled(size, width), 3, padding=1),
+                    nn.ReLU(inplace=True),
+                ]
                 channels = scaled(size, width)
             if index < len(VGG16_STAGES) - 1:
                 layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
@@ -30,15 +35,18 @@ class VGG16(Backbone):
 
 
 class VGGCNNM1024(Backbone):
-    """VGG-CNN-M-1024 up to conv5: 7x7/2, LRN, pool, 5x5/2 (pad 1, as in py-faster-rcnn), LRN, pool, three 3x3."""
+    """VGG-CNN-M-1024 up to conv5: 7x7/2, LRN, pool, 5x5/2 (pad 1, as in py-faster-rcnn), LRN, pool,
+    three 3x3."""
 
     def __init__(self, *, width: float = 1.0) -> None:
         c1, c2, c3 = scaled(96, width), scaled(256, width), scaled(512, width)
         layers: list[nn.Module] = [
             nn.Conv2d(3, c1, 7, stride=2), nn.ReLU(inplace=True),
-            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
             nn.Conv2d(c1, c2, 5, stride=2, padding=1), nn.ReLU(inplace=True),
-            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
             nn.Conv2d(c2, c3, 3, padding=1), nn.ReLU(inplace=True),
             nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
             nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),

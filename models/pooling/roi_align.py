@@ -1,11 +1,13 @@
-"""RoIAlign (Mask R-CNN, section 3) as two small matrix products, and RoI max pooling for the Caffe rows.
+"""RoIAlign (Mask R-CNN, section 3) as two small matrix products, and RoI max pooling for the Caffe
+rows.
 
-Bilinear interpolation on an axis-aligned grid is separable, and so is the mean over the samples of a bin. One RoI's
-output is therefore  rows @ feature map @ columns^T,  where ``rows`` (output height x H) and ``columns`` (output
-width x W) hold the averaged interpolation weights. Nothing loops, nothing is gathered; the gradient is two more
-products, and it is deterministic.
+Bilinear interpolation on an axis-aligned grid is separable, and so is the mean over the samples of
+a bin. One RoI's output is therefore  rows @ feature map @ columns^T,  where ``rows`` (output height
+x H) and ``columns`` (output width x W) hold the averaged interpolation weights. Nothing loops,
+nothing is gathered; the gradient is two more products, and it is deterministic.
 
-Letters: N images, R RoIs, P RoIs of one image, C channels, H x W feature map, B x B output bins, S samples a bin side.
+Letters: N images, R RoIs, P RoIs of one image, C channels, H x W feature map, B x B output bins, S
+samples a bin side.
 """
 
 import torch
@@ -17,20 +19,30 @@ from losses.precision import at_least_float32
 STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
 
 
-def roi_align(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float,
-              sampling_ratio: int = 0, aligned: bool = False) -> Tensor:
-    """Pools each RoI of (N, C, H, W) ``features`` to (R, C, B, B): the mean of bilinear samples in each bin.
+def roi_align(
+    features: Tensor,
+    rois: Tensor,
+    output_size: int,
+    spatial_scale: float,
+    sampling_ratio: int = 0,
+    aligned: bool = False,
+) -> Tensor:
+    """Pools each RoI of (N, C, H, W) ``features`` to (R, C, B, B): the mean of bilinear samples in
+    each bin.
 
     Args:
         features: (N, C, H, W).
         rois: (R, 5): image index, then x1, y1, x2, y2 in image px.
         output_size: B.
         spatial_scale: feature cells per image px (1/16 for stride 16).
-        sampling_ratio: S; 0 or less takes ceil(bin size in cells), for each RoI and axis (adaptive).
-        aligned: True shifts by half a cell and allows RoIs below one cell; False is the original rule.
+        sampling_ratio: S; 0 or less takes ceil(bin size in cells), for each RoI and axis
+            (adaptive).
+        aligned: True shifts by half a cell and allows RoIs below one cell; False is the original
+            rule.
 
     Raises:
-        ValueError: a RoI that is not finite (a network that diverged; torchvision's CPU operator crashes on it).
+        ValueError: a RoI that is not finite (a network that diverged; torchvision's CPU operator
+        crashes on it).
     Law: equals torchvision.ops.roi_align, values and gradients.
     """
     check_finite(rois)
@@ -44,21 +56,30 @@ def roi_align(features: Tensor, rois: Tensor, output_size: int, spatial_scale: f
     return torch.empty_like(result).index_copy(0, order, result)
 
 
-def roi_align_batched(features: Tensor, boxes: Tensor, output_size: int, spatial_scale: float,
-                      sampling_ratio: int = 0, aligned: bool = False) -> Tensor:
-    """``roi_align`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B), without a host sync when
-    ``sampling_ratio`` is positive."""
+def roi_align_batched(
+    features: Tensor,
+    boxes: Tensor,
+    output_size: int,
+    spatial_scale: float,
+    sampling_ratio: int = 0,
+    aligned: bool = False,
+) -> Tensor:
+    """``roi_align`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B),
+    without a host sync when ``sampling_ratio`` is positive."""
     check_finite(boxes)
     n, channels, height, width = features.shape
     by_row = features.permute(0, 2, 3, 1).reshape(n, height, width * channels)
     at_once = max(1, STRIP_FLOATS // max(1, n * output_size * width * channels))
     pooled = []
     for part in boxes.split(at_once, dim=1):
-        cells = at_least_float32(part) * spatial_scale - (0.5 if aligned else 0.0)
+        cells = at_least_float32(part) * spatial_scale - (
+            0.5 if aligned else 0.0
+        )
         x1, y1, x2, y2 = cells.unbind(-1)
         with torch.no_grad():
-            rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)  # (N, P, B, H)
-            columns = interpolation_matrix(x1, x2, output_size, width, sampling_ratio, aligned)  # (N, P, B, W)
+            # (N, P, B, H) and (N, P, B, W)
+            rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)
+            columns = interpolation_matrix(x1, x2, output_size, width, sampling_ratio, aligned)
         pooled.append(weighted_sums(by_row, rows.to(features.dtype), columns.to(features.dtype)))
     return torch.cat(pooled, dim=1)
 
@@ -66,7 +87,8 @@ def roi_align_batched(features: Tensor, boxes: Tensor, output_size: int, spatial
 def weighted_sums(by_row: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """rows @ feature map @ columns^T of each RoI: (N, P, C, B, B).
 
-    by_row (N, H, W * C): the feature maps; rows (N, P, B, H) and columns (N, P, B, W): interpolation weights.
+    by_row (N, H, W * C): the feature maps; rows (N, P, B, H) and columns (N, P, B, W):
+    interpolation weights.
     """
     n, p, b, height = rows.shape
     width = columns.shape[-1]
@@ -76,12 +98,15 @@ def weighted_sums(by_row: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.bmm(columns, strips).reshape(n, p, b, b, channels).permute(0, 1, 4, 2, 3)
 
 
-def interpolation_matrix(start: Tensor, end: Tensor, bins: int, length: int, sampling_ratio: int,
-                         aligned: bool) -> Tensor:
-    """Weights (..., B, L) with which the L cells of one axis enter each bin of the interval [start, end] (...,).
+def interpolation_matrix(
+    start: Tensor, end: Tensor, bins: int, length: int, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    """Weights (..., B, L) with which the L cells of one axis enter each bin of the interval [start,
+    end] (...,).
 
-    A sample at t takes weight max(0, 1 - |t - cell|) of each cell; t is clamped to the cells, and samples more than
-    one cell outside count as 0. The weights of a bin are the mean over its samples.
+    A sample at t takes weight max(0, 1 - |t - cell|) of each cell; t is clamped to the cells, and
+    samples more than one cell outside count as 0. The weights of a bin are the mean over its
+    samples.
     """
     extent = end - start
     if not aligned:
@@ -94,7 +119,8 @@ def interpolation_matrix(start: Tensor, end: Tensor, bins: int, length: int, sam
         most = max(0, int(samples.max())) if samples.numel() else 0
     grid = torch.arange(most, device=start.device, dtype=start.dtype)
     offset = (grid + 0.5) * bin_size[..., None] / samples.clamp(min=1)[..., None]  # (..., S), cells
-    bin_start = start[..., None] + torch.arange(bins, device=start.device) * bin_size[..., None]  # (..., B), cells
+    bin_index = torch.arange(bins, device=start.device)
+    bin_start = start[..., None] + bin_index * bin_size[..., None]  # (..., B), cells
     t = bin_start[..., None] + offset[..., None, :]  # (..., B, S)
     counted = (grid < samples[..., None])[..., None, :] & (t >= -1) & (t <= length)
     cells = torch.arange(length, device=start.device, dtype=start.dtype)
@@ -103,17 +129,23 @@ def interpolation_matrix(start: Tensor, end: Tensor, bins: int, length: int, sam
 
 
 def roi_max_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float) -> Tensor:
-    """Fast R-CNN's RoI max pooling (rounded, inclusive ends) by torchvision, (R, C, B, B), for the Caffe rows.
+    """Fast R-CNN's RoI max pooling (rounded, inclusive ends) by torchvision, (R, C, B, B), for the
+    Caffe rows.
 
-    The Caffe rule takes boxes whose x2, y2 are inside the box, ours end one pixel later: hence the "- 1". The features
-    take the boxes' type, not the other way round: a half-precision box is whole pixels off.
+    The Caffe rule takes boxes whose x2, y2 are inside the box, ours end one pixel later: hence the
+    "- 1". The features take the boxes' type, not the other way round: a half-precision box is whole
+    pixels off.
     """
     check_finite(rois)
     inclusive = rois - rois.new_tensor([0.0, 0.0, 0.0, 1.0, 1.0])
-    return ops.roi_pool(features.to(rois.dtype), inclusive, output_size, spatial_scale).to(features.dtype)
+    return ops.roi_pool(features.to(rois.dtype), inclusive, output_size, spatial_scale).to(
+        features.dtype
+    )
 
 
-def roi_max_pool_batched(features: Tensor, boxes: Tensor, output_size: int, spatial_scale: float) -> Tensor:
+def roi_max_pool_batched(
+    features: Tensor, boxes: Tensor, output_size: int, spatial_scale: float
+) -> Tensor:
     """``roi_max_pool`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B)."""
     pooled = roi_max_pool(features, with_image_index(boxes), output_size, spatial_scale)
     return pooled.unflatten(0, boxes.shape[:2])
@@ -126,12 +158,21 @@ def with_image_index(boxes: Tensor) -> Tensor:
 
 
 def check_finite(boxes: Tensor) -> None:
-    """Raises ValueError if a box is not finite.
+    """Refuses boxes that are not finite, on CPU.
 
-    On CPU always. On CUDA the check would stall the step, and a bad box cannot crash there: it turns the loss into
+    On CUDA the check would stall the step, and a bad box cannot crash there: it turns the loss into
     NaN, which the training loop's own check names.
+
+    Args:
+        boxes: (..., 4).
+
+    Raises:
+        ValueError: a box on the CPU is not finite.
     """
     if boxes.device.type == "cpu" and not bool(torch.isfinite(boxes).all()):
         bad = int((~torch.isfinite(boxes)).any(-1).sum())
-        raise ValueError(f"{bad} of {boxes[..., 0].numel()} RoIs given to RoI pooling are not finite: the network has "
-                         "diverged or a weight is NaN; lower the learning rate or load an earlier checkpoint.")
+        raise ValueError(
+            f"{bad} of {boxes[..., 0].numel()} RoIs given to RoI pooling are not finite: the "
+            "network has diverged or a weight is NaN; lower the learning rate or load an earlier "
+            "checkpoint."
+        )

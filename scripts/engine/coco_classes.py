@@ -23,9 +23,9 @@ def used_classes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     kept = torch.tensor([k for k, name in enumerate(COCO_IDS) if name != UNUSED])
     changed = dict(state)
     layers = {
-        "roi_head.predictor.class_logits": 1,
-        "roi_head.predictor.offsets": 4,
-        "mask_head.logits": 1,
+        "roi.head.predictor.class_logits": 1,
+        "roi.head.predictor.offsets": 4,
+        "mask.head.logits": 1,
     }
     for layer, rows in layers.items():
         for name in (f"{layer}.weight", f"{layer}.bias"):

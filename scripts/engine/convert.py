@@ -10,9 +10,9 @@ from torch import Tensor
 
 from data.config import DataConfig
 from experiments.records import Run, TrainConfig
-from models.build import ModelConfig, build_detector
+from models.build import build_detector
 from models.detector import Detector
-from models.weights.conventions import PIXELS, conventions, habits
+from models.weights.conventions import PIXELS, conventions, network_of
 from models.weights.detectors import (
     Format,
     detect_format,
@@ -118,7 +118,7 @@ def own_run(weights: ForeignWeights, name: str) -> Run:
         weights: of the file.
         name: what the run is called.
     """
-    model = ModelConfig(**conventions(weights.source, weights.state))
+    model = network_of(weights.source, weights.state)
     data = DataConfig(
         layout="coco",
         train=("train2017",),
@@ -128,7 +128,7 @@ def own_run(weights: ForeignWeights, name: str) -> Run:
         pixels=PIXELS[weights.source],
         size_divisor=32,
         on_bad_box="skip",
-        masks=model.mask,
+        masks=model.mask is not None,
     )
     train = TrainConfig(
         batch_size=16,
@@ -145,17 +145,17 @@ def own_run(weights: ForeignWeights, name: str) -> Run:
 def fitted_to(run: Run, weights: ForeignWeights) -> dict[str, Tensor]:
     """The tensors of a file that mean the same in the network of ``run``; says what it changes."""
     state = weights.state
-    logits = state.get("roi_head.predictor.class_logits.bias", ())
+    logits = state.get("roi.head.predictor.class_logits.bias", ())
     if len(logits) == len(COCO_IDS) and run.model.num_classes == len(COCO):
         print(
             f"classes: the {len(COCO_IDS) - 1} category ids of COCO become its {len(COCO)} classes"
         )
         state = used_classes(state)
-    coding = habits(weights.source, state)["box_coding"]
-    if coding != run.model.box_coding:  # as in scripts.engine.start
+    theirs = conventions(weights.source, state)
+    fitting = without_coded_layers(state, theirs, asdict(run.model))
+    if len(fitting) < len(state):
         print("boxes: coded in another way, so the box layers keep their initial values")
-        state = without_coded_layers(state)
-    return state
+    return fitting
 
 
 def fill(
@@ -187,9 +187,15 @@ def fill(
 def print_differences(weights: ForeignWeights, run: Run) -> None:
     """Says where the run's network or pixels are not those that the weights were trained for."""
     source = weights.source
-    theirs = {**habits(source, weights.state), "pixels": PIXELS[source]}
-    ours = {**asdict(run.model), "pixels": run.data.pixels}
-    changed = differences(plain(theirs), plain({name: ours[name] for name in theirs}))
+    theirs: dict[str, Any] = conventions(source, weights.state)
+    ours = asdict(run.model)
+    if ours["mask"] is None:
+        theirs.pop("mask")
+    same_fields = {group: {name: ours[group][name] for name in theirs[group]} for group in theirs}
+    changed = differences(
+        plain({**theirs, "pixels": PIXELS[source]}),
+        plain({**same_fields, "pixels": run.data.pixels}),
+    )
     if changed:
         print(f"differs, {source} -> {run.name}: " + "; ".join(changed))
 
@@ -198,9 +204,9 @@ def print_network(source: Format, run: Run) -> None:
     """Says which network comes out."""
     model = run.model
     print(
-        f"network: {source}'s {model.backbone} with "
-        f"{'a pyramid' if model.pyramid else 'a conv5 head'}, {model.num_classes} classes, masks: "
-        f"{yes_or_no(model.mask)}, log variances: {yes_or_no(model.log_variance)}"
+        f"network: {source}'s {model.backbone.name} with "
+        f"{'a pyramid' if model.backbone.pyramid else 'a conv5 head'}, {model.num_classes} classes, masks: "
+        f"{yes_or_no(model.mask is not None)}, log variances: {yes_or_no(model.roi.log_variance)}"
     )
 
 
@@ -220,7 +226,7 @@ def listed(names: Iterable[str]) -> str:
 def untrained_state(detector: Detector, run: Run) -> dict[str, Any]:
     """What a checkpoint holds before the first update, frozen as scripts.train freezes."""
     if run.start != "scratch":
-        detector.freeze(run.model.frozen_stages)
+        detector.freeze(run.model.backbone.frozen_stages)
     if run.train.trainable_part:
         freeze_all_but(detector, run.train.trainable_part)
     return {

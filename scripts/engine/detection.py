@@ -2,19 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from data.config import DataConfig
 from data.errors import DataError
 from data.images import read_image
 from data.records import Batch, Detections
 from data.transforms import pad, to_network
-from models.build import ModelConfig, build_detector
+from experiments.records import Run
+from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
 from scripts.engine.checkpoint import load_checkpoint
@@ -27,11 +27,10 @@ from scripts.engine.detection_files import (
 from scripts.engine.drawing import overlay
 from scripts.engine.environment import pick_device
 from scripts.engine.files import write_atomically
+from scripts.engine.saved_record import saved_record
 
-NMS_IOU, NMS_IOU_RESNET50 = 0.3, 0.5  # as in the tables: py-faster-rcnn's and Detectron's
 SIGMA_T = 0.02  # KL Loss section 4
 SKIPPED = 1  # exit code: some images could not be read
-Config = TypeVar("Config", ModelConfig, DataConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +53,10 @@ class DetectOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedDetector:
-    """The network of a checkpoint, what it is, how it wants its images, and its class names."""
+    """The network of a checkpoint, the run that it is of, and its class names."""
 
     detector: Detector
-    model: ModelConfig
-    data: DataConfig
+    run: Run
     classes: list[str]
 
 
@@ -70,7 +68,7 @@ def detect_in_files(options: DetectOptions) -> int:
     """
     device = pick_device(options.device)
     loaded = load_detector(options.checkpoint, device)
-    config = choose_postprocess(loaded.model, options.sigma_t, options.suppression)
+    config = choose_postprocess(loaded.run, options.sigma_t, options.suppression)
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[dict[str, Any]]] = {}
@@ -101,44 +99,25 @@ def load_detector(path: Path, device: torch.device) -> LoadedDetector:
         ValueError: if the network needs more than images, or gives no boxes of classes.
     """
     state = load_checkpoint(path)
-    model = saved_config(ModelConfig, state["run"]["model"], path)
-    data = saved_config(DataConfig, state["run"]["data"], path)
-    if model.second_stage == "none":
+    run = saved_record(Run, state["run"], path)
+    if run.model.roi.head == "none":
         raise ValueError(
             f"The checkpoint {path} is of a region proposal network alone, whose boxes have no "
             "classes; give the one of a detector."
         )
-    if model.region_proposal == "saved":
+    if run.model.rpn.kind == "saved":
         raise ValueError(
             f"The checkpoint {path} is of a Fast R-CNN, which has no proposals for new images; "
             "give the one of a detector with a region proposal network."
         )
-    detector = build_detector(model)
+    detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
     detector = detector.to(device).eval().requires_grad_(False)
-    return LoadedDetector(detector=detector, model=model, data=data, classes=state["classes"])
-
-
-def saved_config(kind: type[Config], saved: dict[str, Any], path: Path) -> Config:
-    """The config record that a checkpoint keeps as plain values, where tuples are lists.
-
-    Raises:
-        ValueError: if it has a field that this version of the code does not know.
-    """
-    unknown = sorted(saved.keys() - {field.name for field in fields(kind)})
-    if unknown:
-        raise ValueError(
-            f"The checkpoint {path} has {kind.__name__} fields that this version does not know "
-            f"({', '.join(unknown)}); use the version of the code that trained it."
-        )
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
-    }
-    return kind(**values)
+    return LoadedDetector(detector=detector, run=run, classes=state["classes"])
 
 
 def choose_postprocess(
-    model: ModelConfig, sigma_t: float | None, suppression: Suppression
+    run: Run, sigma_t: float | None, suppression: Suppression
 ) -> PostprocessConfig:
     """NMS at the threshold of the network's tables, with variance voting if it can.
 
@@ -146,7 +125,7 @@ def choose_postprocess(
     voting.
 
     Args:
-        model: the network.
+        run: the network's.
         sigma_t: temperature of variance voting; None: SIGMA_T if the network predicts log
             variances, else 0.
         suppression: its kind.
@@ -155,16 +134,14 @@ def choose_postprocess(
         ValueError: if the network predicts no log variances to vote with.
     """
     if sigma_t is None:
-        sigma_t = SIGMA_T if model.log_variance else 0.0
-    if sigma_t > 0 and not model.log_variance:
+        sigma_t = SIGMA_T if run.model.roi.log_variance else 0.0
+    if sigma_t > 0 and not run.model.roi.log_variance:
         raise ValueError(
             f"--sigma-t {sigma_t:g}: this network predicts no log variances to vote with; leave "
             "the option out, or give a checkpoint of a run whose name ends in _kl."
         )
-    like_detectron = model.pyramid or model.backbone == "resnet50"
-    nms_iou = NMS_IOU_RESNET50 if like_detectron else NMS_IOU
-    return replace(
-        PostprocessConfig(iou_threshold=nms_iou), suppression=suppression, sigma_t=sigma_t
+    return PostprocessConfig(
+        suppression=suppression, iou_threshold=run.nms_iou, sigma_t=sigma_t
     )
 
 
@@ -184,7 +161,7 @@ def detect(
         config: the post-processing.
         device: where the network is.
     """
-    data, detector = loaded.data, loaded.detector
+    data, detector = loaded.run.data, loaded.detector
     resized, _ = to_network(
         image, None, short_side=data.short_side, long_side=data.long_side, pixels=data.pixels
     )
@@ -197,6 +174,6 @@ def detect(
     features = detector.features(batch)
     candidates = detector.candidates(batch, config.score_threshold, features)[0]
     detections = postprocess(candidates, config)
-    if detector.mask_head is not None:
-        detections = detector.masks(batch, [detections], features)[0]
+    if detector.mask is not None:
+        detections = detector.mask.masks(features, batch, [detections])[0]
     return detections.to("cpu")

@@ -80,7 +80,7 @@ def first_stage(
         place,
         labeled.dataset,
         environment,
-        count=count or run.model.post_nms_test,
+        count=count or run.model.rpn.post_nms_test,
         images=len(labeled.targets),
     )
     return FirstStage(

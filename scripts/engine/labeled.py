@@ -35,12 +35,12 @@ class LabeledDatasets:
 
     def of(self, run: Run) -> LabeledDataset:
         """The test set of a run at its scale."""
-        key = (run.data.layout, run.data.test, run.model.mask)
+        key = (run.data.layout, run.data.test, run.model.mask is not None)
         if key not in self.opened:
             dataset = open_dataset(run, self.environment, run.data.test)
             count = len(dataset) if self.images is None else min(self.images, len(dataset))
             segments = None
-            if run.model.mask:
+            if run.model.mask is not None:
                 segments = [dataset.segments(i) for i in range(count)]
             self.opened[key] = LabeledDataset(
                 dataset=dataset,

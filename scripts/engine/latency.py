@@ -132,7 +132,7 @@ def row_actions(
         candidates: what the post-processing is given.
     """
     boxes = candidates
-    if not run.model.log_variance:
+    if not run.model.roi.log_variance:
         boxes = replace(candidates, variances=None, pixel_variances=None)
 
     def network() -> list[Candidates]:
@@ -155,7 +155,7 @@ def time_steps(
 
     def step(run: Run) -> Action:
         data, detector = run.data, detectors[run.name].train()
-        detector.freeze(run.model.frozen_stages)
+        detector.freeze(run.model.backbone.frozen_stages)
         optimizer = build_optimizer(detector, run.train)
         set_learning_rate(optimizer, 0.0)
         batch = random_batch(

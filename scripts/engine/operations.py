@@ -135,7 +135,7 @@ def roi_align_pair(
     """RoIAlign on one map, with the RoIs of a training step of ``run``."""
     height, width = (math.ceil(side / 16) for side in size)
     features = torch.randn(1, 512, height, width, generator=generator).to(device).requires_grad_()
-    count, bins = run.model.rois_per_image, run.model.pool_size
+    count, bins = run.model.roi.rois_per_image, run.model.roi.pool_size
     boxes = random_boxes(count, size, generator)
     rois = torch.cat([torch.zeros(count, 1), boxes], dim=1).to(device)
 

@@ -112,8 +112,8 @@ def ensure_proposal_file(
             f"There is no trained network in {place.folder} to take proposals from; train it "
             f"first: {shlex.join(words)}"
         )
-    model = trained.run.model
-    count = model.post_nms_train if part == "train" else model.post_nms_test
+    rpn = trained.run.model.rpn
+    count = rpn.post_nms_train if part == "train" else rpn.post_nms_test
     key = file_key(trained.checkpoint, count, dataset)
     path = place.saved_proposals(part)
     if saved_key(path) == key:

@@ -7,7 +7,7 @@ from experiments.records import Run
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.optimizer import scaled_to_batch
 from scripts.engine.places import find_run
-from scripts.engine.start import FROM_NO_RUN, with_pixels_of
+from scripts.engine.start import FROM_NO_RUN, with_padding, with_pixels_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,11 @@ def with_weights(run: Run, paper: str, environment: Environment, options: TrainO
     if run.start not in FROM_NO_RUN:
         place = environment.run_place(paper, run, options.seed)
         return with_pixels_of(run, place.sibling(run.start))
-    if options.weights == "auto" and run.model.tf_padding:
+    if options.weights == "auto" and run.model.backbone.tf_padding:
         print(
             "weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow"
         )
-        model = replace(run.model, tf_padding=False)
+        model = with_padding(run.model, False)
         return replace(run, model=model, data=replace(run.data, pixels="torchvision"))
     return run
 

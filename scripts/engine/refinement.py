@@ -59,13 +59,13 @@ def refine_and_segment(
         the final detections, by the same keys.
     """
     refined = [task for task in tasks.values() if task.refinement is not None]
-    if not run.model.mask and not refined:
+    if run.model.mask is None and not refined:
         return {key: RowDetections(detections=task.detections) for key, task in tasks.items()}
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     assert trained is not None
     device = pick_device(environment.device)
     detector = trained_detector(trained, device).requires_grad_(False)
-    results = {key: no_detections(with_masks=run.model.mask) for key in tasks}
+    results = {key: no_detections(with_masks=run.model.mask is not None) for key in tasks}
     proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
     batches = test_batches(
         dataset,
@@ -100,7 +100,8 @@ def add_images(
 ) -> None:
     """Appends the detections of a batch, on the CPU, and their masks where these are kept."""
     if results.segments is not None:
-        detections = detector.masks(batch, detections, features)
+        assert detector.mask is not None
+        detections = detector.mask.masks(features, batch, detections)
         for image, size in zip(detections, batch.original_sizes, strict=True):
             results.segments.append(encoded_masks(image, size))
     results.detections.extend(replace(image, masks=None).to("cpu") for image in detections)
@@ -158,7 +159,10 @@ def iou_function(
         index: which of them.
         labels: (D,) i64, the class of each box.
     """
-    return lambda boxes: detector.predicted_iou(features, batch, index, boxes, labels)
+    branch = detector.iou
+    if branch is None:
+        raise ValueError("This network has no IoU head; use a run whose name ends in _iou.")
+    return lambda boxes: branch.predict(features, batch, index, boxes, labels)
 
 
 def encoded_masks(image: Detections, size: tuple[int, int]) -> list[Rle]:

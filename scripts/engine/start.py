@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from experiments.records import Run
 from models.backbones.base import freeze_norms
-from models.build import build_detector, parameter_counts
+from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
 from models.weights.imagenet import load_pretrained, torchvision_state
 from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_checkpoint
@@ -18,7 +18,8 @@ from scripts.engine.places import RunPlace
 from scripts.engine.weight_file import read_weights
 
 # layers whose outputs mean something else in another box coding
-CODED = ("roi_head.predictor.offsets.", "rpn_head.offsets.")
+# the layers whose outputs mean something else in another box coding, by the group of ModelConfig
+CODED = {"rpn": "rpn.head.offsets.", "roi": "roi.head.predictor.offsets."}
 FROM_NO_RUN = ("imagenet", "scratch")  # values of Run.start that name no other run
 
 
@@ -37,12 +38,12 @@ def prepared_detector(run: Run, weights: str, place: RunPlace, *, resumed: bool)
     if run.start == "scratch" or not resumed:
         print(load_starting_weights(detector, run, weights, place))
     if is_pretrained(run, place):
-        detector.freeze(run.model.frozen_stages)
+        detector.freeze(run.model.backbone.frozen_stages)
     if run.train.trainable_part:
         freeze_all_but(detector, run.train.trainable_part)
     total, trainable = parameter_counts(detector)
     print(
-        f"network: {run.model.backbone}, {total / 1e6:.2f} M parameters, "
+        f"network: {run.model.backbone.name}, {total / 1e6:.2f} M parameters, "
         f"{trainable / 1e6:.2f} M trained"
     )
     return detector
@@ -59,10 +60,10 @@ def load_starting_weights(detector: Detector, run: Run, weights: str, place: Run
     if run.start != "imagenet":
         return warm_start(detector, run, place.sibling(run.start))
     if weights == "auto":
-        state, source = torchvision_state(run.model.backbone)
+        state, source = torchvision_state(run.model.backbone.name)
     else:
         state, source = read_weights(Path(weights)), weights
-    return load_pretrained(detector, run.model.backbone, state, source)
+    return load_pretrained(detector, run.model.backbone.name, state, source)
 
 
 def recorded_run(place: RunPlace) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def with_pixels_of(run: Run, earlier: RunPlace) -> Run:
     known = recorded_run(earlier)
     return replace(
         run,
-        model=replace(run.model, tf_padding=known["model"]["tf_padding"]),
+        model=with_padding(run.model, known["model"]["backbone"]["tf_padding"]),
         data=replace(run.data, pixels=known["data"]["pixels"]),
     )
 
@@ -109,8 +110,7 @@ def warm_start(detector: nn.Module, run: Run, earlier: RunPlace) -> str:
     state = load_checkpoint(path)
     own = detector.state_dict()
     known = {name: value for name, value in state["model"].items() if name in own}
-    if state["run"]["model"]["box_coding"] != run.model.box_coding:
-        known = without_coded_layers(known)
+    known = without_coded_layers(known, state["run"]["model"], asdict(run.model))
     misfits = [name for name, value in known.items() if value.shape != own[name].shape]
     if misfits:
         raise ValueError(
@@ -140,9 +140,27 @@ def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:
     return path
 
 
-def without_coded_layers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the layers whose outputs mean something else in another box coding."""
-    return {name: value for name, value in state.items() if not name.startswith(CODED)}
+def with_padding(model: ModelConfig, tf_padding: bool) -> ModelConfig:
+    """The network with or without the padding of weights from TensorFlow."""
+    return replace(model, backbone=replace(model.backbone, tf_padding=tf_padding))
+
+
+def without_coded_layers(
+    state: Mapping[str, Tensor], theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """The weights without the layers whose outputs mean something else in another box coding.
+
+    Args:
+        state: the weights.
+        theirs: the groups of the ModelConfig that they are of, as plain values.
+        ours: those of the network that takes them over.
+    """
+    changed = tuple(
+        layer
+        for group, layer in CODED.items()
+        if theirs[group]["box_coding"] != ours[group]["box_coding"]
+    )
+    return {name: value for name, value in state.items() if not name.startswith(changed)}
 
 
 def is_pretrained(run: Run, place: RunPlace) -> bool:

@@ -17,7 +17,8 @@ from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from models.decode import to_original
 from models.detector import Detector
-from models.proposals import propose
+from models.rpn import RegionProposalNetwork
+from models.rpn_head import RPNOutput
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.places import TablePlace
@@ -133,27 +134,34 @@ def swapped(
     detectors: Mapping[str, Detector], batch: Batch, count: int
 ) -> Iterator[tuple[Combination, list[Proposals]]]:
     """The best ``count`` proposals of each image for each of ``combinations``."""
-    stages = {label: detector.first_stage(batch) for label, detector in detectors.items()}
+    networks = {label: region_proposals(detector) for label, detector in detectors.items()}
+    predictions = {
+        label: networks[label](detector.features(batch), batch.padded_size)
+        for label, detector in detectors.items()
+    }
     for ranking, boxes in combinations(list(detectors)):
-        ranked = stages[ranking].output
+        ranked = predictions[ranking]
         if boxes == UNMOVED:
-            offsets, detector = torch.zeros_like(ranked.offsets), detectors[ranking]
+            offsets, network = torch.zeros_like(ranked.output.offsets), networks[ranking]
         else:
-            offsets, detector = stages[boxes].output.offsets, detectors[boxes]
-        images = []
-        sizes = zip(batch.image_sizes, batch.original_sizes, strict=True)
-        for i, (network, original) in enumerate(sizes):
-            kept, objectness = propose(
-                stages[ranking].anchors,
-                ranked.objectness[i],
-                offsets[i],
-                network,
-                detector.rpn_coder,
-                pre_nms=detector.test_counts[0],
-                post_nms=count,
-                nms_iou=detector.rpn_nms_iou,
-                min_size=detector.min_size * network[0] / original[0],
-            )
-            in_original = to_original(kept, batch, i)
-            images.append(Proposals(boxes=in_original, objectness=objectness).to("cpu"))
-        yield (ranking, boxes), images
+            offsets, network = predictions[boxes].output.offsets, networks[boxes]
+        output = RPNOutput(ranked.output.objectness, offsets)
+        pre_nms, _ = network.test_counts
+        kept, objectness = network.propose(
+            ranked._replace(output=output), batch, (pre_nms, count)
+        )
+        yield (
+            (ranking, boxes),
+            [
+                Proposals(
+                    boxes=to_original(kept[i], batch, i), objectness=objectness[i]
+                ).to("cpu")
+                for i in range(len(kept))
+            ],
+        )
+
+
+def region_proposals(detector: Detector) -> RegionProposalNetwork:
+    """The first stage of a detector that has one."""
+    assert detector.rpn is not None
+    return detector.rpn

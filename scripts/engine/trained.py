@@ -24,6 +24,7 @@ from scripts.engine.checkpoint import (
     plain,
 )
 from scripts.engine.places import RunPlace
+from scripts.engine.start import with_padding
 
 BATCH = 4  # images in a forward pass of an evaluation
 Prediction = TypeVar("Prediction", Candidates, Proposals)
@@ -83,7 +84,8 @@ def as_trained(run: Run, trained: dict[str, Any], num_classes: int) -> Run:
         trained: the plain values of the run in the checkpoint.
         num_classes: of the data set.
     """
-    model = replace(run.model, num_classes=num_classes, tf_padding=trained["model"]["tf_padding"])
+    model = with_padding(run.model, trained["model"]["backbone"]["tf_padding"])
+    model = replace(model, num_classes=num_classes)
     data = replace(run.data, pixels=trained["data"]["pixels"])
     return replace(run, start=trained["start"], model=model, data=data)
 

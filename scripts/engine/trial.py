@@ -122,8 +122,8 @@ def noise(run: Run) -> Batch:
         pixels=data.pixels,
         num_classes=model.num_classes,
         divisor=data.size_divisor,
-        masks=model.mask,
-        proposals=data.proposals_test if model.region_proposal == "saved" else 0,
+        masks=model.mask is not None,
+        proposals=data.proposals_test if model.rpn.kind == "saved" else 0,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -133,7 +133,7 @@ def prepared(name: str, run: Run) -> Detector:
     torch.manual_seed(0)
     detector = build_detector(run.model)
     shrink_residual_branches(detector)
-    detector.freeze(run.model.frozen_stages)
+    detector.freeze(run.model.backbone.frozen_stages)
     if run.train.trainable_part:
         freeze_all_but(detector, run.train.trainable_part)
     total, trained = parameter_counts(detector)
@@ -141,7 +141,7 @@ def prepared(name: str, run: Run) -> Detector:
     for key, value in detector.named_parameters():
         layer += value.numel() if "log_variance" in key else 0
     print(
-        f"{name}: {run.model.backbone}, {total:,} parameters ({truncated_millions(total):.2f} M, "
+        f"{name}: {run.model.backbone.name}, {total:,} parameters ({truncated_millions(total):.2f} M, "
         f"cut off), {trained:,} trained, {layer:,} in log variance layers",
         flush=True,
     )
@@ -183,18 +183,18 @@ def one_detection(detector: Detector, run: Run, batch: Batch) -> str:
         ValueError: if something is not finite, or there is nothing.
     """
     detector.eval().requires_grad_(False)
-    if detector.roi_head is None:
-        proposals = detector.proposals(batch, run.model.post_nms_test)[0]
+    if detector.roi is None:
+        proposals = detector.proposals(batch, run.model.rpn.post_nms_test)[0]
         return checked(vars(proposals), f"{len(proposals.boxes)} proposals")
-    second_pass = run.model.iou_head or run.model.mask
+    second_pass = run.model.iou is not None or run.model.mask is not None
     if second_pass:
         favor_one_class(detector)
     features = detector.features(batch)
     candidates = detector.candidates(batch, 0.05 if second_pass else 0.0, features)[0]
     results, summary = dict(vars(candidates)), f"{len(candidates.scores)} candidates"
-    if run.model.mask:
+    if detector.mask is not None:
         detections = [postprocess(candidates, PostprocessConfig())]
-        final = detector.masks(batch, detections, features)[0]
+        final = detector.mask.masks(features, batch, detections)[0]
         results["masks"] = final.masks
         summary += f", {len(final.scores)} masks"
     return checked(results, summary)
@@ -230,5 +230,5 @@ def favor_one_class(detector: Detector) -> None:
     Then there are as many candidates as RoIs, about what a trained network leaves, instead of K
     times as many, each of which goes through the IoU head.
     """
-    bias = detector.get_submodule("roi_head.predictor.class_logits").bias
+    bias = detector.get_submodule("roi.head.predictor.class_logits").bias
     bias[1] += CERTAIN  # type: ignore[index, operator]

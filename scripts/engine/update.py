@@ -147,10 +147,10 @@ def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[B
     """
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
-        limit = "rpn_log_variance_limit" if "rpn_kl" in bad else "log_variance_limit"
+        config = "RPNConfig" if "rpn_kl" in bad else "RoIConfig"
         images = ", ".join(str(image) for batch in batches for image in batch.image_ids)
         raise DivergedError(
             f"At update {step} {' and '.join(bad)} of images {images} are not finite; the weights "
             "were not changed. Check these images' boxes (python -m data.validate), lower the "
-            f"learning rate, or set ModelConfig.{limit}."
+            f"learning rate, or set {config}.log_variance_limit."
         )

@@ -28,6 +28,8 @@ PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not n
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
 PAPER_TABLES_HERE = {name: table for name, table in TABLES.items() if name in PAPER_TABLES}
 OURS = {"kl_rpn_controls", "kl_rpn_proposals", "kl_rpn_figure3", "kl_loss_controls", "kl_loss_figure5", "kl_loss_figure6"}  # not tables of a paper
+KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}  # what KL Loss changes in a second stage
+KL = KL_HEAD | {"model.rpn.box_coding"}  # and in the whole network
 at_every_scale = pytest.mark.parametrize("scale", SCALES)
 
 
@@ -45,15 +47,17 @@ def test_a_run_can_be_built(scale, name):
     assert total < {"mini": 4e6, "lite": 3e7, "paper": 3e8}[scale]  # parameters
     assert replace(run) == run
     assert all(drop < run.train.iterations for drop in run.train.lr_drops)
-    assert len(plain(asdict(run))) == 8
+    assert len(plain(asdict(run))) == 9
 
 
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl"), PAIRS)
 def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl):
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl)))
-    assert {line.partition(":")[0] for line in changed} == {"name", "model.box_coding", "model.log_variance"}
-    assert "model.box_coding: center_size -> edges" in changed
+    coding = {"model.rpn.box_coding"} if RUNS[baseline].model.rpn.kind != "kl_rpn" else set()
+    assert {line.partition(":")[0] for line in changed} == {"name"} | KL_HEAD | coding
+    assert "model.roi.box_coding: center_size -> edges" in changed
+    assert "model.roi.box_loss: smooth_l1 -> kl" in changed
 
 
 @at_every_scale
@@ -63,9 +67,9 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
     method's (Eq. 9), and with it the unit of the gradient norm."""
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
     fields = {line.partition(":")[0] for line in changed}
-    assert fields >= {"name", "model.region_proposal", "train.roi_loss_weight"}
+    assert fields >= {"name", "model.rpn.kind", "train.roi_loss_weight"}
     allowed = {"train.max_grad_norm"} | ({"train.optimizer", "train.lr"} if scale == "paper" else set())
-    assert fields - {"name", "model.region_proposal", "train.roi_loss_weight"} <= allowed
+    assert fields - {"name", "model.rpn.kind", "train.roi_loss_weight"} <= allowed
     run = SCALES[scale](RUNS[kl_rpn])
     assert run.train.roi_loss_weight == 10
     if scale != "paper":
@@ -78,11 +82,11 @@ def test_batch_and_rate_are_those_the_paper_prints(name):
     for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
         assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
-        assert row.run.model.backbone == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
+        assert row.run.model.backbone.name == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
         assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
                                       "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]
         assert row.run.data.short_side == 600
-        assert row.run.model.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
+        assert row.run.model.rpn.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
 
 
 # rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates, drops, training scales
@@ -102,23 +106,25 @@ def test_recipes_of_the_kl_rpn_baselines(name):
     rois, scales, decay, biases, clip, updates, drops, sides = RECIPES[name]
     for run in (RUNS[f"kl_rpn/{name}"], RUNS[f"kl_rpn/{name}_klrpn"]):
         model, train, data = run.model, run.train, run.data
-        assert (model.rois_per_image, len(model.anchor_sizes), model.min_size) == (rois, scales, 0.0)
-        assert (model.rpn_batch, model.rpn_positive_share, model.frozen_stages) == (256, 0.5, 2)
-        assert (model.pre_nms_train, model.post_nms_train, model.pre_nms_test) == (12000, 2000, 6000)
-        assert (model.pooling, model.rfcn_pooling, model.pool_size) == ("align", "align", 7)
+        rpn, roi = model.rpn, model.roi
+        assert (roi.rois_per_image, len(rpn.anchor_sizes), rpn.min_size) == (rois, scales, 0.0)
+        assert (rpn.anchors_per_image, rpn.positive_share, model.backbone.frozen_stages) == (256, 0.5, 2)
+        assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test) == (12000, 2000, 6000)
+        assert (roi.pooling, roi.rfcn_pooling, roi.pool_size) == ("align", "align", 7)
         assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (decay, biases, False)
         assert (train.iterations, train.lr_drops, train.warmup_iterations) == (updates, drops, 0)
         assert (data.long_side, data.train_long_side, data.train_short_sides) == (None, 1200, sides)
         assert data.train_difficult == (data.layout == "voc")
         assert not data.train_crowd
-        assert train.max_grad_norm == (clip if model.region_proposal == "rpn" else None)
-        assert model.dropout == (0.5 if model.backbone == "vgg16" else 0.0)
+        assert train.max_grad_norm == (clip if rpn.kind == "rpn" else None)
+        assert roi.dropout == (0.5 if model.backbone.name == "vgg16" else 0.0)
 
 
 def test_both_papers_in_one_detector():
     both = RUNS["kl_rpn/vgg16_coco_klrpn_kl"].model
-    assert (both.region_proposal, both.log_variance, both.box_coding) == ("kl_rpn", True, "edges")
-    assert replace(both, log_variance=False, box_coding="center_size") == RUNS["kl_rpn/vgg16_coco_klrpn"].model
+    assert (both.rpn.kind, both.roi.log_variance, both.roi.box_coding, both.roi.box_loss) == ("kl_rpn", True, "edges", "kl")
+    without = replace(both.roi, log_variance=False, box_coding="center_size", box_loss="smooth_l1")
+    assert replace(both, roi=without) == RUNS["kl_rpn/vgg16_coco_klrpn"].model
 
 
 @pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [  # lr of each epoch, from 1, in the baseline's README rows
@@ -200,17 +206,17 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
     for row in table.rows:
         assert id(row.run) in known
         if paper == "kl_rpn":
-            assert ("KL-RPN" in row.label) == (row.run.model.region_proposal == "kl_rpn")
-            assert ("R-FCN" in row.group) == (row.run.model.second_stage == "rfcn")
+            assert ("KL-RPN" in row.label) == (row.run.model.rpn.kind == "kl_rpn")
+            assert ("R-FCN" in row.group) == (row.run.model.roi.head == "rfcn")
         if table.metric != "latency" and not row.missing and "figure" not in name:
-            assert ("KL Loss" in row.label) == row.run.model.log_variance
+            assert ("KL Loss" in row.label) == row.run.model.roi.log_variance
             assert ("soft-NMS" in row.label) == (row.postprocess.suppression == "soft_gaussian")
             assert ("var voting" in row.label) == (row.postprocess.sigma_t > 0)
             assert ("IoU-NMS" in row.label) == (row.postprocess.suppression == "iou_guided")
             assert ("Refine" in row.label) == (row.refine is not None)
             assert ("MR-CNN" in row.label) == (row.postprocess.box_voting is not None)
             assert ("iterative" in row.label) == (row.rounds == 2)
-            assert row.run.model.iou_head or "IoU-N" not in row.label
+            assert row.run.model.iou or "IoU-N" not in row.label
             assert ("QUBO (tabu)" in row.label) == (row.postprocess.suppression == "qubo_tabu")
             assert ("QUBO (greedy)" in row.label) == (row.postprocess.suppression == "qubo_greedy")
     labels = {row.label for row in table.rows}
@@ -263,23 +269,23 @@ def test_recipes_of_detectron(name):
     of weights alone, biases twice as fast, conv1 and res2 frozen, 512 RoIs an image, no least size of a proposal."""
     run = RUNS[f"kl_loss/{name}"]
     updates, drops, rate, batch, counts = SCHEDULES[name]
-    model, train = run.model, run.train
+    model, rpn, roi, train = run.model, run.model.rpn, run.model.roi, run.train
     assert (train.iterations, train.lr_drops, train.lr, train.batch_size) == (updates, drops, rate, batch)
-    assert (model.pre_nms_train, model.post_nms_train, model.pre_nms_test, model.post_nms_test) == counts
+    assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test, rpn.post_nms_test) == counts
     assert (train.weight_decay, train.bias_lr_factor, train.bias_decay, train.momentum) == (1e-4, 2.0, False, 0.9)
     assert (train.warmup_iterations, train.warmup_factor, train.max_grad_norm) == (500, 1 / 3, None)
-    assert (model.rois_per_image, model.roi_positive_share, model.min_size, model.frozen_stages) == (512, 0.25, 0.0, 2)
-    assert model.anchor_sizes == (32, 64, 128, 256, 512)
+    assert (roi.rois_per_image, roi.positive_share, rpn.min_size, model.backbone.frozen_stages) == (512, 0.25, 0.0, 2)
+    assert rpn.anchor_sizes == (32, 64, 128, 256, 512)
     assert (run.data.short_side, run.data.long_side, run.data.size_divisor) == (800, 1333, 32)
     assert run.data.train == ("train2017",)
-    assert (model.pool_size, model.sampling_ratio) == ((14, 0) if name == "r50_c4" else (7, 2))
+    assert (roi.pool_size, roi.sampling_ratio) == ((14, 0) if name == "r50_c4" else (7, 2))
 
 
 @pytest.mark.parametrize(("name", "changed"), [
-    ("r50_fpn_edges", {"model.box_coding"}),
+    ("r50_fpn_edges", {"model.rpn.box_coding", "model.roi.box_coding"}),
     ("r50_fpn_2x_again", {"start"}),
-    ("r50_fpn_kl", {"model.box_coding", "model.log_variance"}),
-    ("r50_fpn_kl_warm", {"model.box_coding", "model.log_variance", "start"}),
+    ("r50_fpn_kl", KL),
+    ("r50_fpn_kl_warm", KL | {"start"}),
     ("r50_fpn_mask", {"model.mask", "data.masks"}),
 ])
 @pytest.mark.parametrize("scale", ["mini", "paper"])
@@ -295,7 +301,7 @@ def test_a_run_that_needs_another_names_one_that_fits(scale, name):
     run, paper = SCALES[scale](RUNS[name]), name.partition("/")[0]
     for needed in {run.start, run.proposals} - {"imagenet", "scratch", ""}:
         other = SCALES[scale](RUNS[f"{paper}/{needed}"])
-        assert (other.model.backbone, other.model.num_classes, other.model.width) == (run.model.backbone, run.model.num_classes, run.model.width)
+        assert (other.model.backbone, other.model.num_classes) == (run.model.backbone, run.model.num_classes)
         assert (other.data.train, other.data.test, other.data.layout) == (run.data.train, run.data.test, run.data.layout)
     if run.train.trainable_part:
         assert run.start not in ("imagenet", "scratch")

@@ -7,7 +7,8 @@ import torch
 
 from losses.kl_loss import kl_loss, kl_loss_terms
 from losses.smooth_l1 import smooth_l1
-from models.roi import RoITargets, roi_losses
+from models.roi_losses import roi_losses, roi_statistics
+from models.roi_sampling import RoITargets
 
 # Four RoIs of one image: two foreground, two background. d of the first: 0.2, -0.3, 1.3, 0.05.
 PREDICTED = [[0.3, -0.2, 1.5, 0.05], [-0.4, 2.0, 0.1, -1.0], [0.9, 0.9, 0.9, 0.9], [0.0, 0.0, 0.0, 0.0]]
@@ -36,7 +37,8 @@ def through_roi_losses(labels=(2, 1, 0, 0), junk=1000.0, zero_alpha=False):
     offsets.requires_grad_()
     log_variance.requires_grad_()
     targets = RoITargets(boxes=torch.zeros(1, 4, 4), labels=labels, target_offsets=target[None])
-    losses, statistics = roi_losses(torch.zeros(4, 4), offsets, log_variance, targets)
+    outputs = torch.zeros(4, 4), offsets, log_variance
+    losses, statistics = roi_losses(outputs, targets, kl_loss), roi_statistics(outputs, targets, kl_loss_terms)
     return losses, statistics, offsets, log_variance, labels[0]
 
 

@@ -25,14 +25,23 @@ def test_anchors_of_the_coco_recipes_add_scale_4():
     with_64 = cell_anchors((64.0, 128.0, 256.0, 512.0), RATIOS).reshape(3, 4, 4)
     old = torch.tensor([[-38.0, -16, 53, 31], [-24, -24, 39, 39], [-14, -36, 29, 51]])
     torch.testing.assert_close(with_64[:, 0], old + torch.tensor([0.0, 0, 1, 1]))
-    torch.testing.assert_close(with_64[:, 1:].reshape(9, 4), cell_anchors((128.0, 256.0, 512.0), RATIOS))
+    torch.testing.assert_close(
+        with_64[:, 1:].reshape(9, 4), cell_anchors((128.0, 256.0, 512.0), RATIOS)
+    )
 
 
 def test_grid_of_two_rows_and_three_columns():
-    anchors = AnchorGenerator(sizes=[(128.0, 256.0, 512.0)], ratios=RATIOS, strides=(16,))([torch.zeros(1, 1, 2, 3)], (32, 48))[0]
+    anchors = AnchorGenerator(sizes=[(128.0, 256.0, 512.0)], ratios=RATIOS, strides=(16,))(
+        [torch.zeros(1, 1, 2, 3)], (32, 48)
+    )[0]
     assert len(anchors) == 54
     inclusive = (anchors - torch.tensor([0.0, 0, 1, 1]))[[0, 9, 27, 53]]
-    assert inclusive.tolist() == [[-84, -40, 99, 55], [-68, -40, 115, 55], [-84, -24, 99, 71], [-136, -328, 215, 375]]
+    assert inclusive.tolist() == [
+        [-84, -40, 99, 55],
+        [-68, -40, 115, 55],
+        [-84, -24, 99, 71],
+        [-136, -328, 215, 375],
+    ]
 
 
 def test_square_anchors_have_the_size_that_names_them():
@@ -58,7 +67,10 @@ def test_count_of_a_600_by_1000_image():
 
 def test_anchors_are_float32_whatever_the_features_are_and_leave_no_trace_in_a_checkpoint():
     generator = AnchorGenerator(sizes=[(32.0,)], ratios=RATIOS, strides=(16,))
-    assert generator([torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)], (32, 32))[0].dtype == torch.float32
+    assert (
+        generator([torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)], (32, 32))[0].dtype
+        == torch.float32
+    )
     assert not generator.state_dict()
 
 
@@ -67,7 +79,8 @@ STRIDES = (4, 8, 16, 32, 64)
 
 
 def test_detectrons_anchors_of_a_level():
-    """Detectron's generate_anchors(stride=4, sizes=(32,), aspect_ratios=(.5, 1, 2)): -22 -10 25 13, -14 -14 17 17,
+    """Detectron's generate_anchors(stride=4, sizes=(32,), aspect_ratios=(.5, 1, 2)): -22 -10 25 13,
+    -14 -14 17 17,
     -10 -22 13 25, inclusive."""
     inclusive = cell_anchors((32.0,), RATIOS, 4) - torch.tensor([0.0, 0, 1, 1])
     assert inclusive.tolist() == [[-22, -10, 25, 13], [-14, -14, 17, 17], [-10, -22, 13, 25]]
@@ -83,10 +96,16 @@ def test_detectron2s_anchors_have_the_area_that_names_them_and_their_center_at_t
 
 @pytest.mark.parametrize("padded", [(128, 192), (800, 1344)])
 def test_torchvisions_rule_is_torchvisions(padded):
-    """A map of 800 / 64 cells has 13 rows: torchvision then spaces its anchors by 800 // 13 = 61 px."""
+    """A map of 800 / 64 cells has 13 rows: torchvision then spaces its anchors by 800 // 13 = 61
+    px."""
     maps = [torch.zeros(1, 1, -(-padded[0] // s), -(-padded[1] // s)) for s in STRIDES]
-    ours = AnchorGenerator(sizes=[(s,) for s in SIZES], ratios=RATIOS, strides=STRIDES, rule=rounded_corner_anchors,
-                           fit_strides=True)(maps, padded)
+    ours = AnchorGenerator(
+        sizes=[(s,) for s in SIZES],
+        ratios=RATIOS,
+        strides=STRIDES,
+        rule=rounded_corner_anchors,
+        fit_strides=True,
+    )(maps, padded)
     theirs = TorchvisionAnchors(tuple((int(s),) for s in SIZES), (RATIOS,) * 5)
     (expected,) = theirs(ImageList(torch.zeros(1, 3, *padded), [padded]), maps)
     torch.testing.assert_close(torch.cat(ours), expected)

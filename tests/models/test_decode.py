@@ -20,10 +20,15 @@ SIZE = (200, 200)
 def test_one_candidate_for_each_roi_and_class_above_the_threshold():
     found = decode_all(ROIS, (LOGITS, OFFSETS, LOG_VARIANCE), CODER, SIZE, 0.2, "one")
     assert found.labels.tolist() == [1, 2, 2]
-    torch.testing.assert_close(found.scores, torch.tensor([0.6652, 0.2447, 0.9094]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.scores, torch.tensor([0.6652, 0.2447, 0.9094]), atol=1e-4, rtol=0
+    )
     assert found.boxes.tolist() == [[12, 10, 28, 58], [10, 10, 30, 50], [0, 0, 100, 100]]
     torch.testing.assert_close(found.variances[0], torch.tensor([0.0, 1, 2, 3]).exp())
-    torch.testing.assert_close(found.pixel_variances[0], torch.tensor([0.0, 1, 2, 3]).exp() * torch.tensor([4.0, 16, 4, 16]))
+    torch.testing.assert_close(
+        found.pixel_variances[0],
+        torch.tensor([0.0, 1, 2, 3]).exp() * torch.tensor([4.0, 16, 4, 16]),
+    )
     assert found.localization is None
 
 
@@ -55,7 +60,9 @@ def test_joined_candidates_have_what_both_have():
 
 
 def test_nothing_in_nothing_out():
-    none = decode_all(ROIS[:0], (LOGITS[:0], OFFSETS[:0], LOG_VARIANCE[:0]), CODER, SIZE, 0.05, "one")
+    none = decode_all(
+        ROIS[:0], (LOGITS[:0], OFFSETS[:0], LOG_VARIANCE[:0]), CODER, SIZE, 0.05, "one"
+    )
     assert (none.boxes.shape, none.scores.shape, none.variances.shape) == ((0, 4), (0,), (0, 4))
     again = decode_own(none, (LOGITS[:0], OFFSETS[:0], LOG_VARIANCE[:0]), CODER, SIZE, 0.05, "one")
     assert again.boxes.shape == (0, 4)
@@ -67,8 +74,13 @@ def test_a_center_size_network_has_no_pixel_variances():
     assert found.pixel_variances is None
 
 
-@pytest.mark.parametrize(("name", "outputs"), [
-    ("scores", (LOGITS * float("nan"), OFFSETS, None)), ("boxes", (LOGITS, OFFSETS * float("nan"), None))])
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        ("scores", (LOGITS * float("nan"), OFFSETS, None)),
+        ("boxes", (LOGITS, OFFSETS * float("nan"), None)),
+    ],
+)
 def test_what_is_not_finite_is_named(name, outputs):
     with pytest.raises(ValueError, match=rf"The {name} of image photo\.jpg are not finite"):
         decode_all(ROIS, outputs, CODER, SIZE, 0.2, "photo.jpg")
@@ -76,7 +88,12 @@ def test_what_is_not_finite_is_named(name, outputs):
 
 def test_original_and_network_pixels_are_inverse():
     """400 x 300 px in the file, 200 x 225 px in the network: each axis by its own ratio."""
-    batch = Batch(images=torch.zeros(1, 3, 224, 256), image_sizes=((200, 225),), original_sizes=((400, 300),), image_ids=(7,))
+    batch = Batch(
+        images=torch.zeros(1, 3, 224, 256),
+        image_sizes=((200, 225),),
+        original_sizes=((400, 300),),
+        image_ids=(7,),
+    )
     boxes = torch.tensor([[30.0, 40, 300, 400]])
     assert to_network(boxes, batch, 0).tolist() == [[22.5, 20, 225, 200]]
     torch.testing.assert_close(to_original(to_network(boxes, batch, 0), batch, 0), boxes)

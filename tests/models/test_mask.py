@@ -1,10 +1,11 @@
-"""The mask branch: its shapes and start, which RoIs it sees, its targets against torchvision's, and its loss."""
+"""The mask branch: its shapes and start, which RoIs it sees, its targets against torchvision's, and
+its loss."""
 
 import math
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 from torchvision import ops
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_loss, project_masks_on_boxes
@@ -17,7 +18,9 @@ def random_masks(seed=0, rois=40):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(3, 50, 70, generator=generator) < 0.5).to(torch.uint8)
     corner = 90 * torch.rand(rois, 2, generator=generator) - 15
-    boxes = torch.cat([corner, corner + 60 * torch.rand(rois, 2, generator=generator) ** 2 - 1], dim=1)
+    boxes = torch.cat(
+        [corner, corner + 60 * torch.rand(rois, 2, generator=generator) ** 2 - 1], dim=1
+    )
     return masks, torch.randint(0, 3, (rois,), generator=generator), boxes
 
 
@@ -26,7 +29,9 @@ def test_shapes_and_names():
     assert head(torch.randn(5, 6, 14, 14)).shape == (5, 4, 28, 28)
     assert head(torch.randn(0, 6, 14, 14)).shape == (0, 4, 28, 28)
     layers = [f"convs.{i}" for i in range(4)] + ["upsample", "logits"]
-    assert list(head.state_dict()) == [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
+    assert list(head.state_dict()) == [
+        f"{name}.{kind}" for name in layers for kind in ("weight", "bias")
+    ]
 
 
 def test_equals_torchvisions_head_with_the_same_weights():
@@ -40,7 +45,8 @@ def test_equals_torchvisions_head_with_the_same_weights():
 
 
 def test_initial_spread_is_msra_by_fan_out():
-    """std = sqrt(2 / fan out): 64 maps of 3 x 3 for a convolution, 64 input maps of 2 x 2 for the transposed one."""
+    """std = sqrt(2 / fan out): 64 maps of 3 x 3 for a convolution, 64 input maps of 2 x 2 for the
+    transposed one."""
     torch.manual_seed(0)
     head = MaskHead(in_channels=64, channels=64, num_classes=80)
     for layer, fan_out in ((head.convs[0], 64 * 9), (head.upsample, 64 * 4), (head.logits, 81)):
@@ -77,7 +83,9 @@ def assert_cut_of(found, values):
 def test_binary_targets_are_one_sample_a_bin_of_roi_align(size):
     masks, index, boxes = random_masks()
     rois = torch.cat([index[:, None].float(), boxes], dim=1)
-    theirs = ops.roi_align(masks[:, None].float(), rois, size, sampling_ratio=1, aligned=False)[:, 0]
+    theirs = ops.roi_align(masks[:, None].float(), rois, size, sampling_ratio=1, aligned=False)[
+        :, 0
+    ]
     assert_cut_of(mask_targets(masks, index, boxes, size, binary=True), theirs)
 
 
@@ -85,8 +93,13 @@ def test_half_a_pixel_less_is_the_centered_rule():
     masks, index, boxes = random_masks(rois=200)
     large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
     index, boxes = index[large], boxes[large]
-    theirs = ops.roi_align(masks[:, None].float(), torch.cat([index[:, None].float(), boxes], dim=1), 28, sampling_ratio=1,
-                           aligned=True)[:, 0]
+    theirs = ops.roi_align(
+        masks[:, None].float(),
+        torch.cat([index[:, None].float(), boxes], dim=1),
+        28,
+        sampling_ratio=1,
+        aligned=True,
+    )[:, 0]
     assert_cut_of(mask_targets(masks, index, boxes - 0.5, binary=True), theirs)
 
 
@@ -95,24 +108,34 @@ def test_soft_targets_are_torchvisions_own(size):
     """Also of RoIs with several bitmap pixels a bin, which it averages."""
     masks, index, boxes = random_masks()
     assert (boxes[:, 2:] - boxes[:, :2]).max() > 2 * size
-    torch.testing.assert_close(mask_targets(masks, index, boxes, size, binary=False),
-                               project_masks_on_boxes(masks, boxes, index, size), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        mask_targets(masks, index, boxes, size, binary=False),
+        project_masks_on_boxes(masks, boxes, index, size),
+        atol=1e-6,
+        rtol=0,
+    )
 
 
 def test_soft_targets_are_means_over_bins():
-    """Bins of 2 x 2 px, of which two samples a side are averaged, at pixels 0.5 and 1.5: an object in pixel 0 alone has
-    half of the first sample in each direction, so a quarter of a quarter of the bin."""
+    """Bins of 2 x 2 px, of which two samples a side are averaged, at pixels 0.5 and 1.5: an object
+    in pixel 0 alone has half of the first sample in each direction, so a quarter of a quarter of
+    the bin."""
     masks = torch.zeros(1, 8, 8, dtype=torch.uint8)
     masks[0, 0, 0] = 1
-    found = mask_targets(masks, torch.tensor([0]), torch.tensor([[0.0, 0, 4, 4]]), 2, binary=False)[0]
+    found = mask_targets(masks, torch.tensor([0]), torch.tensor([[0.0, 0, 4, 4]]), 2, binary=False)[
+        0
+    ]
     assert found.tolist() == [[1 / 16, 0.0], [0.0, 0.0]]
 
 
 def test_a_rectangle_one_can_check():
-    """The left half of a RoI of 56 x 28 px is object: the left 14 of 28 columns, sampled at 1, 3, .., 55 px."""
+    """The left half of a RoI of 56 x 28 px is object: the left 14 of 28 columns, sampled at 1, 3,
+    .., 55 px."""
     masks = torch.zeros(1, 40, 80, dtype=torch.uint8)
     masks[:, :, :38] = 1  # the samples lie on pixels 11, 13, .., 65; of those 11 .. 37 are object
-    found = mask_targets(masks, torch.tensor([0]), torch.tensor([[10.0, 5, 66, 33]]), binary=True)[0]
+    found = mask_targets(masks, torch.tensor([0]), torch.tensor([[10.0, 5, 66, 33]]), binary=True)[
+        0
+    ]
     assert torch.equal(found, torch.tensor([1.0] * 14 + [0.0] * 14).expand(28, 28))
 
 
@@ -122,11 +145,14 @@ def test_no_rois_no_objects_and_boxes_that_are_not_finite():
     none = mask_targets(masks[:0], index, boxes, binary=False)
     assert none.shape == (40, 28, 28)
     assert not none.any()
-    mask_targets(masks, index[:1], torch.full((1, 4), torch.nan), binary=True)  # no crash; the loss is then NaN
+    mask_targets(
+        masks, index[:1], torch.full((1, 4), torch.nan), binary=True
+    )  # no crash; the loss is then NaN
 
 
 def test_loss_is_that_of_the_own_class_map():
-    """Two counted RoIs of 2 x 2 pixels: 0 costs ln 2 a pixel, ln 3 costs ln(4/3); the mean over all 8 pixels."""
+    """Two counted RoIs of 2 x 2 pixels: 0 costs ln 2 a pixel, ln 3 costs ln(4/3); the mean over all
+    8 pixels."""
     logits = torch.full((4, 3, 2, 2), 99.0)
     logits[0, 2] = 0.0
     logits[1, 1] = math.log(3)
@@ -140,7 +166,9 @@ def test_loss_equals_torchvisions():
     labels = torch.tensor([2, 1, 3])  # of the objects
     logits = torch.randn(6, 4, 28, 28, generator=torch.Generator().manual_seed(1))
     theirs = maskrcnn_loss(logits, [boxes], [masks], [labels], [index])
-    torch.testing.assert_close(mask_losses(logits, labels[index], mask_targets(masks, index, boxes, binary=False)), theirs)
+    torch.testing.assert_close(
+        mask_losses(logits, labels[index], mask_targets(masks, index, boxes, binary=False)), theirs
+    )
 
 
 def test_uncounted_rois_take_no_part_whatever_they_hold():
@@ -150,7 +178,7 @@ def test_uncounted_rois_take_no_part_whatever_they_hold():
         logits[1:] = torch.inf
     targets = torch.rand(3, 4, 4, generator=generator)
     loss = mask_losses(logits, torch.tensor([2, 0, -1]), targets)
-    wanted = functional.binary_cross_entropy_with_logits(logits[0, 2].float(), targets[0])
+    wanted = F.binary_cross_entropy_with_logits(logits[0, 2].float(), targets[0])
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, wanted)
     (gradient,) = torch.autograd.grad(loss, logits)

@@ -1,208 +1,131 @@
-"""Which RoIs the box head learns from and how its losses are normalized (the KL numbers are in test_kl_loss.py)."""
+"""RoIConfig names what is wrong; the stage samples, learns and bounds its log variances as its
+parts say."""
+
+from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional
 
-from data.boxes import CenterSizeCoder, EdgeCoder
-from data.records import Target
-from losses.smooth_l1 import smooth_l1
-from models.roi import RoITargets, log_variance_statistics, roi_losses, sample_rois
+from losses.kl_loss import kl_loss
+from models.roi import RoIConfig
+from models.roi_losses import hardest_rois, roi_losses
+from models.roi_sampling import sample_rois
+from tests.models.test_detector import KL, batch_of, detector, losses_of, scene
+from tests.networks import change
 
-NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-ONE = Target(boxes=torch.tensor([[0.0, 0, 100, 10]]), labels=torch.tensor([3]))
-PROPOSALS = torch.tensor([[0.0, 0, 80, 10], [0, 0, 50, 10], [0, 0, 49, 10], [200, 0, 300, 10]])  # IoU .8 .5 .49 0
-
-
-def draw(proposals, target, size=8, share=0.5, coder=None, seed=0):
-    return sample_rois(proposals, target, coder or EdgeCoder(), rois_per_image=size, positive_share=share,
-                       positive_iou=0.5, generator=torch.Generator().manual_seed(seed))
+BOX_KL = RoIConfig(box_coding="edges", log_variance=True, box_loss="kl")
 
 
-@pytest.mark.parametrize("coder", [EdgeCoder(), CenterSizeCoder()])
-def test_labels_and_targets(coder):
-    boxes, labels, offsets, index = draw(PROPOSALS, ONE, coder=coder)
-    assert not index.any()
-    assert boxes.shape == offsets.shape == (8, 4)
-    found = {(*box, label) for box, label in zip(boxes.tolist(), labels.tolist(), strict=True) if label >= 0}
-    assert found == {(0, 0, 80, 10, 3), (0, 0, 50, 10, 3), (0, 0, 100, 10, 3),  # the last is the ground truth itself
-                     (0, 0, 49, 10, 0), (200, 0, 300, 10, 0)}  # fmt: skip
-    assert (labels == -1).sum() == 3
-    foreground = labels > 0
-    torch.testing.assert_close(coder.decode(offsets[foreground], boxes[foreground]), ONE.boxes.expand(3, 4))
-    assert not offsets[(boxes == ONE.boxes).all(1) & foreground].any()
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"head": "yolo"},
+            r"RoIConfig\.head is 'yolo'; choose one of \('mlp', 'conv5', 'rfcn', 'none'\)",
+        ),
+        (
+            {"box_coding": "corners"},
+            r"RoIConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)",
+        ),
+        (
+            {"pooling": "avg"},
+            r"RoIConfig\.pooling is 'avg'; choose one of \('align', 'max', 'precise'\)",
+        ),
+        (
+            {"rfcn_pooling": "max"},
+            r"RoIConfig\.rfcn_pooling is 'max'; choose one of \('align', 'average'\)",
+        ),
+        (
+            {"log_variance": True, "box_loss": "kl"},
+            r"RoIConfig\.log_variance needs box_coding='edges'",
+        ),
+        ({"box_loss": "kl"}, r"RoIConfig\.log_variance is False and box_loss 'kl'"),
+        (
+            {"box_coding": "edges", "log_variance": True},
+            r"RoIConfig\.log_variance is True and box_loss 'smooth_l1'",
+        ),
+        (
+            {"head": "rfcn", "sampling_ratio": 0},
+            r"RoIConfig\.sampling_ratio is 0; PSRoIAlign needs 1 or more",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(RoIConfig(), **changed)
 
 
-def test_a_foreground_roi_knows_its_object():
-    two = Target(boxes=torch.tensor([[500.0, 500, 600, 600], [0.0, 0, 100, 10]]), labels=torch.tensor([2, 3]))
-    _, labels, _, index = draw(PROPOSALS, two, size=8)
-    assert set(zip(labels[labels > 0].tolist(), index[labels > 0].tolist(), strict=True)) == {(3, 1), (2, 0)}
+def test_what_suits_is_taken():
+    assert (
+        replace(RoIConfig(), head="rfcn", rfcn_pooling="average", sampling_ratio=0).sampling_ratio
+        == 0
+    )
+    assert BOX_KL.log_variance_limit is None
 
 
-def test_at_most_the_positive_share():
-    _, labels, *_ = draw(PROPOSALS, ONE, size=4, share=0.25)
-    assert sorted(labels.tolist()) == [-1, 0, 0, 3]
+@pytest.mark.parametrize("alpha", [-50.0, 50.0])
+def test_a_log_variance_beyond_the_limit_is_pulled_back(alpha):
+    """The loss sees the bounded value, and its gradient reaches the layer: with clamp() it would be
+    0."""
+    network = detector(change(KL, roi_log_variance_limit=2.0))
+    torch.nn.init.constant_(network.roi.head.predictor.log_variance.bias, alpha)
+    statistics = {}
+    losses_of(network, batch_of(scene(0)), statistics=statistics)["roi_box"].backward()
+    limit = torch.tensor(2.0 if alpha > 0 else -2.0)
+    assert statistics["log_variance_min"] == statistics["log_variance_max"] == limit
+    gradient = network.roi.head.predictor.log_variance.bias.grad
+    assert gradient.isfinite().all()
+    assert gradient.any()
+    if alpha > 0:  # 1/2 minus exp(-2) smooth_l1 of each coordinate: descent lowers the log variance
+        assert gradient.sum() > 0
 
 
-def test_without_objects_all_are_background_and_without_proposals_the_ground_truth_remains():
-    _, labels, offsets, _ = draw(PROPOSALS, NONE)
-    assert sorted(labels.tolist()) == [-1] * 4 + [0] * 4
-    assert not offsets.any()
-    boxes, labels, *_ = draw(PROPOSALS[:0], ONE)
-    assert labels.tolist() == [3] + [-1] * 7
-    assert boxes[0].tolist() == ONE.boxes[0].tolist()
-    boxes, labels, offsets, _ = draw(PROPOSALS[:0], NONE)
-    assert boxes.shape == offsets.shape == (8, 4)
-    assert labels.tolist() == [-1] * 8
+def test_within_the_limit_nothing_changes():
+    """Every loss and gradient to the last bit."""
+    results = []
+    for limit in (None, 20.0):
+        network = detector(change(KL, roi_log_variance_limit=limit))
+        losses = losses_of(network, batch_of(scene(0), scene(1)))
+        sum(losses.values()).backward()
+        results.append([*losses.values(), *(parameter.grad for parameter in network.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
-def test_draws_are_a_function_of_the_generator():
-    many = torch.cat([torch.zeros(60, 2), torch.rand(60, 2, generator=torch.Generator().manual_seed(1)) * 100 + 1], dim=1)
-    first, again, other = (draw(many, ONE, seed=seed)[0] for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+def stage_and_targets(**fields):
+    network, batch = detector(change(KL, **fields)), batch_of(scene(0), scene(1))
+    features = network.features(batch)
+    proposals = [
+        torch.tensor([[4.0, 4, 44, 44], [30, 10, 70, 60]]),
+        torch.tensor([[0.0, 0, 79, 63]]),
+    ]
+    torch.manual_seed(3)
+    return network.roi, features, proposals, batch, network.roi.sample(proposals, batch)
 
 
-def batch(labels, seed=0, classes=3):
-    """Random outputs of the head for labels (N, P), and targets."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.tensor(labels)
-    rows = labels.numel()
-    logits = torch.randn(rows, classes + 1, generator=generator)
-    offsets, log_variance = torch.randn(2, rows, classes + 1, 4, generator=generator)
-    wanted = torch.randn(*labels.shape, 4, generator=generator)
-    return logits, offsets, log_variance, RoITargets(boxes=wanted, labels=labels, target_offsets=wanted)
+def test_sampled_rois_are_those_of_each_image():
+    stage, _, proposals, batch, targets = stage_and_targets()
+    torch.manual_seed(3)
+    for i, (boxes, target) in enumerate(zip(proposals, batch.targets, strict=True)):
+        expected = sample_rois(
+            boxes, target, stage.coder, rois_per_image=24, positive_share=0.25, positive_iou=0.5
+        )
+        columns = (
+            targets.boxes[i],
+            targets.labels[i],
+            targets.target_offsets[i],
+            targets.gt_index[i],
+        )
+        for column, other in zip(columns, expected, strict=True):
+            assert torch.equal(column, other)
 
 
-def test_losses_are_divided_by_all_rois_foreground_or_not():
-    logits, offsets, _, targets = batch([[2, 0, 1, 0]])
-    losses, statistics = roi_losses(logits, offsets, None, targets)
-    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits, targets.labels[0]))
-    d = torch.stack([offsets[0, 2] - targets.target_offsets[0, 0], offsets[2, 1] - targets.target_offsets[0, 2]])
-    torch.testing.assert_close(losses["roi_box"], smooth_l1(d).sum() / 4)
-    assert statistics["foreground_share"] == 0.5
-
-
-def test_unfilled_slots_do_not_count():
-    logits, offsets, log_variance, targets = batch([[2, 0, 1, -1, -1]])
-    shorter = RoITargets(boxes=targets.boxes[:, :3], labels=targets.labels[:, :3],
-                         target_offsets=targets.target_offsets[:, :3])
-    for alpha in (None, log_variance):
-        found, _ = roi_losses(logits, offsets, alpha, targets)
-        wanted, _ = roi_losses(logits[:3], offsets[:3], None if alpha is None else alpha[:3], shorter)
-        torch.testing.assert_close(found, wanted)
-
-
-def test_all_slots_unfilled_is_no_loss():
-    logits, offsets, log_variance, targets = batch([[-1, -1]])
-    losses, _ = roi_losses(logits, offsets, log_variance, targets)
-    assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("with_variance", [False, True])
-def test_a_batch_of_two_is_the_mean_of_two_singles(with_variance):
-    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0], [3, 3, 0, -1]])
-
-    def losses(rows, images):
-        part = RoITargets(boxes=targets.boxes[images], labels=targets.labels[images],
-                          target_offsets=targets.target_offsets[images])
-        return roi_losses(logits[rows], offsets[rows], log_variance[rows] if with_variance else None, part)[0]
-
-    both, first, second = losses(slice(0, 8), slice(0, 2)), losses(slice(0, 4), slice(0, 1)), losses(slice(4, 8), slice(1, 2))
-    for name, value in both.items():
-        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
-
-
-@pytest.mark.parametrize("with_variance", [False, True])
-def test_a_background_target_that_is_not_finite_does_not_reach_the_gradient(with_variance):
-    """A ground truth without extent has the target ln 0; its RoIs are background."""
-    logits, offsets, log_variance, targets = batch([[2, 0, 0, -1]])
-    targets.target_offsets[:, 1:] = torch.tensor([-float("inf"), float("nan"), 0, 1])
-    offsets.requires_grad_()
-    losses, _ = roi_losses(logits, offsets, log_variance if with_variance else None, targets)
-    losses["roi_box"].backward()
-    assert losses["roi_box"].isfinite()
-    assert offsets.grad.isfinite().all()
-
-
-def test_log_variance_statistics_are_of_the_foreground():
-    values = torch.tensor([[0.0, 1, 2, 3], [100.0] * 4, [4.0, 5, 6, 7]])
-    found = log_variance_statistics(values, torch.tensor([True, False, True]))
-    assert (found["log_variance_min"], found["log_variance_max"], found["log_variance_mean"]) == (0.0, 7.0, 3.5)
-    assert found["log_variance_p50"] == 3.5
-    nothing = log_variance_statistics(values, torch.tensor([False] * 3))
-    assert all(value.isnan() for value in nothing.values())
-
-
-def gradients(logits, offsets, log_variance, targets, hardest):
-    """Losses and the gradients of their sum with respect to the head's outputs, each (R, -1)."""
-    outputs = [output if output is None else output.clone().requires_grad_() for output in (logits, offsets, log_variance)]
-    losses, statistics = roi_losses(*outputs, targets, hardest=hardest)
-    sum(losses.values()).backward()
-    return losses, statistics, [output.grad.flatten(1) for output in outputs if output is not None]
-
-
-def loss_of_each(logits, offsets, log_variance, targets):
-    """Class plus box loss of each RoI (N, P), each as a batch of its own."""
-    flat = targets.labels.flatten()
-    found = [sum(roi_losses(logits[r : r + 1], offsets[r : r + 1],
-                            None if log_variance is None else log_variance[r : r + 1],
-                            RoITargets(boxes=targets.boxes.flatten(0, 1)[None, r : r + 1], labels=flat[None, r : r + 1],
-                                       target_offsets=targets.target_offsets.flatten(0, 1)[None, r : r + 1]))[0].values())
-             for r in range(len(flat))]
-    return torch.stack(found).view_as(targets.labels)
-
-
-@pytest.mark.parametrize("with_variance", [False, True])
-def test_only_the_hardest_of_each_image_count(with_variance):
-    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0, 3, 0], [3, 0, 0, 1, -1, -1]], seed=4)
-    log_variance = log_variance if with_variance else None
-    each = loss_of_each(logits, offsets, log_variance, targets)
-    each[targets.labels == -1] = -torch.inf
-    losses, statistics, found = gradients(logits, offsets, log_variance, targets, hardest=2)
-    top = each.topk(2)
-    torch.testing.assert_close(sum(losses.values()), top.values.mean())
-    kept = torch.zeros_like(each, dtype=torch.bool).scatter(1, top.indices, True)
-    assert torch.equal(found[0].any(1), kept.flatten())
-    for gradient in found[1:]:
-        assert torch.equal(gradient.any(1), (kept & (targets.labels > 0)).flatten())
-    assert statistics["foreground_share"] == (kept & (targets.labels > 0)).sum() / 4
-
-
-@pytest.mark.parametrize("hardest", [4, 6, 100])
-@pytest.mark.parametrize("with_variance", [False, True])
-def test_as_many_hardest_as_rois_is_the_plain_loss(hardest, with_variance):
-    logits, offsets, log_variance, targets = batch([[2, 0, 1, 0, -1, -1], [3, 3, 0, -1, -1, -1]])
-    outputs = (logits, offsets, log_variance if with_variance else None, targets)
-    mined, plain = gradients(*outputs, hardest=hardest), gradients(*outputs, hardest=None)
-    for name, value in plain[0].items():
-        assert torch.equal(mined[0][name], value)
-    for one, other in zip(mined[2], plain[2], strict=True):
-        assert torch.equal(one, other)
-
-
-def test_of_equally_hard_rois_the_first_count():
-    logits, offsets = torch.zeros(40, 4), torch.zeros(40, 4, 4)
-    labels = torch.zeros(1, 40, dtype=torch.long)
-    labels[0, 0] = -1  # an unfilled slot does not take a place
-    nothing = torch.zeros(1, 40, 4)
-    found = gradients(logits, offsets, None, RoITargets(boxes=nothing, labels=labels, target_offsets=nothing), hardest=3)[2]
-    assert found[0].any(1).nonzero().flatten().tolist() == [1, 2, 3]
-
-
-def test_hardness_is_class_and_box_loss_together():
-    logits = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])  # cross-entropy 0.69, 0.13, 0.13
-    offsets = torch.zeros(3, 2, 4)
-    wanted = torch.tensor([[[0.0] * 4, [0.0] * 4, [1.0] * 4]])  # box loss 0, 0, 2
-    targets = RoITargets(boxes=wanted, labels=torch.tensor([[0, 0, 1]]), target_offsets=wanted)
-    losses, _ = roi_losses(logits, offsets, None, targets, hardest=1)
-    assert losses["roi_box"] == 2.0
-    torch.testing.assert_close(losses["roi_class"], functional.cross_entropy(logits[2:], torch.tensor([1])))
-
-
-def test_mining_nothing_or_among_nothing():
-    logits, offsets, log_variance, targets = batch([[-1, -1]])
-    losses, _ = roi_losses(logits, offsets, log_variance, targets, hardest=1)
-    assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
-    with pytest.raises(ValueError, match="keeps at least 1 RoI an image, not 0; None keeps all"):
-        roi_losses(logits, offsets, log_variance, targets, hardest=0)
+@pytest.mark.parametrize("hardest", [None, 3])
+def test_losses_are_those_of_the_heads_outputs(hardest):
+    stage, features, _, _, targets = stage_and_targets(roi_hardest=hardest)
+    losses, _ = stage.losses(features, targets)
+    outputs = stage.head(features, targets.boxes)
+    if hardest is not None:
+        targets = hardest_rois(outputs, targets, hardest, kl_loss)
+    by_hand = roi_losses(outputs, targets, kl_loss)
+    assert losses.keys() == by_hand.keys() == {"roi_class", "roi_box"}
+    assert all(torch.equal(losses[name], value) for name, value in by_hand.items())

@@ -1,126 +1,124 @@
-"""The region proposal network: which channel belongs to which anchor, and its losses as written in the paper."""
+"""RPNConfig names what is wrong; the network's targets, losses and proposals are those of its
+parts."""
+
+from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional
 
-from data.boxes import CenterSizeCoder, EdgeCoder
-from data.records import Target
-from losses.smooth_l1 import smooth_l1
-from models.anchors import AnchorGenerator
-from models.rpn import RPNHead, RPNOutput, anchor_targets, join_levels, per_anchor, rpn_losses
-
-RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "batch_per_image": 8, "positive_share": 0.5}
+from models.proposals import propose
+from models.rpn import RPNConfig
+from models.rpn_head import anchor_targets, join_levels, rpn_loss
+from tests.models.test_detector import BASE, batch_of, detector, scene
+from tests.networks import change
 
 
-def head(**how):
-    torch.manual_seed(0)
-    return RPNHead(in_channels=6, channels=8, anchors_per_position=3, **how)
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"kind": "none"},
+            r"RPNConfig\.kind is 'none'; choose one of \('rpn', 'kl_rpn', 'saved'\)",
+        ),
+        (
+            {"box_coding": "corners"},
+            r"RPNConfig\.box_coding is 'corners'; choose one of \('center_size', 'edges'\)",
+        ),
+        (
+            {"anchor_rule": "fpn"},
+            r"RPNConfig\.anchor_rule is 'fpn'; choose one of "
+            r"\('caffe', 'torchvision', 'detectron2'\)",
+        ),
+        (
+            {"coordinate_reduction": "max"},
+            r"RPNConfig\.coordinate_reduction is 'max'; choose one of \('sum', 'mean'\)",
+        ),
+        (
+            {"kind": "kl_rpn", "box_coding": "edges"},
+            r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(RPNConfig(), **changed)
 
 
-def test_per_anchor_is_row_column_anchor():
-    n, anchors, values, height, width = 2, 3, 4, 5, 6
-    outputs = torch.arange(n * anchors * values * height * width).reshape(n, anchors * values, height, width)
-    found = per_anchor(outputs, values).reshape(n, height, width, anchors, values)
-    for place in [(0, 0, 0, 0, 0), (1, 4, 5, 2, 3), (0, 2, 3, 1, 2)]:
-        image, row, column, anchor, value = place
-        assert found[place] == outputs[image, anchor * values + value, row, column]
+@pytest.fixture(scope="module")
+def parts():
+    """A region proposal network, its outputs for two images, and the batch."""
+    network, batch = detector(BASE), batch_of(scene(0), scene(1))
+    features = network.features(batch)
+    return network.rpn, features, network.rpn(features, batch.padded_size), batch
 
 
-def test_outputs_are_in_the_order_of_the_anchors():
-    """A network that only looks at one position moves the anchors of that position only."""
-    network, features = head(), torch.randn(1, 6, 4, 5)
-    (anchors,) = AnchorGenerator(sizes=[(32.0,)], ratios=(0.5, 1.0, 2.0), strides=(16,))([features], (64, 80))
-    objectness, offsets, log_variance = network(features)
-    assert log_variance is None
-    assert objectness.shape == (1, len(anchors))
-    assert offsets.shape == (1, len(anchors), 4)
-    changed = features.clone()
-    changed[..., 0, 4] += 10  # top right corner: a 3x3 convolution reaches two rows and two columns
-    moved = (network(changed).offsets - offsets).abs().amax(-1)[0] > 1e-6
-    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
-    assert moved.any()
-    assert (centers[moved] >= torch.tensor([56.0, 8.0])).all()
-    assert (centers[moved][:, 1] <= 24).all()
+def test_predictions_are_the_heads_for_all_anchors(parts):
+    rpn, features, predictions, batch = parts
+    anchors = rpn.anchors(features, batch.padded_size)
+    assert torch.equal(predictions.anchors, torch.cat(anchors))
+    assert predictions.levels == tuple(len(level) for level in anchors)
+    expected = join_levels([rpn.head(level) for level in features])
+    assert torch.equal(predictions.output.objectness, expected.objectness)
+    assert torch.equal(predictions.output.offsets, expected.offsets)
 
 
-def test_two_way_softmax_is_the_logistic_of_the_difference():
-    network, features = head(), torch.randn(2, 6, 3, 4)
-    objectness = network(features).objectness
-    two = per_anchor(network.objectness(functional.relu(network.conv(features))), 2)
-    torch.testing.assert_close(objectness.sigmoid(), two.softmax(-1)[..., 1])
-    assert head(softmax=False)(features)[0].shape == objectness.shape
-
-
-def example(images=2, anchors=12, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(-1, 2, (images, anchors), generator=generator)
-    objectness = torch.randn(images, anchors, generator=generator)
-    offsets, targets = torch.randn(2, images, anchors, 4, generator=generator)
-    return objectness, offsets, labels == 1, labels == 0, targets
-
-
-def losses(objectness, offsets, positive, negative, targets):
-    found, statistics = rpn_losses(RPNOutput(objectness, offsets), positive, negative, targets)
+def test_targets_and_losses_are_those_of_each_image(parts):
+    rpn, _, predictions, batch = parts
+    torch.manual_seed(4)
+    losses, statistics = rpn.losses(predictions, batch)
+    torch.manual_seed(4)
+    images = [
+        anchor_targets(
+            predictions.anchors,
+            target,
+            size,
+            rpn.coder,
+            positive_iou=0.7,
+            negative_iou=0.3,
+            anchors_per_image=32,
+            positive_share=0.5,
+        )
+        for target, size in zip(batch.targets, batch.image_sizes, strict=True)
+    ]
+    torch.manual_seed(4)
+    targets = rpn.targets(predictions, batch)
+    for column, stacked in zip(zip(*images, strict=True), targets, strict=True):
+        assert torch.equal(torch.stack(column), stacked)
     assert not statistics
-    assert list(found) == ["rpn_objectness", "rpn_box"]
-    return tuple(found.values())
+    by_hand, _ = rpn_loss(predictions.output, targets)
+    assert all(torch.equal(losses[name], value) for name, value in by_hand.items())
 
 
-def test_losses_are_the_formulas():
-    objectness, offsets, positive, negative, targets = example(images=1)
-    by_class, by_box = losses(objectness, offsets, positive, negative, targets)
-    count = int((positive | negative).sum())
-    likelihood = torch.where(positive, objectness.sigmoid(), 1 - objectness.sigmoid())[positive | negative]
-    torch.testing.assert_close(by_class, -likelihood.log().sum() / count)
-    torch.testing.assert_close(by_box, smooth_l1(offsets - targets, 1 / 9)[positive].sum() / count)
+def test_proposals_are_those_of_each_image(parts):
+    rpn, _, predictions, batch = parts
+    boxes, objectness = rpn.propose(predictions, batch, (200, 25))
+    for i, size in enumerate(batch.image_sizes):
+        expected = propose(
+            predictions.anchors,
+            predictions.output.objectness[i],
+            predictions.output.offsets[i],
+            size,
+            rpn.coder,
+            pre_nms=200,
+            post_nms=25,
+            nms_iou=0.7,
+            min_size=4.0,
+        )
+        assert torch.equal(boxes[i], expected[0])
+        assert torch.equal(objectness[i], expected[1])
 
 
-def test_a_batch_of_two_is_the_mean_of_two_singles():
-    inputs = example()
-    singles = [losses(*(part[i : i + 1] for part in inputs)) for i in range(2)]
-    for batch, first, second in zip(losses(*inputs), *singles, strict=True):
-        torch.testing.assert_close(batch, (first + second) / 2)
+def test_detection_has_its_own_counts(parts):
+    rpn, features, _, batch = parts
+    boxes, _ = rpn.detect(features, batch)
+    assert [len(image) for image in boxes] == [30, 30]
+    boxes, _ = rpn.detect(features, batch, 7)
+    assert [len(image) for image in boxes] == [7, 7]
 
 
-def test_no_sampled_anchor_is_no_loss_and_bad_targets_of_others_do_not_matter():
-    objectness, offsets, positive, negative, targets = example()
-    offsets.requires_grad_()
-    nothing = torch.zeros_like(positive)
-    assert [loss.item() for loss in losses(objectness, offsets, nothing, nothing, targets)] == [0.0, 0.0]
-    targets = targets.masked_fill(~positive[..., None], -float("inf"))  # ln of a box without extent
-    _, by_box = losses(objectness, offsets, positive, negative, targets)
-    by_box.backward()
-    assert by_box.isfinite()
-    assert offsets.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("coder", [EdgeCoder(weight=1.0), CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))])
-def test_targets_of_an_image(coder):
-    anchors = torch.tensor([[0.0, 0, 40, 40], [-8, 0, 32, 40], [48, 48, 88, 88], [60, 60, 100, 100], [0, 0, 40, 38]])
-    target = Target(boxes=torch.tensor([[0.0, 0, 40, 36]]), labels=torch.tensor([3]))
-    positive, negative, offsets = anchor_targets(anchors, target, (96, 100), coder, generator=None, **RULE)
-    # the second crosses the left, the fourth the lower border: neither is learned from
-    assert positive.tolist() == [True, False, False, False, True]
-    assert negative.tolist() == [False, False, True, False, False]
-    wanted = target.boxes.expand(2, 4)
-    torch.testing.assert_close(coder.decode(offsets[positive], anchors[positive]), wanted)
-
-
-def test_targets_without_objects_are_all_negative():
-    anchors = torch.tensor([[0.0, 0, 40, 40], [8, 8, 40, 40]])
-    none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-    positive, negative, offsets = anchor_targets(anchors, none, (96, 96), EdgeCoder(), generator=None, **RULE)
-    assert not positive.any()
-    assert negative.all()
-    assert not offsets.any()
-
-
-def test_levels_are_joined_one_after_the_other():
-    network, maps = head(), [torch.randn(2, 6, 4, 5), torch.randn(2, 6, 2, 3)]
-    apart = [network(level) for level in maps]
-    together = join_levels(apart)
-    assert together.objectness.shape == (2, 3 * (20 + 6))
-    assert torch.equal(together.offsets, torch.cat([part.offsets for part in apart], dim=1))
-    assert together.log_variance is None
-    assert join_levels(apart[:1]) is apart[0]
+def test_outputs_that_are_not_finite_are_named():
+    network = detector(change(BASE, rpn_kind="kl_rpn"))
+    torch.nn.init.constant_(network.rpn.head.offsets.bias, torch.nan)
+    batch = batch_of(scene(0), train=False)
+    with pytest.raises(ValueError, match="The proposal offsets of image image0 are not finite"):
+        network.rpn.detect(network.features(batch), batch)

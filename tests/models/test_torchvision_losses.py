@@ -1,10 +1,10 @@
 """The training losses of Mask R-CNN with a feature pyramid, and their gradients, are torchvision's.
 
-torchvision proposes and draws; its proposals and what it drew are replayed in ``Detector.losses``, which does all the
-rest. torchvision averages over the sampled boxes of the batch, we over those of an image and then over images: the
-same here, as both images have 256 anchors and 16 RoIs. Their size is the network's, because torchvision resizes bitmaps
-by another rule. In float64: in float32 the gradients differ by up to 1e-3 where a ReLU's input rounds to the other side
-of 0.
+torchvision proposes and draws; its proposals and what it drew are replayed in ``Detector.losses``,
+which does all the rest. torchvision averages over the sampled boxes of the batch, we over those of
+an image and then over images: the same here, as both images have 256 anchors and 16 RoIs. Their
+size is the network's, because torchvision resizes bitmaps by another rule. In float64: in float32
+the gradients differ by up to 1e-3 where a ReLU's input rounds to the other side of 0.
 """
 
 from dataclasses import replace
@@ -22,8 +22,13 @@ from tests.torchvision_pair import SHORT, batch_of, picture, same_network, torch
 
 SIZES = ((SHORT, 160), (160, SHORT))
 ANCHORS, ROIS = 256, 16  # an image; 16 instead of 512 to be fast
-NAMES = {"rpn_objectness": "loss_objectness", "rpn_box": "loss_rpn_box_reg", "roi_class": "loss_classifier",
-         "roi_box": "loss_box_reg", "roi_mask": "loss_mask"}
+NAMES = {
+    "rpn_objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "roi_class": "loss_classifier",
+    "roi_box": "loss_box_reg",
+    "roi_mask": "loss_mask",
+}
 
 
 def elliptic_objects(size, seed):
@@ -34,8 +39,11 @@ def elliptic_objects(size, seed):
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
     pixel, center = torch.stack([x, y], dim=-1), (corner + sides / 2)[:, None, None]
     masks = ((pixel - center) / sides[:, None, None] * 2).norm(dim=-1) < 1
-    return Target(boxes=torch.cat([corner, corner + sides], dim=1), masks=masks.to(torch.uint8),
-                  labels=torch.randint(1, 91, (4,), generator=generator))
+    return Target(
+        boxes=torch.cat([corner, corner + sides], dim=1),
+        masks=masks.to(torch.uint8),
+        labels=torch.randint(1, 91, (4,), generator=generator),
+    )
 
 
 class Recorder:
@@ -46,7 +54,9 @@ class Recorder:
 
     def __call__(self, labels):
         positive, negative = self.sampler(labels)
-        self.kept += zip(labels, (p.bool() for p in positive), (n.bool() for n in negative), strict=True)
+        self.kept += zip(
+            labels, (p.bool() for p in positive), (n.bool() for n in negative), strict=True
+        )
         return positive, negative
 
 
@@ -65,8 +75,8 @@ class Replay:
 def networks():
     """Both in float64 with fixed norms, torchvision's without its own normalization."""
     theirs = torchvision_network(mask=True, box_batch_size_per_image=ROIS)
-    ours = same_network(theirs, rois_per_image=ROIS).double()
-    ours.anchors.float()
+    ours = same_network(theirs, roi_rois_per_image=ROIS).double()
+    ours.rpn.anchors.float()
     theirs.train().double()
     for norm in theirs.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -92,16 +102,21 @@ def theirs(networks, batch):
     proposed = []
     network.rpn.register_forward_hook(lambda rpn, inputs, outputs: proposed.extend(outputs[0]))
     torch.manual_seed(1)
-    losses = network([image[:, :h, :w] for image, (h, w) in zip(batch.images, SIZES, strict=True)],
-                     [{"boxes": t.boxes.double(), "labels": t.labels, "masks": t.masks} for t in batch.targets])
+    losses = network(
+        [image[:, :h, :w] for image, (h, w) in zip(batch.images, SIZES, strict=True)],
+        [{"boxes": t.boxes.double(), "labels": t.labels, "masks": t.masks} for t in batch.targets],
+    )
     sum(losses.values()).backward()
     gradients = from_torchvision({name: weight.grad for name, weight in network.named_parameters()})
-    return SimpleNamespace(losses=losses, gradients=gradients, proposed=proposed, anchors=anchors, rois=rois)
+    return SimpleNamespace(
+        losses=losses, gradients=gradients, proposed=proposed, anchors=anchors, rois=rois
+    )
 
 
 @pytest.fixture(scope="module")
 def ours(networks, batch, theirs):
-    """Our training step with torchvision's proposals and choices: losses, gradients, own proposals, labels."""
+    """Our training step with torchvision's proposals and choices: losses, gradients, own proposals,
+    labels."""
     _, network = networks
     anchors, rois, proposed = Replay(theirs.anchors), Replay(theirs.rois), []
 
@@ -110,17 +125,21 @@ def ours(networks, batch, theirs):
         return theirs.proposed[len(proposed) - 1], None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.rpn.sample", anchors)
-        patch.setattr("models.roi.sample", rois)
-        patch.setattr("models.detector.propose", propose)
+        patch.setattr("models.rpn_head.sample", anchors)
+        patch.setattr("models.roi_sampling.sample", rois)
+        patch.setattr("models.rpn.propose", propose)
         losses = network.losses(batch)
     sum(losses.values()).backward()
     gradients = {name: weight.grad for name, weight in network.named_parameters()}
-    return SimpleNamespace(losses=losses, gradients=gradients, proposed=proposed, anchors=anchors, rois=rois)
+    return SimpleNamespace(
+        losses=losses, gradients=gradients, proposed=proposed, anchors=anchors, rois=rois
+    )
 
 
 def test_anchors_have_the_same_labels(ours, theirs):
-    for (labels, positive, negative), mine in zip(theirs.anchors.kept, ours.anchors.labels, strict=True):
+    for (labels, positive, negative), mine in zip(
+        theirs.anchors.kept, ours.anchors.labels, strict=True
+    ):
         assert mine.tolist() == labels.tolist()
         assert set(mine.tolist()) == {IGNORED, NEGATIVE, POSITIVE}
         assert (positive | negative).sum() == ANCHORS
@@ -144,7 +163,9 @@ def test_losses_are_the_same(ours, theirs):
     assert ours.losses.keys() == NAMES.keys()
     for mine, other in NAMES.items():
         assert theirs.losses[other] > 0.01
-        assert ours.losses[mine].item() == pytest.approx(theirs.losses[other].item(), rel=1e-6), mine
+        assert ours.losses[mine].item() == pytest.approx(theirs.losses[other].item(), rel=1e-6), (
+            mine
+        )
 
 
 def test_gradients_are_the_same(ours, theirs):

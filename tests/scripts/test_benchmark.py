@@ -14,13 +14,15 @@ from scripts.engine.places import find_table
 from scripts.engine.synthetic import random_batch
 from scripts.reports.files import ReportPlace
 from scripts.reports.tables import write_table
+from tests.networks import change
 
 CPU = torch.device("cpu")
 
 
 def tiny(run):
     run = mini(run)
-    model = replace(run.model, width=0.02, fc_dims=(8, 8), rois_per_image=8, anchor_sizes=(32.0,))
+    model = change(run.model, backbone_width=0.02, roi_fc_dims=(8, 8), roi_rois_per_image=8, rpn_channels=10,
+                   rpn_anchor_sizes=(32.0,))
     return replace(run, model=model, data=replace(run.data, short_side=48, long_side=64),
                    train=replace(run.train, batch_size=1))
 

@@ -12,8 +12,8 @@ from torchvision.models.detection.image_list import ImageList
 from data.config import DataConfig
 from data.records import Batch
 from experiments.records import Run, TrainConfig
-from models.build import ModelConfig, build_detector
-from models.weights.conventions import conventions
+from models.build import build_detector
+from models.weights.conventions import network_of
 from models.weights.detectors import from_detectron, from_torchvision
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
@@ -23,6 +23,7 @@ from scripts.engine.coco_classes import class_names, used_classes
 from scripts.engine.detection import load_detector
 from scripts.engine.optimizer import build_optimizer
 from tests.foreign_names import detectron2_c4, detectron2_detector, detectron_detector, small_detector
+from tests.networks import KL, change
 
 DATA = DataConfig(layout="coco", train=("train2017",), test="val2017", short_side=64, long_side=96, pixels="torchvision")
 TRAIN = TrainConfig(batch_size=2, iterations=4, lr=1e-3, lr_drops=(2,))
@@ -61,8 +62,9 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
     matched = sum(not name.endswith("num_batches_tracked") for name in state)
     assert f"matched: {matched} tensors\nmissing in the file: 0\nunexpected in the file: 0\n" in text
     loaded = load_detector(out, torch.device("cpu"))
-    detector, model, data, classes = loaded.detector, loaded.model, loaded.data, loaded.classes
-    assert (model.pyramid, model.mask, model.anchor_rule, model.resnet_layout) == (True, True, "torchvision", "torchvision")
+    detector, model, data, classes = loaded.detector, loaded.run.model, loaded.run.data, loaded.classes
+    assert (model.backbone.pyramid, model.mask is not None) == (True, True)
+    assert (model.rpn.anchor_rule, model.backbone.resnet_layout) == ("torchvision", "torchvision")
     assert (data.pixels, data.size_divisor, classes) == ("torchvision", 32, ["class 1", "class 2", "class 3"])
     size = (96, 128)
     images = torch.randn(1, 3, *size)
@@ -77,7 +79,7 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
     assert found.labels.tolist() == expected["labels"].tolist()
     torch.testing.assert_close(found.scores, expected["scores"], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(found.boxes, expected["boxes"], atol=0.02, rtol=1e-3)
-    masks = detector.masks(batch, [found])[0].masks
+    masks = detector.mask.masks(detector.features(batch), batch, [found])[0].masks
     torch.testing.assert_close(masks, expected["masks"][:, 0], atol=2e-3, rtol=0.01)
 
 
@@ -90,9 +92,13 @@ def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_p
     assert "unexpected in the file: 1: kps_score_w\n" in text
     out = tmp_path / "model_final.converted.pt"
     checkpoint = load_checkpoint(out)
-    fields = {"log_variance": True, "box_coding": "edges", "anchor_rule": "caffe", "resnet_layout": "detectron", "mask": False,
-              "resnet_blocks": [1, 1, 1, 1], "sampling_ratio": 2, "rpn_softmax": False, "pyramid_dim": 16, "fc_dims": [32, 32]}
-    assert {name: checkpoint["run"]["model"][name] for name in fields} == fields
+    model = checkpoint["run"]["model"]
+    fields = {
+        "backbone": {"resnet_layout": "detectron", "resnet_blocks": [1, 1, 1, 1], "pyramid": True, "pyramid_channels": 16},
+        "rpn": {"box_coding": "edges", "anchor_rule": "caffe", "softmax": False},
+        "roi": {"log_variance": True, "box_loss": "kl", "box_coding": "edges", "sampling_ratio": 2, "fc_dims": [32, 32]}}
+    assert {group: {name: model[group][name] for name in fields[group]} for group in fields} == fields
+    assert model["mask"] is None
     assert checkpoint["run"]["data"]["pixels"] == "caffe"
     assert (checkpoint["step"], checkpoint["format"]) == (0, FORMAT)
     for name, value in from_detectron(blobs).items():
@@ -120,17 +126,18 @@ def test_a_c4_network_of_detectron2(state, tmp_path, capsys):
     assert call(path) == 0
     assert "detectron2's resnet101 with a conv5 head, 3 classes" in capsys.readouterr().out
     loaded = load_detector(tmp_path / "c4.converted.pt", torch.device("cpu"))
-    model, data = loaded.model, loaded.data
-    assert (model.pyramid, model.aligned, model.pool_size, model.sampling_ratio, model.rpn_dim) == (False, True, 14, 0, 8)
-    assert (model.anchor_rule, data.pixels) == ("detectron2", "caffe")
+    model, data = loaded.run.model, loaded.run.data
+    roi = model.roi
+    assert (model.backbone.pyramid, model.rpn.channels) == (False, 8)
+    assert (roi.head, roi.aligned, roi.pool_size, roi.sampling_ratio) == ("conv5", True, 14, 0)
+    assert (model.rpn.anchor_rule, data.pixels) == ("detectron2", "caffe")
 
 
 @pytest.fixture
 def kl_run(state, monkeypatch):
     """A run that a file with 90 classes is to fill: 80 classes, edges and log variances, py-faster-rcnn's anchors."""
-    fields = conventions("torchvision", from_torchvision(state))
-    run = Run(name="r50_small_kl", data=replace(DATA, pixels="caffe"), train=TRAIN, model=ModelConfig(**{
-        **fields, "num_classes": 80, "log_variance": True, "box_coding": "edges", "anchor_rule": "caffe"}))
+    model = change(network_of("torchvision", from_torchvision(state)), num_classes=80, rpn_anchor_rule="caffe", **KL)
+    run = Run(name="r50_small_kl", data=replace(DATA, pixels="caffe"), train=TRAIN, model=model)
     monkeypatch.setattr(convert, "find_run", lambda name: {"kl_loss/r50_small_kl": run}[name])
     return run
 
@@ -143,32 +150,32 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
     assert call(saved(tmp_path / "coco.pth", state), "--run", "kl_loss/r50_small_kl", "--out", out) == 0
     text = capsys.readouterr().out
     assert "boxes: coded in another way, so the box layers keep their initial values" in text
-    assert ("missing in the file: 6: rpn_head.offsets.weight, rpn_head.offsets.bias, roi_head.predictor.offsets.weight, "
-            "roi_head.predictor.offsets.bias, roi_head.predictor.log_variance.weight, roi_head.predictor.log_variance.bias"
+    assert ("missing in the file: 6: rpn.head.offsets.weight, rpn.head.offsets.bias, roi.head.predictor.offsets.weight, "
+            "roi.head.predictor.offsets.bias, roi.head.predictor.log_variance.weight, roi.head.predictor.log_variance.bias"
             ) in text
     assert "classes: the 90 category ids of COCO become its 80 classes" in text
     assert "anchor_rule: torchvision -> caffe" in text
     assert "box_coding: center_size -> edges" in text
     assert "pixels: torchvision -> caffe" in text
     checkpoint = load_checkpoint(out)
-    logits = checkpoint["model"]["roi_head.predictor.class_logits.bias"].tolist()
+    logits = checkpoint["model"]["roi.head.predictor.class_logits.bias"].tolist()
     assert len(logits) == 81
     assert logits[:14] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14]
     assert logits[-1] == 90  # toothbrush
-    assert checkpoint["model"]["roi_head.predictor.offsets.bias"].abs().max() == 0  # as a new layer has it
-    assert checkpoint["model"]["mask_head.logits.weight"].shape[0] == 81
+    assert checkpoint["model"]["roi.head.predictor.offsets.bias"].abs().max() == 0  # as a new layer has it
+    assert checkpoint["model"]["mask.head.logits.weight"].shape[0] == 81
     assert checkpoint["classes"][11] == "stop sign"
     assert (checkpoint["classes"][0], checkpoint["classes"][-1], len(checkpoint["classes"])) == ("person", "toothbrush", 80)
     detector = build_detector(kl_run.model)
-    detector.freeze(kl_run.model.frozen_stages)
+    detector.freeze(kl_run.model.backbone.frozen_stages)
     build_optimizer(detector, kl_run.train).load_state_dict(checkpoint["optimizer"])  # as scripts.train --resume does
 
 
 def test_rows_of_ids_without_a_class_are_dropped():
     """Box rows 4 k .. 4 k + 3 are of id k: row 48 on, of class 12, was row 52 on, of id 13."""
-    found = used_classes({"roi_head.predictor.offsets.bias": torch.arange(91.0 * 4)})
-    assert len(found["roi_head.predictor.offsets.bias"]) == 81 * 4
-    assert found["roi_head.predictor.offsets.bias"][44:52].tolist() == [44, 45, 46, 47, 52, 53, 54, 55]
+    found = used_classes({"roi.head.predictor.offsets.bias": torch.arange(91.0 * 4)})
+    assert len(found["roi.head.predictor.offsets.bias"]) == 81 * 4
+    assert found["roi.head.predictor.offsets.bias"][44:52].tolist() == [44, 45, 46, 47, 52, 53, 54, 55]
 
 
 def test_class_names():
@@ -196,7 +203,7 @@ def test_below_95_percent_of_the_backbone(state, tmp_path, capsys):
 
 def test_a_shape_that_does_not_fit(kl_run, state, tmp_path, capsys):
     sentence = refused(capsys, saved(tmp_path / "x.pth", state), "--run", "kl_loss/r50_small_kl")
-    assert "roi_head.predictor.class_logits.weight is (4, 32) in the file and (81, 32) in the network" in sentence
+    assert "roi.head.predictor.class_logits.weight is (4, 32) in the file and (81, 32) in the network" in sentence
 
 
 def test_a_network_that_we_do_not_have(state, tmp_path, capsys):
@@ -205,8 +212,8 @@ def test_a_network_that_we_do_not_have(state, tmp_path, capsys):
     other = {name: value for name, value in state.items() if name != "rpn.head.conv.0.0.bias"}
     assert call(saved(tmp_path / "y.pth", other)) == 2
     captured = capsys.readouterr()
-    assert "missing in the file: 1: rpn_head.conv.bias" in captured.out
-    assert "lacks rpn_head.conv.bias and is of a network that this code does not have" in captured.err
+    assert "missing in the file: 1: rpn.head.conv.bias" in captured.out
+    assert "lacks rpn.head.conv.bias and is of a network that this code does not have" in captured.err
     other = {name: value for name, value in state.items() if "roi_heads" not in name}
     assert "have no box head" in refused(capsys, saved(tmp_path / "z.pth", other))
 

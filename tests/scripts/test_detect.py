@@ -1,7 +1,7 @@
 """scripts.detect on tiny untrained networks: what it writes, what it skips, what it refuses."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,24 +11,31 @@ from PIL import Image
 from data.config import DataConfig
 from data.formats.masks import decode_masks
 from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
-from models.build import ModelConfig, build_detector
+from experiments.records import Run
+from models.build import build_detector
+from models.mask import MaskConfig
 from scripts import detect
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.detection import choose_postprocess
+from tests.networks import KL, TINY_RESNET, change, model_config
+from tests.tiny import TINY
 
 CLASSES = ["cat", "dog"]
 DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")
-MASK = {"backbone": "resnet50", "resnet_blocks": (1, 1, 1, 1), "pyramid": True, "mask": True,
-        "anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0), "canonical_size": 56.0}
+MASK = {
+    **TINY_RESNET, "backbone_pyramid": True, "mask": MaskConfig(channels=26), "roi_canonical_size": 56.0,
+    "rpn_anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0), "backbone_pyramid_channels": 26}
+PLAIN = model_config(
+    backbone_name="vgg16", num_classes=2, backbone_width=0.1, roi_fc_dims=(16, 16), rpn_anchor_sizes=(16.0, 32.0),
+    rpn_min_size=2.0, rpn_post_nms_test=10, rpn_channels=51)
 
 
-def write_checkpoint(folder, *, log_variance, built=None, **changes):
-    """Of a network that differs by ``built``, with a config that, when it is read, differs by ``changes``."""
-    model = replace(ModelConfig(
-        backbone="vgg16", num_classes=2, width=0.1, fc_dims=(16, 16), anchor_sizes=(16.0, 32.0), min_size=2.0,
-        post_nms_test=10, log_variance=log_variance, box_coding="edges" if log_variance else "center_size"), **built or {})
+def write_checkpoint(folder, *, log_variance, built=None, unknown=None, **changes):
+    """Of a network that differs by ``built``, with a config that, when it is read, differs by ``changes`` and has the fields ``unknown``."""
+    model = change(PLAIN, **(KL if log_variance else {}), **(built or {}))
     torch.manual_seed(0)
-    run = {"name": "tiny", "model": asdict(model) | changes, "data": asdict(DATA)}
+    read = asdict(change(model, **changes)) | (unknown or {})
+    run = asdict(Run(name="tiny", model=model, data=DATA, train=TINY.train)) | {"model": read}
     return save_checkpoint(folder, 1, {
         "model": build_detector(model).state_dict(), "step": 1, "run": plain(run), "classes": CLASSES})
 
@@ -102,18 +109,18 @@ def test_network_without_log_variance_has_no_sigma_and_cannot_vote(photos, tmp_p
 def test_default_votes_if_it_can():
     given = detect.option_parser().parse_args(["x.pt", "a.png", "--out", "out"])
     assert (given.sigma_t, given.suppression) == (None, "hard")
-    assert choose_postprocess(vgg16_coco_kl.model, None, "hard").sigma_t == 0.02
-    assert choose_postprocess(vgg16_coco.model, None, "hard").sigma_t == 0
-    assert choose_postprocess(vgg16_coco.model, None, "hard").iou_threshold == 0.3
-    assert choose_postprocess(r50_fpn_1x.model, None, "hard").iou_threshold == 0.5
-    config = choose_postprocess(vgg16_coco_kl.model, 0.0, "soft_gaussian")
+    assert choose_postprocess(vgg16_coco_kl, None, "hard").sigma_t == 0.02
+    assert choose_postprocess(vgg16_coco, None, "hard").sigma_t == 0
+    assert choose_postprocess(vgg16_coco, None, "hard").iou_threshold == 0.3
+    assert choose_postprocess(r50_fpn_1x, None, "hard").iou_threshold == 0.5
+    config = choose_postprocess(vgg16_coco_kl, 0.0, "soft_gaussian")
     assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
 
 
 def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
     assert call(tmp_path / "none.pt", photos, "--out", tmp_path / "out") == 2
     assert call(checkpoint, photos, "--out", photos) == 2
-    unknown = write_checkpoint(tmp_path / "future", log_variance=True, color="red")
+    unknown = write_checkpoint(tmp_path / "future", log_variance=True, unknown={"color": "red"})
     assert call(unknown, photos, "--out", tmp_path / "out") == 2
     lines = capsys.readouterr().err.splitlines()
     assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("color" in lines[2])] == [True] * 3
@@ -121,8 +128,8 @@ def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
 
 
 def test_networks_that_need_more_or_give_less_are_refused_in_one_sentence(photos, tmp_path, capsys):
-    alone = write_checkpoint(tmp_path / "rpn", log_variance=False, second_stage="none")
-    fast = write_checkpoint(tmp_path / "fast", log_variance=False, region_proposal="saved")
+    alone = write_checkpoint(tmp_path / "rpn", log_variance=False, roi_head="none")
+    fast = write_checkpoint(tmp_path / "fast", log_variance=False, rpn_kind="saved")
     assert call(alone, photos, "--out", tmp_path / "out") == 2
     assert call(fast, photos, "--out", tmp_path / "out") == 2
     lines = capsys.readouterr().err.splitlines()

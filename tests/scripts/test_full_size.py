@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from experiments.scales import mini
+from models.iou_net import IoUConfig
+from models.mask import MaskConfig
 from scripts import full_size
 from scripts.engine import trial
+from tests.networks import change
 
 CPU = torch.device("cpu")
 EVERY_KIND = [
@@ -17,9 +20,15 @@ EVERY_KIND = [
 
 def small(name):
     run = mini(trial.find_run(name))
-    sizes = run.model.anchor_sizes if run.model.pyramid else (32.0,)
-    model = replace(run.model, width=0.02, fc_dims=(8, 8), rois_per_image=8, iou_rois=8, post_nms_test=10,
-                    anchor_sizes=sizes)
+    fields = {"backbone_width": 0.02, "roi_fc_dims": (8, 8), "roi_rois_per_image": 8, "rpn_post_nms_test": 10,
+              "rpn_channels": 10, "backbone_pyramid_channels": 8}
+    if not run.model.backbone.pyramid:
+        fields["rpn_anchor_sizes"] = (32.0,)
+    if run.model.iou is not None:
+        fields["iou"] = IoUConfig(rois=8)
+    if run.model.mask is not None:
+        fields["mask"] = MaskConfig(channels=8)
+    model = change(run.model, **fields)
     return replace(run, model=model, data=replace(run.data, short_side=48, long_side=64, proposals_test=10))
 
 
@@ -39,10 +48,10 @@ def test_every_kind_of_network_learns_and_detects(name, capsys):
     said = capsys.readouterr().out
     assert " M, cut off), " in said
     assert "48 x 64 px" in said
-    assert ("roi_mask" in said) == (run.model.mask and not run.train.trainable_part)
-    assert (" masks" in said) == run.model.mask
-    assert ("roi_iou" in said) == run.model.iou_head
-    assert (" proposals" in said) == (run.model.second_stage == "none")
+    assert ("roi_mask" in said) == (run.model.mask is not None and not run.train.trainable_part)
+    assert (" masks" in said) == (run.model.mask is not None)
+    assert ("roi_iou" in said) == (run.model.iou is not None)
+    assert (" proposals" in said) == (run.model.roi.head == "none")
 
 
 @pytest.mark.parametrize(("name", "size", "padded"), [
@@ -53,7 +62,7 @@ def test_the_picture_has_the_runs_own_size_and_all_that_its_network_learns_from(
     batch = trial.noise(run)
     assert batch.image_sizes == (size,)
     assert tuple(batch.images.shape[-2:]) == padded
-    assert (batch.targets[0].masks is not None) == run.model.mask
+    assert (batch.targets[0].masks is not None) == (run.model.mask is not None)
     assert batch.proposals is None
 
 
@@ -66,7 +75,7 @@ def test_a_head_that_learns_alone_is_all_that_changes(capsys):
     """fc6, fc7 and the outputs of 7 classes: 7 * 7 bins of 5 channels (0.02 * 256) enter 8 and 8 features."""
     detector = trial.prepared("iou", small("kl_loss/r50_fpn_mask_iou"))
     learned = {name.split(".")[0] for name, value in detector.named_parameters() if value.requires_grad}
-    assert learned == {"iou_head"}
+    assert learned == {"iou"}
     channels = detector.backbone.out_channels
     count = 49 * channels * 8 + 8 + 8 * 8 + 8 + 8 * 7 + 7
     assert f"{count:,} trained" in capsys.readouterr().out
@@ -81,8 +90,8 @@ def test_a_run_prints_its_parameters_and_what_a_step_takes(capsys):
 
 
 @pytest.mark.parametrize(("name", "part"), [
-    ("kl_loss/vgg16_coco", "roi_head.predictor.class_logits"), ("kl_loss/r50_fpn_mask_iou", "iou_head.iou"),
-    ("kl_loss/r50_fpn_mask_iou", "mask_head.logits")])
+    ("kl_loss/vgg16_coco", "roi.head.predictor.class_logits"), ("kl_loss/r50_fpn_mask_iou", "iou.head.iou"),
+    ("kl_loss/r50_fpn_mask_iou", "mask.head.logits")])
 def test_a_number_that_is_not_finite_fails(name, part, monkeypatch, capsys):
     run = small(name)
     build = trial.build_detector

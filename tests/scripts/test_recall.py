@@ -205,8 +205,8 @@ def test_only_the_first_images_are_looked_at(out, monkeypatch):
     run_figure3(out)
     kept = torch.load(out / "tiny" / "kl_rpn" / "tiny" / "seed0" / "proposals.pt", weights_only=True)
     assert len(kept["counts"]) == len(kept["key"]["images"]) == 2
-    assert max(kept["counts"]) <= TINY.model.post_nms_test  # what the second stage gets
-    assert kept["key"]["count"] == TINY.model.post_nms_test
+    assert max(kept["counts"]) <= TINY.model.rpn.post_nms_test  # what the second stage gets
+    assert kept["key"]["count"] == TINY.model.rpn.post_nms_test
 
 
 def test_a_forward_pass_is_made_once_for_both_scripts(out, capsys):

@@ -21,11 +21,12 @@ from scripts.engine.evaluation import evaluate_table
 from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals, save_run_proposals
 from scripts.engine.trained import TrainedRun, trained_detector
+from tests.networks import change
 from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset
 from tests.tiny import train_tiny as train
 
-TINY_RPN = replace(TINY, name="tiny_rpn", model=replace(TINY.model, second_stage="none"))
-TINY_FAST = replace(TINY, name="tiny_fast", model=replace(TINY.model, region_proposal="saved"), proposals="tiny_rpn")
+TINY_RPN = replace(TINY, name="tiny_rpn", model=change(TINY.model, roi_head="none"))
+TINY_FAST = replace(TINY, name="tiny_fast", model=change(TINY.model, rpn_kind="saved"), proposals="tiny_rpn")
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.0)
 TABLE = Table(title="A tiny table", metric="coco", columns=("AP", "speed_ms"), rows=(
     Row(label="Fast", run=TINY_FAST, postprocess=NMS), Row(label="RPN", run=TINY, postprocess=NMS)))

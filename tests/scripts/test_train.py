@@ -14,6 +14,7 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_c
 from scripts.engine.files import sha256
 from scripts.engine.training import STOPPED
 from scripts.train import DIVERGED, main
+from tests.networks import change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, know_tiny, signal_handlers_kept, tiny_dataset
 from tests.tiny import train_tiny as train
 
@@ -85,7 +86,7 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
 
 
 def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
-    tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, dropout=0.0), train=replace(
+    tiny["kl_loss/tiny"] = replace(TINY, model=change(TINY.model, roi_dropout=0.0), train=replace(
         TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimizer="adamw", bias_lr_factor=1.0))
     totals, real = [], module.update
 
@@ -190,7 +191,7 @@ def test_the_network_predicts_the_classes_of_the_data(data, tmp_path, tiny, caps
     tiny["kl_loss/tiny"] = replace(TINY, model=replace(TINY.model, num_classes=20))
     train(data, tmp_path, stop_after=1)
     assert "the run has 20, the data set 6" in capsys.readouterr().out
-    assert final(tmp_path)["model"]["roi_head.predictor.class_logits.weight"].shape[0] == 7
+    assert final(tmp_path)["model"]["roi.head.predictor.class_logits.weight"].shape[0] == 7
 
 
 def renamed_classes(data, folder):

@@ -12,7 +12,9 @@ from models.backbones.resnet import RESNET50, ResNet
 @pytest.fixture(scope="module")
 def pair():
     torch.manual_seed(0)
-    theirs = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=torch.nn.BatchNorm2d).eval()
+    theirs = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=torch.nn.BatchNorm2d
+    ).eval()
     ours = FPN(bottom_up=ResNet(blocks=RESNET50, whole=True), channels=256).eval()
     names = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
     state = {}
@@ -44,11 +46,16 @@ def test_freezing_reaches_the_network_below_and_nothing_else():
     pyramid.freeze(2)
     stopped = {name for name, p in pyramid.named_parameters() if not p.requires_grad}
     assert stopped
-    assert all(name.startswith(("bottom_up.features.0.", "bottom_up.features.1.", "bottom_up.features.4.")) for name in stopped)
+    assert all(
+        name.startswith(("bottom_up.features.0.", "bottom_up.features.1.", "bottom_up.features.4."))
+        for name in stopped
+    )
 
 
 def test_a_pyramid_on_mobilenet_has_the_same_strides():
-    pyramid = FPN(bottom_up=MobileNetV2(blocks=18, tf_padding=True, last_stride=2), channels=8).eval()
+    pyramid = FPN(
+        bottom_up=MobileNetV2(blocks=18, tf_padding=True, last_stride=2), channels=8
+    ).eval()
     maps = pyramid(torch.zeros(1, 3, 100, 130))
     assert [m.shape[-2:] for m in maps] == [(-(-100 // s), -(-130 // s)) for s in pyramid.strides]
 

@@ -1,4 +1,5 @@
-"""MobileNetV2 at stride 16: torchvision's network in eval mode, batch norm folded, one stride less."""
+"""MobileNetV2 at stride 16: torchvision's network in eval mode, batch norm folded, one stride
+less."""
 
 import pytest
 import torch
@@ -41,7 +42,9 @@ def at_stride_16(network, blocks):
 @pytest.mark.parametrize("blocks", [18, 19])
 def test_folded_network_is_torchvisions_in_eval_mode(trained, blocks):
     images = torch.randn(2, 3, 64, 96)
-    ours = loaded(folded_state(trained.state_dict()), blocks=blocks).train()  # nothing in it depends on the mode
+    ours = loaded(
+        folded_state(trained.state_dict()), blocks=blocks
+    ).train()  # nothing in it depends on the mode
     theirs = at_stride_16(trained, blocks)
     with torch.no_grad():
         torch.testing.assert_close(ours(images)[0], theirs(images), atol=1e-4, rtol=1e-4)
@@ -83,11 +86,17 @@ def test_same_padding_is_tensorflows(size):
     image = torch.randn(size, size)
     with torch.no_grad():
         found = convolution(image[None, None])[0, 0]
-        torch.testing.assert_close(found, tensorflow_same(image, convolution.weight[0, 0], 2), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            found, tensorflow_same(image, convolution.weight[0, 0], 2), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_tf_padding_changes_the_strided_convolutions_only(trained):
-    strided = [layer for layer in MobileNetV2(tf_padding=True).modules() if isinstance(layer, SamePadConv2d)]
+    strided = [
+        layer
+        for layer in MobileNetV2(tf_padding=True).modules()
+        if isinstance(layer, SamePadConv2d)
+    ]
     assert [layer.stride for layer in strided] == [(2, 2)] * 4
     odd = torch.randn(1, 3, 65, 97)  # on odd sizes both paddings are the same: one pixel each side
     state = folded_state(trained.state_dict())
@@ -99,5 +108,9 @@ def test_tf_padding_changes_the_strided_convolutions_only(trained):
 def test_freeze_counts_blocks():
     backbone = MobileNetV2(blocks=18)
     backbone.freeze(11)
-    learning = [i for i, block in enumerate(backbone.features) if any(p.requires_grad for p in block.parameters())]
+    learning = [
+        i
+        for i, block in enumerate(backbone.features)
+        if any(p.requires_grad for p in block.parameters())
+    ]
     assert learning == list(range(11, 18))

@@ -16,7 +16,11 @@ def test_vgg16_is_torchvisions_without_the_last_pooling():
     for mine, other in zip(ours, theirs, strict=True):
         assert type(mine) is type(other)
         if isinstance(mine, nn.Conv2d):
-            assert (mine.kernel_size, mine.padding, mine.stride) == (other.kernel_size, other.padding, other.stride)
+            assert (mine.kernel_size, mine.padding, mine.stride) == (
+                other.kernel_size,
+                other.padding,
+                other.stride,
+            )
             assert mine.out_channels == max(8, other.out_channels // 16)
 
 
@@ -42,14 +46,25 @@ def caffe_cells(side):
     return -(-(side - 3) // 2) + 1
 
 
-@pytest.mark.parametrize(("network", "stages", "layers"), [
-    (VGG16, 0, []), (VGG16, 1, [0, 2]), (VGG16, 2, [0, 2, 5, 7]), (VGG16, 5, [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]),
-    (VGGCNNM1024, 1, [0]), (VGGCNNM1024, 3, [0, 4, 8]),
-])
+@pytest.mark.parametrize(
+    ("network", "stages", "layers"),
+    [
+        (VGG16, 0, []),
+        (VGG16, 1, [0, 2]),
+        (VGG16, 2, [0, 2, 5, 7]),
+        (VGG16, 5, [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]),
+        (VGGCNNM1024, 1, [0]),
+        (VGGCNNM1024, 3, [0, 4, 8]),
+    ],
+)
 def test_freeze_stops_the_first_stages(network, stages, layers):
     backbone = network(width=1 / 16)
     backbone.freeze(stages)
-    frozen = [i for i, layer in enumerate(backbone.features) if isinstance(layer, nn.Conv2d) and not layer.weight.requires_grad]
+    frozen = [
+        i
+        for i, layer in enumerate(backbone.features)
+        if isinstance(layer, nn.Conv2d) and not layer.weight.requires_grad
+    ]
     assert frozen == layers
 
 

@@ -11,14 +11,21 @@ STRIDES = (4, 8, 16, 32)
 
 def maps_of(size=(96, 128), channels=3, images=2, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(images, channels, -(-size[0] // s), -(-size[1] // s), generator=generator, dtype=dtype) for s in STRIDES]
+    return [
+        torch.randn(
+            images, channels, -(-size[0] // s), -(-size[1] // s), generator=generator, dtype=dtype
+        )
+        for s in STRIDES
+    ]
 
 
 def boxes_of(count=60, images=2):
     """From under one cell to larger than the image, some of them outside."""
     generator = torch.Generator().manual_seed(1)
     corner = torch.rand(images, count, 2, generator=generator) * 120 - 10
-    return torch.cat([corner, corner + torch.rand(images, count, 2, generator=generator) ** 3 * 150], dim=-1)
+    return torch.cat(
+        [corner, corner + torch.rand(images, count, 2, generator=generator) ** 3 * 150], dim=-1
+    )
 
 
 def square(side):
@@ -26,9 +33,20 @@ def square(side):
 
 
 def test_levels_of_squares():
-    """Eq. 1: 224 px is P4 (index 2 of P2 .. P5), half of it P3, twice P5; the ends take the rest."""
+    """Eq. 1: 224 px is P4 (index 2 of P2 .. P5), half of it P3, twice P5; the ends take the
+    rest."""
     sides = (0.0, 10.0, 111.9, 112.0, 223.9, 224.0, 447.9, 448.0, 2000.0)
-    assert level_of(torch.stack([square(s) for s in sides]), levels=4).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert level_of(torch.stack([square(s) for s in sides]), levels=4).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+    ]
     assert level_of(square(56.0), levels=4, canonical_size=56.0) == 2
     assert level_of(torch.zeros(2, 0, 4), levels=4).shape == (2, 0)
     assert level_of(square(1000.0), levels=1, canonical_level=0) == 0
@@ -44,7 +62,9 @@ def test_values_and_gradients_are_torchvisions(samples):
     torch.testing.assert_close(found.flatten(0, 1), expected, atol=2e-5, rtol=1e-4)
     weight = torch.randn_like(expected)
     wanted = torch.autograd.grad(expected, maps, weight)
-    for ours, other in zip(torch.autograd.grad(found, maps, weight.reshape(found.shape)), wanted, strict=True):
+    for ours, other in zip(
+        torch.autograd.grad(found, maps, weight.reshape(found.shape)), wanted, strict=True
+    ):
         torch.testing.assert_close(ours, other, atol=1e-4, rtol=1e-4)
     assert len(set(level_of(boxes, levels=4, canonical_size=56).flatten().tolist())) >= 3
 
@@ -54,20 +74,31 @@ def test_one_level_is_roi_align(aligned):
     (features, *_), boxes = maps_of(), boxes_of()
     rois = torch.cat([torch.arange(2.0).repeat_interleave(60)[:, None], boxes.flatten(0, 1)], dim=1)
     expected = roi_align(features, rois, 7, 1 / 4, 2, aligned)
-    torch.testing.assert_close(multi_level_roi_align([features], boxes, 7, (4,), 2, aligned).flatten(0, 1), expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        multi_level_roi_align([features], boxes, 7, (4,), 2, aligned).flatten(0, 1),
+        expected,
+        atol=2e-5,
+        rtol=1e-4,
+    )
 
 
 def test_gradient_in_double():
-    maps = [m.requires_grad_() for m in maps_of((16, 24), channels=2, images=1, dtype=torch.float64)]
+    maps = [
+        m.requires_grad_() for m in maps_of((16, 24), channels=2, images=1, dtype=torch.float64)
+    ]
     boxes = torch.tensor([[[1.0, 2, 9, 12], [0, 0, 24, 16], [3, 3, 3, 3]]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda *m: multi_level_roi_align(m, boxes, 2, STRIDES, 2, canonical_size=8), maps)
+    assert torch.autograd.gradcheck(
+        lambda *m: multi_level_roi_align(m, boxes, 2, STRIDES, 2, canonical_size=8), maps
+    )
 
 
 def test_nothing_in_nothing_out_and_what_is_refused():
     maps = maps_of()
     assert multi_level_roi_align(maps, torch.zeros(2, 0, 4), 7, STRIDES).shape == (2, 0, 3, 7, 7)
     with pytest.raises(ValueError, match="1 of 2 RoIs given to RoI pooling are not finite"):
-        multi_level_roi_align(maps, torch.tensor([[[0.0, 0, 9, 9]], [[0, 0, float("nan"), 9]]]), 7, STRIDES)
+        multi_level_roi_align(
+            maps, torch.tensor([[[0.0, 0, 9, 9]], [[0, 0, float("nan"), 9]]]), 7, STRIDES
+        )
     with pytest.raises(ValueError, match="sampling_ratio is 0"):
         multi_level_roi_align(maps, boxes_of(), 7, STRIDES, 0)
 
@@ -75,12 +106,16 @@ def test_nothing_in_nothing_out_and_what_is_refused():
 def test_levels_beyond_the_strides_are_not_read():
     maps, boxes = maps_of(), boxes_of()
     more = [*maps, torch.full((2, 3, 2, 2), float("nan"))]
-    assert torch.equal(multi_level_roi_align(more, boxes, 3, STRIDES), multi_level_roi_align(maps, boxes, 3, STRIDES))
+    assert torch.equal(
+        multi_level_roi_align(more, boxes, 3, STRIDES),
+        multi_level_roi_align(maps, boxes, 3, STRIDES),
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_rounds_the_features_and_nothing_else(dtype):
-    """Pooling rounded maps in float32 and rounding the result: a rounded weight or coordinate would show."""
+    """Pooling rounded maps in float32 and rounding the result: a rounded weight or coordinate would
+    show."""
     maps, boxes = [m.to(dtype) for m in maps_of()], boxes_of()
     found = multi_level_roi_align(maps, boxes, 5, STRIDES, canonical_size=56)
     assert found.dtype == dtype

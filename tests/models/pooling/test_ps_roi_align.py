@@ -1,4 +1,5 @@
-"""Position-sensitive pooling against torchvision's kernel, plain loops with exact fractions, and a worked example."""
+"""Position-sensitive pooling against torchvision's kernel, plain loops with exact fractions, and a
+worked example."""
 
 from fractions import Fraction
 from functools import partial
@@ -9,7 +10,12 @@ import torch
 from torchvision import ops
 
 from models.pooling import ps_roi_align as module
-from models.pooling.ps_roi_align import ps_roi_align, ps_roi_align_batched, ps_roi_pool, ps_roi_pool_batched
+from models.pooling.ps_roi_align import (
+    ps_roi_align,
+    ps_roi_align_batched,
+    ps_roi_pool,
+    ps_roi_pool_batched,
+)
 
 SCALE = 1 / 16
 BOTH = [(ps_roi_align, ps_roi_align_batched), (ps_roi_pool, ps_roi_pool_batched)]
@@ -31,7 +37,9 @@ ROIS = torch.tensor([
 
 
 def feature_maps(size, channels=2, dtype=torch.float32):
-    return torch.randn(3, channels * size**2, 9, 13, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        3, channels * size**2, 9, 13, dtype=dtype, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def random_rois(count):
@@ -83,8 +91,12 @@ def align_by_loops(maps, rois, size, scale, samples):
 
 
 def cells_of(start, end, size, number, length):
-    """First and last + 1 of the cells of a bin, by R-FCN's rule for an inclusive interval [start, end] px."""
-    start, end = (floor(abs(Fraction(side)) + Fraction(1, 2)) * (1 if side >= 0 else -1) for side in (start, end))
+    """First and last + 1 of the cells of a bin, by R-FCN's rule for an inclusive interval [start,
+    end] px."""
+    start, end = (
+        floor(abs(Fraction(side)) + Fraction(1, 2)) * (1 if side >= 0 else -1)
+        for side in (start, end)
+    )
     first, extent = Fraction(start, 16), max(Fraction(end + 1 - start, 16), Fraction(1, 10))
     edges = floor(first + number * extent / size), ceil(first + (number + 1) * extent / size)
     return tuple(min(max(edge, 0), length) for edge in edges)
@@ -98,19 +110,23 @@ def pool_by_loops(maps, rois, size):
         top, bottom = cells_of(y1, y2 - 1, size, i, maps.shape[2])
         left, right = cells_of(x1, x2 - 1, size, j, maps.shape[3])
         if bottom > top and right > left:
-            pooled[tuple(index)] = bin_of(maps, rois[r], size, channel, i, j)[top:bottom, left:right].mean()
+            pooled[tuple(index)] = bin_of(maps, rois[r], size, channel, i, j)[
+                top:bottom, left:right
+            ].mean()
     return pooled
 
 
-# The worked example: map channel m is EXAMPLE_PLANE + 100 m, 2 classes, 2 x 2 bins, stride 16. Boxes for the pooling
-# are inclusive pixels. Means of whole cells follow from the bins by hand: the first is rows 0..2, columns 0..2, or
-# (0 + 1 + 2 + 10 + 11.5 + 13 + 20 + 22 + 22.5) / 9 = 11.333.
+# The worked example: map channel m is EXAMPLE_PLANE + 100 m, 2 classes, 2 x 2 bins, stride 16.
+# Boxes for the pooling are inclusive pixels. Means of whole cells follow from the bins by hand: the
+# first is rows 0..2, columns 0..2, or (0 + 1 + 2 + 10 + 11.5 + 13 + 20 + 22 + 22.5) / 9 = 11.333.
 EXAMPLE_PLANE = torch.tensor([
-    [0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5], [30, 31, 32, 33, 34, 35],
-    [40, 41.5, 43, 43, 44.5, 46]], dtype=torch.float64)  # fmt: skip
+    [0.0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5],
+    [30, 31, 32, 33, 34, 35], [40, 41.5, 43, 43, 44.5, 46]], dtype=torch.float64)  # fmt: skip
 EXAMPLE_MAPS = (EXAMPLE_PLANE + 100 * torch.arange(8)[:, None, None])[None]
-EXAMPLE_BOXES = torch.tensor([[10.0, 6, 70, 58], [0, 0, 95, 79], [33.4, 17.6, 40.2, 20.1], [64, 48, 120, 100]],
-                             dtype=torch.float64)
+EXAMPLE_BOXES = torch.tensor(
+    [[10.0, 6, 70, 58], [0, 0, 95, 79], [33.4, 17.6, 40.2, 20.1], [64, 48, 120, 100]],
+    dtype=torch.float64,
+)
 # of class 0, bins (0, 0), (0, 1), (1, 0), (1, 1): cells (rows, columns), first and last + 1
 EXAMPLE_BINS = [
     [((0, 3), (0, 3)), ((0, 3), (2, 5)), ((2, 4), (0, 3)), ((2, 4), (2, 5))],
@@ -141,7 +157,9 @@ def test_the_worked_example_pools():
     pooled = ps_roi_pool(EXAMPLE_MAPS, example_rois(inclusive=True), 2, SCALE).flatten(2)
     torch.testing.assert_close(pooled[:, 0], EXAMPLE_POOLED)
     torch.testing.assert_close(pooled[:, 1], EXAMPLE_POOLED + 400)
-    votes = torch.tensor([169.79166666666666, 172.83333333333331, 163.0, 192.90625], dtype=torch.float64)
+    votes = torch.tensor(
+        [169.79166666666666, 172.83333333333331, 163.0, 192.90625], dtype=torch.float64
+    )
     torch.testing.assert_close(pooled.mean(2), torch.stack([votes, votes + 400], dim=1))
 
 
@@ -165,15 +183,25 @@ def test_the_gradient_goes_to_exactly_the_cells_of_the_bin():
 @pytest.mark.parametrize("rois", [ROIS, random_rois(200)])
 def test_align_equals_torchvision(dtype, sampling_ratio, rois):
     for size in (1, 3, 7):
-        ours, theirs = (value_and_gradient(pool, feature_maps(size, dtype=dtype), rois.to(dtype), size,
-                                           sampling_ratio=sampling_ratio) for pool in (ps_roi_align, ops.ps_roi_align))
+        ours, theirs = (
+            value_and_gradient(
+                pool,
+                feature_maps(size, dtype=dtype),
+                rois.to(dtype),
+                size,
+                sampling_ratio=sampling_ratio,
+            )
+            for pool in (ps_roi_align, ops.ps_roi_align)
+        )
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_align_equals_loops(size):
     rois, maps = ROIS.double(), feature_maps(size, dtype=torch.float64)
-    torch.testing.assert_close(ps_roi_align(maps, rois, size, SCALE), align_by_loops(maps, rois, size, SCALE, 2))
+    torch.testing.assert_close(
+        ps_roi_align(maps, rois, size, SCALE), align_by_loops(maps, rois, size, SCALE, 2)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -181,21 +209,31 @@ def test_align_equals_loops(size):
 def test_pool_equals_loops_with_exact_fractions(dtype, size):
     maps = feature_maps(size, channels=1, dtype=dtype)
     for rois in (ROIS, random_rois(40)):
-        torch.testing.assert_close(ps_roi_pool(maps, rois, size, SCALE), pool_by_loops(maps, rois, size))
+        torch.testing.assert_close(
+            ps_roi_pool(maps, rois, size, SCALE), pool_by_loops(maps, rois, size)
+        )
 
 
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
 def test_gradient_is_the_numerical_one(pool):
-    maps = torch.randn(2, 8, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    rois = torch.tensor([[0.0, 5, 3, 60, 50], [1.0, -20, 10, 30, 90], [0.0, 64, 48, 80, 64]], dtype=torch.float64)
+    maps = torch.randn(
+        2, 8, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
+    rois = torch.tensor(
+        [[0.0, 5, 3, 60, 50], [1.0, -20, 10, 30, 90], [0.0, 64, 48, 80, 64]], dtype=torch.float64
+    )
     assert torch.autograd.gradcheck(lambda given: pool(given, rois, 2, SCALE), (maps,))
 
 
 def test_a_constant_map_pools_to_its_constant_also_in_the_last_row_and_column():
     maps = torch.full((1, 9, 9, 13), 7.0)
-    inside = torch.tensor([[0.0, 0, 0, 208, 144], [0.0, 192, 128, 208, 144], [0.0, 204, 140, 208, 144]])
+    inside = torch.tensor(
+        [[0.0, 0, 0, 208, 144], [0.0, 192, 128, 208, 144], [0.0, 204, 140, 208, 144]]
+    )
     torch.testing.assert_close(ps_roi_pool(maps, inside, 3, SCALE), torch.full((3, 1, 3, 3), 7.0))
-    half_out = ps_roi_pool(maps[:, :4], torch.tensor([[0.0, 160, 0, 256, 144]]), 2, SCALE)  # cells 10..15 of 13
+    half_out = ps_roi_pool(
+        maps[:, :4], torch.tensor([[0.0, 160, 0, 256, 144]]), 2, SCALE
+    )  # cells 10..15 of 13
     torch.testing.assert_close(half_out, torch.tensor([[[[7.0, 0.0], [7.0, 0.0]]]]))
 
 
@@ -225,26 +263,37 @@ def test_no_rois(pools):
     pooled.sum().backward()
     assert not features.grad.any()
     assert pool_batched(feature_maps(7), torch.zeros(3, 0, 4), 7, SCALE).shape == (3, 0, 2, 7, 7)
-    assert pool_batched(feature_maps(7)[:0], torch.zeros(0, 5, 4), 7, SCALE).shape == (0, 5, 2, 7, 7)
+    assert pool_batched(feature_maps(7)[:0], torch.zeros(0, 5, 4), 7, SCALE).shape == (
+        0,
+        5,
+        2,
+        7,
+        7,
+    )
 
 
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_maps_are_summed_in_float32(pool, dtype):
     maps = feature_maps(3).to(dtype)
-    (pooled, gradient), (wanted, wanted_gradient) = (value_and_gradient(pool, given, ROIS, 3)
-                                                     for given in (maps, maps.float()))
+    (pooled, gradient), (wanted, wanted_gradient) = (
+        value_and_gradient(pool, given, ROIS, 3) for given in (maps, maps.float())
+    )
     assert pooled.dtype == gradient.dtype == dtype
     torch.testing.assert_close(pooled, wanted.to(dtype))
     epsilon = torch.finfo(dtype).eps
-    torch.testing.assert_close(gradient.float(), wanted_gradient, atol=20 * epsilon, rtol=20 * epsilon)
+    torch.testing.assert_close(
+        gradient.float(), wanted_gradient, atol=20 * epsilon, rtol=20 * epsilon
+    )
 
 
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
 def test_channels_last_changes_nothing(pool):
     features = feature_maps(3)
     last = features.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(value_and_gradient(pool, last, ROIS, 3), value_and_gradient(pool, features, ROIS, 3))
+    torch.testing.assert_close(
+        value_and_gradient(pool, last, ROIS, 3), value_and_gradient(pool, features, ROIS, 3)
+    )
 
 
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
@@ -252,9 +301,14 @@ def test_channels_last_changes_nothing(pool):
 def test_a_box_that_is_not_finite_is_a_sentence(pool, bad, monkeypatch):
     rois = ROIS.clone()
     rois[3, 2] = bad
-    with pytest.raises(ValueError, match="1 of 12 RoIs given to RoI pooling are not finite: the network has diverged"):
+    with pytest.raises(
+        ValueError,
+        match="1 of 12 RoIs given to RoI pooling are not finite: the network has diverged",
+    ):
         pool(feature_maps(3), rois, 3, SCALE)
-    monkeypatch.setattr(module, "check_finite", lambda rois: None)  # as on CUDA: no crash, and the other RoIs are right
+    monkeypatch.setattr(
+        module, "check_finite", lambda rois: None
+    )  # as on CUDA: no crash, and the other RoIs are right
     pooled = pool(feature_maps(3), rois, 3, SCALE)
     others = torch.arange(12) != 3
     torch.testing.assert_close(pooled[others], pool(feature_maps(3), ROIS, 3, SCALE)[others])
@@ -269,11 +323,15 @@ def test_a_nan_that_is_not_caught_stays_nan(pool, monkeypatch):
 
 @pytest.mark.parametrize("sampling_ratio", [0, -1])
 def test_adaptive_sampling_is_a_sentence(sampling_ratio):
-    with pytest.raises(ValueError, match=r"at least 1 sample a bin side, not .*: an adaptive count is 0 for a RoI"):
+    with pytest.raises(
+        ValueError, match=r"at least 1 sample a bin side, not .*: an adaptive count is 0 for a RoI"
+    ):
         ps_roi_align(feature_maps(3), ROIS, 3, SCALE, sampling_ratio)
 
 
-@pytest.mark.parametrize("pool", [ps_roi_pool, ps_roi_align, partial(ps_roi_align, sampling_ratio=1)])
+@pytest.mark.parametrize(
+    "pool", [ps_roi_pool, ps_roi_align, partial(ps_roi_align, sampling_ratio=1)]
+)
 def test_channels_that_are_no_multiple_of_the_bins_are_a_sentence(pool):
     with pytest.raises(ValueError, match="into 7 x 7 bins needs a multiple of 49 channels, not 18"):
         pool(feature_maps(3), ROIS, 7, SCALE)

@@ -1,4 +1,5 @@
-"""RoIAlign against torchvision's kernel, values and gradients; RoI max pooling against the Caffe rule in plain Python."""
+"""RoIAlign against torchvision's kernel, values and gradients; RoI max pooling against the Caffe
+rule in plain Python."""
 
 import math
 
@@ -33,7 +34,9 @@ def feature_maps(dtype=torch.float32, channels=3):
 def value_and_gradient(pool, features, rois, size, **how):
     features = features.clone().requires_grad_()
     pooled = pool(features, rois, size, SCALE, **how)
-    weights = torch.randn(pooled.shape, dtype=pooled.dtype, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(
+        pooled.shape, dtype=pooled.dtype, generator=torch.Generator().manual_seed(1)
+    )
     (gradient,) = torch.autograd.grad((pooled * weights).sum(), features)
     return pooled.detach(), gradient
 
@@ -44,8 +47,16 @@ def value_and_gradient(pool, features, rois, size, **how):
 def test_equals_torchvision(dtype, aligned, sampling_ratio):
     for size in (1, 7):
         ours, theirs = (
-            value_and_gradient(pool, feature_maps(dtype), ROIS.to(dtype), size, sampling_ratio=sampling_ratio,
-                               aligned=aligned) for pool in (roi_align, ops.roi_align))
+            value_and_gradient(
+                pool,
+                feature_maps(dtype),
+                ROIS.to(dtype),
+                size,
+                sampling_ratio=sampling_ratio,
+                aligned=aligned,
+            )
+            for pool in (roi_align, ops.roi_align)
+        )
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -55,29 +66,60 @@ def test_equals_torchvision_on_random_boxes(aligned, sampling_ratio):
     generator = torch.Generator().manual_seed(2)
     boxes = sort_corners(torch.rand(200, 4, generator=generator) * 300 - 50)
     rois = torch.cat([torch.randint(0, 3, (200, 1), generator=generator).float(), boxes], dim=1)
-    ours, theirs = (value_and_gradient(pool, feature_maps(), rois, 5, sampling_ratio=sampling_ratio, aligned=aligned)
-                    for pool in (roi_align, ops.roi_align))
+    ours, theirs = (
+        value_and_gradient(
+            pool, feature_maps(), rois, 5, sampling_ratio=sampling_ratio, aligned=aligned
+        )
+        for pool in (roi_align, ops.roi_align)
+    )
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_a_linear_ramp_is_sampled_exactly():
     """On f(x, y) = x the mean over a bin is the x of its center, in cells."""
     ramp = torch.arange(13.0).expand(1, 1, 9, 13)
-    pooled = roi_align(ramp, torch.tensor([[0.0, 32, 32, 96, 96]]), 2, SCALE, 2)  # cells 2..6: centers 3 and 5
+    pooled = roi_align(
+        ramp, torch.tensor([[0.0, 32, 32, 96, 96]]), 2, SCALE, 2
+    )  # cells 2..6: centers 3 and 5
     torch.testing.assert_close(pooled[0, 0], torch.tensor([[3.0, 5.0], [3.0, 5.0]]))
 
 
-@pytest.mark.parametrize(("roi", "aligned", "expected"), [
-    ((10.0, 6.0, 70.0, 58.0), False, [[14.100830078125, 15.5931396484375], [29.9837646484375, 31.725830078125]]),
-    ((10.0, 6.0, 70.0, 58.0), True, [[8.2840576171875, 10.0462646484375], [24.606689453125, 26.2791748046875]]),
-    ((33.4, 17.6, 40.2, 20.1), False, [[16.3840625, 16.4715625], [21.2184375, 21.4309375]]),
-    ((33.4, 17.6, 40.2, 20.1), True, [[8.625581054687501, 8.9059814453125], [9.472993164062501, 9.761694335937502]]),
-])
+@pytest.mark.parametrize(
+    ("roi", "aligned", "expected"),
+    [
+        (
+            (10.0, 6.0, 70.0, 58.0),
+            False,
+            [[14.100830078125, 15.5931396484375], [29.9837646484375, 31.725830078125]],
+        ),
+        (
+            (10.0, 6.0, 70.0, 58.0),
+            True,
+            [[8.2840576171875, 10.0462646484375], [24.606689453125, 26.2791748046875]],
+        ),
+        ((33.4, 17.6, 40.2, 20.1), False, [[16.3840625, 16.4715625], [21.2184375, 21.4309375]]),
+        (
+            (33.4, 17.6, 40.2, 20.1),
+            True,
+            [[8.625581054687501, 8.9059814453125], [9.472993164062501, 9.761694335937502]],
+        ),
+    ],
+)
 def test_worked_examples_with_adaptive_samples(roi, aligned, expected):
-    """A map of 5 x 6 cells in two channels that differ by 100; the values are torchvision's kernel by hand in float64."""
-    first = torch.tensor([[0, 1, 2, 3, 4, 5], [10, 11.5, 13, 13, 14.5, 16], [20, 22, 22.5, 23, 25, 25.5],
-                          [30, 31, 32, 33, 34, 35], [40, 41.5, 43, 43, 44.5, 46]])
-    pooled = roi_align(torch.stack([first, first + 100])[None], torch.tensor([[0.0, *roi]]), 2, SCALE, 0, aligned)
+    """A map of 5 x 6 cells in two channels that differ by 100; the values are torchvision's kernel
+    by hand in float64."""
+    first = torch.tensor(
+        [
+            [0, 1, 2, 3, 4, 5],
+            [10, 11.5, 13, 13, 14.5, 16],
+            [20, 22, 22.5, 23, 25, 25.5],
+            [30, 31, 32, 33, 34, 35],
+            [40, 41.5, 43, 43, 44.5, 46],
+        ]
+    )
+    pooled = roi_align(
+        torch.stack([first, first + 100])[None], torch.tensor([[0.0, *roi]]), 2, SCALE, 0, aligned
+    )
     wanted = torch.tensor(expected)
     torch.testing.assert_close(pooled[0], torch.stack([wanted, wanted + 100]), atol=1e-4, rtol=1e-5)
 
@@ -85,13 +127,18 @@ def test_worked_examples_with_adaptive_samples(roi, aligned, expected):
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 def test_all_boxes_inverted_and_aligned_pool_to_what_torchvision_gives(sampling_ratio):
     rois = torch.tensor([[0.0, 90, 80, 30, 20], [1.0, 90, 80, 30, 20]])
-    ours, theirs = (pool(feature_maps(), rois, 3, SCALE, sampling_ratio, True) for pool in (roi_align, ops.roi_align))
+    ours, theirs = (
+        pool(feature_maps(), rois, 3, SCALE, sampling_ratio, True)
+        for pool in (roi_align, ops.roi_align)
+    )
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_a_box_inverted_in_one_axis_has_no_adaptive_samples():
     """torchvision's CPU kernel asks for a negative amount of memory here."""
-    pooled = roi_align(feature_maps(), torch.tensor([[0.0, 90, 20, 30, 80]]), 3, SCALE, 0, aligned=True)
+    pooled = roi_align(
+        feature_maps(), torch.tensor([[0.0, 90, 20, 30, 80]]), 3, SCALE, 0, aligned=True
+    )
     assert not pooled.any()
 
 
@@ -102,8 +149,15 @@ def test_no_rois(sampling_ratio):
     assert pooled.shape == (0, 3, 7, 7)
     pooled.sum().backward()
     assert not features.grad.any()
-    assert roi_align_batched(feature_maps(), torch.zeros(3, 0, 4), 7, SCALE, sampling_ratio).shape == (3, 0, 3, 7, 7)
-    assert roi_align(feature_maps()[:0], torch.zeros(0, 5), 7, SCALE, sampling_ratio).shape == (0, 3, 7, 7)
+    assert roi_align_batched(
+        feature_maps(), torch.zeros(3, 0, 4), 7, SCALE, sampling_ratio
+    ).shape == (3, 0, 3, 7, 7)
+    assert roi_align(feature_maps()[:0], torch.zeros(0, 5), 7, SCALE, sampling_ratio).shape == (
+        0,
+        3,
+        7,
+        7,
+    )
     assert roi_max_pool(feature_maps(), torch.zeros(0, 5), 7, SCALE).shape == (0, 3, 7, 7)
 
 
@@ -111,7 +165,9 @@ def test_no_rois(sampling_ratio):
 def test_batched_is_the_same_with_boxes_sorted_by_image(sampling_ratio):
     boxes = ROIS[:9, 1:].reshape(3, 3, 4)
     index = torch.arange(3.0).repeat_interleave(3)[:, None]
-    flat = roi_align(feature_maps(), torch.cat([index, ROIS[:9, 1:]], dim=1), 4, SCALE, sampling_ratio)
+    flat = roi_align(
+        feature_maps(), torch.cat([index, ROIS[:9, 1:]], dim=1), 4, SCALE, sampling_ratio
+    )
     batched = roi_align_batched(feature_maps(), boxes, 4, SCALE, sampling_ratio)
     assert batched.shape == (3, 3, 3, 4, 4)
     torch.testing.assert_close(batched.flatten(0, 1), flat)
@@ -135,7 +191,10 @@ def test_chunks_change_nothing(monkeypatch, sampling_ratio, floats):
 def test_a_box_that_is_not_finite_is_a_sentence(pool, bad):
     rois = ROIS.clone()
     rois[3, 2] = bad
-    with pytest.raises(ValueError, match="1 of 10 RoIs given to RoI pooling are not finite: the network has diverged"):
+    with pytest.raises(
+        ValueError,
+        match="1 of 10 RoIs given to RoI pooling are not finite: the network has diverged",
+    ):
         pool(feature_maps(), rois, 7, SCALE)
 
 
@@ -148,29 +207,49 @@ def test_gradient_is_the_numerical_one():
 def test_channels_last_changes_nothing():
     features = feature_maps()
     last = features.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(roi_align(last, ROIS, 7, SCALE, 2), roi_align(features, ROIS, 7, SCALE, 2))
+    torch.testing.assert_close(
+        roi_align(last, ROIS, 7, SCALE, 2), roi_align(features, ROIS, 7, SCALE, 2)
+    )
 
 
 def caffe_max_pool(features, rois, size, scale):
-    """Fast R-CNN's layer, element by element: rounded cells, both ends inclusive, at least one cell, empty bins 0."""
+    """Fast R-CNN's layer, element by element: rounded cells, both ends inclusive, at least one
+    cell, empty bins 0."""
     _, channels, height, width = features.shape
     pooled = torch.zeros(len(rois), channels, size, size)
     for r, (image, *box) in enumerate(rois.tolist()):
-        x1, y1, x2, y2 = (math.floor(abs(side * scale) + 0.5) * (1 if side >= 0 else -1) for side in box)
+        x1, y1, x2, y2 = (
+            math.floor(abs(side * scale) + 0.5) * (1 if side >= 0 else -1) for side in box
+        )
         bin_h, bin_w = max(y2 - y1 + 1, 1) / size, max(x2 - x1 + 1, 1) / size
         for i in range(size):
-            top, bottom = (min(max(edge + y1, 0), height) for edge in (math.floor(i * bin_h), math.ceil((i + 1) * bin_h)))
+            top, bottom = (
+                min(max(edge + y1, 0), height)
+                for edge in (math.floor(i * bin_h), math.ceil((i + 1) * bin_h))
+            )
             for j in range(size):
-                left, right = (min(max(edge + x1, 0), width)
-                               for edge in (math.floor(j * bin_w), math.ceil((j + 1) * bin_w)))
+                left, right = (
+                    min(max(edge + x1, 0), width)
+                    for edge in (math.floor(j * bin_w), math.ceil((j + 1) * bin_w))
+                )
                 if bottom > top and right > left:
-                    pooled[r, :, i, j] = features[int(image), :, top:bottom, left:right].amax((1, 2))
+                    pooled[r, :, i, j] = features[int(image), :, top:bottom, left:right].amax(
+                        (1, 2)
+                    )
     return pooled
 
 
 def test_max_pool_is_the_caffe_rule_on_inclusive_boxes():
-    inclusive = torch.tensor([[0.0, 0, 0, 207, 143], [1.0, 16, 32, 79, 100], [2.0, 24, 40, 24, 40], [1.0, 7, 8, 120, 135],
-                              [0.0, 150, 100, 300, 260], [2.0, -40, -24, 50, 60]])
+    inclusive = torch.tensor(
+        [
+            [0.0, 0, 0, 207, 143],
+            [1.0, 16, 32, 79, 100],
+            [2.0, 24, 40, 24, 40],
+            [1.0, 7, 8, 120, 135],
+            [0.0, 150, 100, 300, 260],
+            [2.0, -40, -24, 50, 60],
+        ]
+    )
     continuous = inclusive + torch.tensor([0.0, 0, 0, 1, 1])
     for size in (2, 3):
         found = roi_max_pool(feature_maps(), continuous, size, SCALE)
@@ -179,6 +258,8 @@ def test_max_pool_is_the_caffe_rule_on_inclusive_boxes():
 
 def test_max_pool_places_boxes_in_float32_when_features_are_half():
     features = torch.arange(100.0).expand(1, 1, 3, 100).bfloat16()
-    rois = torch.tensor([[0.0, 1043.0, 0, 1045, 48]])  # 1042..1045 px are one value in bfloat16; cell 65
+    rois = torch.tensor(
+        [[0.0, 1043.0, 0, 1045, 48]]
+    )  # 1042..1045 px are one value in bfloat16; cell 65
     assert roi_max_pool(features, rois, 1, SCALE).item() == 65
     assert roi_max_pool(features, rois, 1, SCALE).dtype == torch.bfloat16

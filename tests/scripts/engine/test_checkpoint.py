@@ -19,6 +19,7 @@ from scripts.engine.checkpoint import (
     save_checkpoint,
 )
 from scripts.engine.files import save_tensors
+from tests.networks import change
 from tests.tiny import TINY
 
 
@@ -116,16 +117,16 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 def test_another_run_names_the_fields():
     saved = plain(asdict(TINY))
     check_same_run(saved, TINY, "x.pt")
-    other = replace(TINY, train=replace(TINY.train, lr=0.5), model=replace(TINY.model, anchor_sizes=(8.0,)))
-    with pytest.raises(ValueError, match=r"model\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
+    other = replace(TINY, train=replace(TINY.train, lr=0.5), model=change(TINY.model, rpn_anchor_sizes=(8.0,)))
+    with pytest.raises(ValueError, match=r"model\.rpn\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
         check_same_run(saved, other, "x.pt")
-    del saved["model"]["dropout"]  # written before the field existed: it did what the default does
-    with pytest.raises(ValueError, match=r"model\.dropout: 0\.0 -> 0\.5"):
+    del saved["model"]["roi"]["dropout"]  # written before the field existed: it did what the default does
+    with pytest.raises(ValueError, match=r"model\.roi\.dropout: 0\.0 -> 0\.5"):
         check_same_run(saved, TINY, "x.pt")
-    check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
+    check_same_run(saved, replace(TINY, model=change(TINY.model, roi_dropout=0.0)), "x.pt")
     saved["model"]["color"] = "red"  # a field that this version does not know
     with pytest.raises(ValueError, match=r"model\.color: red -> None"):
-        check_same_run(saved, replace(TINY, model=replace(TINY.model, dropout=0.0)), "x.pt")
+        check_same_run(saved, replace(TINY, model=change(TINY.model, roi_dropout=0.0)), "x.pt")
 
 
 def test_differences_are_found_at_any_depth():

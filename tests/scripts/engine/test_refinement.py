@@ -11,6 +11,8 @@ from data.loader import test_batches
 from data.records import Batch, Detections
 from experiments.records import Row
 from models.build import build_detector
+from models.iou_net import IoUConfig
+from models.mask import MaskConfig
 from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
@@ -19,12 +21,13 @@ from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.refinement import refine_image
 from scripts.engine.scoring import score
 from scripts.engine.trained import BATCH, trained_detector, trained_run
+from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
 
 RUN = replace(
     TINY, name="both", data=replace(TINY.data, masks=True),
-    model=replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1), mask=True, iou_head=True, iou_rois=8,
-                  mask_pool_size=4))
+    model=change(TINY.model, **TINY_RESNET, roi_head="conv5", mask=MaskConfig(pool_size=4),
+                 iou=IoUConfig(rois=8)))
 NMS = PostprocessConfig(score_threshold=0.1)
 ROWS = (
     Row(label="baseline", run=RUN, postprocess=NMS),
@@ -71,7 +74,7 @@ def test_the_masks_are_those_of_the_final_boxes(trained):
     refined = evaluate_network(ROWS, RUN, place, known, labeled).detections[row_key(ROWS[2])]
     detector = trained_detector(trained_run(RUN, place, labeled.dataset), torch.device("cpu"))
     batch = next(test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0))
-    found = detector.masks(batch, refined.detections)
+    found = detector.mask.masks(detector.features(batch), batch, refined.detections)
     assert sum(len(image.scores) for image in found)
     for image, size, segments in zip(found, batch.original_sizes, refined.segments, strict=True):
         expected = paste_masks(image.masks, image.boxes, size)

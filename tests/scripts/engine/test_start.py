@@ -7,18 +7,20 @@ import pytest
 import torch
 
 from models.build import build_detector
+from models.iou_net import IoUConfig
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.places import RunPlace
 from scripts.engine.start import first_start, freeze_all_but, prepared_detector, with_pixels_of
+from tests.networks import KL, TINY_RESNET, change
 from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset
 from tests.tiny import train_tiny as train
 
-SMALL = replace(TINY.model, backbone="resnet50", resnet_blocks=(1, 1, 1, 1))
+SMALL = change(TINY.model, **TINY_RESNET, roi_head="conv5")
 FIRST = replace(TINY, name="first", model=SMALL)
 SAME = replace(FIRST, name="same", start="first")
-WARM = replace(FIRST, name="warm", start="first", model=replace(SMALL, box_coding="edges", log_variance=True))
-HEAD = replace(FIRST, name="head", start="same", model=replace(SMALL, iou_head=True, iou_rois=8),
-               train=replace(TINY.train, trainable_part="iou_head"))
+WARM = replace(FIRST, name="warm", start="first", model=change(SMALL, **KL))
+HEAD = replace(FIRST, name="head", start="same", model=change(SMALL, iou=IoUConfig(rois=8)),
+               train=replace(TINY.train, trainable_part="iou"))
 RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 
 
@@ -75,9 +77,9 @@ def test_box_layers_begin_anew_in_another_coding(out, capsys):
     fresh = build_detector(WARM.model).state_dict()
     taken = weights(out, "first")
     for name, value in network.items():
-        anew = name.startswith(("roi_head.predictor.offsets.", "roi_head.predictor.log_variance.", "rpn_head.offsets."))
+        anew = name.startswith(("roi.head.predictor.offsets.", "roi.head.predictor.log_variance.", "rpn.head.offsets."))
         assert torch.equal(value, (fresh if anew else taken)[name]), name
-    assert "new: roi_head.predictor.log_variance, roi_head.predictor.offsets, rpn_head.offsets" in capsys.readouterr().out
+    assert "new: roi.head.predictor.log_variance, roi.head.predictor.offsets, rpn.head.offsets" in capsys.readouterr().out
 
 
 def test_a_head_learns_alone(out, data):
@@ -86,28 +88,28 @@ def test_a_head_learns_alone(out, data):
     assert all(torch.equal(after[name], value) for name, value in before.items())
     torch.manual_seed(0)
     fresh = build_detector(HEAD.model).state_dict()
-    assert not any(torch.equal(after[name], fresh[name]) for name in after if name.startswith("iou_head.") and name.endswith("weight"))
+    assert not any(torch.equal(after[name], fresh[name]) for name in after if name.startswith("iou.head.") and name.endswith("weight"))
 
 
 def test_freeze_all_but_stops_norms_as_well():
     network = build_detector(HEAD.model)
-    freeze_all_but(network, "iou_head")
+    freeze_all_but(network, "iou")
     network.train()
-    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"iou_head"}
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"iou"}
     assert not any(layer.training for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
 
 
 def test_a_network_of_another_size_is_refused(out):
-    wide = replace(SAME, model=replace(SMALL, fc_dims=(24, 24), num_classes=9))
+    wide = replace(SAME, model=change(SMALL, roi_fc_dims=(24, 24), num_classes=9))
     with pytest.raises(ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"):
         prepared_detector(wide, "none", place_of(out, "same"), resumed=False)
 
 
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
     """Whatever the command line would choose for a start from ImageNet."""
-    tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=replace(WARM.model, tf_padding=True))
+    tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=change(WARM.model, backbone_tf_padding=True))
     found = with_pixels_of(tf, place_of(out, "first"))
-    assert (found.data.pixels, found.model.tf_padding) == ("torchvision", False)
+    assert (found.data.pixels, found.model.backbone.tf_padding) == ("torchvision", False)
     assert replace(found, data=tf.data, model=tf.model) == tf
     assert with_pixels_of(tf, place_of(tmp_path, "first")) is tf
 

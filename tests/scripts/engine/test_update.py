@@ -13,10 +13,12 @@ from data.loader import train_batches
 from models.build import build_detector
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.update import STATISTICS_EVERY, DivergedError, update, weighted_sum
+from tests.networks import change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, tiny_dataset
 
 # every anchor and RoI is learned from: nothing is drawn at random
-NO_DRAW = {"dropout": 0.0, "rpn_batch": 10_000, "rpn_positive_share": 1.0, "rois_per_image": 200, "roi_positive_share": 1.0}
+NO_DRAW = {"roi_dropout": 0.0, "rpn_anchors_per_image": 10_000, "rpn_positive_share": 1.0, "roi_rois_per_image": 200,
+           "roi_positive_share": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def batches(tmp_path_factory):
 
 def ready(run=TINY_KL, **model):
     torch.manual_seed(0)
-    run = replace(run, model=replace(run.model, **model))
+    run = replace(run, model=change(run.model, **model))
     detector = build_detector(run.model).train()
     return detector, build_optimizer(detector, run.train), torch.amp.GradScaler("cpu", enabled=False)
 
@@ -111,8 +113,8 @@ def test_an_exploded_log_variance_is_named(batches):
     """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at fault."""
     detector, optimizer, scaler = ready()
     with torch.no_grad():
-        detector.roi_head.predictor.log_variance.bias.fill_(-120.0)
-        detector.roi_head.predictor.offsets.bias.fill_(3.0)
+        detector.roi.head.predictor.log_variance.bias.fill_(-120.0)
+        detector.roi.head.predictor.offsets.bias.fill_(3.0)
     with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
         update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
@@ -121,7 +123,7 @@ def test_an_exploded_log_variance_is_named(batches):
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
 def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, pooling, amp):
     """Half precision keeps 8 or 11 bits; losses, offsets and boxes are computed in float32 from there."""
-    detector, optimizer, scaler = ready(pooling=pooling, dropout=0.0)
+    detector, optimizer, scaler = ready(roi_pooling=pooling, roi_dropout=0.0)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(detector, build_optimizer(detector, TINY_KL.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
@@ -138,7 +140,7 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
 def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
     """exp() of the log variances and the pooling sums are float32 inside. At the start all objectness is nearly equal, so
     half precision ranks, and then samples, other RoIs: only the first stage's loss can be compared."""
-    detector, optimizer, scaler = ready(TINY_KLRPN, backbone="vgg16", rfcn_pooling=pooling)
+    detector, optimizer, scaler = ready(TINY_KLRPN, backbone_name="vgg16", roi_rfcn_pooling=pooling)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(detector, build_optimizer(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
@@ -153,8 +155,8 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
 def test_an_exploded_kl_rpn_names_its_own_limit(batches):
     detector, optimizer, scaler = ready(TINY_KLRPN, rpn_log_variance_limit=None)
     with torch.no_grad():
-        detector.rpn_head.log_variance.bias.fill_(-120.0)
-    with pytest.raises(DivergedError, match=r"At update 0 rpn_kl and gradient norm .*set ModelConfig\.rpn_log_variance_limit"):
+        detector.rpn.head.log_variance.bias.fill_(-120.0)
+    with pytest.raises(DivergedError, match=r"At update 0 rpn_kl and gradient norm .*set RPNConfig\.log_variance_limit"):
         update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
 
