@@ -44,7 +44,7 @@ ROI_LEVELS = 4  # of a pyramid; the coarsest map is the region proposal network'
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A two-stage network. Defaults: py-faster-rcnn's VGG-16 end-to-end recipe (experiments/kl_loss/README.md)."""
+    """A two-stage network. Defaults: py-faster-rcnn's VGG-16 end-to-end recipe (docs/kl_loss.md)."""
 
     backbone: BackboneName
     num_classes: int  # K foreground classes

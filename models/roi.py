@@ -1,7 +1,7 @@
 """The second stage of training: which RoIs are learned from, and the losses of the box head.
 
 Letters: N images, P RoIs of one image, R = N * P, G ground-truth boxes, K foreground classes.
-Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in experiments/kl_loss/README.md, points 9, 10;
+Sources: Fast R-CNN section 2.3; KL Loss section 3.2, normalized as in docs/kl_loss.md, points 9, 10;
 online hard example mining as in R-FCN section 2.2.
 """
 
