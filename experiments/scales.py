@@ -4,7 +4,7 @@
 A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the
 log variance, the losses; what it replaces is size: backbone, resolution, data, schedule. Both sides
 of a comparison get the same.
-How the numbers below were found is written in experiments/README.md.
+How the numbers below were found is written in docs/scales.md.
 """
 
 from collections.abc import Callable

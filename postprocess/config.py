@@ -72,7 +72,7 @@ class PostprocessConfig:
             )
 
 
-# What the released test code does (experiments/kl_loss/README.md, points 16, 18-20, 23, 24), where
+# What the released test code does (docs/kl_loss.md, points 16, 18-20, 23, 24), where
 # it differs.
 AUTHOR_RELEASE = PostprocessConfig(
     suppression="soft_gaussian", sigma_t=0.01, voters="remaining", voter_iou=0.01, swap_y1_x2=True

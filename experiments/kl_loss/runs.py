@@ -1,8 +1,8 @@
-"""Every network that the KL Loss paper trains, at full size, and some of ours (recipe: README.md
-here).
+"""Every network that the KL Loss paper trains, at full size, and some of ours (recipe:
+docs/kl_loss.md).
 
 Differences of a KL run from its baseline: edge offsets in the box head and the RPN (Eq. 1;
-README.md point 3) and the log variance layer. Recipe, schedule and data are the same. ImageNet
+docs/kl_loss.md point 3) and the log variance layer. Recipe, schedule and data are the same. ImageNet
 weights are torchvision's, so pixels follow its convention; a Caffe file needs data.pixels = "caffe"
 and, for a ResNet, model.backbone.resnet_layout = "caffe" or "detectron". COCO has a few boxes
 without area, which Detectron leaves out too.
@@ -211,7 +211,7 @@ r50_fpn_mask_iou = replace(
     start="r50_fpn_mask",
 )
 
-# controls, ours: what the KL Loss rows mix (README.md points 2, 31)
+# controls, ours: what the KL Loss rows mix (docs/kl_loss.md points 2, 31)
 r50_fpn_edges = replace(
     r50_fpn_2x,
     name="r50_fpn_edges",

@@ -1,5 +1,5 @@
 """Every network that the KL-RPN paper trains, at full size, and three of ours (recipe and choices:
-README.md here).
+docs/kl_rpn.md).
 
 Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight
 10 of the second stage's losses (Eq. 9), Adam with the paper's rate, and no gradient clipping.

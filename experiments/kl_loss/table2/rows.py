@@ -1,6 +1,6 @@
 """KL Loss Table 2: latency of VGG-16 Faster R-CNN without and with KL Loss and var voting.
 
-The paper measured on a GTX 1080 Ti; it does not say whether the voting is in the 2 ms (../README.md point 41). Here the
+The paper measured on a GTX 1080 Ti; it does not say whether the voting is in the 2 ms (docs/kl_loss.md point 41). Here the
 network and the post-processing are timed apart, in one process, by scripts/benchmark.py.
 """
 

@@ -2,7 +2,7 @@
 
 MR-CNN's row is Detectron's box voting (IoU 0.8), as its numbers suggest; the whole method, with iterative localization,
 stands beside it. The IoU-Net row is an IoU head that was trained alone, on jittered objects, on the finished Mask
-R-CNN of the baseline. All soft-NMS rows are Gaussian with sigma 0.5 (../README.md points 23, 24).
+R-CNN of the baseline. All soft-NMS rows are Gaussian with sigma 0.5 (docs/kl_loss.md points 23, 24).
 """
 
 from dataclasses import replace

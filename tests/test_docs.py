@@ -1,0 +1,44 @@
+"""README and docs: links lead somewhere, files that are named exist, and the README stays short."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/*/README.md")])
+NAMES = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchor_of(heading):
+    """How a Markdown renderer calls a heading in links."""
+    words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+    return re.sub(r"[^\w\- ]", "", words).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        assert path.exists(), f"{name_of(page)} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert anchor in map(anchor_of, headings), f"{name_of(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_that_are_named_exist(page):
+    for file in re.findall(r"`([\w/]+\.(?:py|sh|json))`", page.read_text()):
+        known = (ROOT / file).exists() or (page.parent / file).exists() or ("/" not in file and file in NAMES)
+        assert known or file in ("run.json", "finished.json", "detections.json"), f"{name_of(page)} names {file}"
+
+
+def test_the_readme_fits_in_150_lines():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
