@@ -21,11 +21,10 @@ from models.backbones.vgg import VGG16, VGGCNNM1024
 from models.build_branches import build_iou_branch, build_mask_branch, build_roi_pool
 from models.build_rpn import build_box_coder, build_rpn
 from models.detector import Detector
-from models.heads import RoIHead, TwoMLPHead
+from models.heads import BoxPredictor, RoIHead, TwoMLPHead
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from models.pooling.pool import build_position_sensitive_pool
-from models.predictor import BoxPredictor
 from models.rfcn import RFCNHead
 from models.roi import RoIConfig, RoIStage
 from models.roi_losses import BoxLoss

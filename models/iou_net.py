@@ -16,9 +16,9 @@ from data.records import Batch, Candidates
 from losses.iou_loss import iou_loss, to_iou
 from models.backbones.base import initialize
 from models.decode import to_network
+from models.heads import linear
 from models.iou_jitter import iou_targets, jitter_table_on, jittered_rois
 from models.pooling.pool import Features, Pool
-from models.predictor import linear
 
 
 @dataclass(frozen=True, kw_only=True)

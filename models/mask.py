@@ -17,8 +17,8 @@ from torchvision import ops
 from data.records import Batch, Detections
 from losses.mask_loss import mask_loss
 from models.decode import padded, to_network
+from models.matching import RoITargets
 from models.pooling.pool import Features, Pool
-from models.roi_sampling import RoITargets
 
 
 @dataclass(frozen=True, kw_only=True)

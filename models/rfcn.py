@@ -12,7 +12,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.predictor import per_class
+from models.heads import per_class
 
 
 class RFCNHead(nn.Module):

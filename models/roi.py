@@ -1,7 +1,7 @@
 """The second stage of the detector: RoIs -> losses, or candidates.
 
 Letters: N images, P RoIs of one image, R = N * P, K foreground classes. The head that pools and
-predicts is that of models/heads.py or models/rfcn.py; models/roi_sampling.py and
+predicts is that of models/heads.py or models/rfcn.py; models/matching.py and
 models/roi_losses.py have what it learns.
 """
 
@@ -24,9 +24,9 @@ from models.decode import (
     to_network,
     to_original,
 )
+from models.matching import RoITargets, sample_rois
 from models.pooling.pool import Features, Pooling, PositionSensitivePooling
 from models.roi_losses import BoxLoss, BoxLossTerms, hardest_rois, roi_losses, roi_statistics
-from models.roi_sampling import RoITargets, sample_rois
 from models.rpn import BoxCoding
 
 RoIHeadName = Literal["mlp", "conv5", "rfcn", "none"]

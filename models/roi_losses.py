@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from data.boxes import constant
 from models.decode import HeadOutputs
-from models.matching import IGNORED
-from models.roi_sampling import RoITargets
+from models.matching import IGNORED, RoITargets
 
 # (offsets (R, 4), log variances (R, 4) or None, target offsets (R, 4)) -> one value a coordinate
 # (R, 4)

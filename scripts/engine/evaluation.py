@@ -8,7 +8,6 @@ from scripts.engine.cost import COST_COLUMNS, row_costs
 from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
 from scripts.engine.inference import detections_of, run_candidates
-from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.refinement import RefinementTask, RowDetections, refine_and_segment
 from scripts.engine.results import (
@@ -19,7 +18,7 @@ from scripts.engine.results import (
     scaled_runs,
     seed_results,
 )
-from scripts.engine.scoring import SCORERS, Scores, score
+from scripts.engine.scoring import SCORERS, LabeledDataset, LabeledDatasets, Scores, score
 
 
 @dataclass(frozen=True, kw_only=True)

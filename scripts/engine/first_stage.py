@@ -17,10 +17,10 @@ from experiments.records import Run, Table
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment
 from scripts.engine.files import load_tensors, save_tensors
-from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
+from scripts.engine.scoring import LabeledDataset, LabeledDatasets
 from scripts.engine.trained import TrainedRun, trained_run
 
 

@@ -10,9 +10,9 @@ from data.scoring.offset_distribution import offset_distribution, separation
 from experiments.records import Table
 from scripts.engine.environment import Environment
 from scripts.engine.first_stage import first_stages
-from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import lines_of_runs, scaled_runs, seed_results
+from scripts.engine.scoring import LabeledDatasets
 
 Offsets = tuple[NDArray[np.float64], NDArray[np.float64]]  # (M, 4) of high objectness, of low
 

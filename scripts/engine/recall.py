@@ -10,9 +10,9 @@ from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from scripts.engine.environment import Environment
 from scripts.engine.first_stage import FirstStage, first_stages
-from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import Line, lines_of_runs, seed_results
+from scripts.engine.scoring import LabeledDatasets
 
 
 def measure_recall(

@@ -1,13 +1,14 @@
 """The results of one seed of a table as they are kept: what was measured, with what, and when."""
 
+import datetime
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
-from scripts.engine.places import RunPlace, TablePlace
-from scripts.engine.provenance import commit_and_date
+from scripts.engine.places import EXPERIMENTS, RunPlace, TablePlace
 
 Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run
 
@@ -77,3 +78,25 @@ def lines_of_runs(table: Table, environment: Environment, facts: Mapping[str, Li
         known = {"why": row.missing} if row.missing else facts[run.name]
         lines.append({**row_line(row, run), **known})
     return lines
+
+
+def commit_and_date() -> dict[str, str]:
+    """{"commit", "date"} of an evaluation that happens now.
+
+    The commit is git's short hash, with "+changes" if tracked files differ from it, and "unknown
+    (not a git checkout)" outside a repository. The date is ISO 8601.
+    """
+    changes = "+changes" if git("status", "--porcelain", "-uno") else ""
+    commit = git("rev-parse", "--short", "HEAD") + changes
+    date = datetime.date.today().isoformat()
+    return {"commit": commit or "unknown (not a git checkout)", "date": date}
+
+
+def git(*arguments: str) -> str:
+    """What git prints, "" outside a repository."""
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=EXPERIMENTS, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -9,9 +9,9 @@ from data.scoring.box_moves import Moves, find_moves, move_numbers
 from experiments.records import Row, Table
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.inference import NetworkCandidates, detections_of, run_candidates
-from scripts.engine.labeled import LabeledDataset, LabeledDatasets
 from scripts.engine.places import TablePlace
 from scripts.engine.results import Line, not_trained, row_line, run_facts, seed_results
+from scripts.engine.scoring import LabeledDataset, LabeledDatasets
 
 
 @dataclass(frozen=True, kw_only=True)

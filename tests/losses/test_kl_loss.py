@@ -7,8 +7,8 @@ import torch
 
 from losses.kl_loss import kl_loss, kl_loss_terms
 from losses.smooth_l1 import smooth_l1
+from models.matching import RoITargets
 from models.roi_losses import roi_losses, roi_statistics
-from models.roi_sampling import RoITargets
 
 # Four RoIs of one image: two foreground, two background. d of the first: 0.2, -0.3, 1.3, 0.05.
 PREDICTED = [[0.3, -0.2, 1.5, 0.05], [-0.4, 2.0, 0.1, -1.0], [0.9, 0.9, 0.9, 0.9], [0.0, 0.0, 0.0, 0.0]]

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from models.heads import TwoMLPHead
-from models.predictor import BoxPredictor
+from models.heads import BoxPredictor, TwoMLPHead
 
 
 def test_two_layers_with_relu():

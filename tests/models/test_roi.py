@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from losses.kl_loss import kl_loss
+from models.matching import sample_rois
 from models.roi import RoIConfig
 from models.roi_losses import hardest_rois, roi_losses
-from models.roi_sampling import sample_rois
 from tests.models.test_detector import KL, batch_of, detector, losses_of, scene
 from tests.networks import change
 

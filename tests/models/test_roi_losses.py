@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from losses.kl_loss import kl_loss, kl_loss_terms
 from losses.smooth_l1 import smooth_l1, smooth_l1_loss
+from models.matching import RoITargets
 from models.roi_losses import hardest_rois, log_variance_statistics, roi_losses, roi_statistics
-from models.roi_sampling import RoITargets
 
 
 def losses_of(logits, offsets, log_variance, targets, hardest=None):

@@ -5,7 +5,7 @@ import torch
 
 from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
-from models.roi_sampling import sample_rois
+from models.matching import sample_rois
 
 NONE = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 ONE = Target(boxes=torch.tensor([[0.0, 0, 100, 10]]), labels=torch.tensor([3]))

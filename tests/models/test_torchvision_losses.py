@@ -126,7 +126,7 @@ def ours(networks, batch, theirs):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.rpn_head.sample", anchors)
-        patch.setattr("models.roi_sampling.sample", rois)
+        patch.setattr("models.matching.sample", rois)
         patch.setattr("models.rpn.propose", propose)
         losses = network.losses(batch)
     sum(losses.values()).backward()

@@ -14,11 +14,10 @@ from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
 from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
-from scripts.engine.candidates import load_candidates, save_candidates
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.files import sha256
-from scripts.engine.inference import detections_of
+from scripts.engine.inference import detections_of, load_candidates, save_candidates
 from scripts.evaluate import main
 from scripts.reports import provenance, summary, tables
 from scripts.reports.files import ReportPlace

@@ -3,7 +3,7 @@
 import torch
 
 from data.records import Candidates
-from scripts.engine.candidates import load_candidates, save_candidates
+from scripts.engine.inference import load_candidates, save_candidates
 
 KEY = {"checkpoint": "abc", "threshold": 0.05}
 

@@ -4,11 +4,9 @@ import datetime
 import re
 import subprocess
 
-from scripts.engine import provenance
-
 
 def test_commit_and_date_are_those_of_the_evaluation():
-    now = provenance.commit_and_date()
+    now = results.commit_and_date()
     assert re.fullmatch(r"[0-9a-f]{7,}(\+changes)?|unknown \(not a git checkout\)", now["commit"])
     assert now["date"] == datetime.date.today().isoformat()
 
@@ -18,4 +16,4 @@ def test_outside_a_repository_the_commit_is_unknown(monkeypatch):
         raise subprocess.CalledProcessError(128, "git")
 
     monkeypatch.setattr(subprocess, "run", no_repository)
-    assert provenance.commit_and_date()["commit"] == "unknown (not a git checkout)"
+    assert results.commit_and_date()["commit"] == "unknown (not a git checkout)"

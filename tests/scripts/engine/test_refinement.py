@@ -17,9 +17,8 @@ from postprocess.masks import paste_masks
 from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 from scripts.engine.evaluation import evaluate_network, row_key
-from scripts.engine.labeled import LabeledDatasets
 from scripts.engine.refinement import refine_image
-from scripts.engine.scoring import score
+from scripts.engine.scoring import LabeledDatasets, score
 from scripts.engine.trained import BATCH, trained_detector, trained_run
 from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny

@@ -8,9 +8,8 @@ from data.records import Candidates
 from experiments.records import Row
 from postprocess.pipeline import PostprocessConfig
 from scripts.engine.inference import detections_of
-from scripts.engine.labeled import LabeledDataset
 from scripts.engine.refinement import RowDetections
-from scripts.engine.scoring import score
+from scripts.engine.scoring import LabeledDataset, score
 from tests.tiny import TINY, tiny_dataset
 
 ROW = Row(label="baseline", run=TINY, postprocess=PostprocessConfig(iou_threshold=0.3))
