@@ -22,6 +22,7 @@ from tqdm import tqdm
 from data.formats.masks import Rle
 from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections, Target
+from data.sampler import in_order
 from data.scoring.calibration import evaluate_calibration
 from data.scoring.coco import coco_tables, evaluate_coco, summarize, summarize_per_class
 from data.scoring.voc import evaluate_voc
@@ -81,11 +82,15 @@ def run_candidates(run: Run, folder: Path, dataset: Dataset, args: argparse.Name
     device = pick_device(args.device)
     detector = trained_detector(run, state, device)
     found: list[Candidates] = []
+    indices: list[int] = []
     batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers, proposals=proposals)
     began = time.monotonic()
-    for batch in tqdm(batches, total=math.ceil(len(dataset) / BATCH), desc=f"{run.name} candidates",
-                      disable=not sys.stderr.isatty()):
-        found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold, rounds=rounds)]
+    with tqdm(total=len(dataset), desc=f"{run.name} candidates", disable=not sys.stderr.isatty()) as bar:
+        for batch in batches:
+            found += [image.to("cpu") for image in detector.candidates(batch.to(device), threshold, rounds=rounds)]
+            indices += batch.indices
+            bar.update(len(batch.indices))
+    found = in_order(found, indices)
     print(f"{run.name}: {len(found)} images, {sum(len(c.scores) for c in found)} candidates, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
     save_candidates(folder / name, found, key)

@@ -7,9 +7,7 @@ scripts.evaluate do the same for the run that ``Run.proposals`` names, if nobody
 
 import argparse
 import hashlib
-import itertools
 import json
-import math
 import shlex
 import sys
 import time
@@ -21,6 +19,7 @@ from tqdm import tqdm
 from data.formats.saved_proposals import SavedProposals, join_proposals, load_proposals, save_proposals, saved_key
 from data.loader import test_batches
 from data.records import Dataset, Proposals
+from data.sampler import in_order
 from experiments.records import Run
 from experiments.scales import SCALES
 from models.detector import Detector
@@ -121,13 +120,16 @@ def first_proposals(detector: Detector, run: Run, dataset: Dataset, args: argpar
     """The best ``count`` proposals of each of the first ``images`` images, by a forward pass."""
     device = pick_device(args.device)
     found: list[Proposals] = []
-    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers)
+    indices: list[int] = []
+    shown = range(min(images, len(dataset)))
+    batches = test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers, indices=shown)
     began = time.monotonic()
-    needed = max(1, math.ceil(images / BATCH))  # of an empty data set too: the loader says what is wrong
-    for batch in tqdm(itertools.islice(batches, needed), total=needed, desc=f"{run.name} proposals",
-                      disable=not sys.stderr.isatty()):
-        found += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
-    found = found[:images]
+    with tqdm(total=len(shown), desc=f"{run.name} proposals", disable=not sys.stderr.isatty()) as bar:
+        for batch in batches:
+            found += [image.to("cpu") for image in detector.proposals(batch.to(device), count)]
+            indices += batch.indices
+            bar.update(len(batch.indices))
+    found = in_order(found, indices)
     print(f"{run.name}: {len(found)} images, {sum(len(p.boxes) for p in found)} proposals, "
           f"{len(found) / (time.monotonic() - began):.1f} img/s on {device}", flush=True)
     return found

@@ -18,6 +18,7 @@ import torch
 from data.config import DataConfig
 from data.loader import test_batches
 from data.records import Batch, Dataset, Proposals, Target
+from data.sampler import in_order
 from data.scoring.proposal_recall import recall
 from experiments.scales import TITLES
 from models.decode import to_original
@@ -68,11 +69,13 @@ def measure(detectors: dict[str, Detector], dataset: Dataset, args: argparse.Nam
         targets = [replace(target, boxes=target.clean_boxes) for target in targets]  # type: ignore[arg-type]
     found: dict[tuple[str, str], list[Proposals]] = defaultdict(list)
     device = pick_device(args.device)
+    indices: list[int] = []
     for batch in test_batches(dataset, data, batch_size=BATCH, workers=args.workers):
+        indices += batch.indices
         for kind, proposals in swapped(detectors, batch.to(device)):
             found[kind] += proposals
     return {f"{ranking} ranks, boxes of {boxes}":
-            recall(proposals, targets, counts=(COUNT,), ious=IOUS)[f"recall@{COUNT}"]
+            recall(in_order(proposals, indices), targets, counts=(COUNT,), ious=IOUS)[f"recall@{COUNT}"]
             for (ranking, boxes), proposals in found.items()}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from data.formats.masks import Rle, encode_masks
 from data.loader import test_batches
 from data.records import Batch, Dataset, Detections
+from data.sampler import in_order
 from experiments.records import Run
 from models.detector import Detector, Features
 from postprocess.masks import paste_masks
@@ -49,13 +50,13 @@ def second_look(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespa
     device = pick_device(args.device)
     detector = trained_detector(run, state, device).requires_grad_(False)
     looks: dict[Hashable, Look] = {key: Look(detections=[], segments=[] if run.model.mask else None) for key in asked}
-    first = 0
+    indices: list[int] = []
     proposals = ensure_proposals(run, folder, args, dataset, "test")
     for batch in test_batches(dataset, run.data, batch_size=BATCH, workers=args.workers, proposals=proposals):
         batch = batch.to(device)
         features = detector.features(batch)
         for key, (detections, refinement) in asked.items():
-            found = [image.to(device) for image in detections[first : first + len(batch.images)]]
+            found = [detections[index].to(device) for index in batch.indices]
             if refinement is not None:
                 found = [refined(detector, features, batch, i, image, refinement) for i, image in enumerate(found)]
             segments = looks[key].segments
@@ -63,8 +64,10 @@ def second_look(run: Run, folder: Path, dataset: Dataset, args: argparse.Namespa
                 found = detector.masks(batch, found, features)
                 segments += [rles(image, size) for image, size in zip(found, batch.original_sizes, strict=True)]
             looks[key].detections.extend(replace(image, masks=None).to("cpu") for image in found)
-        first += len(batch.images)
-    return looks
+        indices += batch.indices
+    return {key: Look(detections=in_order(look.detections, indices),
+                      segments=None if look.segments is None else in_order(look.segments, indices))
+            for key, look in looks.items()}
 
 
 def refined(detector: Detector, features: Features, batch: Batch, index: int, image: Detections,

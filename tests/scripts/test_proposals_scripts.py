@@ -40,7 +40,7 @@ RECALL = SimpleNamespace(TITLE="A tiny recall", METRIC="recall", COMPARISONS=COM
 class FirstStage:
     """A detector whose proposals are the labeled boxes (the KL-RPN run: best first) moved by what training "learned"."""
 
-    passes = 0
+    images = 0  # that went through any of them
 
     def __init__(self, dataset):
         self.targets = dict(zip(dataset.image_ids, map(dataset.target, range(len(dataset))), strict=True))
@@ -55,7 +55,7 @@ class FirstStage:
         return self
 
     def proposals(self, batch, count):
-        FirstStage.passes += 1
+        FirstStage.images += len(batch.image_ids)
         found = []
         for image_id in batch.image_ids:
             boxes = self.targets[image_id].boxes
@@ -79,7 +79,7 @@ def stub(monkeypatch, data):
     monkeypatch.setattr(figure3, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
     monkeypatch.setattr(module, "find_table", {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
-    FirstStage.passes = 0
+    FirstStage.images = 0
 
 
 def train(out, run, seed=0, scale="tiny", classes=6, finished=True, at=6):
@@ -141,7 +141,7 @@ def test_networks_that_a_scale_makes_equal_are_measured_once(out):
     for run in (TINY, GOOD):
         train(out, run, scale="lite")
     text = recall.evaluate(arguments("proposals", out, scale="lite"))
-    assert FirstStage.passes == 2  # 3 images are one batch; two networks
+    assert FirstStage.images == 2 * 3  # two networks, 3 images
     assert "one network at this scale, measured once (`tiny`): A: RPN, B: RPN" in text
     assert lines_of(out, "lite.csv", group="B", row="RPN") == [
         {**line, "group": "B"} for line in lines_of(out, "lite.csv", group="A", row="RPN")]
@@ -189,14 +189,14 @@ def test_a_forward_pass_is_made_once_for_both_scripts(out, capsys):
     recall.evaluate(arguments("proposals", out))
     figure3.evaluate(arguments("figure3", out))  # fewer proposals
     recall.evaluate(arguments("proposals", out))
-    assert FirstStage.passes == 1
+    assert FirstStage.images == 3
     train(out, TINY, at=7)  # another checkpoint
     recall.evaluate(arguments("proposals", out))
-    assert FirstStage.passes == 2
+    assert FirstStage.images == 6
     stored = out / "tiny" / "kl_rpn" / "tiny" / "seed0" / "proposals.pt"
     stored.write_bytes(stored.read_bytes()[:100])
     recall.evaluate(arguments("proposals", out))
-    assert FirstStage.passes == 3
+    assert FirstStage.images == 9
     assert "proposals.pt is damaged and is computed again" in capsys.readouterr().out
 
 

@@ -75,12 +75,12 @@ def test_the_masks_are_those_of_the_final_boxes(trained):
     look = look_at(ROWS, RUN, folder, dataset, args).looks[way(ROWS[2])]
     _, _, state = second_look.trained_run(RUN, folder, dataset, args)
     detector = second_look.trained_detector(RUN, state, torch.device("cpu"))
-    batch = next(test_batches(dataset, RUN.data, batch_size=second_look.BATCH, workers=0))
-    found = detector.masks(batch, look.detections)
-    assert sum(len(image.scores) for image in found)
-    for image, size, segments in zip(found, batch.original_sizes, look.segments, strict=True):
-        wanted = paste_masks(image.masks, image.boxes, size)
-        assert torch.equal(decode_masks(segments, size).bool(), wanted)
+    assert sum(len(image.scores) for image in look.detections)
+    for batch in test_batches(dataset, RUN.data, batch_size=second_look.BATCH, workers=0):
+        detections = detector.masks(batch, [look.detections[index] for index in batch.indices])
+        for index, image, size in zip(batch.indices, detections, batch.original_sizes, strict=True):
+            expected = paste_masks(image.masks, image.boxes, size)
+            assert torch.equal(decode_masks(look.segments[index], size).bool(), expected)
 
 
 def test_only_the_best_boxes_are_refined_and_a_new_score_is_a_new_order():
