@@ -7,7 +7,7 @@ changes nothing but the speed.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,8 @@ from data.errors import DataError
 from data.formats.saved_proposals import SavedProposals
 from data.reader import ImageReader, training_target
 from data.records import Batch, Dataset
-from data.sampler import EndlessSampler, batch_short_side
+from data.sampler import EndlessSampler, batch_short_side, batches_of_one_size
+from data.transforms import padded_size, resized_size
 from data.workers import PackedBatch, load_batches
 
 UNREADABLE_SHARE = 0.01  # of the training images; beyond it the data, not a file, is at fault
@@ -43,9 +44,8 @@ def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: 
     raise DataError(f"no training image can be read; the last reason was: {skipped[-1][1]}")
 
 
-def _test_batch(reader: ImageReader, batch_size: int, k: int) -> PackedBatch:
-    end = min((k + 1) * batch_size, len(reader.dataset))
-    return reader.collate([reader.read_test(index) for index in range(k * batch_size, end)])
+def _test_batch(reader: ImageReader, batches: Sequence[Sequence[int]], k: int) -> PackedBatch:
+    return reader.collate([reader.read_test(index) for index in batches[k]])
 
 
 def check_unreadable(unreadable: set[int], images: int, reason: str) -> None:
@@ -143,28 +143,53 @@ def test_batches(
     batch_size: int,
     workers: int,
     proposals: SavedProposals | None = None,  # noqa: PT028 (no test)
+    indices: Sequence[int] | None = None,  # noqa: PT028
 ) -> Iterator[Batch]:
-    """Each image once, in the order of the data set, without targets and without augmentation.
+    """Each image once, without targets and without augmentation, in batches of one padded size.
+
+    What a network computes near the border of an image depends on the padding. In these batches an
+    image is padded to a multiple of ``config.size_divisor`` and no further, whatever
+    ``batch_size`` is, so that a score does not depend on it. The batches are therefore not in the
+    order of the data set: ``Batch.indices`` says where each image belongs, and
+    ``data.sampler.in_order`` brings what was computed into that order.
 
     Args:
         dataset: of the test split.
         config: sizes and pixels.
-        batch_size: images in a batch.
+        batch_size: most images in a batch.
         workers: processes that load images; 0: this process.
         proposals: as in ``train_batches``.
+        indices: of the images to read; None: all.
 
     Raises:
         DataError: no image, one without saved proposals, or one that cannot be read: leaving it out
             would change the score without a word.
     """
-    if len(dataset) == 0:
+    chosen = range(len(dataset)) if indices is None else indices
+    if len(chosen) == 0:
         raise DataError("the test data have no image; choose another split or add images.")
     if proposals is not None:
-        proposals.check_covers(dataset.image_ids)
+        proposals.check_covers([dataset.image_ids[index] for index in chosen])
+    sizes = {index: network_size(dataset.sizes[index], config) for index in chosen}
+    batches = batches_of_one_size(sizes, batch_size)
     reader = ImageReader(dataset=dataset, config=config, proposals=proposals)
-    numbers = range(-(-len(dataset) // batch_size))
-    for packed in load_batches(partial(_test_batch, reader, batch_size), numbers, workers):
+    make_batch = partial(_test_batch, reader, batches)
+    for packed in load_batches(make_batch, range(len(batches)), workers):
         yield packed.unpack()
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]  # the name is no test for pytest
+
+
+def network_size(size: tuple[int, int], config: DataConfig) -> tuple[int, int]:
+    """The (height, width) of a test image in the network, with its padding.
+
+    Args:
+        size: (height, width) of the image as it is stored, original px.
+        config: ``short_side``, ``long_side`` and ``size_divisor``.
+
+    Returns:
+        network px.
+    """
+    resized = resized_size(size, config.short_side, config.long_side)
+    return padded_size(resized, config.size_divisor)

@@ -38,10 +38,11 @@ def training_target(target: Target, config: DataConfig) -> Target:
 class NetworkImage(NamedTuple):
     """One image, ready for the network.
 
-    image (3, h, w) float32; target in network px, None in testing; original_size (height, width)
-    px; proposals: saved boxes (P, 4) in network px, or None.
+    image_index: its place in the data set; image (3, h, w) float32; target in network px, None in
+    testing; original_size (height, width) px; proposals: saved boxes (P, 4) in network px, or None.
     """
 
+    image_index: int
     image: Tensor
     target: Target | None
     original_size: tuple[int, int]
@@ -69,13 +70,14 @@ class ImageReader:
             crowds = sample.target.boxes[sample.target.crowd]
             boxes = filter_crowd_proposals(boxes, crowds, config.proposals_crowd_iou)
         target = training_target(sample.target, config)
-        return self._to_network(sample, target, boxes, short_side, limit, mirror)
+        return self._to_network(index, sample, target, boxes, short_side, limit, mirror)
 
     def read_test(self, index: int) -> NetworkImage:
         """One image without targets, at the config's short side."""
         config, sample = self.config, self.dataset[index]
         boxes = self._saved_boxes(sample, config.proposals_test)
-        return self._to_network(sample, None, boxes, config.short_side, config.long_side, False)
+        side, limit = config.short_side, config.long_side
+        return self._to_network(index, sample, None, boxes, side, limit, False)
 
     def _saved_boxes(self, sample: Sample, count: int | None) -> Tensor | None:
         """The best ``count`` saved proposals (P, 4) of one image, original px; None without."""
@@ -86,6 +88,7 @@ class ImageReader:
 
     def _to_network(
         self,
+        index: int,
         sample: Sample,
         target: Target | None,
         boxes: Tensor | None,
@@ -106,13 +109,13 @@ class ImageReader:
         if boxes is not None:
             new = (image.shape[-2], image.shape[-1])
             boxes = boxes_to_network(boxes, old, new, mirror=mirror)
-        return NetworkImage(image, target, old, sample.image_id, boxes)
+        return NetworkImage(index, image, target, old, sample.image_id, boxes)
 
     def collate(
         self, rows: Sequence[NetworkImage], skipped: Sequence[tuple[int, str]] = ()
     ) -> PackedBatch:
         """One batch of these images; ``skipped``: (index, sentence) of each image left out."""
-        images, targets, original_sizes, image_ids, proposals = zip(*rows, strict=True)
+        indices, images, targets, original_sizes, image_ids, proposals = zip(*rows, strict=True)
         return PackedBatch(
             images=pad(images, self.config.size_divisor),
             image_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
@@ -122,4 +125,5 @@ class ImageReader:
             skipped=tuple(text for _, text in skipped),
             unreadable=tuple(index for index, _ in skipped),
             proposals=None if proposals[0] is None else tuple(map(Tensor.numpy, proposals)),
+            indices=indices,
         )

@@ -99,7 +99,8 @@ class Batch:
     image_sizes: (height, width) of each image inside the padding, network px; original_sizes: the
     same in original px. targets are in network px, or None at test time. skipped: one sentence for
     each image that could not be read. proposals: saved boxes (P, 4) of each image in network px,
-    best first, for Fast R-CNN; None: the network has an RPN.
+    best first, for Fast R-CNN; None: the network has an RPN. indices: the place of each image in
+    its data set, or () for images that are in none.
     """
 
     images: Tensor
@@ -109,6 +110,7 @@ class Batch:
     targets: tuple[Target, ...] | None = None
     skipped: tuple[str, ...] = ()
     proposals: tuple[Tensor, ...] | None = None
+    indices: tuple[int, ...] = ()
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -133,6 +135,7 @@ class Batch:
                 targets=None if self.targets is None else self.targets[piece],
                 proposals=None if self.proposals is None else self.proposals[piece],
                 skipped=self.skipped if piece.start == 0 else (),
+                indices=self.indices[piece],
             )
             for piece in pieces
         )

@@ -1,16 +1,19 @@
-"""Which images a training batch holds and at which size, for any batch without the ones before it.
+"""Which images a batch holds: of the endless training batches, and of the test batches.
 
 The k-th training batch is a pure function of (seed, k): k gives the epoch, and
 default_rng([seed, epoch]) gives the order of that epoch. A stream of its own gives the size of the
 images in multi-scale training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.config import DataConfig
+
+Value = TypeVar("Value")
 
 
 class EndlessSampler:
@@ -88,3 +91,47 @@ def batch_short_side(config: DataConfig, seed: int, k: int) -> int:
         return config.short_side
     rng = np.random.default_rng(np.random.SeedSequence([seed, k], spawn_key=(1,)))
     return config.train_short_sides[rng.integers(len(config.train_short_sides))]
+
+
+def batches_of_one_size(
+    sizes: Mapping[int, tuple[int, int]], batch_size: int
+) -> list[tuple[int, ...]]:
+    """Batches of images of one size, so that none is padded for the sake of another.
+
+    Args:
+        sizes: index of an image -> its (height, width), network px, with its padding.
+        batch_size: most images in a batch.
+
+    Returns:
+        the indices of each batch: each image once, in order within a batch. A batch comes when it
+        is full, and those that never are come last.
+    """
+    batches: list[tuple[int, ...]] = []
+    waiting: dict[tuple[int, int], list[int]] = {}
+    for index, size in sizes.items():
+        batch = waiting.setdefault(size, [])
+        batch.append(index)
+        if len(batch) == batch_size:
+            batches.append(tuple(waiting.pop(size)))
+    return batches + [tuple(batch) for batch in waiting.values()]
+
+
+def in_order(values: Sequence[Value], indices: Sequence[int]) -> list[Value]:
+    """What was computed batch by batch, in the order of the data set.
+
+    Args:
+        values: one for each image, in the order of ``test_batches``.
+        indices: the place of each image in the data set: ``Batch.indices`` of all batches, one
+            after the other.
+
+    Returns:
+        the values by rising index.
+
+    Raises:
+        ValueError: there are more or fewer values than indices.
+    """
+    if len(values) != len(indices):
+        raise ValueError(
+            f"There are {len(values)} values of {len(indices)} images; give one value per image."
+        )
+    return [values[i] for i in sorted(range(len(indices)), key=indices.__getitem__)]

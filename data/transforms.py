@@ -156,12 +156,18 @@ def to_network(
     return result, None if target is None else scale_target(target, old, new)
 
 
+def padded_size(size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    """(height, width) px, each rounded up to a multiple of ``divisor``."""
+    height, width = (-(-side // divisor) * divisor for side in size)
+    return height, width
+
+
 def pad(images: Sequence[Tensor], divisor: int = 1) -> Tensor:
     """Images (3, h, w) as one batch (N, 3, H, W), zeros right and below, H and W multiples of
     ``divisor``.
     """
-    height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
-    height, width = (-(-side // divisor) * divisor for side in (height, width))
+    tallest, widest = (max(image.shape[axis] for image in images) for axis in (-2, -1))
+    height, width = padded_size((tallest, widest), divisor)
     batch = images[0].new_zeros(len(images), 3, height, width)
     for row, image in zip(batch, images, strict=True):
         row[:, : image.shape[-2], : image.shape[-1]] = image

@@ -35,6 +35,7 @@ class PackedBatch:
     skipped: tuple[str, ...]
     unreadable: tuple[int, ...]
     proposals: tuple[NDArray[np.float32], ...] | None
+    indices: tuple[int, ...]
 
     def unpack(self) -> Batch:
         """The batch that the network sees."""
@@ -47,6 +48,7 @@ class PackedBatch:
             targets=None if targets is None else tuple(map(targets.target, range(len(targets)))),
             skipped=self.skipped,
             proposals=None if proposals is None else tuple(map(torch.from_numpy, proposals)),
+            indices=self.indices,
         )
 
 

@@ -142,7 +142,13 @@ def network_proposals(
     """The best ``count`` proposals of each of the first ``images`` images, by a forward pass."""
     device = pick_device(environment.device)
     detector = trained_detector(trained, device)
-    batches = test_batches(dataset, trained.run.data, batch_size=BATCH, workers=environment.workers)
+    batches = test_batches(
+        dataset,
+        trained.run.data,
+        batch_size=BATCH,
+        workers=environment.workers,
+        indices=range(min(images, len(dataset))),
+    )
     return predict(
         lambda batch: detector.proposals(batch, count),
         batches,

@@ -13,6 +13,7 @@ from torch import Tensor
 from data.formats.masks import Rle, encode_masks
 from data.loader import test_batches
 from data.records import Batch, Dataset, Detections
+from data.sampler import in_order
 from experiments.records import Run
 from models.detector import Detector, Features
 from postprocess.masks import paste_masks
@@ -74,16 +75,22 @@ def refine_and_segment(
         workers=environment.workers,
         proposals=proposals,
     )
-    first = 0
+    indices: list[int] = []
     for batch in batches:
+        indices += batch.indices
         batch = batch.to(device)
         features = detector.features(batch)
         for key, task in tasks.items():
-            images = task.detections[first : first + len(batch.images)]
+            images = [task.detections[index] for index in batch.indices]
             images = refine_images(detector, features, batch, images, task.refinement)
             add_images(results[key], detector, features, batch, images)
-        first += len(batch.images)
-    return results
+    return {key: images_in_order(row, indices) for key, row in results.items()}
+
+
+def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections:
+    """The detections of a row in the order of the data set; indices: where each image belongs."""
+    segments = None if row.segments is None else in_order(row.segments, indices)
+    return replace(row, detections=in_order(row.detections, indices), segments=segments)
 
 
 def no_detections(*, with_masks: bool) -> RowDetections:

@@ -13,6 +13,7 @@ import torch
 from data.config import DataConfig
 from data.loader import test_batches
 from data.records import Batch, Dataset, Proposals, Target
+from data.sampler import in_order
 from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from models.decode import to_original
@@ -106,12 +107,14 @@ def measure(
         targets = [with_clean_boxes(target) for target in targets]
     proposals: dict[Combination, list[Proposals]] = defaultdict(list)
     device = pick_device(environment.device)
+    indices: list[int] = []
     for batch in test_batches(dataset, data, batch_size=BATCH, workers=environment.workers):
+        indices += batch.indices
         for combination, images in swapped(detectors, batch.to(device), count):
             proposals[combination] += images
     scores = {}
     for (ranking, boxes), images in proposals.items():
-        recalls = recall(images, targets, counts=(count,), ious=ious)
+        recalls = recall(in_order(images, indices), targets, counts=(count,), ious=ious)
         scores[f"{ranking} ranks, boxes of {boxes}"] = recalls[f"recall@{count}"]
     return scores
 

@@ -1,7 +1,5 @@
 """Trained networks as they are kept in the folder of a run, and passes over images with them."""
 
-import itertools
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from data.records import Batch, Candidates, Dataset, Proposals
+from data.sampler import in_order
 from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
@@ -106,28 +105,27 @@ def predict(
     unit: str,
     device: torch.device,
 ) -> list[Prediction]:
-    """What a network says of each image, on the CPU; prints how many boxes that are and the speed.
+    """What a network says of each image, on the CPU, in the order of the data set.
+
+    Prints how many boxes that are, and the speed.
 
     Args:
         forward: one prediction for each image of a batch.
         batches: of at most BATCH images each.
-        images: how many images, from the first, are wanted.
+        images: how many images the batches have, for the bar.
         name: of the run, for the printed line.
         unit: what the predictions are called: "candidates" or "proposals".
         device: where the network is.
     """
     predictions: list[Prediction] = []
-    needed = max(1, math.ceil(images / BATCH))  # of no images, too: the loader says what is wrong
-    bar = tqdm(
-        itertools.islice(batches, needed),
-        total=needed,
-        desc=f"{name} {unit}",
-        disable=not sys.stderr.isatty(),
-    )
+    indices: list[int] = []
     began = time.monotonic()
-    for batch in bar:
-        predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
-    predictions = predictions[:images]
+    with tqdm(total=images, desc=f"{name} {unit}", disable=not sys.stderr.isatty()) as bar:
+        for batch in batches:
+            predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
+            indices += batch.indices
+            bar.update(len(batch.indices))
+    predictions = in_order(predictions, indices)
     boxes = sum(len(prediction.boxes) for prediction in predictions)
     speed = len(predictions) / (time.monotonic() - began)
     print(

@@ -1,5 +1,6 @@
 """Batches: which images they hold, what is done to these, and what stops them."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -9,14 +10,17 @@ from PIL import Image
 
 from data.build import build_dataset
 from data.errors import DataError
-from data.loader import check_unreadable, test_batches
+from data.loader import check_unreadable, network_size, test_batches
+from data.mini.ambiguous import write_dataset
 from data.reader import training_target
 from data.records import Target
-from data.sampler import batch_short_side
+from data.sampler import batch_short_side, in_order
+from models.build import build_detector
 from tests.data.synthetic import CONFIG, MANY_SIZES, Synthetic, take
 from tests.data.test_coco import GOOD, SEGMENTED
 from tests.data.test_coco import write as write_coco
 from tests.data.test_workers import assert_same
+from tests.tiny import TINY
 
 
 @pytest.mark.parametrize("config", [CONFIG, MANY_SIZES])
@@ -162,12 +166,62 @@ def test_one_percent_rule():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_testing_shows_each_image_once_in_order_without_targets(workers):
+def test_testing_shows_each_image_once_without_targets(workers):
+    """Every third image is tall: six wide ones and four tall ones."""
     batches = list(test_batches(Synthetic(10), CONFIG, batch_size=4, workers=workers))
-    assert [i for b in batches for i in b.image_ids] == list(range(10))
-    assert [len(b.images) for b in batches] == [4, 4, 2]
+    assert [b.image_ids for b in batches] == [(1, 2, 4, 5), (0, 3, 6, 9), (7, 8)]
+    assert [b.indices for b in batches] == [b.image_ids for b in batches]
     assert all(b.targets is None for b in batches)
-    assert batches[0].original_sizes[:2] == ((24, 16), (16, 24))
+    assert [set(b.original_sizes) for b in batches] == [{(16, 24)}, {(24, 16)}, {(16, 24)}]
+    ids = [i for b in batches for i in b.image_ids]
+    assert in_order(ids, ids) == list(range(10))
+
+
+@pytest.mark.parametrize("divisor", [1, 10, 16])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 20])
+def test_a_test_image_has_its_own_padding_whatever_the_batch_size(batch_size, divisor):
+    """To a multiple of the divisor, and no further: what the network sees of an image does not depend on the others."""
+    config, data = replace(CONFIG, size_divisor=divisor), Synthetic(11)
+    shown = []
+    for batch in test_batches(data, config, batch_size=batch_size, workers=0):
+        assert len(batch.images) <= batch_size
+        for index, image, size in zip(batch.indices, batch.images, batch.image_sizes, strict=True):
+            height, width = (math.ceil(side / divisor) * divisor for side in size)
+            assert image.shape == (3, height, width)
+            (alone,) = test_batches(data, config, batch_size=1, workers=0, indices=[index])
+            assert torch.equal(image, alone.images[0])
+            shown.append(index)
+    assert sorted(shown) == list(range(11))
+
+
+def test_only_the_images_asked_for_are_read():
+    batches = list(test_batches(Synthetic(10, broken=(1, 9)), CONFIG, batch_size=4, workers=0, indices=range(2, 6)))
+    assert [b.indices for b in batches] == [(2, 4, 5), (3,)]
+    with pytest.raises(DataError, match="no image"):
+        next(test_batches(Synthetic(10), CONFIG, batch_size=4, workers=0, indices=()))
+
+
+def test_candidates_do_not_depend_on_the_batch_size(tmp_path):
+    """A network with convolutions sees the border of its padding: here images of several sizes, one, two or all at a time."""
+    data = build_dataset(TINY.data, write_dataset(tmp_path / "set", train=1, val=9) / "coco", "val")
+    assert len({network_size(size, TINY.data) for size in data.sizes}) > 2
+    torch.manual_seed(0)
+    detector = build_detector(TINY.model).eval()
+
+    def candidates(batch_size):
+        values, indices = [], []
+        for batch in test_batches(data, TINY.data, batch_size=batch_size, workers=0):
+            values += detector.candidates(batch, 0.1)
+            indices += batch.indices
+        return in_order(values, indices)
+
+    alone = candidates(1)
+    assert all(len(image.scores) for image in alone)
+    for batch_size in (2, 9):
+        for image, expected in zip(candidates(batch_size), alone, strict=True):
+            torch.testing.assert_close(image.boxes, expected.boxes)
+            torch.testing.assert_close(image.scores, expected.scores)
+            assert torch.equal(image.labels, expected.labels)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -179,9 +233,12 @@ def test_unreadable_image_stops_testing_with_its_own_sentence(workers):
 
 
 def test_sizes_and_padding():
-    batch = next(iter(test_batches(Synthetic(2), replace(CONFIG, size_divisor=10), batch_size=2, workers=0)))
-    assert batch.image_sizes == ((24, 16), (16, 24))  # short side 16 already
+    config = replace(CONFIG, size_divisor=10, aspect_grouping=False)
+    (batch,) = take(Synthetic(2), 1, config=config, batch_size=2)
+    assert set(batch.image_sizes) == {(24, 16), (16, 24)}  # short side 16 already
     assert batch.images.shape == (2, 3, 30, 30)
+    tall, wide = test_batches(Synthetic(2), config, batch_size=2, workers=0)
+    assert (tall.images.shape, wide.images.shape) == ((1, 3, 30, 20), (1, 3, 20, 30))
 
 
 def test_truncated_file_is_skipped_in_training(tmp_path):

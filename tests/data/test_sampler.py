@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from data.sampler import EndlessSampler, batch_short_side
+import pytest
+
+from data.sampler import EndlessSampler, batch_short_side, batches_of_one_size, in_order
 from tests.data.synthetic import CONFIG, MANY_SIZES
 
 
@@ -34,3 +36,19 @@ def test_batches_in_any_order_are_the_same():
     first, second = (EndlessSampler(range(10), [True] * 10, batch_size=3, seed=2) for _ in range(2))
     backwards = {k: second.batch(k) for k in reversed(range(12))}
     assert all(first.batch(k) == backwards[k] for k in range(12))
+
+
+def test_batches_of_one_size_hold_each_image_once():
+    tall, wide, square = (3, 2), (2, 3), (2, 2)
+    sizes = dict(enumerate([tall, wide, tall, tall, square, wide, tall, tall]))
+    assert batches_of_one_size(sizes, 2) == [(0, 2), (1, 5), (3, 6), (4,), (7,)]
+    assert batches_of_one_size(sizes, 1) == [(i,) for i in range(8)]  # one at a time: the order of the data set
+    assert batches_of_one_size(sizes, 9) == [(0, 2, 3, 6, 7), (1, 5), (4,)]
+    assert batches_of_one_size({}, 2) == []
+
+
+def test_what_was_computed_comes_back_in_order():
+    assert in_order(["c", "a", "d", "b"], [7, 2, 9, 4]) == ["a", "b", "c", "d"]
+    assert in_order([], []) == []
+    with pytest.raises(ValueError, match="1 values of 2 images"):
+        in_order(["a"], [0, 1])

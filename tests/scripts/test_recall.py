@@ -46,7 +46,7 @@ TABLES = {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}
 class FirstStage:
     """A detector whose proposals are the labeled boxes (the KL-RPN run: best first) moved by what training "learned"."""
 
-    passes = 0
+    images = 0  # that went through any of them
 
     def __init__(self, dataset):
         self.targets = dict(zip(dataset.image_ids, map(dataset.target, range(len(dataset))), strict=True))
@@ -61,7 +61,7 @@ class FirstStage:
         return self
 
     def proposals(self, batch, count):
-        FirstStage.passes += 1
+        FirstStage.images += len(batch.image_ids)
         found = []
         for image_id in batch.image_ids:
             boxes = self.targets[image_id].boxes
@@ -89,7 +89,7 @@ def stub(monkeypatch, data):
         monkeypatch.setattr(part, "IOUS", IOUS)
     monkeypatch.setattr(places, "find_table", TABLES.__getitem__)
     monkeypatch.setattr(trained, "build_detector", lambda config: FirstStage(build_dataset(TINY.data, data, "val")))
-    FirstStage.passes = 0
+    FirstStage.images = 0
 
 
 def train(out, run, seed=0, scale="tiny", classes=6, finished=True, at=6):
@@ -166,7 +166,7 @@ def test_networks_that_a_scale_makes_equal_are_measured_once(out):
     for run in (TINY, GOOD):
         train(out, run, scale="lite")
     text = page(run_recall, out, scale="lite")
-    assert FirstStage.passes == 2  # 3 images are one batch; two networks
+    assert FirstStage.images == 2 * 3  # two networks, 3 images
     assert "one network at this scale, measured once (`tiny`): A: RPN, B: RPN" in text
     assert lines_of(out, "lite.csv", group="B", row="RPN") == [
         {**line, "group": "B"} for line in lines_of(out, "lite.csv", group="A", row="RPN")]
@@ -214,14 +214,14 @@ def test_a_forward_pass_is_made_once_for_both_scripts(out, capsys):
     run_recall(out)
     run_figure3(out)  # fewer proposals
     run_recall(out)
-    assert FirstStage.passes == 1
+    assert FirstStage.images == 3
     train(out, TINY, at=7)  # another checkpoint
     run_recall(out)
-    assert FirstStage.passes == 2
+    assert FirstStage.images == 6
     stored = out / "tiny" / "kl_rpn" / "tiny" / "seed0" / "proposals.pt"
     stored.write_bytes(stored.read_bytes()[:100])
     run_recall(out)
-    assert FirstStage.passes == 3
+    assert FirstStage.images == 9
     assert "proposals.pt is damaged and is computed again" in capsys.readouterr().out
 
 

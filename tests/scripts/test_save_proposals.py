@@ -94,11 +94,11 @@ def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsy
         assert len(found) == images
         counts = np.diff(found.starts)
         assert 0 < counts.max() <= most  # post_nms_train, post_nms_test
-        batch = next(test_batches(dataset, TINY.data, batch_size=4, workers=0))  # 4 images a pass, as the script
-        for i, expected in enumerate(detector.proposals(batch, most)):
-            rows = slice(found.starts[i], found.starts[i + 1])
-            torch.testing.assert_close(torch.from_numpy(found.boxes[rows]), expected.boxes)
-            torch.testing.assert_close(torch.from_numpy(found.scores[rows]), expected.objectness)
+        for batch in test_batches(dataset, TINY.data, batch_size=4, workers=0):
+            for i, expected in zip(batch.indices, detector.proposals(batch, most), strict=True):
+                rows = slice(found.starts[i], found.starts[i + 1])
+                torch.testing.assert_close(torch.from_numpy(found.boxes[rows]), expected.boxes)
+                torch.testing.assert_close(torch.from_numpy(found.scores[rows]), expected.objectness)
     assert passes == ["tiny_rpn"] * 2
     capsys.readouterr()
     save(data, tmp_path, run="kl_loss/tiny_rpn")

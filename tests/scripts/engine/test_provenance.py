@@ -4,6 +4,8 @@ import datetime
 import re
 import subprocess
 
+from scripts.engine import results
+
 
 def test_commit_and_date_are_those_of_the_evaluation():
     now = results.commit_and_date()

@@ -72,12 +72,13 @@ def test_the_masks_are_those_of_the_final_boxes(trained):
     labeled = LabeledDatasets(known).of(RUN)
     refined = evaluate_network(ROWS, RUN, place, known, labeled).detections[row_key(ROWS[2])]
     detector = trained_detector(trained_run(RUN, place, labeled.dataset), torch.device("cpu"))
-    batch = next(test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0))
-    found = detector.mask.masks(detector.features(batch), batch, refined.detections)
-    assert sum(len(image.scores) for image in found)
-    for image, size, segments in zip(found, batch.original_sizes, refined.segments, strict=True):
-        expected = paste_masks(image.masks, image.boxes, size)
-        assert torch.equal(decode_masks(segments, size).bool(), expected)
+    assert sum(len(image.scores) for image in refined.detections)
+    for batch in test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0):
+        final = [refined.detections[index] for index in batch.indices]
+        detections = detector.mask.masks(detector.features(batch), batch, final)
+        for index, image, size in zip(batch.indices, detections, batch.original_sizes, strict=True):
+            expected = paste_masks(image.masks, image.boxes, size)
+            assert torch.equal(decode_masks(refined.segments[index], size).bool(), expected)
 
 
 def test_only_the_best_boxes_are_refined_and_a_new_score_is_a_new_order():
