@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/*/README.md")])
-NAMES = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+NAMES = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
+WRITTEN = ("run.json", "finished.json", "detections.json", "annotations/instances_train.json")  # by users and commands
 
 
 def name_of(path):
@@ -36,9 +37,18 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named_exist(page):
     for file in re.findall(r"`([\w/]+\.(?:py|sh|json))`", page.read_text()):
-        known = (ROOT / file).exists() or (page.parent / file).exists() or ("/" not in file and file in NAMES)
-        assert known or file in ("run.json", "finished.json", "detections.json"), f"{name_of(page)} names {file}"
+        known = (ROOT / file).exists() or (page.parent / file).exists() or file in NAMES
+        assert known or file in WRITTEN, f"{name_of(page)} names {file}"
 
 
 def test_the_readme_fits_in_150_lines():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_functions_are_where_the_pages_say(page):
+    """"`kl_loss` in `losses/kl_loss.py`": the file defines that name."""
+    for names, file in re.findall(r"((?:`\w+`(?:, | and )?)+) in `([\w/]+\.py)`", page.read_text()):
+        source = (ROOT / file if (ROOT / file).exists() else page.parent / file).read_text()
+        for name in re.findall(r"\w+", names.replace(" and ", " ").replace("`", " ")):
+            assert re.search(rf"\b{name}\b", source), f"{name_of(page)}: {name} is not in {file}"
