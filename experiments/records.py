@@ -116,18 +116,22 @@ class Table:
                 raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
-                raise ValueError(f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the table has "
-                                 f"{len(self.columns)} columns; give one a column, None where the paper prints none.")
+                raise ValueError(
+                    f"{self.title}: the row {row.name!r} prints {len(row.printed)} numbers, the "
+                    f"table has {len(self.columns)} columns; give one a column, None where the "
+                    "paper prints none."
+                )
 
     def printed(self, row: Row) -> dict[str, float]:
         """What the paper prints in a row, by column."""
-        return {column: value for column, value in zip(self.columns, row.printed, strict=False) if value is not None}
+        printed = zip(self.columns, row.printed, strict=False)
+        return {column: value for column, value in printed if value is not None}
 
 
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
-    """``iterations`` and ``lr_drops`` of a TrainConfig, in epochs of faster-rcnn.pytorch (each image and its mirror).
+    """``batch_size``, ``iterations`` and ``lr_drops`` of a TrainConfig from epochs.
 
-    The rate drops at the start of each epoch (counted from 1) that ``drop_every`` + 1 divides.
+    An epoch is that of faster-rcnn.pytorch: each image and its mirror. The rate drops at the start of each epoch (counted from 1) that ``drop_every`` + 1 divides.
     """
     each = 2 * images // batch_size
     drops = tuple((epoch - 1) * each for epoch in range(drop_every + 1, epochs + 1, drop_every + 1))

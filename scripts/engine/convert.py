@@ -205,8 +205,8 @@ def print_network(source: Format, run: Run) -> None:
     model = run.model
     print(
         f"network: {source}'s {model.backbone.name} with "
-        f"{'a pyramid' if model.backbone.pyramid else 'a conv5 head'}, {model.num_classes} classes, masks: "
-        f"{yes_or_no(model.mask is not None)}, log variances: {yes_or_no(model.roi.log_variance)}"
+        f"{'a pyramid' if model.backbone.pyramid else 'a conv5 head'}, {model.num_classes} classes, "
+        f"masks: {yes_or_no(model.mask is not None)}, log variances: {yes_or_no(model.roi.log_variance)}"
     )
 
 

@@ -141,8 +141,8 @@ def prepared(name: str, run: Run) -> Detector:
     for key, value in detector.named_parameters():
         layer += value.numel() if "log_variance" in key else 0
     print(
-        f"{name}: {run.model.backbone.name}, {total:,} parameters ({truncated_millions(total):.2f} M, "
-        f"cut off), {trained:,} trained, {layer:,} in log variance layers",
+        f"{name}: {run.model.backbone.name}, {total:,} parameters "
+        f"({truncated_millions(total):.2f} M, cut off), {trained:,} trained, {layer:,} in log variance layers",
         flush=True,
     )
     return detector

@@ -27,7 +27,8 @@ ROWS = (
 # fmt: on
 
 TABLE = Table(
-    title="Controls of KL Loss Tables 3 and 6: box coding, loss and length of training apart, ResNet-50-FPN, MS-COCO",
+    title="Controls of KL Loss Tables 3 and 6: box coding, loss and length of training apart, "
+    "ResNet-50-FPN, MS-COCO",
     metric="coco",
     columns=("AP", "AP50", "AP75", "APS", "APM", "APL"),
     extra=(

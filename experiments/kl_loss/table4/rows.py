@@ -15,13 +15,15 @@ from postprocess.refine import Refinement
 
 IOU_NET = "IoU-Net, on its own Mask R-CNN"
 
+OWN_VOTING = replace(NMS_03, box_voting=MR_CNN)  # of MR-CNN itself
+
 # fmt: off
 ROWS = (
     Row("baseline",                                        r50_fpn_mask,     NMS_05,
         (38.6, 59.8, 55.3, 47.7, 34.4, 11.3), cited="Detectron's model zoo"),
     Row("MR-CNN", r50_fpn_mask, replace(NMS_05, box_voting=BoxVoting()),
         (38.9, 59.8, 55.5, 48.1, 34.8, 11.9)),
-    Row("MR-CNN (iterative localization, its own voting)", r50_fpn_mask, replace(NMS_03, box_voting=MR_CNN),
+    Row("MR-CNN (iterative localization, its own voting)", r50_fpn_mask, OWN_VOTING,
         rounds=2, added=True),
     Row("soft-NMS",                                        r50_fpn_mask,     SOFT_NMS,
         (39.3, 59.7, 55.6, 48.9, 35.9, 12.0)),

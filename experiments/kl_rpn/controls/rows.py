@@ -23,7 +23,8 @@ ROWS = (
 # fmt: on
 
 TABLE = Table(
-    title="Controls of KL-RPN Table 1: region proposal and loss weight apart, VGG-16 Faster R-CNN, MS-COCO",
+    title="Controls of KL-RPN Table 1: region proposal and loss weight apart, "
+    "VGG-16 Faster R-CNN, MS-COCO",
     metric="coco",
     columns=("AP", "AP50", "AP75", "APS", "APM", "APL", "AR100"),
     extra=("AP80", "AP90", "clean_distance"),

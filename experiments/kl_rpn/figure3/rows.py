@@ -16,7 +16,8 @@ ROWS = (
 # fmt: on
 
 TABLE = Table(
-    title="KL-RPN Figure 3: offsets of proposals with high and with low objectness, VGG-16 Faster R-CNN, MS-COCO",
+    title="KL-RPN Figure 3: offsets of proposals with high and with low objectness, "
+    "VGG-16 Faster R-CNN, MS-COCO",
     metric="figure3",
     command="figure3",
     rows=ROWS,

@@ -30,7 +30,8 @@ ROWS = (
     Row("KL-RPN",                        r101_coco_klrpn,      NMS_03_LOW,
         (35.6, 55.4, 38.3, 14.3, 39.2, 52.4, 48.09, 260.0), group="Faster R-CNN ResNet-101"),
     Row("RPN",                           rfcn_r101_coco,       NMS_03_LOW,
-        (29.9, 51.9, None, 10.8, 32.8, 45.0, None, None), group="R-FCN ResNet-101", cited=RFCN_PAPER),
+        (29.9, 51.9, None, 10.8, 32.8, 45.0, None, None), group="R-FCN ResNet-101",
+        cited=RFCN_PAPER),
     Row("KL-RPN",                        rfcn_r101_coco_klrpn, NMS_03_LOW,
         (31.9, 53.9, 33.4, 13.1, 35.0, 45.9, None, None), group="R-FCN ResNet-101"),
     Row("KL-RPN + KL Loss",              vgg16_coco_klrpn_kl,  NMS_03_LOW,
@@ -54,8 +55,8 @@ TABLE = Table(
     ),
     notes={
         "paper": (
-            "scored on minival as a proxy for the paper's test-dev; the R-FCN networks are trained on "
-            "trainval, which contains minival: judge them by the test-dev server alone "
+            "scored on minival as a proxy for the paper's test-dev; the R-FCN networks are trained "
+            "on trainval, which contains minival: judge them by the test-dev server alone "
             "(python -m scripts.submit)",
         )
     },
