@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
 from data.records import Target
 from data.transforms import (
@@ -96,7 +96,7 @@ def test_masks_resize_like_torchs_nearest_exact_and_commute_with_the_mirror():
     masks = torch.randint(0, 2, (3, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     for size in ((33, 47), (40, 60), (11, 7)):
         found = resize_masks(masks, size)
-        assert torch.equal(found, functional.interpolate(masks[None], size=size, mode="nearest-exact")[0])
+        assert torch.equal(found, F.interpolate(masks[None], size=size, mode="nearest-exact")[0])
     assert torch.equal(resize_masks(masks.flip(-1), (40, 60)), resize_masks(masks, (40, 60)).flip(-1))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
 from losses.smooth_l1 import smooth_l1
 
@@ -26,7 +26,7 @@ def test_caffes_sigma(sigma, difference, loss):
 def test_value_and_gradient_equal_torch(beta):
     difference = torch.linspace(-4, 4, 81, dtype=torch.float64, requires_grad=True)
     ours = smooth_l1(difference, beta)
-    theirs = functional.smooth_l1_loss(difference, torch.zeros_like(difference), beta=beta, reduction="none")
+    theirs = F.smooth_l1_loss(difference, torch.zeros_like(difference), beta=beta, reduction="none")
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), difference)[0] for loss in (ours, theirs)))
 
