@@ -37,6 +37,7 @@ def lite(run: Run) -> Run:
     recipe = LITE_1X_TRAIN if run.passes else LITE_TRAIN
     return replace(
         run,
+        start="imagenet" if run.start == "scratch" else run.start,
         name=lite_name(run),
         model=lite_model(run),
         data=lite_data(run),
@@ -123,8 +124,8 @@ def lite_name(run: Run) -> str:
     name = "mobilenet_rfcn_voc" if run.model.roi.head == "rfcn" else "mobilenet_voc"
     if kl_rpn:
         name += "_klrpn"
-    if run.model.roi.log_variance:
-        name += "_kl"
+    if run.model.roi.box_loss != "smooth_l1":
+        name += f"_{run.model.roi.box_loss}"
     if weight != (10 if kl_rpn else 1):
         name += f"_weight{weight:g}"
     return name

@@ -43,7 +43,8 @@ class TrainConfig:
 class Run:
     """One network to train: its name is its folder.
 
-    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from.
+    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from. Without
+    another run mini starts from scratch and lite from ImageNet.
     short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
     passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0: other schedules.
     nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
@@ -69,7 +70,7 @@ class Row:
     printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; () for a row of ours.
     group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper quotes for the
     number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
-    ours that the paper does not have. rounds: how often boxes go through the box head (2: MR-CNN's iterative
+    ours that the paper does not have; so are all rows of a table of ours. rounds: how often boxes go through the box head (2: MR-CNN's iterative
     localization). refine: IoU-Net's refinement of the detections, None for none.
     """
 
@@ -114,6 +115,14 @@ class Table:
         for name, choices in (("metric", Metric), ("command", Command)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
+        names = [row.name for row in self.rows]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{self.title}: two rows are called {repeated[0]!r}; give each its own label.")
+        labels = {row.label for row in self.rows}
+        for label in (label for pair in self.comparisons for label in pair):
+            if label not in labels:
+                raise ValueError(f"{self.title}: a comparison names {label!r}, and no row has that label.")
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
                 raise ValueError(

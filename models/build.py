@@ -1,7 +1,8 @@
 """ModelConfig -> Detector: the only place that chooses by name.
 
 A new backbone is a file in models/backbones/ and a line in BACKBONES; a new box loss is a file in
-losses/ and a line in ``box_losses``.
+losses/ and a line in ``box_losses`` (models/roi_losses.py says what it must do). A run of it is a
+``replace`` in experiments/<paper>/runs.py.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from models.mask import MaskConfig
 from models.pooling.pool import build_position_sensitive_pool
 from models.rfcn import RFCNHead
 from models.roi import RoIConfig, RoIStage
-from models.roi_losses import BoxLoss
+from models.roi_losses import BoxLossChoice
 from models.rpn import RPNConfig
 
 # (config, whether the last stage is the box head) -> the network up to its features
@@ -38,14 +39,18 @@ BACKBONES: dict[str, Callable[[BackboneConfig, bool], Backbone]] = {
     "resnet101": lambda config, _: build_resnet(config),
     "mobilenet_v2": lambda config, cut: build_mobilenet(config, cut),
 }
+# backbones with a stage at stride 32, for a pyramid or as the box head
+WITH_CONV5 = ("resnet50", "resnet101", "mobilenet_v2")
 RESNET_BLOCKS = {"resnet50": RESNET50, "resnet101": RESNET101}
 
 
-def box_losses(config: RoIConfig) -> dict[str, BoxLoss]:
+def box_losses(config: RoIConfig) -> dict[str, BoxLossChoice]:
     """The losses that can train the box layers, by the name in RoIConfig.box_loss."""
     return {
-        "smooth_l1": partial(smooth_l1_loss, beta=config.smooth_l1_beta),
-        "kl": kl_loss,
+        "smooth_l1": BoxLossChoice(
+            partial(smooth_l1_loss, beta=config.smooth_l1_beta), log_variance=False
+        ),
+        "kl": BoxLossChoice(kl_loss, log_variance=True, terms=kl_loss_terms),
     }
 
 
@@ -66,15 +71,22 @@ class ModelConfig:
     iou: IoUConfig | None = None
 
     def __post_init__(self) -> None:
-        known = tuple(box_losses(self.roi))
+        losses = box_losses(self.roi)
         for problem, sentence in (
             (
                 self.backbone.name not in BACKBONES,
                 f"backbone.name is {self.backbone.name!r}; choose one of {tuple(BACKBONES)}.",
             ),
             (
-                self.roi.box_loss not in known,
-                f"roi.box_loss is {self.roi.box_loss!r}; choose one of {known}.",
+                self.roi.box_loss not in losses,
+                f"roi.box_loss is {self.roi.box_loss!r}; choose one of {tuple(losses)}.",
+            ),
+            (
+                self.roi.box_loss in losses
+                and losses[self.roi.box_loss].log_variance != self.roi.log_variance,
+                f"roi.log_variance is {self.roi.log_variance}, and the box loss "
+                f"{self.roi.box_loss!r} {'reads' if not self.roi.log_variance else 'has no use for'} "
+                f"log variances; set it to {not self.roi.log_variance}, or choose another box loss.",
             ),
             (
                 self.num_classes < 1,
@@ -90,13 +102,13 @@ class ModelConfig:
                 "mask and iou need a box head on each RoI: roi.head='mlp' or 'conv5'.",
             ),
             (
-                self.roi.head == "conv5" and self.backbone.name.startswith("vgg"),
-                "roi.head='conv5' needs a backbone with such a last stage, not "
-                f"{self.backbone.name}.",
+                self.roi.head == "conv5" and self.backbone.name not in WITH_CONV5,
+                f"roi.head='conv5' needs one of the backbones {WITH_CONV5}, not "
+                f"{self.backbone.name!r}.",
             ),
             (
                 self.backbone.pyramid and not self.fits_a_pyramid(),
-                "backbone.pyramid needs a backbone with four strides (a ResNet or MobileNetV2), "
+                f"backbone.pyramid needs one of the backbones {WITH_CONV5}, "
                 "roi.head 'mlp' or 'none', pooling 'align' or 'precise', and "
                 f"{len(FPN.strides)} rpn.anchor_sizes, one a level.",
             ),
@@ -107,7 +119,7 @@ class ModelConfig:
     def fits_a_pyramid(self) -> bool:
         """Whether the other parts can work on the levels of a pyramid."""
         return (
-            not self.backbone.name.startswith("vgg")
+            self.backbone.name in WITH_CONV5
             and self.roi.head in ("mlp", "none")
             and self.roi.pooling != "max"
             and len(self.rpn.anchor_sizes) == len(FPN.strides)
@@ -184,11 +196,12 @@ def build_roi_stage(
         head: nn.Module = build_rfcn_head(config, in_channels, strides[0])
     else:
         head = build_roi_head(config, in_channels, strides)
+    box_loss = box_losses(roi)[roi.box_loss]
     return RoIStage(
         head=head,
         coder=build_box_coder(roi.box_coding, weight=10.0, minus_one=roi.decode_minus_one),
-        box_loss=box_losses(roi)[roi.box_loss],
-        box_loss_terms=kl_loss_terms if roi.box_loss == "kl" else None,
+        box_loss=box_loss.function,
+        box_loss_terms=box_loss.terms,
         rois_per_image=roi.rois_per_image,
         positive_share=roi.positive_share,
         positive_iou=roi.positive_iou,

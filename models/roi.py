@@ -87,12 +87,6 @@ class RoIConfig:
             raise ValueError(
                 "RoIConfig.log_variance needs box_coding='edges': a variance belongs to a box side."
             )
-        if (self.box_loss, self.log_variance) in (("kl", False), ("smooth_l1", True)):
-            raise ValueError(
-                f"RoIConfig.log_variance is {self.log_variance} and box_loss {self.box_loss!r}: "
-                "KL Loss learns log variances and smooth L1 does not; use 'kl' with log variances "
-                "and 'smooth_l1' without."
-            )
         if self.head == "rfcn" and self.rfcn_pooling == "align" and self.sampling_ratio < 1:
             raise ValueError(
                 f"RoIConfig.sampling_ratio is {self.sampling_ratio}; PSRoIAlign needs 1 or more."

@@ -24,6 +24,20 @@ BoxLoss = Callable[[Tensor, Any, Tensor], Tensor]
 BoxLossTerms = Callable[[Tensor, Any, Tensor], tuple[Tensor, Tensor]]
 
 
+class BoxLossChoice(NamedTuple):
+    """A loss that can train the box layers.
+
+    function: (offsets, log variances or None, target offsets), each (R, 4), -> one value a
+    coordinate. It must be 0 where all of them are 0, which RoIs without an object are set to. A log
+    variance is ln sigma^2 of the offset: variance voting and the pixel sigmas read it so.
+    log_variance: whether it needs log variances. terms: its summands, to watch, or None.
+    """
+
+    function: BoxLoss
+    log_variance: bool
+    terms: BoxLossTerms | None = None
+
+
 class OwnClassOutputs(NamedTuple):
     """The head's outputs for each RoI's own class, and its target offsets, each (R, 4).
 

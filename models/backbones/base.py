@@ -22,7 +22,7 @@ class BackboneConfig:
     """
 
     name: str  # a key of BACKBONES in models/build.py
-    width: float = 1.0  # multiplies the published channel counts (VGG, ResNet)
+    width: float = 1.0  # multiplies the published channel counts; 0.25 at mini
     frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
     resnet_blocks: tuple[int, int, int, int] | None = None  # of each stage; None: as published
     # where a stage's stride is and how the first pooling rounds, models/backbones/resnet.py

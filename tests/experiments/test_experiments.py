@@ -21,13 +21,13 @@ MODULES = {path.parent.name: importlib.import_module(f"experiments.{path.parent.
 RUNS = {f"{paper}/{key}": value for paper, module in MODULES.items() for key, value in vars(module).items()
         if isinstance(value, Run)}
 PAPER_TABLES = json.loads((EXPERIMENTS / "paper_tables.json").read_text())
-TABLES = {f"{path.parent.parent.name}_{path.parent.name}":
+TABLES = {f"{path.parent.parent.name}/{path.parent.name}":
           importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows").TABLE
           for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))}
 PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")]
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
-PAPER_TABLES_HERE = {name: table for name, table in TABLES.items() if name in PAPER_TABLES}
-OURS = {"kl_rpn_controls", "kl_rpn_proposals", "kl_rpn_figure3", "kl_loss_controls", "kl_loss_figure5", "kl_loss_figure6"}  # not tables of a paper
+PRINTED = {name: PAPER_TABLES[name.replace("/", "_")] for name in TABLES if name.replace("/", "_") in PAPER_TABLES}
+OURS = TABLES.keys() - PRINTED.keys()  # not tables of a paper
 KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}  # what KL Loss changes in a second stage
 KL = KL_HEAD | {"model.rpn.box_coding"}  # and in the whole network
 at_every_scale = pytest.mark.parametrize("scale", SCALES)
@@ -76,17 +76,17 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
         assert run.train.max_grad_norm == 10 * SCALES[scale](RUNS[baseline]).train.max_grad_norm
 
 
-@pytest.mark.parametrize("name", ["kl_rpn_table1", "kl_rpn_table2"])
+@pytest.mark.parametrize("name", ["kl_rpn/table1", "kl_rpn/table2"])
 def test_batch_and_rate_are_those_the_paper_prints(name):
     rows = [row for row in TABLES[name].rows if not row.added]
-    for row, line in zip(rows, PAPER_TABLES[name]["rows"], strict=True):
+    for row, line in zip(rows, PRINTED[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
         assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
         assert row.run.model.backbone.name == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
         assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
                                       "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]
         assert row.run.data.short_side == 600
-        assert row.run.model.rpn.post_nms_test == {"kl_rpn_table1": 1000, "kl_rpn_table2": 300}[name]
+        assert row.run.model.rpn.post_nms_test == {"kl_rpn/table1": 1000, "kl_rpn/table2": 300}[name]
 
 
 # rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates, drops, training scales
@@ -168,7 +168,7 @@ def spelled(label):
 
 
 def test_every_table_is_a_papers_or_known_as_ours():
-    assert TABLES.keys() == PAPER_TABLES_HERE.keys() | OURS
+    assert {name.replace("/", "_") for name in PRINTED} >= {name for name in PAPER_TABLES if "_table" in name}
     assert not any(row.printed for name in OURS for row in TABLES[name].rows)
 
 
@@ -186,11 +186,11 @@ def is_cited(line):
     return any(word in line.get("baseline_ref", "") for word in ("cited", "MODEL_ZOO"))
 
 
-@pytest.mark.parametrize("name", PAPER_TABLES_HERE)
+@pytest.mark.parametrize("name", PRINTED)
 def test_rows_are_those_of_the_paper_in_its_order(name):
-    printed, rows = PAPER_TABLES[name]["rows"], [row for row in TABLES[name].rows if not row.added]
+    printed, rows = PRINTED[name]["rows"], [row for row in TABLES[name].rows if not row.added]
     assert [(row.group, row.label) for row in rows] == [printed_name(line) for line in printed]
-    columns = PAPER_TABLES[name]["columns"]
+    columns = PRINTED[name]["columns"]
     assert [row.printed for row in rows] == [tuple(line["metrics"].get(column) for column in columns) for line in printed]
     assert [bool(row.cited) for row in rows] == [is_cited(line) for line in printed]
     assert list(TABLES[name].columns) == columns
@@ -200,7 +200,7 @@ def test_rows_are_those_of_the_paper_in_its_order(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_use_known_runs_and_say_what_their_labels_say(name):
-    table, paper = TABLES[name], name.rpartition("_")[0]
+    table, paper = TABLES[name], name.partition("/")[0]
     assert table.title
     known = {id(run) for key, run in RUNS.items() if key.startswith(paper + "/")}
     for row in table.rows:
@@ -225,7 +225,7 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
 
 def test_an_unknown_metric_or_command_is_an_error():
     """A typo in the metric must not be scored as VOC."""
-    table = TABLES["kl_loss_table1"]
+    table = TABLES["kl_loss/table1"]
     with pytest.raises(ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"):
         replace(table, metric="cocoo")
     with pytest.raises(ValueError, match=r"Table\.command is 'score'; choose one of \('evaluate'"):
@@ -233,20 +233,29 @@ def test_an_unknown_metric_or_command_is_an_error():
 
 
 def test_a_row_prints_one_number_a_column():
-    row = Row("new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss_table1"].rows[0].postprocess, (1.0,))
+    row = Row("new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss/table1"].rows[0].postprocess, (1.0,))
     with pytest.raises(ValueError, match="the row 'new' prints 1 numbers, the table has 2 columns"):
         Table(title="t", metric="coco", columns=("AP", "AP50"), rows=(row,))
 
 
+def test_rows_have_names_of_their_own_and_comparisons_name_rows():
+    """Results are kept by name: two rows of one name would show one row's numbers twice."""
+    table = TABLES["kl_loss/table1"]
+    with pytest.raises(ValueError, match="two rows are called 'baseline'; give each its own label"):
+        replace(table, rows=(table.rows[0], table.rows[0]), comparisons=())
+    with pytest.raises(ValueError, match="a comparison names 'KL-Loss', and no row has that label"):
+        replace(table, comparisons=(("KL-Loss", "baseline"),))
+
+
 def test_the_papers_headline_is_in_table_1():
     """KL Loss, abstract: VGG-16 Faster R-CNN from 23.6 to 29.1 AP on MS-COCO."""
-    rows = TABLES["kl_loss_table1"].rows
+    rows = TABLES["kl_loss/table1"].rows
     assert (rows[0].printed[0], rows[-1].printed[0]) == (23.6, 29.1)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_its_two_commands(name):
-    paper, _, table = name.rpartition("_")
+    paper, _, table = name.partition("/")
     for script in ("train.sh", "eval.sh"):
         path = EXPERIMENTS / paper / table / script
         assert path.stat().st_mode & 0o111, f"{path} is not executable"

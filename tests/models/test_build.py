@@ -9,6 +9,7 @@ from models import build
 from models.backbones.mobilenet import MobileNetV2
 from models.backbones.resnet import Conv5Head
 from models.backbones.vgg import VGG16, VGGCNNM1024
+from models.roi_losses import BoxLossChoice
 from models.build import build_detector, parameter_counts
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
@@ -50,7 +51,7 @@ def size(config):
         ),
         (
             {"roi_box_loss": "huber"},
-            r"ModelConfig\.roi\.box_loss is 'huber'; choose one of \('smooth_l1', 'kl'\)",
+            r"ModelConfig\.roi\.box_loss is 'huber'; choose one of \('smooth_l1', 'kl'",
         ),
         ({"num_classes": 0}, r"ModelConfig\.num_classes is 0; a detector needs at least one class"),
         (
@@ -61,11 +62,11 @@ def size(config):
         ({"roi_head": "none", "iou": IoUConfig()}, "mask and iou need a box head on each RoI"),
         (
             {"roi_head": "conv5"},
-            r"roi\.head='conv5' needs a backbone with such a last stage, not vgg16",
+            r"roi\.head='conv5' needs one of the backbones \('resnet50', .*, not 'vgg16'",
         ),
         (
             {"backbone_pyramid": True, "rpn_anchor_sizes": FIVE_SIZES},
-            "pyramid needs a backbone with four strides",
+            "backbone\.pyramid needs one of the backbones \('resnet50'",
         ),
         (PYRAMID | {"rpn_anchor_sizes": (32.0,)}, r"and 5 rpn\.anchor_sizes, one a level"),
         (PYRAMID | {"roi_head": "conv5"}, r"roi\.head 'mlp' or 'none'"),
@@ -87,16 +88,46 @@ def test_a_pyramid_fits_what_the_sentence_says():
     assert change(COCO, **PYRAMID, roi_head="none").fits_a_pyramid()
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"roi_box_loss": "kl"},
+            r"roi\.log_variance is False, and the box loss 'kl' reads log variances",
+        ),
+        (
+            {"roi_box_coding": "edges", "roi_log_variance": True},
+            r"roi\.log_variance is True, and the box loss 'smooth_l1' has no use for log variances",
+        ),
+    ],
+)
+def test_a_box_loss_gets_the_log_variances_that_it_reads(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        change(BASE, **fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"roi_head": "conv5"}, {"backbone_pyramid": True, "rpn_anchor_sizes": (8.0,) * 5}]
+)
+def test_a_new_backbone_has_no_conv5_and_no_pyramid_before_it_says_so(monkeypatch, fields):
+    """It would fail in the first forward pass otherwise, in the layers of another network."""
+    monkeypatch.setitem(build.BACKBONES, "mine", build.BACKBONES["vgg16"])
+    with pytest.raises(ValueError, match=r"needs one of the backbones \('resnet50', 'resnet101'"):
+        change(BASE, backbone_name="mine", **fields)
+
+
 def absolute_error(offsets, log_variance, target_offsets):
     return (offsets - target_offsets).abs()
 
 
-@pytest.mark.parametrize("fields", [{}, {"roi_box_coding": "edges", "roi_log_variance": True}])
-def test_a_new_box_loss_is_one_function_and_one_line(monkeypatch, fields):
+@pytest.mark.parametrize("log_variance", [False, True])
+def test_a_new_box_loss_is_one_function_and_one_line(monkeypatch, log_variance):
     """A function in ``box_losses`` is a choice of RoIConfig.box_loss, and it is what the network
     learns from."""
     known = build.box_losses
-    monkeypatch.setattr(build, "box_losses", lambda config: {**known(config), "l1": absolute_error})
+    choice = BoxLossChoice(absolute_error, log_variance=log_variance)
+    monkeypatch.setattr(build, "box_losses", lambda config: {**known(config), "l1": choice})
+    fields = {"roi_box_coding": "edges", "roi_log_variance": True} if log_variance else {}
     network = detector(change(BASE, roi_box_loss="l1", **fields))
     assert network.roi.box_loss is absolute_error
     batch = batch_of(scene(0), scene(1))

@@ -39,11 +39,6 @@ BOX_KL = RoIConfig(box_coding="edges", log_variance=True, box_loss="kl")
             {"log_variance": True, "box_loss": "kl"},
             r"RoIConfig\.log_variance needs box_coding='edges'",
         ),
-        ({"box_loss": "kl"}, r"RoIConfig\.log_variance is False and box_loss 'kl'"),
-        (
-            {"box_coding": "edges", "log_variance": True},
-            r"RoIConfig\.log_variance is True and box_loss 'smooth_l1'",
-        ),
         (
             {"head": "rfcn", "sampling_ratio": 0},
             r"RoIConfig\.sampling_ratio is 0; PSRoIAlign needs 1 or more",
