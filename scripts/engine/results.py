@@ -24,7 +24,9 @@ def missing_line(row: Row, run: Run, place: RunPlace) -> Line:
 
 
 def not_trained(place: RunPlace) -> str:
-    """Why a row was not run if its network is not there."""
+    """Why a row was not run: its network is not there, or not finished."""
+    if place.has_checkpoints:
+        return f"the network in {place.name} is not finished; train on, or add --unfinished"
     return f"no trained network in {place.name}"
 
 

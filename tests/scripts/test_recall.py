@@ -243,7 +243,7 @@ def test_what_is_wrong_is_a_sentence(out, capsys):
 
 def test_an_unfinished_network_is_measured_when_asked(out):
     train(out, TINY, finished=False, at=2)
-    assert "no trained network in tiny/kl_rpn/tiny/seed0" in page(run_recall, out)
+    assert "the network in tiny/kl_rpn/tiny/seed0 is not finished; train on, or add --unfinished" in page(run_recall, out)
     assert "UNFINISHED: tiny: only 2 of 6 updates" in page(run_recall, out, unfinished=True)
 
 
