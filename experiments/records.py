@@ -43,13 +43,15 @@ class TrainConfig:
 class Run:
     """One network to train: its name is its folder.
 
-    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it starts from. Without
-    another run mini starts from scratch and lite from ImageNet.
-    short_mini: whether the mini scale trains it for a shorter time: tables of many networks should end in minutes, too.
-    passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0: other schedules.
+    start: "imagenet", "scratch", or the name of another run of the paper, whose finished network it
+    starts from. Without another run mini starts from scratch and lite from ImageNet.
+    short_mini: whether the mini scale trains it for a shorter time: tables of many networks should
+    end in minutes, too.
+    passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0:
+    other schedules.
     nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
-    proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has its own. Like
-    start it is a name of runs.py at every scale.
+    proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has
+    its own. Like start it is a name of runs.py at every scale.
     """
 
     name: str
@@ -67,10 +69,12 @@ class Run:
 class Row:
     """One line of a table: a run, what happens to its candidates, and what the paper printed.
 
-    printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; () for a row of ours.
-    group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper quotes for the
-    number, "" if the authors measured it. missing: why this row cannot be computed (yet), "" if it can. added: a row of
-    ours that the paper does not have; so are all rows of a table of ours. rounds: how often boxes go through the box head (2: MR-CNN's iterative
+    printed: the paper's numbers, one for each of ``Table.columns``, None where it prints none; ()
+    for a row of ours.
+    group: a heading shared by neighboring rows (the backbone in Table 5). cited: whom the paper
+    quotes for the number, "" if the authors measured it. missing: why this row cannot be computed
+    (yet), "" if it can. added: a row of ours that the paper does not have; so are all rows of a
+    table of ours. rounds: how often boxes go through the box head (2: MR-CNN's iterative
     localization). refine: IoU-Net's refinement of the detections, None for none.
     """
 
@@ -94,9 +98,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table or figure of a paper, or one of ours: what is run, what is measured, and what is compared.
+    """A table or figure of a paper, or one of ours: what is run, what is measured, and what is
+    compared.
 
-    metric: how rows are scored. command: how it is measured (scripts/engine/training_order.py). columns: the paper's;
+    metric: how rows are scored. command: how it is measured (scripts/engine/training_order.py).
+    columns: the paper's;
     extra: ours, shown apart. comparisons: what the paper reads from the table, (row, minus row) by
     their labels, within each group.
     notes: sentences below the report of a scale.
@@ -140,7 +146,8 @@ class Table:
 def epoch_schedule(*, images: int, batch_size: int, epochs: int, drop_every: int) -> dict[str, Any]:
     """``batch_size``, ``iterations`` and ``lr_drops`` of a TrainConfig from epochs.
 
-    An epoch is that of faster-rcnn.pytorch: each image and its mirror. The rate drops at the start of each epoch (counted from 1) that ``drop_every`` + 1 divides.
+    An epoch is that of faster-rcnn.pytorch: each image and its mirror. The rate drops at the start
+    of each epoch (counted from 1) that ``drop_every`` + 1 divides.
     """
     each = 2 * images // batch_size
     drops = tuple((epoch - 1) * each for epoch in range(drop_every + 1, epochs + 1, drop_every + 1))

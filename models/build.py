@@ -85,8 +85,8 @@ class ModelConfig:
                 self.roi.box_loss in losses
                 and losses[self.roi.box_loss].log_variance != self.roi.log_variance,
                 f"roi.log_variance is {self.roi.log_variance}, and the box loss "
-                f"{self.roi.box_loss!r} {'reads' if not self.roi.log_variance else 'has no use for'} "
-                f"log variances; set it to {not self.roi.log_variance}, or choose another box loss.",
+                f"{self.roi.box_loss!r} {'has no use for' if self.roi.log_variance else 'reads'} "
+                f"log variances; set it to {not self.roi.log_variance}, or choose another loss.",
             ),
             (
                 self.num_classes < 1,

@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/*/README.md")])
 NAMES = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
-WRITTEN = ("run.json", "finished.json", "detections.json", "annotations/instances_train.json")  # by users and commands
+# by users and commands
+WRITTEN = ("run.json", "finished.json", "detections.json", "annotations/instances_train.json")
 
 
 def name_of(path):

@@ -1,4 +1,6 @@
-"""Who may import whom: data and losses know nobody, models and postprocess never see each other, scripts are on top."""
+"""Who may import whom: data and losses know nobody, models and postprocess never see each other,
+scripts are on top.
+"""
 
 import ast
 from pathlib import Path
@@ -27,7 +29,9 @@ def name_of(path):
 
 
 def imported(tree):
-    """What a file imports; ``from a import b`` gives a.b, where b may be a module or a name in a, and a unless a is a layer."""
+    """What a file imports; ``from a import b`` gives a.b, where b may be a module or a name in a,
+    and a unless a is a layer.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -126,7 +130,9 @@ def test_nothing_imports_a_command(path):
 
 @pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("scripts/")], ids=name_of)
 def test_options_are_records_below_main(path):
-    """What was said on the command line becomes a typed record in ``main``: nothing else knows a Namespace."""
+    """What was said on the command line becomes a typed record in ``main``: nothing else knows a
+    Namespace.
+    """
     tree = ast.parse(path.read_text())
     body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
     if path not in COMMANDS:

@@ -75,7 +75,9 @@ def train_tiny(data: Path, out: Path, run: str = "kl_loss/tiny", **options) -> i
 
 
 def know_tiny(monkeypatch, runs: dict[str, Run] | None = None) -> None:
-    """Adds the scale "tiny", which changes nothing; ``runs`` ("paper/run") take the place of runs.py."""
+    """Adds the scale "tiny", which changes nothing; ``runs`` ("paper/run") take the place of
+    runs.py.
+    """
     monkeypatch.setitem(SCALES, "tiny", lambda run: run)
     if runs is not None:
         monkeypatch.setattr(places, "papers", lambda: sorted({name.partition("/")[0] for name in runs}))
@@ -85,7 +87,9 @@ def know_tiny(monkeypatch, runs: dict[str, Run] | None = None) -> None:
 
 @contextmanager
 def signal_handlers_kept():
-    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer back."""
+    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer
+    back.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -2,10 +2,10 @@
 docs/kl_loss.md).
 
 Differences of a KL run from its baseline: edge offsets in the box head and the RPN (Eq. 1;
-docs/kl_loss.md point 3) and the log variance layer. Recipe, schedule and data are the same. ImageNet
-weights are torchvision's, so pixels follow its convention; a Caffe file needs data.pixels = "caffe"
-and, for a ResNet, model.backbone.resnet_layout = "caffe" or "detectron". COCO has a few boxes
-without area, which Detectron leaves out too.
+docs/kl_loss.md point 3) and the log variance layer. Recipe, schedule and data are the same.
+ImageNet weights are torchvision's, so pixels follow its convention; a Caffe file needs data.pixels
+= "caffe" and, for a ResNet, model.backbone.resnet_layout = "caffe" or "detectron". COCO has a few
+boxes without area, which Detectron leaves out too.
 VGG follows py-faster-rcnn, ResNet-50 Detectron.
 """
 

@@ -203,10 +203,11 @@ def print_differences(weights: ForeignWeights, run: Run) -> None:
 def print_network(source: Format, run: Run) -> None:
     """Says which network comes out."""
     model = run.model
+    head = "a pyramid" if model.backbone.pyramid else "a conv5 head"
+    masks, log_variances = yes_or_no(model.mask is not None), yes_or_no(model.roi.log_variance)
     print(
-        f"network: {source}'s {model.backbone.name} with "
-        f"{'a pyramid' if model.backbone.pyramid else 'a conv5 head'}, {model.num_classes} classes, "
-        f"masks: {yes_or_no(model.mask is not None)}, log variances: {yes_or_no(model.roi.log_variance)}"
+        f"network: {source}'s {model.backbone.name} with {head}, {model.num_classes} classes, "
+        f"masks: {masks}, log variances: {log_variances}"
     )
 
 

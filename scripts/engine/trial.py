@@ -142,7 +142,8 @@ def prepared(name: str, run: Run) -> Detector:
         layer += value.numel() if "log_variance" in key else 0
     print(
         f"{name}: {run.model.backbone.name}, {total:,} parameters "
-        f"({truncated_millions(total):.2f} M, cut off), {trained:,} trained, {layer:,} in log variance layers",
+        f"({truncated_millions(total):.2f} M, cut off), {trained:,} trained, "
+        f"{layer:,} in log variance layers",
         flush=True,
     )
     return detector

@@ -16,7 +16,9 @@ MANY_SIZES = replace(CONFIG, train_short_sides=(8, 16, 32))
 
 
 class Synthetic:
-    """n images in which the color tells the index; every third is tall; index i is unreadable if in ``broken``."""
+    """n images in which the color tells the index; every third is tall; index i is unreadable if in
+    ``broken``.
+    """
 
     classes = ("thing",)
 

@@ -1,4 +1,6 @@
-"""Box arithmetic against hand-checked numbers and torchvision; coders against kl_loss.json's encode and decode tables."""
+"""Box arithmetic against hand-checked numbers and torchvision; coders against kl_loss.json's encode
+and decode tables.
+"""
 
 import math
 from dataclasses import replace
@@ -20,7 +22,8 @@ from data.boxes import (
     sort_corners,
 )
 
-# Inclusive pixels ("+1" rule): width = x2 - x1 + 1. The same boxes with continuous edges end one pixel later.
+# Inclusive pixels ("+1" rule): width = x2 - x1 + 1. The same boxes with continuous edges end one
+# pixel later.
 PLUS_ONE = torch.tensor([0.0, 0.0, 1.0, 1.0])
 ROIS = torch.tensor([[100.0, 50, 199, 149], [10.0, 20, 49, 99], [0.0, 0, 31, 15]])
 GT = torch.tensor([[110.0, 45, 209, 160], [8.0, 25, 57, 90], [0.0, 0, 31, 15]])
@@ -88,7 +91,8 @@ def test_edge_targets_without_plus_one():
 
 def test_edge_decode_with_the_limit_and_an_inverted_box():
     offsets = torch.tensor([[1.2, -0.4, 0.9, 1.0], [-0.6, 0.7, 2.5, -1.3], [0.0, 800.0, -900.0, 0.5]])
-    # last row: 800 / 10 is limited to 62.5, so y1 = 0 + 62.5 * 16; -900 / 10 to -62.5, so x2 = 31 - 62.5 * 32
+    # last row: 800 / 10 is limited to 62.5, so y1 = 0 + 62.5 * 16; -900 / 10 to -62.5, so x2 = 31 -
+    # 62.5 * 32
     wanted = torch.tensor([[112.0, 46, 208, 159], [7.6, 25.6, 59.0, 88.6], [0.0, 1000, -1969, 15.8]])
     found = EdgeCoder().decode(offsets, ROIS + PLUS_ONE) - PLUS_ONE
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
@@ -128,7 +132,8 @@ def test_half_precision_offsets_are_decoded_in_float32(coder):
 
 
 def test_sigma_in_pixels():
-    proposals = torch.tensor([[100.0, 100, 199, 219], [400.0, 300, 459, 379]]) + PLUS_ONE  # 100 x 120 and 60 x 80 px
+    # 100 x 120 and 60 x 80 px
+    proposals = torch.tensor([[100.0, 100, 199, 219], [400.0, 300, 459, 379]]) + PLUS_ONE
     log_variance = torch.tensor([[-2.0, -1.0, 0.0, 1.0], [0.5, -0.5, -3.0, 2.0]])
     # sigma = exp(alpha / 2) / 10 * side: exp(-1) / 10 * 100 = 3.678794
     sigma = torch.tensor([[3.678794, 7.278368, 10.0, 19.784655], [7.704153, 6.230406, 1.338781, 21.746255]])
@@ -163,7 +168,9 @@ def test_empty_goes_in_and_comes_out():
 
 
 def test_center_size_coding_of_the_kl_rpn_baseline():
-    """In inclusive pixels: anchor (-84, -40, 99, 55) is 184 x 96, the box (10, 20, 150, 90) is 141 x 71."""
+    """In inclusive pixels: anchor (-84, -40, 99, 55) is 184 x 96, the box (10, 20, 150, 90) is 141
+    x 71.
+    """
     one = torch.tensor([0.0, 0, 1, 1])
     anchor, box = torch.tensor([-84.0, -40, 99, 55]) + one, torch.tensor([10.0, 20, 150, 90]) + one
     coder = CenterSizeCoder(weights=(1.0, 1.0, 1.0, 1.0))

@@ -35,7 +35,9 @@ def test_build_dataset_reads_both_layouts(tmp_path):
 
 
 def test_build_dataset_resolves_the_names_of_papers(tmp_path):
-    """The halves of val2014 have images of their own in one folder; here both parts hold the same two ids."""
+    """The halves of val2014 have images of their own in one folder; here both parts hold the same
+    two ids.
+    """
     write_coco(tmp_path, GOOD, split="train2014")
     write_coco(tmp_path, GOOD, split="valminusminival2014", info={"image_folder": "val2014"})
     both = build_dataset(CONFIG, tmp_path, ("trainval35k",))

@@ -136,7 +136,8 @@ def test_results_undo_the_label_map_and_the_box_form(tmp_path):
 
 
 TRIANGLE = [[10, 5, 30, 5, 30, 25]]
-SQUARE = {"size": [50, 30], "counts": [50 * 3 + 4, 6, 44, 6, 44, 6, 44, 6, 44, 6, 50 * 23 - 10]}  # x 3..8, y 4..10
+# x 3..8, y 4..10
+SQUARE = {"size": [50, 30], "counts": [50 * 3 + 4, 6, 44, 6, 44, 6, 44, 6, 44, 6, 50 * 23 - 10]}
 SEGMENTED = [
     annotation(11, 5, [3, 4, 5, 6], 90, segmentation=SQUARE),
     annotation(12, 7, [10, 5, 20, 20], 3, iscrowd=1, segmentation={"size": [40, 60], "counts": compressed_rle(TRIANGLE, (40, 60))}),
@@ -214,7 +215,8 @@ def test_missing_segmentations_are_named_and_a_file_without_any_is_refused(tmp_p
     assert len(CocoDataset(root, "train2014", masks=True, on_bad_box="skip")[0].target.masks) == 2
     write(tmp_path, GOOD)
     for on_bad_box in ("error", "skip"):
-        with pytest.raises(DataError, match=r"no annotation has a segmentation, .* use a file with masks or DataConfig.masks=False"):
+        with pytest.raises(DataError, match=r"no annotation has a segmentation, .* use a file with masks or "
+            r"DataConfig.masks=False"):
             CocoDataset(root, "train2014", masks=True, on_bad_box=on_bad_box)
 
 

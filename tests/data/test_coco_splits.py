@@ -1,4 +1,6 @@
-"""The names of papers stand for all of their parts or for an error, never for half of the images."""
+"""The names of papers stand for all of their parts or for an error, never for half of the
+images.
+"""
 
 from pathlib import Path
 
@@ -19,7 +21,8 @@ def touch(root: Path, *splits: str) -> Path:
 @pytest.mark.parametrize(("split", "there", "parts"), [
     ("trainval35k", ("train2014", "valminusminival2014"), ("train2014", "valminusminival2014")),
     ("trainval35k", ("train2017", "val2017"), ("train2017",)),
-    ("trainval35k", ("train2014", "val2014", "train2017"), ("train2017",)),  # the 2014 way is not complete
+    # the 2014 way is not complete
+    ("trainval35k", ("train2014", "val2014", "train2017"), ("train2017",)),
     ("trainval35k", ("train2014", "valminusminival2014", "train2017"), ("train2014", "valminusminival2014")),
     ("minival", ("minival2014",), ("minival2014",)),
     ("minival", ("val2014", "val2017"), ("val2017",)),

@@ -30,7 +30,9 @@ def test_every_mode_becomes_rgb_uint8(tmp_path):
 
 
 def test_exif_orientation_is_ignored(tmp_path):
-    """Boxes refer to the stored grid: an image marked "rotate by 90 degrees" keeps its stored height and width."""
+    """Boxes refer to the stored grid: an image marked "rotate by 90 degrees" keeps its stored
+    height and width.
+    """
     exif = Image.Exif()
     exif[274] = 6
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)

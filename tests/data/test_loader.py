@@ -34,7 +34,9 @@ def test_resuming_goes_on_exactly(start, config):
 
 
 def test_all_images_of_a_batch_share_a_short_side():
-    """And nothing else changes: the same images, mirrored or not, with the boxes at another scale."""
+    """And nothing else changes: the same images, mirrored or not, with the boxes at another
+    scale.
+    """
     data = Synthetic(40)
     drawn = []
     for k, (plain, scaled) in enumerate(zip(take(data, 60), take(data, 60, config=MANY_SIZES), strict=True)):
@@ -50,7 +52,9 @@ def test_all_images_of_a_batch_share_a_short_side():
 
 
 def test_the_limit_in_training_is_its_own():
-    """16 x 24 px images without a limit: whole in testing, at most 18 px long in training, in proportion at each scale."""
+    """16 x 24 px images without a limit: whole in testing, at most 18 px long in training, in
+    proportion at each scale.
+    """
     config = replace(MANY_SIZES, long_side=None, train_long_side=18, aspect_grouping=False)
     seen = {max(size) for batch in take(Synthetic(8), 30, config=config) for size in batch.image_sizes}
     assert seen == {9, 18, 36}
@@ -59,7 +63,9 @@ def test_the_limit_in_training_is_its_own():
 
 
 def test_the_limit_of_the_long_side_keeps_its_proportion():
-    """16 x 24 px images: the limit 20 at short side 16 is 10 at 8 and 40 at 32, so the shape is the same at each."""
+    """16 x 24 px images: the limit 20 at short side 16 is 10 at 8 and 40 at 32, so the shape is the
+    same at each.
+    """
     config = replace(MANY_SIZES, long_side=20, aspect_grouping=False)
     for batch in take(Synthetic(8), 20, config=config):
         assert {max(size) for size in batch.image_sizes} in ({10}, {20}, {40})
@@ -133,14 +139,16 @@ def test_images_without_objects_are_left_out_unless_kept():
     assert shown == set(range(8))
     with pytest.raises(DataError, match="none with an object"):
         take(Synthetic(2, empty=(0, 1)), 1)
-    with pytest.raises(DataError, match="none with an object"):  # there is nothing to learn from empty images alone
+    # there is nothing to learn from empty images alone
+    with pytest.raises(DataError, match="none with an object"):
         take(Synthetic(2, empty=(0, 1)), 1, config=replace(CONFIG, train_empty=True))
 
 
 def test_unreadable_image_is_left_out_and_named():
     batches = take(Synthetic(8, broken=(5,)), 4)
     assert all(5 not in b.image_ids for b in batches)
-    assert [text for b in batches for text in b.skipped] == ["image 5 is broken."] * 2  # once in each epoch
+    # once in each epoch
+    assert [text for b in batches for text in b.skipped] == ["image 5 is broken."] * 2
     assert [len(b.image_ids) + len(b.skipped) for b in batches] == [4] * 4
 
 
@@ -180,7 +188,9 @@ def test_testing_shows_each_image_once_without_targets(workers):
 @pytest.mark.parametrize("divisor", [1, 10, 16])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 20])
 def test_a_test_image_has_its_own_padding_whatever_the_batch_size(batch_size, divisor):
-    """To a multiple of the divisor, and no further: what the network sees of an image does not depend on the others."""
+    """To a multiple of the divisor, and no further: what the network sees of an image does not
+    depend on the others.
+    """
     config, data = replace(CONFIG, size_divisor=divisor), Synthetic(11)
     shown = []
     for batch in test_batches(data, config, batch_size=batch_size, workers=0):
@@ -202,7 +212,9 @@ def test_only_the_images_asked_for_are_read():
 
 
 def test_candidates_do_not_depend_on_the_batch_size(tmp_path):
-    """A network with convolutions sees the border of its padding: here images of several sizes, one, two or all at a time."""
+    """A network with convolutions sees the border of its padding: here images of several sizes,
+    one, two or all at a time.
+    """
     data = build_dataset(TINY.data, write_dataset(tmp_path / "set", train=1, val=9) / "coco", "val")
     assert len({network_size(size, TINY.data) for size in data.sizes}) > 2
     torch.manual_seed(0)

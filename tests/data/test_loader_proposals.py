@@ -15,7 +15,9 @@ from tests.data.synthetic import CONFIG, MANY_SIZES, Synthetic, take
 
 
 def saved(folder, data, ids=None):
-    """Proposals of each image in original px: its whole left half, the whole of its first object, and one box of its own."""
+    """Proposals of each image in original px: its whole left half, the whole of its first object,
+    and one box of its own.
+    """
     found = []
     for i, size in enumerate(data.sizes):
         boxes = torch.tensor([[0.0, 0, size[1] / 2, size[0]], [1, 2, 9, 12], [3, 3, 7 + i / 10, 9]])
@@ -26,13 +28,16 @@ def saved(folder, data, ids=None):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_proposals_go_the_way_of_the_image(tmp_path, workers):
-    """Mirrored and resized as the objects are: the second proposal is the first object, at every scale."""
+    """Mirrored and resized as the objects are: the second proposal is the first object, at every
+    scale.
+    """
     data = Synthetic(11, broken=(3,))
     proposals = saved(tmp_path, data)
     stream = train_batches(data, MANY_SIZES, batch_size=4, seed=0, start=0, workers=workers, proposals=proposals)
     mirrored = 0
     for batch in itertools.islice(stream, 12):
-        assert len(batch.proposals) == len(batch.image_ids)  # an unreadable image has taken its proposals with it
+        # an unreadable image has taken its proposals with it
+        assert len(batch.proposals) == len(batch.image_ids)
         rows = zip(batch.image_ids, batch.image_sizes, batch.original_sizes, batch.targets, batch.proposals, strict=True)
         for image_id, size, original, target, boxes in rows:
             torch.testing.assert_close(boxes[1], target.boxes[0])

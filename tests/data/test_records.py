@@ -64,7 +64,9 @@ def test_records_are_frozen():
 
 
 def test_splitting_a_batch_keeps_images_and_order():
-    """5 images in 2 parts are 3 + 2; more parts than images are one image each; what was skipped is said once."""
+    """5 images in 2 parts are 3 + 2; more parts than images are one image each; what was skipped is
+    said once.
+    """
     targets = tuple(Target(boxes=torch.zeros(i, 4), labels=torch.zeros(i, dtype=torch.long)) for i in range(5))
     batch = Batch(images=torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 2, 2), image_sizes=((2, 2),) * 5,
                   original_sizes=((4, 4),) * 5, image_ids=tuple("abcde"), targets=targets, skipped=("one was broken",),

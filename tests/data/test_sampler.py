@@ -11,7 +11,8 @@ from tests.data.synthetic import CONFIG, MANY_SIZES
 def test_the_short_side_is_a_function_of_seed_and_batch_only():
     one, other = ([batch_short_side(MANY_SIZES, seed, k) for k in range(300)] for seed in (0, 1))
     assert one[::-1] == [batch_short_side(MANY_SIZES, 0, k) for k in reversed(range(300))]
-    assert 60 < sum(a == b for a, b in zip(one, other, strict=True)) < 140  # independent: 100 +- 8.2 sd
+    # independent: 100 +- 8.2 sd
+    assert 60 < sum(a == b for a, b in zip(one, other, strict=True)) < 140
     assert {batch_short_side(CONFIG, 0, k) for k in range(9)} == {16}
 
 
@@ -42,7 +43,8 @@ def test_batches_of_one_size_hold_each_image_once():
     tall, wide, square = (3, 2), (2, 3), (2, 2)
     sizes = dict(enumerate([tall, wide, tall, tall, square, wide, tall, tall]))
     assert batches_of_one_size(sizes, 2) == [(0, 2), (1, 5), (3, 6), (4,), (7,)]
-    assert batches_of_one_size(sizes, 1) == [(i,) for i in range(8)]  # one at a time: the order of the data set
+    # one at a time: the order of the data set
+    assert batches_of_one_size(sizes, 1) == [(i,) for i in range(8)]
     assert batches_of_one_size(sizes, 9) == [(0, 2, 3, 6, 7), (1, 5), (4,)]
     assert batches_of_one_size({}, 2) == []
 

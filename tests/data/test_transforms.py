@@ -69,7 +69,9 @@ def test_mirror_is_its_own_inverse_and_swaps_left_and_right():
 
 
 def test_box_stays_on_its_object():
-    """A white rectangle fills its box before and after mirror and resize: inside bright, outside dark."""
+    """A white rectangle fills its box before and after mirror and resize: inside bright, outside
+    dark.
+    """
     image = torch.zeros(3, 40, 60, dtype=torch.uint8)
     image[:, 5:25, 10:30] = 255
     for mirror in (False, True):
@@ -84,7 +86,9 @@ def test_box_stays_on_its_object():
 
 
 def test_masks_have_the_size_of_the_image_at_any_ratio():
-    """3 columns become 5 with centers at .3 .9 1.5 2.1 2.7; 5 become 3 with centers at .83 2.5 4.17."""
+    """3 columns become 5 with centers at .3 .9 1.5 2.1 2.7; 5 become 3 with centers at .83 2.5
+    4.17.
+    """
     row = torch.arange(5, dtype=torch.uint8).expand(2, 1, 5)
     assert resize_masks(row[:, :, :3], (1, 5))[1].tolist() == [[0, 0, 1, 2, 2]]
     assert resize_masks(row, (2, 3))[0].tolist() == [[0, 2, 4]] * 2
@@ -124,7 +128,9 @@ def test_resizing_and_mirroring_commute():
 
 
 def test_resize_does_not_antialias():
-    """Halving keeps the mean of the two middle columns only: cv2.INTER_LINEAR, not an average over all four."""
+    """Halving keeps the mean of the two middle columns only: cv2.INTER_LINEAR, not an average over
+    all four.
+    """
     row = torch.tensor([9.0, 1.0, 3.0, 9.0]).expand(1, 4, 4)
     assert resize(row, (1, 1)).item() == 2.0
 

@@ -17,7 +17,10 @@ def write(folder, images, *, split="trainval", size=(60, 40), suffix=".png"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(images) + "\n")
     for name, objects in images.items():
-        text = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>{objects}"
+        text = (
+            f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+            f"{objects}"
+        )
         (folder / "Annotations" / f"{name}.xml").write_text(
             f"<annotation><filename>{name}{suffix}</filename>{text}</annotation>"
         )
@@ -26,7 +29,9 @@ def write(folder, images, *, split="trainval", size=(60, 40), suffix=".png"):
 
 
 def test_inclusive_pixels_become_continuous_edges(tmp_path):
-    """A box over the pixels 1..10 x 1..20 is 10 px wide and 20 px high and starts at the image's edge."""
+    """A box over the pixels 1..10 x 1..20 is 10 px wide and 20 px high and starts at the image's
+    edge.
+    """
     write(tmp_path / "VOC2007", {"000001": thing() + thing("person", (48, 12.5, 60, 40), "<difficult>1</difficult>")})
     data = VocDataset(tmp_path, 2007, "trainval")
     target = data.target(0)

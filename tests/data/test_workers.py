@@ -46,14 +46,17 @@ def test_worker_that_dies_while_its_batch_is_fetched_is_reported_too(error):
         yield
 
     assert re.search(r"worker process .*--workers", str(next_batch(broken(), workers=1)))
-    if not isinstance(error, RuntimeError):  # without workers it is something else, and is not hidden
+    # without workers it is something else, and is not hidden
+    if not isinstance(error, RuntimeError):
         with pytest.raises(type(error)):
             next_batch(broken(), workers=0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_masks_stay_with_their_boxes_through_the_workers(tmp_path, workers):
-    """Mirrored, resized and packed, no mask leaves the clean box of its object by more than a pixel; none is lost."""
+    """Mirrored, resized and packed, no mask leaves the clean box of its object by more than a
+    pixel; none is lost.
+    """
     config = replace(CONFIG, train=("train",), short_side=100, long_side=200, masks=True)
     data = build_dataset(config, write_dataset(tmp_path / "set", train=3, val=1) / "coco", "train")
     for batch in take(data, 3, config=config, batch_size=3, workers=workers):

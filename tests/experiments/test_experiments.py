@@ -1,4 +1,6 @@
-"""The declarations: every run can be built at every scale, a comparison changes what it compares, rows are the paper's."""
+"""The declarations: every run can be built at every scale, a comparison changes what it compares,
+rows are the paper's.
+"""
 
 import importlib
 import json
@@ -28,7 +30,8 @@ PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not n
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
 PRINTED = {name: PAPER_TABLES[name.replace("/", "_")] for name in TABLES if name.replace("/", "_") in PAPER_TABLES}
 OURS = TABLES.keys() - PRINTED.keys()  # not tables of a paper
-KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}  # what KL Loss changes in a second stage
+# what KL Loss changes in a second stage
+KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}
 KL = KL_HEAD | {"model.rpn.box_coding"}  # and in the whole network
 at_every_scale = pytest.mark.parametrize("scale", SCALES)
 
@@ -63,8 +66,8 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
 def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(scale, baseline, kl_rpn):
-    """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the loss weight is the
-    method's (Eq. 9), and with it the unit of the gradient norm."""
+    """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the
+    loss weight is the method's (Eq. 9), and with it the unit of the gradient norm."""
     changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
     fields = {line.partition(":")[0] for line in changed}
     assert fields >= {"name", "model.rpn.kind", "train.roi_loss_weight"}
@@ -89,7 +92,8 @@ def test_batch_and_rate_are_those_the_paper_prints(name):
         assert row.run.model.rpn.post_nms_test == {"kl_rpn/table1": 1000, "kl_rpn/table2": 300}[name]
 
 
-# rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates, drops, training scales
+# rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates,
+# drops, training scales
 RECIPES = {
     "vgg16_coco": (256, 4, 5e-4, 2.0, 10.0, 146_580, (58_632, 131_922), None),
     "r101_coco": (128, 4, 1e-4, 1.0, None, 146_580, (58_632, 131_922), None),
@@ -102,7 +106,9 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_of_the_kl_rpn_baselines(name):
-    """faster-rcnn.pytorch's and RFCN_CoupleNet.pytorch's; R-FCN on COCO is the R-FCN paper's. 117,266 COCO and 16,551 or 5,011 VOC images, each also mirrored."""
+    """faster-rcnn.pytorch's and RFCN_CoupleNet.pytorch's; R-FCN on COCO is the R-FCN paper's.
+    117,266 COCO and 16,551 or 5,011 VOC images, each also mirrored.
+    """
     rois, scales, decay, biases, clip, updates, drops, sides = RECIPES[name]
     for run in (RUNS[f"kl_rpn/{name}"], RUNS[f"kl_rpn/{name}_klrpn"]):
         model, train, data = run.model, run.train, run.data
@@ -127,7 +133,8 @@ def test_both_papers_in_one_detector():
     assert replace(both, roi=without) == RUNS["kl_rpn/vgg16_coco_klrpn"].model
 
 
-@pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [  # lr of each epoch, from 1, in the baseline's README rows
+# lr of each epoch, from 1, in the baseline's README rows
+@pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [
     (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
     (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
     (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
@@ -173,7 +180,9 @@ def test_every_table_is_a_papers_or_known_as_ours():
 
 
 def printed_name(line):
-    """(group, label) of a printed row: the tables of KL-RPN compare region proposals within each detector."""
+    """(group, label) of a printed row: the tables of KL-RPN compare region proposals within each
+    detector.
+    """
     if "region_proposal" in line:
         return f"{line['method']} {line['backbone']}", spelled(line["region_proposal"])
     if "head" in line:  # KL Loss Table 3 has no other names for its rows
@@ -261,7 +270,8 @@ def test_every_table_has_its_two_commands(name):
         assert path.stat().st_mode & 0o111, f"{path} is not executable"
 
 
-# iterations, drops, rate, batch of Detectron's schedules; proposals before and after suppression in training and testing
+# iterations, drops, rate, batch of Detectron's schedules; proposals before and after suppression in
+# training and testing
 SCHEDULES = {
     "r50_fpn_1x": (90_000, (60_000, 80_000), 0.02, 16, (2000, 2000, 1000, 1000)),
     "r50_fpn_2x": (180_000, (120_000, 160_000), 0.02, 16, (2000, 2000, 1000, 1000)),
@@ -274,8 +284,9 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_recipes_of_detectron(name):
-    """Its 12_2017_baselines, R-50: short side 800, long side 1333, warm-up of 500 updates from a third of the rate, decay
-    of weights alone, biases twice as fast, conv1 and res2 frozen, 512 RoIs an image, no least size of a proposal."""
+    """Its 12_2017_baselines, R-50: short side 800, long side 1333, warm-up of 500 updates from a
+    third of the rate, decay of weights alone, biases twice as fast, conv1 and res2 frozen, 512 RoIs
+    an image, no least size of a proposal."""
     run = RUNS[f"kl_loss/{name}"]
     updates, drops, rate, batch, counts = SCHEDULES[name]
     model, rpn, roi, train = run.model, run.model.rpn, run.model.roi, run.train

@@ -6,7 +6,9 @@ from losses.iou_loss import iou_loss, to_iou
 
 
 def test_values_one_can_check():
-    """Targets 2 IoU - 1 = 0, 1, 0.5, 0.6; differences 0.2, -1.5, 0, 3: d^2 / 2 below 1, |d| - 1/2 beyond."""
+    """Targets 2 IoU - 1 = 0, 1, 0.5, 0.6; differences 0.2, -1.5, 0, 3: d^2 / 2 below 1, |d| - 1/2
+    beyond.
+    """
     outputs, iou = torch.tensor([0.2, -0.5, 0.5, 3.6]), torch.tensor([0.5, 1.0, 0.75, 0.8])
     torch.testing.assert_close(iou_loss(outputs, iou), torch.tensor([0.02, 1.0, 0.0, 2.5]))
 

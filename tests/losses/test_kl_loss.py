@@ -1,4 +1,6 @@
-"""KL Loss against numbers computed independently in float64 (Eq. 9, 10), and against the released two-part form."""
+"""KL Loss against numbers computed independently in float64 (Eq. 9, 10), and against the released
+two-part form.
+"""
 
 import math
 
@@ -15,7 +17,8 @@ PREDICTED = [[0.3, -0.2, 1.5, 0.05], [-0.4, 2.0, 0.1, -1.0], [0.9, 0.9, 0.9, 0.9
 TARGET = [[0.1, 0.1, 0.2, 0.0], [0.2, 0.5, 0.05, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
 ALPHA = [[0.0, -1.0, 0.5, -3.0], [1.0, 0.2, -2.0, 0.0], [5.0, 5.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0]]
 FOREGROUND = [True, True, False, False]
-DATA_TERM, LOG_TERM, LOSS = 0.51171, -0.5375, -0.02579  # sums over the foreground, divided by all four RoIs
+# sums over the foreground, divided by all four RoIs
+DATA_TERM, LOG_TERM, LOSS = 0.51171, -0.5375, -0.02579
 # e^-alpha clamp(d) / 4: first 0.2 / 4; and (1/2 - e^-alpha s) / 4: first (0.5 - 0.02) / 4
 GRAD_OFFSETS = [[0.05, -0.203871, 0.151633, 0.251069], [-0.055182, 0.204683, 0.092363, -0.25], [0.0] * 4, [0.0] * 4]
 GRAD_ALPHA = [[0.12, 0.094419, 0.003694, 0.118723], [0.108445, -0.079683, 0.122691, 0.0], [0.0] * 4, [0.0] * 4]
@@ -28,7 +31,9 @@ def parts(rows=4):
 
 
 def through_roi_losses(labels=(2, 1, 0, 0), junk=1000.0, zero_alpha=False):
-    """The example as the box head sees it: K = 3, the numbers in the slots of the true classes, junk in the others."""
+    """The example as the box head sees it: K = 3, the numbers in the slots of the true classes,
+    junk in the others.
+    """
     predicted, alpha, target = parts()
     labels = torch.tensor([labels])
     offsets, log_variance = torch.full((4, 4, 4), junk), torch.full((4, 4, 4), -junk)
@@ -94,7 +99,9 @@ def test_alpha_zero_is_smooth_l1():
 
 
 def test_gradients_equal_the_released_split_form():
-    """The released code adds e^-alpha' s(d), e^-alpha s(d') and alpha / 2, where ' stops the gradient: the same gradients."""
+    """The released code adds e^-alpha' s(d), e^-alpha s(d') and alpha / 2, where ' stops the
+    gradient: the same gradients.
+    """
     def gradients(split):
         offsets, alpha, target = parts(2)
         offsets.requires_grad_()
@@ -138,7 +145,8 @@ def test_extreme_log_variances_stay_finite(alpha, residual):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
-    offset, alpha = torch.tensor([0.5], dtype=dtype), torch.tensor([-20.0], dtype=dtype)  # exp(20) overflows float16
+    # exp(20) overflows float16
+    offset, alpha = torch.tensor([0.5], dtype=dtype), torch.tensor([-20.0], dtype=dtype)
     loss = kl_loss(offset, alpha, torch.zeros(1, dtype=dtype))
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, kl_loss(offset.float(), alpha.float(), torch.zeros(1)))

@@ -1,4 +1,6 @@
-"""KL-RPN's losses against numbers computed independently in float64 (Eq. 4 and 7), and their laws."""
+"""KL-RPN's losses against numbers computed independently in float64 (Eq. 4 and 7), and their
+laws.
+"""
 
 import math
 
@@ -8,8 +10,8 @@ import torch
 from losses.kl_rpn_loss import negative_anchor_loss, positive_anchor_loss
 
 LN3 = math.log(3)
-# (offset, log variance, target): loss, its derivatives by offset and by log variance. The first with an error by hand:
-# 1/2 * 1/2 * 0.2^2 = 0.01; 1/2 * -0.2 = -0.1; 1/2 - 1/2 * 1/2 * 0.04 = 0.49
+# (offset, log variance, target): loss, its derivatives by offset and by log variance. The first
+# with an error by hand: 1/2 * 1/2 * 0.2^2 = 0.01; 1/2 * -0.2 = -0.1; 1/2 - 1/2 * 1/2 * 0.04 = 0.49
 POSITIVE = [
     ((0.0, 0.0, 0.0), (0.0, 0.0, 0.5)),
     ((0.1, 0.0, 0.3), (0.01, -0.1, 0.49)),
@@ -52,8 +54,9 @@ def test_negative_anchor(inputs, expected):
 
 
 def test_which_reading_of_the_equations_is_meant():
-    """At offset 0.4, log variance -1, target 0.1. Other readings: gamma on the whole bracket -0.1647, none 0.1705,
-    sigma_1 = 1/3 instead of sigma_1^2 -0.2403; gamma in the exponent -0.4258, none -0.3777."""
+    """At offset 0.4, log variance -1, target 0.1. Other readings: gamma on the whole bracket
+    -0.1647, none 0.1705, sigma_1 = 1/3 instead of sigma_1^2 -0.2403; gamma in the exponent -0.4258,
+    none -0.3777."""
     offset, log_variance, target = (torch.tensor([value]) for value in (0.4, -1.0, 0.1))
     assert negative_anchor_loss(offset, log_variance).item() == pytest.approx(0.0617782445, abs=1e-6)
     assert positive_anchor_loss(offset, log_variance, target).item() == pytest.approx(-0.4388386589, abs=1e-6)
@@ -78,7 +81,9 @@ def test_gradients_in_double_precision():
 @pytest.mark.parametrize(("offset", "log_variance", "divergence"), [
     (0.0, 0.0, 0.21597281100072152), (0.4, -1.0, 0.21981566202061942), (-1.2, 0.5, 0.83709666261259), (0.0, -LN3, 0.0)])
 def test_with_weight_one_it_is_the_divergence_of_two_gaussians(offset, log_variance, divergence):
-    """KL(N(0, 1/3) || N(offset, exp(log_variance))) by torch.distributions, up to the constant ln(3) / 2 - 1/2."""
+    """KL(N(0, 1/3) || N(offset, exp(log_variance))) by torch.distributions, up to the constant
+    ln(3) / 2 - 1/2.
+    """
     mine = negative_anchor_loss(torch.tensor([offset]), torch.tensor([log_variance]), mean_error_weight=1.0).item()
     assert mine + LN3 / 2 - 0.5 == pytest.approx(divergence, abs=1e-6)
     target = torch.distributions.Normal(0.0, 3**-0.5)
@@ -113,7 +118,9 @@ def test_best_variance_of_a_negative_anchor_is_a_third_and_half_its_squared_offs
     (0.9, 0.1, 0.09, 0.033783333333333325), (0.5, 0.2, 0.1, 0.17166666666666666), (0.1, 0.2, 0.02, 0.3018),
     (0.0, 0.2, 0.0, 1 / 3)])
 def test_an_anchor_that_is_positive_with_probability_p(p, target, mean, variance):
-    """mean = p t, variance = (1 - p)(gamma p t^2 + 1/3): the less sure, the wider, so variance can rank anchors."""
+    """mean = p t, variance = (1 - p)(gamma p t^2 + 1/3): the less sure, the wider, so variance can
+    rank anchors.
+    """
     values = torch.tensor([mean, math.log(variance)], dtype=torch.float64, requires_grad=True)
     offset, log_variance = values[:1].float(), values[1:].float()
     loss = p * positive_anchor_loss(offset, log_variance, torch.tensor([target])) + (

@@ -9,7 +9,9 @@ from losses.mask_loss import mask_loss
 
 
 def test_values_one_can_check():
-    """p = sigmoid(ln 3) = 3/4: -ln(3/4) for an object, -ln(1/4) for none, half of each for t = 1/2."""
+    """p = sigmoid(ln 3) = 3/4: -ln(3/4) for an object, -ln(1/4) for none, half of each for t =
+    1/2.
+    """
     logits = torch.full((3,), math.log(3))
     torch.testing.assert_close(mask_loss(logits, torch.tensor([1.0, 0.0, 0.5])),
                                -torch.tensor([0.75, 0.25, math.sqrt(0.75 * 0.25)]).log())

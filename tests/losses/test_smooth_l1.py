@@ -18,7 +18,9 @@ def test_values_one_can_check():
     (3, 0.05, 0.01125), (3, 0.2, 0.14444444444444446), (3, -0.5, 0.4444444444444444), (3, 2.0, 1.9444444444444444),
     (1, 0.05, 0.00125), (1, 0.2, 0.02), (1, -0.5, 0.125), (1, 2.0, 1.5)])
 def test_caffes_sigma(sigma, difference, loss):
-    """Caffe writes 0.5 (sigma d)^2 below 1 / sigma^2 and |d| - 0.5 / sigma^2 beyond: beta = 1 / sigma^2."""
+    """Caffe writes 0.5 (sigma d)^2 below 1 / sigma^2 and |d| - 0.5 / sigma^2 beyond: beta = 1 /
+    sigma^2.
+    """
     assert smooth_l1(torch.tensor(difference), 1 / sigma**2).item() == pytest.approx(loss, rel=1e-5)
 
 

@@ -9,11 +9,11 @@ from models import build
 from models.backbones.mobilenet import MobileNetV2
 from models.backbones.resnet import Conv5Head
 from models.backbones.vgg import VGG16, VGGCNNM1024
-from models.roi_losses import BoxLossChoice
 from models.build import build_detector, parameter_counts
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from models.rfcn import RFCNHead
+from models.roi_losses import BoxLossChoice
 from scripts.engine.cost import truncated_millions
 from tests.models.test_detector import BASE, batch_of, detector, losses_of, scene
 from tests.networks import EDGES, KL, KL_HEAD, change, model_config
@@ -66,7 +66,7 @@ def size(config):
         ),
         (
             {"backbone_pyramid": True, "rpn_anchor_sizes": FIVE_SIZES},
-            "backbone\.pyramid needs one of the backbones \('resnet50'",
+            r"backbone\.pyramid needs one of the backbones \('resnet50'",
         ),
         (PYRAMID | {"rpn_anchor_sizes": (32.0,)}, r"and 5 rpn\.anchor_sizes, one a level"),
         (PYRAMID | {"roi_head": "conv5"}, r"roi\.head 'mlp' or 'none'"),

@@ -13,9 +13,9 @@ from postprocess.pipeline import PostprocessConfig, postprocess, postprocess_cla
 from tests.six_boxes import SIX as BOXES
 from tests.six_boxes import SIX_SCORES as SCORES
 
-# IoU 0-1 .861575, 0-4 .906977, 1-4 .783724, 3-5 .8 exactly; box 2 overlaps 0, 1 and 4 by less than a third.
-# Box 0 is voted on by 0, 1 and 4: x1 = (.9 * 10 + .85 * 12 + .4 * 9) / 2.15 = 22.8 / 2.15 = 10.604651;
-# box 3 by 3 and 5: x1 = (.55 * 60 + .3 * 62) / .85 = 60.705882.
+# IoU 0-1 .861575, 0-4 .906977, 1-4 .783724, 3-5 .8 exactly; box 2 overlaps 0, 1 and 4 by less than
+# a third. Box 0 is voted on by 0, 1 and 4: x1 = (.9 * 10 + .85 * 12 + .4 * 9) / 2.15 = 22.8 / 2.15
+# = 10.604651; box 3 by 3 and 5: x1 = (.55 * 60 + .3 * 62) / .85 = 60.705882.
 VOTED = {
     0: [10.604651, 10.604651, 50.604651, 50.186047],
     2: [11.0, 30, 51, 72],
@@ -34,7 +34,9 @@ def test_worked_example(voting):
 
 
 def test_after_soft_nms_voters_have_their_first_scores():
-    """Box 1 comes fourth with .156466, yet box 0 and it vote with .9 and .85: (.9 * 10 + .85 * 12) / 1.75 = 10.971429."""
+    """Box 1 comes fourth with .156466, yet box 0 and it vote with .9 and .85: (.9 * 10 + .85 * 12)
+    / 1.75 = 10.971429.
+    """
     boxes, scores, keep = postprocess_class(BOXES, SCORES, None, SOFT)
     assert keep.tolist() == [0, 3, 2, 1, 5, 4]
     torch.testing.assert_close(scores[3].item(), 0.156466, atol=1e-6, rtol=0)
@@ -42,9 +44,10 @@ def test_after_soft_nms_voters_have_their_first_scores():
     torch.testing.assert_close(boxes[3], torch.tensor([10.971429, 10.971429, 50.971429, 50.0]), atol=1e-5, rtol=0)
 
 
-# Three voters of .9, .85, .4 with IoU 1, .861575, .906977. Their mean is 2.15 / 3; weighted by IoU it is
-# (.9 + .732339 + .362791) / 2.768552; sqrt((.81 + .7225 + .16) / 3); 2.15 / sqrt(3); the square roots of the odds 9,
-# 5.666667, .666667 are 3, 2.380476, .816497, probabilities .75, .704184, .449490.
+# Three voters of .9, .85, .4 with IoU 1, .861575, .906977. Their mean is 2.15 / 3; weighted by IoU
+# it is (.9 + .732339 + .362791) / 2.768552; sqrt((.81 + .7225 + .16) / 3); 2.15 / sqrt(3); the
+# square roots of the odds 9, 5.666667, .666667 are 3, 2.380476, .816497, probabilities .75,
+# .704184, .449490.
 @pytest.mark.parametrize(
     ("scoring", "beta", "expected"),
     [
@@ -64,8 +67,10 @@ def test_scores(scoring, beta, expected):
     boxes, scores, keep = postprocess_class(BOXES, SCORES, None, config)
     first = keep.tolist().index(0)
     torch.testing.assert_close(scores[first].item(), expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(boxes[first], torch.tensor(VOTED[0]), atol=1e-5, rtol=0)  # a score moves no box
-    alone = scores[keep.tolist().index(2)].item()  # its only voter is itself; a temperature softens it all the same
+    # a score moves no box
+    torch.testing.assert_close(boxes[first], torch.tensor(VOTED[0]), atol=1e-5, rtol=0)
+    # its only voter is itself; a temperature softens it all the same
+    alone = scores[keep.tolist().index(2)].item()
     assert alone == pytest.approx(0.550510 if (scoring, beta) == ("TEMP_AVG", 2.0) else 0.6)
 
 
@@ -75,7 +80,9 @@ def test_certain_scores_stay_finite():
 
 
 def test_a_new_score_counts_before_the_best_are_taken():
-    """Mean of .9 and .3 is .6: the box that NMS selects second, .7, is then the best one of the image."""
+    """Mean of .9 and .3 is .6: the box that NMS selects second, .7, is then the best one of the
+    image.
+    """
     boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 11], [50.0, 50, 60, 60]])
     scores = torch.tensor([0.9, 0.3, 0.7])
     for scoring, first in (("ID", 0), ("AVG", 2)):
@@ -90,7 +97,8 @@ def test_mr_cnn_weights():
     pair, scores = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 12, 10]]), torch.tensor([-1.9, -2.5])
     config = PostprocessConfig(box_voting=replace(MR_CNN, weight_shift=1.5), score_threshold=-9.0)
     assert postprocess_class(pair, scores, None, config)[0].tolist() == [[0, 0, 11, 10]]
-    raised = postprocess_class(pair, scores + 2, None, config)[0]  # weights .1 + 1.5 and -.5 + 1.5: 10 + 2 / 2.6
+    # weights .1 + 1.5 and -.5 + 1.5: 10 + 2 / 2.6
+    raised = postprocess_class(pair, scores + 2, None, config)[0]
     assert raised[0, 2].item() == pytest.approx(10 + 2 / 2.6, abs=1e-5)
 
 
@@ -126,7 +134,8 @@ def test_equals_the_plain_loop(config):
             torch.testing.assert_close(expected, torch.tensor(voted), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])  # plain, inverted, no area
+# plain, inverted, no area
+@pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])
 def test_a_box_alone_stays(box):
     for voting in (BoxVoting(), MR_CNN, BoxVoting(scoring="AVG")):
         boxes, scores, _ = postprocess_class(torch.tensor([box]), torch.tensor([0.6]), None, replace(HARD, box_voting=voting))

@@ -26,8 +26,8 @@ def guided(boxes, scores, localization, threshold=0.5):
 
 
 def test_worked_example():
-    """Box 4 is located best, .95; it removes 0 and 1 (IoU .906977, .783724) and takes the .9 of box 0. Box 5, .88,
-    removes 3 (IoU .8) and takes its .55. Box 2 is left."""
+    """Box 4 is located best, .95; it removes 0 and 1 (IoU .906977, .783724) and takes the .9 of box
+    0. Box 5, .88, removes 3 (IoU .8) and takes its .55. Box 2 is left."""
     slots, scores = guided(BOXES, SCORES, LOCALIZATION)
     assert slots == [4, 5, 2]
     assert scores == pytest.approx([0.9, 0.55, 0.6])
@@ -39,12 +39,15 @@ def test_worked_example():
 
 def test_a_box_belongs_to_the_first_kept_box_that_overlaps_it():
     """In a row A B C, B overlaps both; A is located better than C, so B's score goes to A."""
-    boxes = torch.tensor([[0.0, 0, 10, 10], [2.0, 0, 12, 10], [4.0, 0, 14, 10]])  # IoU 8 / 12, and A-C 6 / 14
+    # IoU 8 / 12, and A-C 6 / 14
+    boxes = torch.tensor([[0.0, 0, 10, 10], [2.0, 0, 12, 10], [4.0, 0, 14, 10]])
     assert guided(boxes, torch.tensor([0.3, 0.9, 0.4]), torch.tensor([0.9, 0.5, 0.8])) == ([0, 2], pytest.approx([0.9, 0.4]))
 
 
 def algorithm_1(boxes, scores, localization, threshold):
-    """The paper's loop: take the best located box, give it the best score of all it overlaps, remove these."""
+    """The paper's loop: take the best located box, give it the best score of all it overlaps,
+    remove these.
+    """
     left, found = list(range(len(scores))), []
     while left:
         best = max(left, key=lambda j: (localization[j].item(), -j))
@@ -66,7 +69,8 @@ def test_equals_algorithm_1_in_every_group(threshold):
     scores, localization = torch.rand(2, 120, generator=generator)
     labels = torch.randint(1, 6, (120,), generator=generator) ** 2
     groups = group_rows(labels)
-    columns = (x[groups.members] for x in (boxes, scores, localization - 0.5))  # a confidence may be negative
+    # a confidence may be negative
+    columns = (x[groups.members] for x in (boxes, scores, localization - 0.5))
     selection = iou_guided(*columns, groups.valid, threshold=threshold)
     for g, rows in enumerate(groups.members):
         rows = rows[groups.valid[g]]

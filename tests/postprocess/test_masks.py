@@ -15,7 +15,8 @@ def random_masks(detections=60, cells=28, seed=0):
     masks = torch.nn.functional.interpolate(coarse, size=(cells, cells), mode="bilinear")[:, 0]
     corner = torch.rand(detections, 2, generator=generator) * torch.tensor([150.0, 120.0]) - 20
     boxes = torch.cat([corner, corner + 110 * torch.rand(detections, 2, generator=generator)], dim=1)
-    near = (boxes[:, 2:] > 3).all(1) & (boxes[:, :2] < torch.tensor([115.0, 85.0])).all(1)  # torchvision stops at others
+    # torchvision stops at others
+    near = (boxes[:, 2:] > 3).all(1) & (boxes[:, :2] < torch.tensor([115.0, 85.0])).all(1)
     return masks[near], boxes[near]
 
 
@@ -36,7 +37,9 @@ def test_same_pixels_as_torchvision(cells, threshold):
 
 
 def test_a_full_mask_fills_its_box():
-    """28 px from 10 to 38 become the pixels 9 .. 39 for 30 cells; the border cells take the outer ones below one half."""
+    """28 px from 10 to 38 become the pixels 9 .. 39 for 30 cells; the border cells take the outer
+    ones below one half.
+    """
     pasted = paste_masks(torch.ones(1, 28, 28), torch.tensor([[10.0, 20, 38, 48]]), (60, 50))[0]
     rows, columns = pasted.any(1).nonzero().flatten(), pasted.any(0).nonzero().flatten()
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 48, 10, 38)

@@ -1,4 +1,6 @@
-"""Algorithm 1 end to end: worked examples of the paper's and the released rules, a plain double loop, and the laws."""
+"""Algorithm 1 end to end: worked examples of the paper's and the released rules, a plain double
+loop, and the laws.
+"""
 
 from dataclasses import replace
 
@@ -10,8 +12,9 @@ from postprocess.pipeline import AUTHOR_RELEASE, PostprocessConfig, postprocess,
 from tests.postprocess.cases import ALL, COMPARED, HARD, SOFT, SWAPPED, random_candidates
 from tests.six_boxes import SIX, SIX_SCORES
 
-# Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for the released rules, by
-# the released code itself. PLUS_ONE turns the "+1" IoU into that of continuous edges; a vote moves along with its boxes.
+# Six boxes of one class with inclusive pixels, computed by an independent float64 script and, for
+# the released rules, by the released code itself. PLUS_ONE turns the "+1" IoU into that of
+# continuous edges; a vote moves along with its boxes.
 PLUS_ONE = torch.tensor([0.0, 0, 1, 1])
 BOXES = torch.tensor(
     [
@@ -44,7 +47,8 @@ PROPOSALS = torch.tensor(
         [405.0, 300, 465, 380],
     ]
 )
-# sigma in pixels = exp(log_variance / 2) / 10 * side, side = proposal width for x and height for y, inclusive pixels
+# sigma in pixels = exp(log_variance / 2) / 10 * side, side = proposal width for x and height for y,
+# inclusive pixels
 SIDES = (PROPOSALS[:, 2:] - PROPOSALS[:, :2] + 1).repeat(1, 2)
 VARIANCES = LOG_VARIANCE.exp()
 PIXEL_VARIANCES = VARIANCES * (SIDES / 10) ** 2
@@ -113,8 +117,9 @@ def test_worked_examples(name):
     torch.testing.assert_close(scores, decayed[keep], atol=1e-6, rtol=0)
 
 
-# Six boxes with continuous edges, computed by an independent script. Box 0 votes with 1, 2 (IoU .312) and 4 (.906977);
-# by the released rule box 1 (second of its cluster to be selected) can no longer be voted on by box 0.
+# Six boxes with continuous edges, computed by an independent script. Box 0 votes with 1, 2 (IoU
+# .312) and 4 (.906977); by the released rule box 1 (second of its cluster to be selected) can no
+# longer be voted on by box 0.
 SIX_VARIANCES = torch.tensor(
     [
         [0.04, 0.01, 0.01, 0.04],
@@ -127,7 +132,7 @@ SIX_VARIANCES = torch.tensor(
 )
 SIX_0, SIX_2, SIX_3 = [9.725407, 9.802218, 49.538017, 50.671895], [11.0, 30, 51, 72], [60.126758, 59.873242, 90.126758, 90.063379]
 SIX_ALL = {1: [11.402165, 11.146262, 50.371567, 50.149667], 5: [61.573972, 58.426028, 91.573972, 90.786986],
-           4: [9.199913, 9.341726, 49.269787, 50.885489]}  # fmt: skip
+           4: [9.199913, 9.341726, 49.269787, 50.885489]}
 SIX_LEFT = {1: [11.514898, 11.514898, 50.693418, 50.161701], 5: [62.0, 58, 92, 91], 4: [9.0, 9, 49, 51]}
 
 
@@ -155,7 +160,8 @@ def test_pixel_space_reads_the_pixel_variances():
         config,
     )
     torch.testing.assert_close(found.boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
-    # The sigma of a detection is that of its own candidate: exp(-1 / 2) / 10 * 99 = 6.004654 for x1 of box 0.
+    # The sigma of a detection is that of its own candidate: exp(-1 / 2) / 10 * 99 = 6.004654 for x1
+    # of box 0.
     assert found.sigma[0, 0].item() == pytest.approx(6.004654, abs=1e-5)
     torch.testing.assert_close(found.sigma, PIXEL_VARIANCES[list(expected)].sqrt())
     with pytest.raises(ValueError, match="'pixel' space"):
@@ -180,7 +186,8 @@ def test_order_limit_and_ties():
     boxes = torch.tensor([[0.0, 0, 10, 10], [20.0, 0, 30, 10], [40.0, 0, 50, 10], [60.0, 0, 70, 10]])
     image = Candidates(boxes=boxes, scores=torch.tensor([0.5, 0.7, 0.5, 0.5]), labels=torch.tensor([3, 2, 1, 3]))
     found = postprocess(image, PostprocessConfig(max_detections=3))
-    assert found.boxes.equal(boxes[[1, 0, 2]])  # best first; of equal scores the earlier candidate, whatever its class
+    # best first; of equal scores the earlier candidate, whatever its class
+    assert found.boxes.equal(boxes[[1, 0, 2]])
     assert found.labels.tolist() == [2, 3, 1]
     assert found.sigma is None
 
@@ -216,7 +223,8 @@ def test_no_candidates_give_no_detections(config):
     assert len(scores) == len(keep) == 0
 
 
-@pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])  # plain, inverted, no area
+# plain, inverted, no area
+@pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])
 @pytest.mark.parametrize("log_variance", [-80.0, 0.0, 80.0])
 def test_a_single_box_comes_back_unchanged(box, log_variance):
     boxes, scores = torch.tensor([box]), torch.tensor([0.6])
@@ -230,7 +238,8 @@ def test_identical_boxes_stay_where_they_are():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
     voted, scores, _ = postprocess_class(boxes, torch.tensor([0.9, 0.8]), torch.rand(2, 4) + 0.1, SOFT)
     assert voted.equal(boxes)
-    torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)  # .8 exp(-1 / .5)
+    # .8 exp(-1 / .5)
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)
 
 
 def test_extreme_log_variances_stay_finite():

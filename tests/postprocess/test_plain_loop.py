@@ -17,7 +17,9 @@ def plain_iou(a, b):
 
 
 def plain_class(boxes, scores, variances, config):
-    """Algorithm 1 as the paper and the released code write it: one loop over winners, one over the others."""
+    """Algorithm 1 as the paper and the released code write it: one loop over winners, one over the
+    others.
+    """
     scores, remaining, out = list(scores), list(range(len(boxes))), []
     while remaining:
         winner = max(remaining, key=lambda j: (scores[j], -j))

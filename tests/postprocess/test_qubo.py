@@ -1,4 +1,6 @@
-"""QUBO suppression against worked examples, brute force over all sets, a plain greedy loop, and the laws."""
+"""QUBO suppression against worked examples, brute force over all sets, a plain greedy loop, and the
+laws.
+"""
 
 from dataclasses import replace
 
@@ -42,9 +44,10 @@ def every_set(count):
     return ((torch.arange(2**count)[:, None] >> torch.arange(count)) & 1).double()
 
 
-# Energies. With self overlap only box 0 has c < 0 enough: -.6 * .9 + .4 = -.14, box 1 -.11 + .8 * .861575 more.
-# Without: boxes 0, 2, 3 are -.6 * 2.05 + .8 * .312 (IoU 0-2) = -.9804; with pairs counted once 0, 1, 2, 3 are
-# -.6 * 2.9 + .4 * (.861575 + .312 + .322314) = -1.141644: the duplicate, box 1, stays.
+# Energies. With self overlap only box 0 has c < 0 enough: -.6 * .9 + .4 = -.14, box 1 -.11 + .8 *
+# .861575 more. Without: boxes 0, 2, 3 are -.6 * 2.05 + .8 * .312 (IoU 0-2) = -.9804; with pairs
+# counted once 0, 1, 2, 3 are -.6 * 2.9 + .4 * (.861575 + .312 + .322314) = -1.141644: the
+# duplicate, box 1, stays.
 @pytest.mark.parametrize(
     ("qubo", "kept", "lowest"),
     [
@@ -62,8 +65,9 @@ def test_tabu_on_the_worked_example(qubo, kept, lowest):
 
 
 def test_greedy_on_the_worked_example():
-    """With self overlap box 0 has .42 - .58 * .9 = -.102, after which box 1 costs .42 - .493 + .42 * .861575 > 0; no
-    other has a score above .724. Without it box 3 (-.319) and box 2 (-.348 + .131) follow, and box 1 ends at
+    """With self overlap box 0 has .42 - .58 * .9 = -.102, after which box 1 costs .42 - .493 + .42
+    * .861575 > 0; no other has a score above .724. Without it box 3 (-.319) and box 2 (-.348 +
+    .131) follow, and box 1 ends at
     -.493 + .42 * (.861575 + .322314) = +.004."""
     assert kept_by(BOXES, SCORES, AUTHORS_GREEDY, greedy) == [0]
     assert kept_by(BOXES, SCORES, replace(AUTHORS_GREEDY, self_overlap=False), greedy) == [0, 2, 3]
@@ -127,7 +131,9 @@ def test_greedy_equals_the_plain_loop(qubo):
 
 @pytest.mark.parametrize("qubo", [AUTHORS_TABU, CORRECTED, Qubo(overlap_weight=0.3, self_overlap=False)])
 def test_tabu_finds_the_best_of_all_sets(qubo):
-    """Also checks that nothing is lost by taking out boxes with c >= 0, which brute force does not."""
+    """Also checks that nothing is lost by taking out boxes with c >= 0, which brute force does
+    not.
+    """
     generator = torch.Generator().manual_seed(2)
     for count in (1, 2, 3, 6, 11):
         for _ in range(6):
@@ -140,7 +146,9 @@ def test_tabu_finds_the_best_of_all_sets(qubo):
 
 
 def test_tabu_on_any_quadratic_energy():
-    """Pairs that attract and repel, problems of different size side by side; greedy misses half of the large ones."""
+    """Pairs that attract and repel, problems of different size side by side; greedy misses half of
+    the large ones.
+    """
     generator = torch.Generator().manual_seed(3)
     sizes = torch.arange(1, 11).repeat(4)
     linear = torch.randn(40, 10, generator=generator).double()
@@ -168,7 +176,9 @@ def test_tabu_is_never_worse_than_greedy():
 
 @pytest.mark.parametrize("method", ["greedy", "tabu"])
 def test_groups_do_not_see_each_other(method, monkeypatch):
-    """Of any size, side by side, alone, or in small chunks: the same boxes; and the same again with the same seed."""
+    """Of any size, side by side, alone, or in small chunks: the same boxes; and the same again with
+    the same seed.
+    """
     generator = torch.Generator().manual_seed(5)
     sizes = [30, 21, 20, 7, 3, 2, 1, 1]
     boxes, scores = torch.zeros(len(sizes), 30, 4), torch.zeros(len(sizes), 30)

@@ -1,4 +1,6 @@
-"""Algorithm 2 of IoU-Net on numbers, on a hill with a known top, and through precise RoI pooling."""
+"""Algorithm 2 of IoU-Net on numbers, on a hill with a known top, and through precise RoI
+pooling.
+"""
 
 import math
 
@@ -14,7 +16,9 @@ PATIENT = Refinement(steps=200, least_gain=0.0, worst_loss=-1.0)
 
 
 def hill(boxes):
-    """1 - the summed squared distance of the edges from GOAL in sides of GOAL: concave, 1 at its top."""
+    """1 - the summed squared distance of the edges from GOAL in sides of GOAL: concave, 1 at its
+    top.
+    """
     return 1 - ((boxes - GOAL) / sides_xyxy(GOAL)).square().sum(-1)
 
 
@@ -30,14 +34,18 @@ def replay(values):
 
 
 def test_one_step_on_numbers():
-    """10 px left of the top: slope 2 * 10 / 100^2 by x1 and x2; the box is 100 wide, so it moves 0.5 * 100 * 0.002."""
+    """10 px left of the top: slope 2 * 10 / 100^2 by x1 and x2; the box is 100 wide, so it moves
+    0.5 * 100 * 0.002.
+    """
     boxes, iou = refine((GOAL - torch.tensor([10.0, 0, 10, 0]))[None], hill, Refinement(steps=1))
     torch.testing.assert_close(boxes, torch.tensor([[90.1, 100, 190.1, 180]]))
     assert iou.item() == pytest.approx(1 - 2 * 0.099**2)
 
 
 def test_y_edges_move_by_the_height():
-    """8 px below the top, which is 80 high, by a box 40 high: 0.5 * 40 * 2 * 8 / 80^2 = 0.05; y2 is 32 px short: 0.2."""
+    """8 px below the top, which is 80 high, by a box 40 high: 0.5 * 40 * 2 * 8 / 80^2 = 0.05; y2 is
+    32 px short: 0.2.
+    """
     boxes, _ = refine(torch.tensor([[100.0, 108, 200, 148]]), hill, Refinement(steps=1))
     torch.testing.assert_close(boxes, torch.tensor([[100, 107.95, 200, 148.2]]))
 
@@ -61,14 +69,18 @@ def test_the_true_iou_rises_with_its_own_gradient():
 
 
 def moves(values, refinement):
-    """How many steps each box takes when the predictor says ``values``; a step is half a px on every edge."""
+    """How many steps each box takes when the predictor says ``values``; a step is half a px on
+    every edge.
+    """
     start = torch.tensor([[0.0, 0, 10, 20]]).expand(len(values[0]), 4)
     boxes, iou = refine(start, replay(values), refinement)
     return ((boxes - start)[:, 0] / 0.5).tolist(), iou.tolist()
 
 
 def test_boxes_stop_one_by_one():
-    """Box 0 gains each time; box 1 gains only .0005 in step 2; box 2 loses .02 in step 1; box 3 loses .005, goes on."""
+    """Box 0 gains each time; box 1 gains only .0005 in step 2; box 2 loses .02 in step 1; box 3
+    loses .005, goes on.
+    """
     values = [[0.1, 0.5, 0.6, 0.6], [0.2, 0.6, 0.58, 0.595], [0.3, 0.6005, 0.7, 0.61], [0.4, 0.7, 0.7, 0.62]]
     steps, iou = moves(values, Refinement(steps=3))
     assert steps == pytest.approx([3, 2, 1, 3])
@@ -109,7 +121,9 @@ def test_empty():
 
 
 def test_the_slope_goes_through_precise_pooling_though_autograd_is_off():
-    """A blob of features at (60, 40) px: the mean in the box is what is predicted, so the box draws towards it."""
+    """A blob of features at (60, 40) px: the mean in the box is what is predicted, so the box draws
+    towards it.
+    """
     y, x = torch.meshgrid(torch.arange(12.0), torch.arange(16.0), indexing="ij")
     features = torch.exp(-((x - 7.5) ** 2 + (y - 5) ** 2) / 8)[None, None]
 

@@ -9,8 +9,9 @@ import torchvision
 from postprocess.groups import group_rows
 from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select, selection_of
 
-# Six boxes with inclusive pixels (the "+1" rule); x2 and y2 are shifted by one to get the same IoU from continuous edges.
-# IoU: 0-1 .850423, 0-2 .776486, 0-3 .380125, 1-2 .662704, 1-3 .385216, 2-3 .363258, 4-5 .768527, all others 0.
+# Six boxes with inclusive pixels (the "+1" rule); x2 and y2 are shifted by one to get the same IoU
+# from continuous edges. IoU: 0-1 .850423, 0-2 .776486, 0-3 .380125, 1-2 .662704, 1-3 .385216, 2-3
+# .363258, 4-5 .768527, all others 0.
 BOXES = torch.tensor(
     [
         [100.0, 100, 200, 220],
@@ -24,8 +25,9 @@ BOXES = torch.tensor(
 SCORES = torch.tensor([0.9, 0.8, 0.6, 0.55, 0.7, 0.3])
 
 GAUSSIAN = [(0, 0.9), (4, 0.7), (3, 0.411961), (1, 0.139965), (5, 0.092067), (2, 0.057329)]
-# (decay, floor, selected (index, score) in order). Example: gaussian, box 3 after box 0: .55 exp(-.380125^2 / .5) = .411961;
-# linear with threshold .3: .55 (1 - .380125) = .340931; box 5 after box 4: .3 (1 - .768527) = .069442.
+# (decay, floor, selected (index, score) in order). Example: gaussian, box 3 after box 0: .55
+# exp(-.380125^2 / .5) = .411961; linear with threshold .3: .55 (1 - .380125) = .340931; box 5 after
+# box 4: .3 (1 - .768527) = .069442.
 CASES = {
     "linear_0.3": (
         partial(linear_decay, threshold=0.3),
@@ -61,11 +63,11 @@ def test_worked_examples(name):
     torch.testing.assert_close(scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0)
 
 
-# The six boxes of test_qubo.py, test_box_voting.py and test_iou_nms.py (continuous edges): IoU 0-1 .861575, 0-2 .312,
-# 1-2 .322314, 0-4 .906977, 3-5 .8. Gaussian, box 2 after box 0: .6 exp(-.312^2 / .5) = .493855; linear, box 1:
-# .85 (1 - .861575) = .117661.
+# The six boxes of test_qubo.py, test_box_voting.py and test_iou_nms.py (continuous edges): IoU 0-1
+# .861575, 0-2 .312, 1-2 .322314, 0-4 .906977, 3-5 .8. Gaussian, box 2 after box 0: .6 exp(-.312^2 /
+# .5) = .493855; linear, box 1: .85 (1 - .861575) = .117661.
 SIX = torch.tensor([[10.0, 10, 50, 50], [12.0, 12, 52, 50], [11.0, 30, 51, 72], [60.0, 60, 90, 90], [9.0, 9, 49, 51],
-                    [62.0, 58, 92, 91]])  # fmt: skip
+                    [62.0, 58, 92, 91]])
 SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 
 
@@ -75,7 +77,7 @@ SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
      [(0, 0.9), (2, 0.6), (3, 0.55), (1, 0.117661), (5, 0.06), (4, 0.008047)]),
     (partial(gaussian_decay, sigma=0.5),
      [(0, 0.9), (3, 0.55), (2, 0.493855), (1, 0.156466), (5, 0.083411), (4, 0.018611)]),
-])  # fmt: skip
+])
 def test_worked_examples_with_continuous_edges(decay, expected):
     slots, scores, _ = select_one(SIX, SIX_SCORES, decay, 0.001)
     assert slots.tolist() == [index for index, _ in expected]
@@ -166,7 +168,8 @@ def test_floor_is_for_overlapping_boxes_only():
 
 
 def test_identical_boxes():
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])  # IoU 1: the second score falls to .8 exp(-2) = .108268
+    # IoU 1: the second score falls to .8 exp(-2) = .108268
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
     _, scores, _ = select_one(boxes, torch.tensor([0.9, 0.8]), partial(gaussian_decay, sigma=0.5), 0.001)
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)
     assert len(select_one(boxes, torch.tensor([0.9, 0.8]), partial(linear_decay, threshold=0.5), 0.0)[0]) == 1

@@ -1,4 +1,6 @@
-"""KL Loss Eq. 11 on numbers. The expected values were computed by an independent float64 script from the released rules."""
+"""KL Loss Eq. 11 on numbers. The expected values were computed by an independent float64 script
+from the released rules.
+"""
 
 import pytest
 import torch
@@ -6,8 +8,9 @@ import torch
 from data.boxes import box_iou
 from postprocess.variance_voting import all_voters, log_proximity, remaining_voters, vote
 
-# Two boxes with inclusive pixels; IoU with the "+1" rule is 0.850423, so p = exp(-(1 - 0.850423)^2 / 0.02) = 0.326717.
-# The voted x1 with equal variances is (1 * 100 + 0.326717 * 104) / 1.326717 = 100.985038.
+# Two boxes with inclusive pixels; IoU with the "+1" rule is 0.850423, so p = exp(-(1 - 0.850423)^2
+# / 0.02) = 0.326717. The voted x1 with equal variances is (1 * 100 + 0.326717 * 104) / 1.326717 =
+# 100.985038.
 PAIR = torch.tensor([[100.0, 100.0, 200.0, 220.0], [104.0, 98.0, 206.0, 214.0]])
 PAIR_VOTED = torch.tensor([100.985038, 99.507481, 201.477557, 218.522443])
 PLUS_ONE = torch.tensor([0.0, 0.0, 1.0, 1.0])
@@ -22,7 +25,8 @@ def vote_first(boxes, variances, sigma_t, voters=None):
 
 
 @pytest.mark.parametrize(
-    ("sigma_t", "expected"),  # p = exp(-(1 - IoU)^2 / sigma_t), e.g. exp(-0.05^2 / 0.01) = exp(-0.25) = 0.7788
+    # p = exp(-(1 - IoU)^2 / sigma_t), e.g. exp(-0.05^2 / 0.01) = exp(-0.25) = 0.7788
+    ("sigma_t", "expected"),
     [
         (0.01, [1.0, 0.77880078, 0.36787944, 0.01831564, 0.00012341, 1.1e-07, 0.0]),
         (0.02, [1.0, 0.8824969, 0.60653066, 0.13533528, 0.011109, 0.00033546, 3.73e-06]),

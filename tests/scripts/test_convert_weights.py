@@ -55,7 +55,9 @@ def call(*words):
 
 
 def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, capsys):
-    """Boxes, scores, labels and masks of an image, without --run, through the checkpoint that scripts.detect reads."""
+    """Boxes, scores, labels and masks of an image, without --run, through the checkpoint that
+    scripts.detect reads.
+    """
     out = tmp_path / "ours.pt"
     assert call(saved(tmp_path / "mask.pth", state), "--out", out, "--norm-eps", 1e-5) == 0
     text = capsys.readouterr().out
@@ -112,7 +114,9 @@ def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_p
 
 
 def test_a_c4_network_of_detectron2(state, tmp_path, capsys):
-    """With five sizes and three ratios of anchors at a position; the heads read conv4 (1024) and conv5 (2048)."""
+    """With five sizes and three ratios of anchors at a position; the heads read conv4 (1024) and
+    conv5 (2048).
+    """
     theirs = detectron2_c4(detectron2_detector(state))
     dim = {"roi_heads.box_predictor.cls_score.weight": (4, 2048), "roi_heads.box_predictor.bbox_pred.weight": (12, 2048),
            "proposal_generator.rpn_head.conv.weight": (8, 1024, 3, 3), "proposal_generator.rpn_head.conv.bias": (8,),
@@ -135,7 +139,9 @@ def test_a_c4_network_of_detectron2(state, tmp_path, capsys):
 
 @pytest.fixture
 def kl_run(state, monkeypatch):
-    """A run that a file with 90 classes is to fill: 80 classes, edges and log variances, py-faster-rcnn's anchors."""
+    """A run that a file with 90 classes is to fill: 80 classes, edges and log variances,
+    py-faster-rcnn's anchors.
+    """
     model = change(network_of("torchvision", from_torchvision(state)), num_classes=80, rpn_anchor_rule="caffe", **KL)
     run = Run(name="r50_small_kl", data=replace(DATA, pixels="caffe"), train=TRAIN, model=model)
     monkeypatch.setattr(convert, "find_run", lambda name: {"kl_loss/r50_small_kl": run}[name])
@@ -143,15 +149,19 @@ def kl_run(state, monkeypatch):
 
 
 def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
-    """91 rows for COCO's category ids become 81: id 12 has no class, so row 13 of the file (stop sign) is row 12."""
+    """91 rows for COCO's category ids become 81: id 12 has no class, so row 13 of the file (stop
+    sign) is row 12.
+    """
     state = small_detector(classes=91).state_dict()
     state["roi_heads.box_predictor.cls_score.bias"] = torch.arange(91.0)
     out = tmp_path / "start.pt"
     assert call(saved(tmp_path / "coco.pth", state), "--run", "kl_loss/r50_small_kl", "--out", out) == 0
     text = capsys.readouterr().out
     assert "boxes: coded in another way, so the box layers keep their initial values" in text
-    assert ("missing in the file: 6: rpn.head.offsets.weight, rpn.head.offsets.bias, roi.head.predictor.offsets.weight, "
-            "roi.head.predictor.offsets.bias, roi.head.predictor.log_variance.weight, roi.head.predictor.log_variance.bias"
+    assert ("missing in the file: 6: rpn.head.offsets.weight, rpn.head.offsets.bias, "
+            "roi.head.predictor.offsets.weight, "
+            "roi.head.predictor.offsets.bias, roi.head.predictor.log_variance.weight, "
+            "roi.head.predictor.log_variance.bias"
             ) in text
     assert "classes: the 90 category ids of COCO become its 80 classes" in text
     assert "anchor_rule: torchvision -> caffe" in text
@@ -162,13 +172,15 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
     assert len(logits) == 81
     assert logits[:14] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14]
     assert logits[-1] == 90  # toothbrush
-    assert checkpoint["model"]["roi.head.predictor.offsets.bias"].abs().max() == 0  # as a new layer has it
+    # as a new layer has it
+    assert checkpoint["model"]["roi.head.predictor.offsets.bias"].abs().max() == 0
     assert checkpoint["model"]["mask.head.logits.weight"].shape[0] == 81
     assert checkpoint["classes"][11] == "stop sign"
     assert (checkpoint["classes"][0], checkpoint["classes"][-1], len(checkpoint["classes"])) == ("person", "toothbrush", 80)
     detector = build_detector(kl_run.model)
     detector.freeze(kl_run.model.backbone.frozen_stages)
-    build_optimizer(detector, kl_run.train).load_state_dict(checkpoint["optimizer"])  # as scripts.train --resume does
+    # as scripts.train --resume does
+    build_optimizer(detector, kl_run.train).load_state_dict(checkpoint["optimizer"])
 
 
 def test_rows_of_ids_without_a_class_are_dropped():
@@ -193,8 +205,11 @@ def refused(capsys, *words):
 
 
 def test_below_95_percent_of_the_backbone(state, tmp_path, capsys):
-    """4 blocks with 3 * 5 tensors, as many projections of 5 and the first layer's 5 are 85; 81 would be enough."""
-    few = {name: value for name, value in state.items() if ".layer3.0.bn" not in name or "running" not in name}  # 6 less
+    """4 blocks with 3 * 5 tensors, as many projections of 5 and the first layer's 5 are 85; 81
+    would be enough.
+    """
+    # 6 less
+    few = {name: value for name, value in state.items() if ".layer3.0.bn" not in name or "running" not in name}
     sentence = refused(capsys, saved(tmp_path / "few.pth", few))
     assert "fits only 79 of the 85 tensors of the backbone" in sentence
     assert "backbone.bottom_up.features.6.0.bn1.running_mean is missing" in sentence

@@ -31,7 +31,9 @@ PLAIN = model_config(
 
 
 def write_checkpoint(folder, *, log_variance, built=None, unknown=None, **changes):
-    """Of a network that differs by ``built``, with a config that, when it is read, differs by ``changes`` and has the fields ``unknown``."""
+    """Of a network that differs by ``built``, with a config that, when it is read, differs by
+    ``changes`` and has the fields ``unknown``.
+    """
     model = change(PLAIN, **(KL if log_variance else {}), **(built or {}))
     torch.manual_seed(0)
     read = asdict(change(model, **changes)) | (unknown or {})
@@ -80,7 +82,9 @@ def test_folder_becomes_one_json_and_one_overlay_per_image(checkpoint, photos, t
 
 
 def test_score_only_hides_detections(checkpoint, photos, tmp_path):
-    """Boxes below --score take part in suppression and voting: a higher --score leaves a beginning of the list."""
+    """Boxes below --score take part in suppression and voting: a higher --score leaves a beginning
+    of the list.
+    """
     for score in (0.2, 0.34):
         assert call(checkpoint, photos, "--out", tmp_path / str(score), "--score", score) == 0
     low, high = (json.loads((tmp_path / s / "detections.json").read_text()) for s in ("0.2", "0.34"))
@@ -140,7 +144,9 @@ def test_networks_that_need_more_or_give_less_are_refused_in_one_sentence(photos
 
 
 def test_mask_r_cnn_writes_a_mask_for_each_detection(photos, tmp_path):
-    """Each mask has the image's size and lies in its box, which a border of one of 28 cells a side makes a bit larger."""
+    """Each mask has the image's size and lies in its box, which a border of one of 28 cells a side
+    makes a bit larger.
+    """
     path = write_checkpoint(tmp_path / "mask", log_variance=True, built=MASK)
     assert call(path, photos, "--out", tmp_path / "out", "--score", 0.2, "--device", "cpu") == 0
     found = json.loads((tmp_path / "out" / "detections.json").read_text())

@@ -38,7 +38,10 @@ def test_it_runs_and_says_which_versions(capsys):
 
 
 def test_it_imports_only_the_standard_library_by_itself():
-    code = "import sys, scripts.doctor; print([m for m in ('torch', 'numpy', 'torchvision') if m in sys.modules])"
+    code = (
+        "import sys, scripts.doctor; "
+        "print([m for m in ('torch', 'numpy', 'torchvision') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -74,7 +77,8 @@ def fake_torch(cuda, gpus):
 @pytest.mark.parametrize(("torch_cuda", "vision_cuda", "gpus", "driver", "states"), [
     ("12.8", 12080, 1, True, ["ok"]),
     ("12.8", 13000, 1, True, ["BROKEN", "ok"]),  # built for different CUDA versions
-    ("12.8", None, 2, True, ["BROKEN", "ok", "ok"]),  # torchvision without CUDA: its operators refuse GPU tensors
+    # torchvision without CUDA: its operators refuse GPU tensors
+    ("12.8", None, 2, True, ["BROKEN", "ok", "ok"]),
     (None, None, 0, False, ["ok"]),
     (None, None, 0, True, ["warning"]),  # a CPU build on a machine with a GPU
     ("12.8", 12080, 0, True, ["warning"]),  # driver too old, or a container without --gpus

@@ -1,4 +1,6 @@
-"""From two trained networks to a printed table: one forward pass a network, every row a post-processing of it."""
+"""From two trained networks to a printed table: one forward pass a network, every row a
+post-processing of it.
+"""
 
 import csv
 import json
@@ -88,7 +90,8 @@ def test_train_evaluate_report(data, trained, tmp_path):
     for row in rows[:3]:
         assert row["updates"] == row["of_updates"] == 6
         assert 0 <= row["metrics"]["AP"] <= 100
-        assert row["metrics"]["clean"].keys() >= {"AP", "AP75"}  # the mini data knows the clean boxes
+        # the mini data knows the clean boxes
+        assert row["metrics"]["clean"].keys() >= {"AP", "AP75"}
         assert len(row["metrics"]["per_class"]) == 6
     assert rows[3]["metrics"] is None
     assert rows[3]["why"] == "is not computed here"
@@ -109,7 +112,9 @@ def test_train_evaluate_report(data, trained, tmp_path):
 
 
 def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
-    """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and post-processing."""
+    """Parameters as KL-RPN Table 1 cuts them off, and the time of one image through network and
+    post-processing.
+    """
     with_costs = replace(TABLE, columns=("AP", "params_M", "speed_ms"))
     monkeypatch.setattr(cost, "REPEATS", 1)
     evaluate(data, trained, with_costs)
@@ -215,7 +220,8 @@ def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
     text = report(out)
-    assert "22.0 ± 2.8" in text  # the baseline: mean of 20 and 24, sample standard deviation sqrt(8)
+    # the baseline: mean of 20 and 24, sample standard deviation sqrt(8)
+    assert "22.0 ± 2.8" in text
     assert "+2.8 / +1.00 ± 0.00" in text  # KL Loss - baseline: 26.4 - 23.6, and 1 in each seed
     assert "seeds: [0, 1]; ± is the sample standard deviation over seeds" in text
 

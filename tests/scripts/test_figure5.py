@@ -1,4 +1,6 @@
-"""From a network with KL Loss to Figure 5: with candidates that are known, and once with a network that was trained."""
+"""From a network with KL Loss to Figure 5: with candidates that are known, and once with a network
+that was trained.
+"""
 
 import csv
 import json
@@ -32,8 +34,8 @@ TABLE = Table(
 
 
 class KnownCandidates:
-    """Two candidates an object: the sure one is ``error`` px to the left of it and has sigma 2; the other is right and
-    has sigma 0.5."""
+    """Two candidates an object: the sure one is ``error`` px to the left of it and has sigma 2; the
+    other is right and has sigma 0.5."""
 
     passes = 0
 
@@ -104,7 +106,9 @@ def lines_of(out, name="tiny.csv", **wanted):
 
 
 def test_known_candidates(data, tmp_path, known, capsys):
-    """Seed 0 is 2 px off in one side of four, seed 1 is 4 px off; voting brings each most of the way back."""
+    """Seed 0 is 2 px off in one side of four, seed 1 is 4 px off; voting brings each most of the
+    way back.
+    """
     for seed, error in ((0, 2.0), (1, 4.0)):
         train(data, tmp_path / "runs", seed, error=error)
     printed = run_figure5(data, tmp_path, seeds=2)
@@ -117,7 +121,8 @@ def test_known_candidates(data, tmp_path, known, capsys):
     for seed, error in zip(seeds, (2.0, 4.0), strict=True):
         before, after = (row["metrics"] for row in seed["rows"])
         assert before["pairs"] == after["pairs"] > 0
-        assert before["clean"]["distance"] == pytest.approx(error / 4, abs=0.05)  # the image's border may cut some
+        # the image's border may cut some
+        assert before["clean"]["distance"] == pytest.approx(error / 4, abs=0.05)
         assert after["clean"]["distance"] < 0.8 * before["clean"]["distance"]
         assert after["clean"]["toward"] == 100.0
         assert after["moved"] == pytest.approx(25.0, abs=2.0)

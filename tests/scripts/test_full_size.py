@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 EVERY_KIND = [
     "kl_loss/r50_fpn_kl", "kl_loss/r50_fpn_mask_kl", "kl_loss/r50_c4", "kl_loss/r50_fpn_rpn", "kl_loss/r50_fpn_fast_1x",
     "kl_loss/r50_fpn_iou", "kl_loss/r50_fpn_mask_iou", "kl_loss/r50_fpn_fast_iou", "kl_loss/vggm_voc",
-    "kl_rpn/rfcn_r101_coco_klrpn", "kl_rpn/r101_voc", "kl_rpn/vgg16_coco_klrpn_kl"]  # fmt: skip
+    "kl_rpn/rfcn_r101_coco_klrpn", "kl_rpn/r101_voc", "kl_rpn/vgg16_coco_klrpn_kl"]
 
 
 def small(name):
@@ -72,7 +72,9 @@ def test_fast_r_cnn_is_given_as_many_proposals_as_in_testing():
 
 
 def test_a_head_that_learns_alone_is_all_that_changes(capsys):
-    """fc6, fc7 and the outputs of 7 classes: 7 * 7 bins of 5 channels (0.02 * 256) enter 8 and 8 features."""
+    """fc6, fc7 and the outputs of 7 classes: 7 * 7 bins of 5 channels (0.02 * 256) enter 8 and 8
+    features.
+    """
     detector = trial.prepared("iou", small("kl_loss/r50_fpn_mask_iou"))
     learned = {name.split(".")[0] for name, value in detector.named_parameters() if value.requires_grad}
     assert learned == {"iou"}
@@ -84,7 +86,8 @@ def test_a_head_that_learns_alone_is_all_that_changes(capsys):
 def test_a_run_prints_its_parameters_and_what_a_step_takes(capsys):
     assert trial.try_run("kl_loss/vgg16_coco_kl", small("kl_loss/vgg16_coco_kl"), CPU).problem is None
     said = capsys.readouterr().out
-    assert f"{8 * 7 * 4 + 7 * 4:,} in log variance layers" in said  # 8 features, 6 classes and background, 4 sides
+    # 8 features, 6 classes and background, 4 sides
+    assert f"{8 * 7 * 4 + 7 * 4:,} in log variance layers" in said
     for word in ("parameters", "trained", "step", "gradient norm", "detection", "candidates", "peak memory"):
         assert word in said
 

@@ -18,8 +18,8 @@ from scripts.engine.unpacking import check_member, unpack
 
 
 class Host:
-    """Serves one file on 127.0.0.1: breaks off after ``breaks`` bytes of each of the first answers; ``ranges`` False
-    ignores Range. ``asked`` lists the Range header of each request."""
+    """Serves one file on 127.0.0.1: breaks off after ``breaks`` bytes of each of the first answers;
+    ``ranges`` False ignores Range. ``asked`` lists the Range header of each request."""
 
     def __init__(self, content, breaks=(), ranges=True, status=None):
         self.asked, breaks = [], list(breaks)

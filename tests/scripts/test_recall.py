@@ -1,4 +1,6 @@
-"""From trained networks to recall tables and Figure 3, with a first stage whose proposals are known."""
+"""From trained networks to recall tables and Figure 3, with a first stage whose proposals are
+known.
+"""
 
 import csv
 import json
@@ -44,7 +46,9 @@ TABLES = {"kl_rpn/figure3": FIGURE, "kl_rpn/proposals": RECALL}
 
 
 class FirstStage:
-    """A detector whose proposals are the labeled boxes (the KL-RPN run: best first) moved by what training "learned"."""
+    """A detector whose proposals are the labeled boxes (the KL-RPN run: best first) moved by what
+    training "learned".
+    """
 
     images = 0  # that went through any of them
 
@@ -139,7 +143,9 @@ def lines_of(out, name="tiny.csv", **wanted):
 
 
 def test_recall_of_known_proposals(out):
-    """The ranked network has the labels themselves in front: all are found at any overlap, if as many are allowed."""
+    """The ranked network has the labels themselves in front: all are found at any overlap, if as
+    many are allowed.
+    """
     for seed in (0, 1):
         train(out, TINY, seed)
         train(out, GOOD, seed)
@@ -180,7 +186,8 @@ def test_the_figure_and_its_numbers(out):
     assert (out.parent / "results" / "tiny.png").read_bytes().startswith(b"\x89PNG")
     for part in ("# A tiny figure", "![densities of the four offsets](tiny.png)", "| KL-RPN - RPN ", "Wasserstein", " ± "):
         assert part in text
-    # ranked proposals: the high half is less displaced than the low half in each seed; the sizes do not change
+    # ranked proposals: the high half is less displaced than the low half in each seed; the sizes do
+    # not change
     ks, = lines_of(out, row="KL-RPN", offset="x", column="ks")
     assert float(ks["value"]) > 0.5
     assert all(float(line["value"]) < 0.01 for line in lines_of(out, offset="w", column="wasserstein"))

@@ -1,4 +1,6 @@
-"""A region proposal network, its saved proposals, and the Fast R-CNN that is trained and evaluated with them."""
+"""A region proposal network, its saved proposals, and the Fast R-CNN that is trained and evaluated
+with them.
+"""
 
 import json
 import pickle
@@ -152,14 +154,17 @@ def test_a_run_with_its_own_network_needs_none(data, tmp_path):
     dataset = build_dataset(TINY.data, data, "val")
     assert ensure_proposals(TINY, place_of(tmp_path, TINY), environment(data, tmp_path), dataset, "test") is None
     given = environment(data, tmp_path, proposals="a.pkl:b.pkl")
-    assert ensure_proposals(TINY, place_of(tmp_path, TINY), given, dataset, "test") is None  # other rows may need it
+    # other rows may need it
+    assert ensure_proposals(TINY, place_of(tmp_path, TINY), given, dataset, "test") is None
     with pytest.raises(ValueError, match="tiny has a region proposal network of its own"):
         train(data, tmp_path, run="kl_loss/tiny", proposals="a.pkl:b.pkl")
 
 
 def test_an_untrained_network_is_named_with_its_command(data, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 to take proposals from; "
-                       r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny --seed 0 --data-root "
+    with pytest.raises(ValueError, match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 "
+                       r"to take proposals from; "
+                       r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny "
+                       r"--seed 0 --data-root "
                        rf"{data} --out {tmp_path}$"):
         train(data, tmp_path, run="kl_loss/tiny_fast")
     train_all(data, tmp_path, TINY_RPN, stop_after=1)  # not finished
@@ -182,7 +187,9 @@ def detectron(folder, data, split, *, shift=0.0):
 
 
 def test_files_of_others_replace_the_run(data, tmp_path, passes):
-    """No trained region proposal network is needed; candidates are those of the file that is named."""
+    """No trained region proposal network is needed; candidates are those of the file that is
+    named.
+    """
     train_file, val_file, shifted = (detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val"),
                                      detectron(tmp_path, data, "val", shift=5.0))
     train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{train_file}:")

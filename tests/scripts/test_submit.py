@@ -1,4 +1,6 @@
-"""From a trained network to the file that COCO's server takes, and back through pycocotools to the same score."""
+"""From a trained network to the file that COCO's server takes, and back through pycocotools to the
+same score.
+"""
 
 import contextlib
 import io
@@ -95,7 +97,8 @@ def test_the_files_score_what_evaluate_says(data, trained, monkeypatch, capsys):
         assert f"{label}: {len(results)} detections -> {folder / name}" in printed
         assert score(truth, folder / name) == pytest.approx(row["metrics"]["AP"], abs=0.5)
     seed = trained / "tiny" / "kl_loss" / "tiny" / "seed0"
-    assert (seed / "candidates.pt").stat().st_mtime_ns == before  # those of the proxy evaluation stay
+    # those of the proxy evaluation stay
+    assert (seed / "candidates.pt").stat().st_mtime_ns == before
     assert (seed / "candidates_val.pt").is_file()
 
 

@@ -29,8 +29,10 @@ def test_each_network_with_its_own_boxes_is_itself():
     for label, detector in detectors.items():
         for mine, theirs in zip(found[label, label], detector.proposals(batch, COUNT), strict=True):
             assert torch.equal(mine.boxes, theirs.boxes)
-    anchors = detectors["RPN"].rpn.anchors([torch.zeros(1, 1, 4, 5)], (64, 80))[0] * 2  # original px
-    for image in found["KL-RPN", UNMOVED]:  # no offset: clipped anchors, in the order of the objectness
+    # original px
+    anchors = detectors["RPN"].rpn.anchors([torch.zeros(1, 1, 4, 5)], (64, 80))[0] * 2
+    # no offset: clipped anchors, in the order of the objectness
+    for image in found["KL-RPN", UNMOVED]:
         clipped = torch.minimum(anchors.clamp(min=0), torch.tensor([160.0, 128, 160, 128]))
         assert ((image.boxes[:, None] - clipped).abs().amax(-1).amin(1) < 1e-4).all()
 

@@ -1,4 +1,6 @@
-"""The training loop on twelve small scenes: stopping and resuming changes nothing, and bad input is said, not hidden."""
+"""The training loop on twelve small scenes: stopping and resuming changes nothing, and bad input is
+said, not hidden.
+"""
 
 import json
 import os
@@ -210,7 +212,10 @@ def test_other_names_of_the_classes_are_not_resumed(data, tmp_path, capsys):
     other = renamed_classes(data, tmp_path / "data")
     assert command(other, tmp_path / "out") == 2
     printed = capsys.readouterr().err
-    assert "was trained on 6 classes (brick, ball, tent, gem, ring, ...), the data set has 6 (BRICK, BALL" in printed
+    assert (
+        "was trained on 6 classes (brick, ball, tent, gem, ring, ...), the data set has 6 (BRICK"
+        in printed
+    )
     assert "continue on data with the same classes in the same order" in printed
     assert final(tmp_path / "out")["step"] == 2
 
@@ -218,7 +223,8 @@ def test_other_names_of_the_classes_are_not_resumed(data, tmp_path, capsys):
 def test_converted_weights_only_guess_their_class_names(data, tmp_path):
     """They have made no update of ours: a first training takes the names of its data."""
     train(data, tmp_path / "a", stop_after=1)
-    start = save_checkpoint(tmp_path / "start", 0, final(tmp_path / "a") | {"step": 0, "classes": ["class 1"] * 6})
+    converted = final(tmp_path / "a") | {"step": 0, "classes": ["class 1"] * 6}
+    start = save_checkpoint(tmp_path / "start", 0, converted)
     assert train(data, tmp_path / "b", resume=str(start), stop_after=1) == 0
     assert final(tmp_path / "b")["classes"][0] == "brick"
 

@@ -1,7 +1,9 @@
-"""Controls of KL Loss Tables 3 and 6, not in the paper: what its KL Loss rows mix, taken apart. ResNet-50-FPN.
+"""Controls of KL Loss Tables 3 and 6, not in the paper: what its KL Loss rows mix, taken apart.
+ResNet-50-FPN.
 
-The released recipe differs from its baseline in three ways: boxes are coded by their edges, the loss is KL Loss, and
-training starts from the finished baseline, so that it lasts twice as long (docs/kl_loss.md points 3, 31).
+The released recipe differs from its baseline in three ways: boxes are coded by their edges, the
+loss is KL Loss, and training starts from the finished baseline, so that it lasts twice as long
+(docs/kl_loss.md points 3, 31).
 """
 
 from experiments.kl_loss.runs import (

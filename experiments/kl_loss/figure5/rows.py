@@ -1,4 +1,5 @@
-"""KL Loss Figure 5: detections before and after var voting, with sigma on each side, VGG-16 Faster R-CNN, MS-COCO.
+"""KL Loss Figure 5: detections before and after var voting, with sigma on each side, VGG-16 Faster
+R-CNN, MS-COCO.
 
 The figure shows photos and no table; the two rows are what it shows, before and after.
 """

@@ -1,7 +1,9 @@
-"""KL Loss Figure 6: var voting at different temperatures sigma_t, ResNet-50-FPN Faster R-CNN with KL Loss, MS-COCO.
+"""KL Loss Figure 6: var voting at different temperatures sigma_t, ResNet-50-FPN Faster R-CNN with
+KL Loss, MS-COCO.
 
-The figure prints curves without numbers: the change of each AP against sigma_t = 0, no voting. Its ticks lack 0.02,
-which the paper uses everywhere; it is added. The suppression of the figure is not stated: plain NMS.
+The figure prints curves without numbers: the change of each AP against sigma_t = 0, no voting. Its
+ticks lack 0.02, which the paper uses everywhere; it is added. The suppression of the figure is not
+stated: plain NMS.
 """
 
 from dataclasses import replace

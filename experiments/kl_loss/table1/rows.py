@@ -1,7 +1,9 @@
-"""KL Loss Table 1: the contribution of KL Loss, soft-NMS and var voting, VGG-16 Faster R-CNN on MS-COCO.
+"""KL Loss Table 1: the contribution of KL Loss, soft-NMS and var voting, VGG-16 Faster R-CNN on
+MS-COCO.
 
-Two networks, six post-processings. NMS threshold 0.3 is py-faster-rcnn's; soft-NMS is the released code's Gaussian
-with sigma 0.5 (docs/kl_loss.md points 23, 24); sigma_t 0.02 and "all boxes vote" are the paper's (points 18, 20).
+Two networks, six post-processings. NMS threshold 0.3 is py-faster-rcnn's; soft-NMS is the released
+code's Gaussian with sigma 0.5 (docs/kl_loss.md points 23, 24); sigma_t 0.02 and "all boxes vote"
+are the paper's (points 18, 20).
 """
 
 from experiments.kl_loss.runs import vgg16_coco, vgg16_coco_kl

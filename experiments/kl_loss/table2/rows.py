@@ -1,7 +1,8 @@
 """KL Loss Table 2: latency of VGG-16 Faster R-CNN without and with KL Loss and var voting.
 
-The paper measured on a GTX 1080 Ti; it does not say whether the voting is in the 2 ms (docs/kl_loss.md point 41).
-Here the network and the post-processing are timed apart, in one process, by scripts/benchmark.py.
+The paper measured on a GTX 1080 Ti; it does not say whether the voting is in the 2 ms
+(docs/kl_loss.md point 41). Here the network and the post-processing are timed apart, in one
+process, by scripts/benchmark.py.
 """
 
 from experiments.kl_loss.runs import vgg16_coco, vgg16_coco_kl

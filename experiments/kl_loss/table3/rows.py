@@ -1,7 +1,8 @@
 """KL Loss Table 3: KL Loss under different box heads, ResNet-50 on MS-COCO 2017.
 
-The paper cites Detectron's model zoo for its baselines; here they are trained like the rest. NMS threshold 0.5 is
-Detectron's. "conv5 head" is the C4 network without a pyramid, which the paper calls backbone "RPN".
+The paper cites Detectron's model zoo for its baselines; here they are trained like the rest. NMS
+threshold 0.5 is Detectron's. "conv5 head" is the C4 network without a pyramid, which the paper
+calls backbone "RPN".
 """
 
 from experiments.kl_loss.runs import (

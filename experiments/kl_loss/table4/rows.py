@@ -1,8 +1,10 @@
-"""KL Loss Table 4: methods for accurate boxes, ResNet-50-FPN Mask R-CNN on MS-COCO 2017; box AP at high IoU.
+"""KL Loss Table 4: methods for accurate boxes, ResNet-50-FPN Mask R-CNN on MS-COCO 2017; box AP at
+high IoU.
 
-MR-CNN's row is Detectron's box voting (IoU 0.8), as its numbers suggest; the whole method, with iterative localization,
-stands beside it. The IoU-Net row is an IoU head that was trained alone, on jittered objects, on the finished Mask
-R-CNN of the baseline. All soft-NMS rows are Gaussian with sigma 0.5 (docs/kl_loss.md points 23, 24).
+MR-CNN's row is Detectron's box voting (IoU 0.8), as its numbers suggest; the whole method, with
+iterative localization, stands beside it. The IoU-Net row is an IoU head that was trained alone, on
+jittered objects, on the finished Mask R-CNN of the baseline. All soft-NMS rows are Gaussian with
+sigma 0.5 (docs/kl_loss.md points 23, 24).
 """
 
 from dataclasses import replace

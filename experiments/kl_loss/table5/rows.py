@@ -1,6 +1,8 @@
-"""KL Loss Table 5: PASCAL VOC 2007, Faster R-CNN with VGG-CNN-M-1024 and VGG-16; mAP at IoU 0.5, 11-point.
+"""KL Loss Table 5: PASCAL VOC 2007, Faster R-CNN with VGG-CNN-M-1024 and VGG-16; mAP at IoU 0.5,
+11-point.
 
-The two QUBO rows minimize the energy that the authors' code has; beside them the energy without its self overlap.
+The two QUBO rows minimize the energy that the authors' code has; beside them the energy without its
+self overlap.
 """
 
 from dataclasses import replace

@@ -1,8 +1,9 @@
 """KL Loss Table 6: Fast R-CNN and Faster R-CNN with a ResNet-50-FPN, MS-COCO 2017.
 
-The paper cites Detectron's model zoo for the baselines and IoU-Net for its rows; all are computed here. IoU-Net's
-Faster R-CNN is trained as a whole, with precise RoI pooling; the Fast R-CNN row's IoU head alone, on the finished
-baseline (2x). Soft-NMS is Gaussian with sigma 0.5 in all rows, NMS threshold 0.5 is Detectron's.
+The paper cites Detectron's model zoo for the baselines and IoU-Net for its rows; all are computed
+here. IoU-Net's Faster R-CNN is trained as a whole, with precise RoI pooling; the Fast R-CNN row's
+IoU head alone, on the finished baseline (2x). Soft-NMS is Gaussian with sigma 0.5 in all rows, NMS
+threshold 0.5 is Detectron's.
 """
 
 from experiments.kl_loss.runs import (

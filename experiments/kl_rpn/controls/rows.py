@@ -1,7 +1,8 @@
-"""Controls of KL-RPN Table 1, not in the paper: the region proposal and the weight of the second stage's losses, apart.
+"""Controls of KL-RPN Table 1, not in the paper: the region proposal and the weight of the second
+stage's losses, apart.
 
-The paper changed both at once: Eq. 9 weighs the second stage by 10, the baseline by 1. Here each weight meets each
-region proposal, VGG-16 Faster R-CNN on MS-COCO.
+The paper changed both at once: Eq. 9 weighs the second stage by 10, the baseline by 1. Here each
+weight meets each region proposal, VGG-16 Faster R-CNN on MS-COCO.
 """
 
 from experiments.kl_rpn.runs import (

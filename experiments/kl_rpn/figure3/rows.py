@@ -1,7 +1,8 @@
-"""KL-RPN Figure 3: do proposals with high objectness fit better than those with low? VGG-16 Faster R-CNN, MS-COCO.
+"""KL-RPN Figure 3: do proposals with high objectness fit better than those with low? VGG-16 Faster
+R-CNN, MS-COCO.
 
-The figure prints curves and no numbers, so nothing is published here. Proposals are taken after NMS, as the second
-stage gets them; there is no post-processing to choose.
+The figure prints curves and no numbers, so nothing is published here. Proposals are taken after
+NMS, as the second stage gets them; there is no post-processing to choose.
 """
 
 from experiments.kl_rpn.runs import vgg16_coco, vgg16_coco_klrpn

@@ -1,7 +1,8 @@
 """Recall of RPN's and KL-RPN's proposals on MS-COCO, for the three detectors of KL-RPN Table 1.
 
-The paper has no such table: it argues with the final AP. This one looks at the first stage alone. Two controls separate
-what the paper changed together: the region proposal, and the weight 10 of the second stage's losses (Eq. 9).
+The paper has no such table: it argues with the final AP. This one looks at the first stage alone.
+Two controls separate what the paper changed together: the region proposal, and the weight 10 of the
+second stage's losses (Eq. 9).
 """
 
 from experiments.kl_rpn.runs import (

@@ -1,8 +1,10 @@
-"""KL-RPN Table 1: RPN and KL-RPN in Faster R-CNN and R-FCN on MS-COCO test-dev; two rows of ours at the end.
+"""KL-RPN Table 1: RPN and KL-RPN in Faster R-CNN and R-FCN on MS-COCO test-dev; two rows of ours at
+the end.
 
-Scored on minival, a proxy for test-dev, whose labels are not public; `python -m scripts.submit kl_rpn/table1` writes
-the files for its server. The R-FCN networks are trained on trainval, which contains minival, so their rows say
-something only on test-dev. NMS at 0.3 is the baselines' (they keep every score above 0, here above 0.001).
+Scored on minival, a proxy for test-dev, whose labels are not public; `python -m scripts.submit
+kl_rpn/table1` writes the files for its server. The R-FCN networks are trained on trainval, which
+contains minival, so their rows say something only on test-dev. NMS at 0.3 is the baselines' (they
+keep every score above 0, here above 0.001).
 """
 
 from experiments.kl_rpn.runs import (

@@ -1,4 +1,6 @@
-"""KL-RPN Table 2: RPN and KL-RPN in Faster R-CNN (07+12) and R-FCN (07) on PASCAL VOC 2007 test; 11-point mAP."""
+"""KL-RPN Table 2: RPN and KL-RPN in Faster R-CNN (07+12) and R-FCN (07) on PASCAL VOC 2007 test;
+11-point mAP.
+"""
 
 from experiments.kl_rpn.runs import (
     r101_voc,

@@ -19,7 +19,8 @@ from data.formats.masks import (
 )
 
 SIZE = (4, 5)  # height, width
-COLUMN = {"size": [4, 5], "counts": [5, 2, 13]}  # rows 1 and 2 of column 1: 4 + 1 pixels before them
+# rows 1 and 2 of column 1: 4 + 1 pixels before them
+COLUMN = {"size": [4, 5], "counts": [5, 2, 13]}
 
 
 def bitmaps(count=6, size=(37, 53), seed=0):
@@ -36,7 +37,9 @@ def test_run_lengths_walk_down_the_columns():
 
 
 def test_a_polygon_is_the_pixels_that_it_holds():
-    """The square from (1, 1) to (3, 4) in continuous coordinates, and two polygons of one object are united."""
+    """The square from (1, 1) to (3, 4) in continuous coordinates, and two polygons of one object
+    are united.
+    """
     square, beside = [1, 1, 3, 1, 3, 4, 1, 4], [3, 0, 5, 0, 5, 2, 3, 2]
     both = {"size": [4, 5], "counts": compressed_rle([square, beside], SIZE)}
     (bitmap,) = decode_masks([both], SIZE)
@@ -62,7 +65,9 @@ def test_nothing_in_nothing_out():
 
 
 def test_compressed_text_is_read_as_pycocotools_writes_it():
-    """Runs of all lengths, so that numbers of one to four characters and negative differences occur."""
+    """Runs of all lengths, so that numbers of one to four characters and negative differences
+    occur.
+    """
     rng = np.random.default_rng(0)
     counts = [int(c) for c in np.exp(rng.uniform(0, 11, 300))]
     size = [sum(counts), 1]

@@ -1,4 +1,6 @@
-"""Detectron's pickles load, whoever wrote them; what could run code is refused by name and does not run."""
+"""Detectron's pickles load, whoever wrote them; what could run code is refused by name and does not
+run.
+"""
 
 import codecs
 import functools
@@ -32,7 +34,7 @@ DETECTRON = {
     "lr": np.float32(0.5), "step": np.int64(7), "yes": np.bool_(True), "label": np.str_("hi"),
     "plain": (1, -2.5, 1j, None, True, b"", b"\x80\xff", [2**70], {3}, frozenset({4})),
     "ordered": OrderedDict(b=1, a=2),
-}  # fmt: skip
+}
 
 
 def write(folder, content, protocol=2):
@@ -52,7 +54,9 @@ def test_plain_content_comes_back(tmp_path, protocol):
 
 
 def numpy_1(pickled):
-    """The same pickle with the module name that NumPy 1 and Python 2 write (protocols 0 to 3 hold it as a line)."""
+    """The same pickle with the module name that NumPy 1 and Python 2 write (protocols 0 to 3 hold
+    it as a line).
+    """
     return pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
@@ -63,7 +67,9 @@ def test_the_module_names_of_numpy_1(tmp_path, protocol):
 
 
 def python_2_array(values):
-    """What Python 2 writes for {"w": float32 values}: byte strings (opcode U) where Python 3 has text and bytes."""
+    """What Python 2 writes for {"w": float32 values}: byte strings (opcode U) where Python 3 has
+    text and bytes.
+    """
     raw = np.asarray(values, dtype="<f4").tobytes()
     text = lambda content: b"U" + bytes([len(content)]) + content  # noqa: E731
     dtype = b"cnumpy\ndtype\n(" + text(b"f4") + b"K\x00K\x01tR(K\x03" + text(b"<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -138,7 +144,7 @@ def glob(module, name):
     (b"(S'echo hi'\nios\nsystem\n", "os.system"),  # opcode INST
     (b"(cos\nsystem\nS'echo hi'\no", "os.system"),  # opcode OBJ
     (b"\x8c\x02os\x8c\x06system\x93", "os.system"),  # opcode STACK_GLOBAL
-])  # fmt: skip
+])
 def test_names_that_only_a_handwritten_file_has(tmp_path, pickled, name):
     with pytest.raises(DataError, match=f"asks for {name}, "):
         load_plain_pickle(write(tmp_path, b"\x80\x04" + pickled + b"."))
@@ -155,13 +161,15 @@ def array(state):
     return empty + state + b"b"
 
 
-POINTERS = (b"(K\x03V|\nN(Va\nt}Va\n(" + dtype(b"O8") + b"K\x00tsK\x08K\x01K\x00t")  # a field of objects, flags that deny it
+# a field of objects, flags that deny it
+POINTERS = (b"(K\x03V|\nN(Va\nt}Va\n(" + dtype(b"O8") + b"K\x00tsK\x08K\x01K\x00t")
 
 
 @pytest.mark.parametrize("pickled", [
     dtype(b"V8"), dtype(b"M8[s]"), dtype(b"f4,O"),
     dtype(b"f8", POINTERS), dtype(b"f8", b"(K\x03V<\nNNNK\x40K\x08K\x00t"),  # 64 bytes a number
-    dtype(b"O8", b"(K\x03V|\nNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"),  # objects without the flag
+    # objects without the flag
+    dtype(b"O8", b"(K\x03V|\nNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"),
     dtype(b"f8", b"(K\x03V!\nNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"), dtype(b"f8", b"}"),
     glob("collections", "OrderedDict") + b")R}Vitems\nK\x01sb",  # a state of anything but arrays
     glob("numpy._core.multiarray", "_reconstruct") + b"}V__defaults__\nK\x01sb",
@@ -170,11 +178,12 @@ POINTERS = (b"(K\x03V|\nN(Va\nt}Va\n(" + dtype(b"O8") + b"K\x00tsK\x08K\x01K\x00
     glob("numpy._core.multiarray", "scalar") + b"(" + dtype(b"f8") + b"C\x04abcdtR",
     glob("numpy._core.numeric", "_frombuffer") + b"(K\x01" + dtype(b"f8") + b"K\x01\x85VC\ntR",
     glob("_codecs", "encode") + b"(Vabc\nVzlib\ntR",
-    array(b"(K\x01K\x01\x85" + dtype(b"O8") + b"\x89]t"),  # one object by its shape, none in its list
+    # one object by its shape, none in its list
+    array(b"(K\x01K\x01\x85" + dtype(b"O8") + b"\x89]t"),
     array(b"(K\x01M\x10\x27\x85" + dtype(b"O8") + b"\x89](K\x01K\x02et"), array(b"(K\x01K\x01\x85" + dtype(b"O8") + b"\x89C\x08abcdefght"),
     array(b"(K\x01K\x01\x85" + dtype(b"f8") + b"\x89](K\x01et"), array(b"(K\x01K\x01" + dtype(b"f8") + b"\x89C\x08abcdefght"),
     array(b"(K\x01J\xff\xff\xff\xff\x85" + dtype(b"O8") + b"\x89]t"), array(b"K\x01"),
-])  # fmt: skip
+])
 def test_types_that_lie_about_their_memory_are_refused(tmp_path, pickled):
     with pytest.raises(DataError, match=r"file\.pkl asks for .* it was not loaded"):
         load_plain_pickle(write(tmp_path, b"\x80\x04" + pickled + b"."))
@@ -182,7 +191,8 @@ def test_types_that_lie_about_their_memory_are_refused(tmp_path, pickled):
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"\x80\x04", b"\x80\x02]q\x00(", b"PK\x03\x04", b"\x82\x01.",
                                      b"\x80\x04K\x01Q.",  # a reference to something outside
-                                     glob("numpy", "ndarray") + b"(J\x00\x00\x00\x40tR."])  # the type is no function here
+                                     # the type is no function here
+                                     glob("numpy", "ndarray") + b"(J\x00\x00\x00\x40tR."])
 def test_what_is_no_pickle_is_a_sentence(tmp_path, content):
     with pytest.raises(DataError, match=r"file\.pkl is no pickle, or a damaged one \(.*\); fetch it again\.$"):
         load_plain_pickle(write(tmp_path, content))
@@ -192,7 +202,8 @@ def test_what_is_no_pickle_is_a_sentence(tmp_path, content):
 def test_every_beginning_of_a_file_is_a_sentence(tmp_path, protocol):
     whole = pickle.dumps({"blobs": {"w": np.arange(4.0), "o": np.array([None, "a"])}, "cfg": "x"}, protocol=protocol)
     for end in range(len(whole)):
-        with pytest.raises(DataError, match=r"no pickle, or a damaged one|asks for [a-z._]*, "):  # a name cut short
+        # a name cut short
+        with pytest.raises(DataError, match=r"no pickle, or a damaged one|asks for [a-z._]*, "):
             load_plain_pickle(write(tmp_path, whole[:end]))
 
 

@@ -16,11 +16,13 @@ def test_cleaning_by_hand():
     big, same, other = [0, 0, 50, 50], [0.2, 0, 50.4, 49.8], [0, 0, 50.6, 50]
     assert cleaned([big, same, other]) == [big, pytest.approx(other)]  # 50.6 rounds to 51
     assert cleaned([[-9, -3, 300, 120]]) == [[0, 0, 200, 100]]  # clipped
-    assert cleaned([[-9, -3, 300, 120], [-1, -1, 201, 101]]) == [[0, 0, 200, 100]]  # and equal only then
+    # and equal only then
+    assert cleaned([[-9, -3, 300, 120], [-1, -1, 201, 101]]) == [[0, 0, 200, 100]]
     assert cleaned([[10, 10, 12, 50], [10, 10, 50, 12], [10, 10, 12.1, 12.1], [250, 10, 300, 20]]) == [
         pytest.approx([10, 10, 12.1, 12.1])]  # a side of 2 px or less, and one outside
     assert cleaned([[10, 10, 12, 50]], min_size=1.0) == [[10, 10, 12, 50]]
-    assert cleaned([big, same, [5, 5, 6, 6], other], count=2) == [big, pytest.approx(other)]  # the count comes last
+    # the count comes last
+    assert cleaned([big, same, [5, 5, 6, 6], other], count=2) == [big, pytest.approx(other)]
     assert cleaned([]) == []
 
 
@@ -45,6 +47,7 @@ def test_crowds():
     assert filter_crowd_proposals(boxes, crowds, 0.7).tolist() == boxes[[0, 1, 4]].tolist()
     assert filter_crowd_proposals(boxes, crowds, 1.0).tolist() == boxes.tolist()
     assert filter_crowd_proposals(boxes, crowds[:0], 0.7).tolist() == boxes.tolist()
-    halves = torch.tensor([[0.0, 0, 100, 50], [0, 50, 100, 100]])  # each covers 40 %: no single one is enough
+    # each covers 40 %: no single one is enough
+    halves = torch.tensor([[0.0, 0, 100, 50], [0, 50, 100, 100]])
     assert filter_crowd_proposals(boxes[2:3], halves, 0.7).tolist() == boxes[2:3].tolist()
     assert filter_crowd_proposals(boxes[:0], crowds, 0.7).shape == (0, 4)

@@ -1,4 +1,6 @@
-"""Saved proposals: ours come back as they were, Detectron's in our convention, and each is cleaned as Detectron cleans it."""
+"""Saved proposals: ours come back as they were, Detectron's in our convention, and each is cleaned
+as Detectron cleans it.
+"""
 
 import os
 import pickle
@@ -93,11 +95,14 @@ def pickled(folder, content, protocol=2):
     DETECTRON2,
     {**{name: DETECTRON2[name] for name in ("boxes", "objectness_logits")}, "image_ids": ["9", "4"]},
     {**DETECTRON2, "bbox_mode": 1, "boxes": [np.array([[10.0, 10, 20, 20], [0, 0, 10, 20]]), np.zeros((0, 4))]},
-])  # fmt: skip
+])
 def test_others_files_hold_the_same_boxes(tmp_path, content):
-    """Two boxes of 10 x 20 and 20 x 20 px: inclusive corners, continuous ones, and corner with size."""
+    """Two boxes of 10 x 20 and 20 x 20 px: inclusive corners, continuous ones, and corner with
+    size.
+    """
     found = load_proposals(pickled(tmp_path, content))
-    assert found.proposals_of(9, SIZE).tolist() == EXPECTED  # best first, whatever the order in the file
+    # best first, whatever the order in the file
+    assert found.proposals_of(9, SIZE).tolist() == EXPECTED
     assert found.proposals_of(4, SIZE).shape == (0, 4)
     assert found.image_ids == tuple(content.get("image_ids", (9, 4)))
     assert (np.diff(found.scores) < 0).all()
@@ -112,7 +117,8 @@ def test_equal_scores_keep_the_order_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    ({"scores": [np.zeros(2), np.zeros(1)]}, r"boxes of shape \(0, 4\) and scores of shape \(1,\) for image 4"),
+    ({"scores": [np.zeros(2), np.zeros(1)]}, r"boxes of shape \(0, 4\) and scores of shape \(1,\) for "
+                                                              r"image 4"),
     ({"boxes": [np.zeros((2, 5)), []]}, r"boxes of shape \(2, 5\)"),
     ({"boxes": ["ab", []]}, "image 9 that are no numbers"),
     ({"boxes": [np.full((2, 4), np.nan), []]}, "a box or score of image 9 that is not finite"),
@@ -122,7 +128,7 @@ def test_equal_scores_keep_the_order_of_the_file(tmp_path):
     ({"ids": [9, 9]}, "the image '9' twice"),
     ({"ids": [9, 2.5]}, "calls an image 2.5"),
     ({"bbox_mode": 4}, "bbox_mode 4"),
-])  # fmt: skip
+])
 def test_others_files_with_a_mistake(tmp_path, change, says):
     with pytest.raises(DataError, match=f"proposals.pkl has .*{says}|proposals.pkl {says}"):
         load_proposals(pickled(tmp_path, DETECTRON | change))
@@ -156,7 +162,7 @@ def ours(folder, **changed):
     {"boxes": np.zeros((2, 3), np.float32)}, {"boxes": np.zeros((2, 4))}, {"scores": np.zeros((2, 1), np.float32)},
     {"ids": np.array(["1", "x"])}, {"ids": np.array(["1"])}, {"ids": np.array(["1", None], dtype=object)},
     {"boxes": np.full((2, 4), np.inf, np.float32)}, {"ids": np.array(["1", "1"])},
-])  # fmt: skip
+])
 def test_damaged_files_of_ours(tmp_path, change):
     assert len(load_proposals(ours(tmp_path))) == 2
     with pytest.raises(DataError, match=r"p\.npz (is damaged|holds no saved proposals|has )"):
@@ -181,7 +187,8 @@ def test_files_of_other_images(tmp_path):
         found.check_covers((1, 5, 6))
     with pytest.raises(DataError, match=r"p\.npz has no proposals of image 'x'; give"):
         found.proposals_of("x", SIZE)
-    with pytest.raises(DataError, match=r"of 3 images, which are called 1 and so on, but of none of the 2 images of this data set, such as '000001'"):
+    with pytest.raises(DataError, match=r"of 3 images, which are called 1 and so on, but of none of the "
+        r"2 images of this data set, such as '000001'"):
         found.check_covers(("000001", "000002"))
 
 

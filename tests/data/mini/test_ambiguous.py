@@ -1,4 +1,6 @@
-"""Laws of the mini data set's files: both layouts say what was rendered, and a folder is whole or not there."""
+"""Laws of the mini data set's files: both layouts say what was rendered, and a folder is whole or
+not there.
+"""
 
 import json
 from dataclasses import replace

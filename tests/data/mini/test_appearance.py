@@ -1,4 +1,6 @@
-"""Laws of the mini data set's drawing: a shape fills its box and nothing beside it, a soft side fades over its ramp."""
+"""Laws of the mini data set's drawing: a shape fills its box and nothing beside it, a soft side
+fades over its ramp.
+"""
 
 import numpy as np
 
@@ -6,7 +8,9 @@ from data.mini.appearance import CLASSES, coverage, fade, window
 
 
 def test_clean_box_is_the_extent_of_the_drawn_shape():
-    """On a black ground without noise, every touched pixel lies in the box, and the shape reaches all four sides."""
+    """On a black ground without noise, every touched pixel lies in the box, and the shape reaches
+    all four sides.
+    """
     box = np.array([10.3, 20.6, 71.2, 61.9])
     rows, columns = window(box)
     assert (rows, columns) == (slice(20, 62), slice(10, 72))

@@ -28,7 +28,9 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def stacked(scenes):
-    """All objects of the scenes: labels (N,), boxes, clean, sigma, hidden, ramps (N, 4), room (N, 4)."""
+    """All objects of the scenes: labels (N,), boxes, clean, sigma, hidden, ramps (N, 4), room (N,
+    4).
+    """
     names = ("labels", "boxes", "clean_boxes", "sigma_true", "hidden", "ramps")
     table = {name: np.concatenate([getattr(s, name) for s in scenes]) for name in names}
     table["room"] = np.concatenate(
@@ -55,7 +57,8 @@ def test_objects_are_valid_and_inside_the_image(scenes, stacked):
             assert (boxes[:, :2] >= 0).all()
             assert (boxes[:, 2:] <= [width, height]).all()
     assert set(stacked["labels"]) == set(range(1, len(CLASSES) + 1))
-    assert lengths(stacked["clean_boxes"]).min() >= SHORTEST_SIDE - 0.011  # corners are rounded to 0.01
+    # corners are rounded to 0.01
+    assert lengths(stacked["clean_boxes"]).min() >= SHORTEST_SIDE - 0.011
     assert lengths(stacked["boxes"]).min() >= SHORTEST_NOISY_SIDE - 1e-6
     assert (stacked["sigma_true"] > 0).all()
 
@@ -68,7 +71,9 @@ def test_all_three_coco_sizes_and_both_orientations_occur(scenes, stacked):
 
 
 def test_noise_over_sigma_is_standard_normal(stacked):
-    """About 3000 sides: the standard errors are 0.018 (mean), 0.013 (std), 0.009 and 0.004 (coverage)."""
+    """About 3000 sides: the standard errors are 0.018 (mean), 0.013 (std), 0.009 and 0.004
+    (coverage).
+    """
     z = (stacked["boxes"] - stacked["clean_boxes"]) / stacked["sigma_true"]
     assert abs(z.mean()) < 0.06
     assert abs((z * [-1, -1, 1, 1]).mean()) < 0.06  # labels neither shrink nor grow
@@ -76,11 +81,14 @@ def test_noise_over_sigma_is_standard_normal(stacked):
     assert abs(np.mean(abs(z) < 1) - 0.683) < 0.03
     assert abs(np.mean(abs(z) < 2) - 0.954) < 0.015
     correlation = np.corrcoef(z.T)
-    assert abs(correlation - np.eye(4)).max() < 0.12  # standard error 0.036: the sides are independent
+    # standard error 0.036: the sides are independent
+    assert abs(correlation - np.eye(4)).max() < 0.12
 
 
 def test_sigma_is_the_root_of_the_sum_of_squares_of_the_causes():
-    """Box 100 x 50: brick 8 %, one side half hidden, a ramp of 20 px; the ball is the same but careful (1 %)."""
+    """Box 100 x 50: brick 8 %, one side half hidden, a ramp of 20 px; the ball is the same but
+    careful (1 %).
+    """
     box = np.array([[10.0, 10, 110, 60]] * 2)
     hidden, ramps = np.array([[0.5, 0, 0, 0]] * 2), np.array([[0.0, 0, 20, 0]] * 2)
     sigma = label_sigma(np.array([BRICK, BALL]), box, hidden, ramps)
@@ -102,7 +110,9 @@ def test_every_cause_raises_sigma(stacked):
 
 
 def test_hidden_fraction_is_the_covered_part_of_the_side():
-    """A solid 80 x 40 box: the later one covers the upper half of its right side, and nothing of the left one."""
+    """A solid 80 x 40 box: the later one covers the upper half of its right side, and nothing of
+    the left one.
+    """
     boxes = np.array([[0.0, 0, 80, 40], [60, 0, 100, 20]])
     solid = [np.ones((40, 80)), np.ones((20, 40))]
     hidden = hidden_fractions(boxes, solid, solid)
@@ -110,7 +120,9 @@ def test_hidden_fraction_is_the_covered_part_of_the_side():
 
 
 def test_visible_pixels_are_the_shape_without_what_later_objects_hide_by_half():
-    """Three 4 x 4 boxes: the second hides two columns of the first by 0.6; the third hides row 0 of the second by 0.4."""
+    """Three 4 x 4 boxes: the second hides two columns of the first by 0.6; the third hides row 0 of
+    the second by 0.4.
+    """
     boxes = np.array([[0.0, 0, 4, 4], [2, 0, 6, 4], [2, 0, 6, 1]])
     coverages = [np.ones((4, 4)), np.ones((4, 4)), np.full((1, 4), 0.4)]
     coverages[1][3] = 0.4  # less than half of these pixels is shape
@@ -121,7 +133,9 @@ def test_visible_pixels_are_the_shape_without_what_later_objects_hide_by_half():
 
 
 def test_picture_shows_the_objects_in_their_clean_boxes_and_fades_soft_sides(monkeypatch):
-    """White objects on black: nothing outside the boxes; a lone solid object is white, but for its soft side."""
+    """White objects on black: nothing outside the boxes; a lone solid object is white, but for its
+    soft side.
+    """
     monkeypatch.setattr("data.mini.scenes.background", lambda rng, size: np.zeros((*size, 3)))
     monkeypatch.setattr("data.mini.scenes.surface", lambda rng, box, kind: np.ones(3))
     hard, soft = 0, 0

@@ -1,4 +1,6 @@
-"""Moves of boxes on numbers that a person can check: one object, one side 2 px nearer, one 1 px further away."""
+"""Moves of boxes on numbers that a person can check: one object, one side 2 px nearer, one 1 px
+further away.
+"""
 
 from dataclasses import replace
 
@@ -16,7 +18,9 @@ AFTER = replace(BEFORE, boxes=torch.tensor([[12.0, 10, 30, 31]]))
 
 
 def test_one_box_by_hand():
-    """Before: 16 x 20 of the label's 20 x 20. After: x1 2 px nearer, y2 1 px too low (and nearer to the clean 32)."""
+    """Before: 16 x 20 of the label's 20 x 20. After: x1 2 px nearer, y2 1 px too low (and nearer to
+    the clean 32).
+    """
     moves = find_moves([BEFORE], [AFTER], [OBJECT])
     assert moves.matched == (1, 1)
     assert (moves.image.tolist(), moves.detection.tolist()) == ([0], [0])
@@ -51,7 +55,9 @@ def test_what_means_no_object_is_left_out(change):
 
 
 def test_a_move_needs_the_object_on_both_sides():
-    """A box that voting brings to IoU 0.5 counts after, one that it takes away counts before; neither is a move."""
+    """A box that voting brings to IoU 0.5 counts after, one that it takes away counts before;
+    neither is a move.
+    """
     far = replace(BEFORE, boxes=torch.tensor([[21.0, 10, 30, 30]]))
     for pair, matched in (((far, AFTER), (0, 1)), ((BEFORE, far), (1, 0))):
         moves = find_moves([pair[0]], [pair[1]], [OBJECT])
@@ -87,7 +93,8 @@ def test_no_step_moves_nothing():
 
 def test_rounding_is_no_move():
     box = torch.tensor([[0.0, 0, 10, 10]])
-    assert percent_closer(box, box + torch.tensor([0.005, 0, 0.02, 0]), box + 1) == 100.0  # of x2 alone
+    # of x2 alone
+    assert percent_closer(box, box + torch.tensor([0.005, 0, 0.02, 0]), box + 1) == 100.0
 
 
 def test_another_selection_is_a_sentence():

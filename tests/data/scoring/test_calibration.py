@@ -1,4 +1,6 @@
-"""Coverage, likelihood and rank correlation on numbers that can be checked by hand, and on Gaussians."""
+"""Coverage, likelihood and rank correlation on numbers that can be checked by hand, and on
+Gaussians.
+"""
 
 import math
 
@@ -23,12 +25,14 @@ def test_average_ranks_share_ties():
 
 
 def test_spearman_by_hand():
-    # Without ties it is 1 - 6 sum d^2 / (n (n^2 - 1)): ranks 1 2 3 4 5 against 2 1 4 3 5 give 1 - 6 * 4 / 120 = .8.
+    # Without ties it is 1 - 6 sum d^2 / (n (n^2 - 1)): ranks 1 2 3 4 5 against 2 1 4 3 5 give 1 - 6
+    # * 4 / 120 = .8.
     first = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     assert spearman(first, torch.tensor([20.0, 10.0, 40.0, 30.0, 50.0])) == pytest.approx(0.8)
     assert spearman(first, first**3) == pytest.approx(1.0)
     assert spearman(first, -first) == pytest.approx(-1.0)
-    # Ties: ranks 1 2.5 2.5 4 and 1 2 3 4: sum of products of deviations 4.5, norms sqrt(4.5) and sqrt(5).
+    # Ties: ranks 1 2.5 2.5 4 and 1 2 3 4: sum of products of deviations 4.5, norms sqrt(4.5) and
+    # sqrt(5).
     ties = spearman(torch.tensor([1.0, 2.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert ties == pytest.approx(4.5 / math.sqrt(4.5 * 5))
 
@@ -65,7 +69,8 @@ def test_a_gaussian_is_calibrated():
     for key, expected in EXPECTED_COVERAGE.items():
         assert scores[key] == pytest.approx(expected, abs=0.7)
     assert scores["spearman_error"] > 0.3
-    # The right sigma has the best likelihood; a common factor moves it by its logarithm and nothing else.
+    # The right sigma has the best likelihood; a common factor moves it by its logarithm and nothing
+    # else.
     assert scores["nll"] < min(calibration(errors, factor * sigma)["nll"] for factor in (0.8, 1.25))
     scaled = calibration(10 * errors, 10 * sigma)
     assert scaled["nll"] == pytest.approx(scores["nll"] + math.log(10), abs=1e-5)
@@ -112,7 +117,8 @@ def test_crowds_are_not_matched_and_empty_is_fine():
 
 
 def test_a_data_set_with_known_noise():
-    # Labels are the clean boxes plus noise. Detection: clean box A moved by (1, 0, -1, 2): mean distance 4 / 4 = 1 px.
+    # Labels are the clean boxes plus noise. Detection: clean box A moved by (1, 0, -1, 2): mean
+    # distance 4 / 4 = 1 px.
     sigma_true = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
     target = Target(
         boxes=torch.tensor([[0.0, 1.0, 10.0, 10.0]]),
@@ -139,8 +145,9 @@ def test_what_is_not_known_is_nan():
 
 
 def test_relative_rank_correlation_takes_the_size_of_the_box_out():
-    """Sigma is 10 % of a side everywhere; the truth is 10 % for the small box and 5 % for the large one. In px both grow
-    with the box (correlation 1); relative to the side the prediction is constant, which ranks nothing (nan)."""
+    """Sigma is 10 % of a side everywhere; the truth is 10 % for the small box and 5 % for the large
+    one. In px both grow with the box (correlation 1); relative to the side the prediction is
+    constant, which ranks nothing (nan)."""
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [100.0, 100.0, 200.0, 200.0]])
     labels = torch.tensor([1, 2])
     sides = torch.tensor([[10.0] * 4, [100.0] * 4])

@@ -1,4 +1,6 @@
-"""COCO scores against pycocotools called by hand and against numbers that can be worked out on paper."""
+"""COCO scores against pycocotools called by hand and against numbers that can be worked out on
+paper.
+"""
 
 import contextlib
 import io
@@ -15,7 +17,8 @@ from data.formats.masks import encode_masks
 from data.records import Detections, Target
 from data.scoring.coco import evaluate_coco, evaluate_coco_per_class
 
-SUMMARY = ["AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL"]  # pycocotools' order
+# pycocotools' order
+SUMMARY = ["AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL"]
 KEYS = {*SUMMARY, *(f"AP{iou}" for iou in range(50, 100, 5))}
 
 
@@ -34,7 +37,9 @@ def found(boxes, scores, labels=None):
 
 
 def random_data(images=12, classes=4, seed=0):
-    """Detections that are jittered objects plus false alarms; crowds, small objects and segment areas included."""
+    """Detections that are jittered objects plus false alarms; crowds, small objects and segment
+    areas included.
+    """
     generator = torch.Generator().manual_seed(seed)
     detections, targets = [], []
     for _ in range(images):
@@ -64,7 +69,9 @@ def random_data(images=12, classes=4, seed=0):
 
 
 def by_hand(detections, targets, classes):
-    """pycocotools on hand-written dicts, with file-like ids and loadRes, and its own summary of 12 numbers."""
+    """pycocotools on hand-written dicts, with file-like ids and loadRes, and its own summary of 12
+    numbers.
+    """
     images = [{"id": 1000 + 7 * i} for i in range(len(targets))]
     annotations, results = [], []
     for image, t, d in zip(images, targets, detections, strict=True):
@@ -130,7 +137,8 @@ def test_per_class_scores_average_to_the_whole():
 
 
 def test_three_perfect_detections_score_100():
-    # pycocotools alone gives 44.2 with annotation ids 0, 1, 2 (the first object counts as unmatched), 100 with 1, 2, 3.
+    # pycocotools alone gives 44.2 with annotation ids 0, 1, 2 (the first object counts as
+    # unmatched), 100 with 1, 2, 3.
     boxes = [[[10.0, 10, 60, 60]], [[20.0, 30, 90, 80]], [[5.0, 5, 50, 70]]]
     detections = [found(b, [score]) for b, score in zip(boxes, (0.9, 0.8, 0.7), strict=True)]
     scores = evaluate_coco(detections, [target(b) for b in boxes], 1)
@@ -139,7 +147,8 @@ def test_three_perfect_detections_score_100():
 
 
 def test_iou_thresholds_split_the_ap():
-    # A box of 100 x 100 found as 100 x 72: IoU .72 counts at .50 .55 .60 .65 .70, that is 5 of the 10 thresholds.
+    # A box of 100 x 100 found as 100 x 72: IoU .72 counts at .50 .55 .60 .65 .70, that is 5 of the
+    # 10 thresholds.
     scores = evaluate_coco([found([[0.0, 0, 100, 72]], [0.5])], [target([[0.0, 0, 100, 100]])], 1)
     assert [scores[f"AP{iou}"] for iou in range(50, 100, 5)] == pytest.approx([100.0] * 5 + [0.0] * 5)
     assert scores["AP"] == pytest.approx(50.0)
@@ -158,9 +167,11 @@ def test_crowds_swallow_detections_and_area_sets_the_size():
     crowd = target(
         [[0.0, 0, 100, 100], [200.0, 200, 260, 260]],
         crowd=torch.tensor([True, False]),
-        area=torch.tensor([10000.0, 900.0]),  # the second box is 60 x 60, its segment has 900 px^2: small
+        # the second box is 60 x 60, its segment has 900 px^2: small
+        area=torch.tensor([10000.0, 900.0]),
     )
-    inside = [[float(x), 10.0, float(x) + 20, 30.0] for x in (5, 30, 60)]  # all in the crowd: not false alarms
+    # all in the crowd: not false alarms
+    inside = [[float(x), 10.0, float(x) + 20, 30.0] for x in (5, 30, 60)]
     scores = evaluate_coco([found([*inside, [200.0, 200, 260, 260]], [0.9, 0.9, 0.9, 0.5])], [crowd], 1)
     assert [scores[key] for key in ("AP", "APS")] == pytest.approx([100.0, 100.0])
     assert math.isnan(scores["APM"])
@@ -191,18 +202,20 @@ def masks_of(boxes, size=(300, 300)):
 
 
 def masks_by_hand(detections, targets, segments, classes):
-    """pycocotools from JSON text alone: a ground-truth file and a result file without boxes, as for COCO's server."""
+    """pycocotools from JSON text alone: a ground-truth file and a result file without boxes, as for
+    COCO's server.
+    """
     images = [{"id": 1000 + 7 * i, "height": 300, "width": 300} for i in range(len(targets))]
     annotations = [
         {"image_id": image["id"], "category_id": int(label), "bbox": [0, 0, 1, 1], "area": float(area),
          "iscrowd": int(crowd), "segmentation": rle}
         for image, t, rles in zip(images, targets, segments[1], strict=True)
-        for label, area, crowd, rle in zip(t.labels, t.area, t.crowd, rles, strict=True)]  # fmt: skip
+        for label, area, crowd, rle in zip(t.labels, t.area, t.crowd, rles, strict=True)]
     for number, row in enumerate(annotations, start=1):
         row["id"] = number
     results = [{"image_id": image["id"], "category_id": int(label), "score": float(score), "segmentation": rle}
                for image, d, rles in zip(images, detections, segments[0], strict=True)
-               for label, score, rle in zip(d.labels, d.scores, rles, strict=True)]  # fmt: skip
+               for label, score, rle in zip(d.labels, d.scores, rles, strict=True)]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = json.loads(json.dumps({"images": images, "annotations": annotations, "info": {},

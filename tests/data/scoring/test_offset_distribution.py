@@ -1,4 +1,6 @@
-"""Which proposals Figure 3 of KL-RPN looks at, their offsets, and distances of distributions against closed forms."""
+"""Which proposals Figure 3 of KL-RPN looks at, their offsets, and distances of distributions
+against closed forms.
+"""
 
 import math
 
@@ -39,7 +41,9 @@ def moved(steps):
 
 
 def test_offsets_by_hand():
-    """Proposal center (12, 4), size 20 x 8; object center (10, 5), size 20 x 10: 2/20, 1/8, ln 1, ln(10/8)."""
+    """Proposal center (12, 4), size 20 x 8; object center (10, 5), size 20 x 10: 2/20, 1/8, ln 1,
+    ln(10/8).
+    """
     high, low = image_offsets(proposals([[2.0, 0, 22, 8], OBJECT]), target([OBJECT]))
     assert high.tolist()[0] == pytest.approx([0.1, 0.125, 0.0, math.log(1.25)])
     assert low.tolist() == [[0.0] * 4]
@@ -65,7 +69,9 @@ def test_none_is_taken_twice(count, each):
 
 
 def test_only_proposals_that_overlap_an_object_count():
-    """Touching edges, boxes without area and boxes elsewhere have IoU 0; their offsets could be infinite."""
+    """Touching edges, boxes without area and boxes elsewhere have IoU 0; their offsets could be
+    infinite.
+    """
     elsewhere = [[20.0, 0, 40, 10], [5.0, 5, 5, 5], [200.0, 0, 220, 10]]
     high, low = image_offsets(proposals([*elsewhere, *moved([1, 2])]), target([OBJECT]))
     assert torch.cat([high, low])[:, 0].tolist() == pytest.approx([0.05, 0.1])
@@ -74,7 +80,8 @@ def test_only_proposals_that_overlap_an_object_count():
 def test_a_proposal_belongs_to_the_object_it_overlaps_most():
     objects = target([OBJECT, [10.0, 0, 30, 10]])
     high, low = image_offsets(proposals([[8.0, 0, 28, 10], [4.0, 0, 24, 10]]), objects)
-    assert (high[0, 0], low[0, 0]) == (pytest.approx(0.1), pytest.approx(0.2))  # 2 px from the second, 4 from the first
+    # 2 px from the second, 4 from the first
+    assert (high[0, 0], low[0, 0]) == (pytest.approx(0.1), pytest.approx(0.2))
     high, _ = image_offsets(proposals([[5.0, 0, 25, 10], OBJECT]), objects)
     assert high[0, 0] == 0.25  # as far from both: the first
 
@@ -114,7 +121,9 @@ def array(*values):
 
 
 def test_distances_by_hand():
-    """F steps by 1/2 at 1, 3; G by 1/4 at 2, 2, 4, 6. |F - G| is 1/2 on [1, 2), 0 on [2, 3), 1/2 on [3, 4), 1/4 on [4, 6)."""
+    """F steps by 1/2 at 1, 3; G by 1/4 at 2, 2, 4, 6. |F - G| is 1/2 on [1, 2), 0 on [2, 3), 1/2 on
+    [3, 4), 1/4 on [4, 6).
+    """
     first, second = array(3, 1), array(2, 6, 2, 4)
     assert kolmogorov_smirnov(first, second) == 0.5
     assert wasserstein(first, second) == pytest.approx(0.5 + 0.5 + 2 * 0.25)
@@ -137,8 +146,8 @@ def test_wasserstein_is_the_mean_distance_in_sorted_order():
 
 
 def test_distances_of_exponential_distributions():
-    """Rates 1 and 1/2, at their quantiles. Means 1 and 2 and F >= G everywhere: Wasserstein 2 - 1. F - G = e^(-x/2) - e^(-x) is
-    largest at x = 2 ln 2: 1/2 - 1/4."""
+    """Rates 1 and 1/2, at their quantiles. Means 1 and 2 and F >= G everywhere: Wasserstein 2 - 1.
+    F - G = e^(-x/2) - e^(-x) is largest at x = 2 ln 2: 1/2 - 1/4."""
     levels = (np.arange(200_000) + 0.5) / 200_000
     narrow = -np.log1p(-levels)
     assert kolmogorov_smirnov(narrow, 2 * narrow) == pytest.approx(0.25, abs=1e-4)

@@ -1,4 +1,6 @@
-"""Recall of proposals on boxes one can check, and its laws: more proposals never hurt, a higher IoU never helps."""
+"""Recall of proposals on boxes one can check, and its laws: more proposals never hurt, a higher IoU
+never helps.
+"""
 
 import math
 
@@ -31,7 +33,8 @@ FIRST_7, FIRST_9, SECOND_6 = [0.0, 0, 7, 10], [0.0, 0, 9, 10], [50.0, 0, 56, 10]
 def test_recall_by_hand():
     """Best 1: IoU 0.7 and 0. Best 2: 0.7 and 0.6. Best 3: 0.9 and 0.6."""
     found = recall([proposals([FIRST_7, SECOND_6, FIRST_9])], [target(OBJECTS)], counts=(1, 2, 3))
-    assert found["recall@1"] == {"0.5": 50.0, "0.6": 50.0, "0.7": 50.0, "0.8": 0.0, "0.9": 0.0}  # exactly t is found
+    # exactly t is found
+    assert found["recall@1"] == {"0.5": 50.0, "0.6": 50.0, "0.7": 50.0, "0.8": 0.0, "0.9": 0.0}
     assert found["recall@2"] == {"0.5": 100.0, "0.6": 100.0, "0.7": 50.0, "0.8": 0.0, "0.9": 0.0}
     assert found["recall@3"] == {"0.5": 100.0, "0.6": 100.0, "0.7": 50.0, "0.8": 50.0, "0.9": 50.0}
     # object 1 is found at .5 .. .9 (9 of 10 levels), object 2 at .5 .55 .6 (3 of 10)

@@ -1,4 +1,6 @@
-"""VOC average precision against a small independent implementation and precision-recall curves worked out by hand."""
+"""VOC average precision against a small independent implementation and precision-recall curves
+worked out by hand.
+"""
 
 import math
 
@@ -34,7 +36,8 @@ FAR = [200.0, 200.0, 210.0, 210.0]
 
 
 def test_curve_by_hand():
-    # 4 objects; right, wrong, right, right in order of score: recall 1/4 1/4 2/4 3/4, precision 1 1/2 2/3 3/4.
+    # 4 objects; right, wrong, right, right in order of score: recall 1/4 1/4 2/4 3/4, precision 1
+    # 1/2 2/3 3/4.
     recall, precision = recall_precision(np.array([0.9, 0.8, 0.7, 0.6]), np.array([0, -1, 1, 2]), 4)
     assert recall == pytest.approx([0.25, 0.25, 0.5, 0.75])
     assert precision == pytest.approx([1.0, 0.5, 2 / 3, 0.75])
@@ -50,7 +53,8 @@ def test_the_same_curve_from_boxes(eleven_point, expected):
 
 
 def test_an_object_is_found_once():
-    # The second hit on object 0 is wrong: right, wrong, right of 2 objects; precision 1 1/2 2/3 at recall .5 .5 1.
+    # The second hit on object 0 is wrong: right, wrong, right of 2 objects; precision 1 1/2 2/3 at
+    # recall .5 .5 1.
     detections = [found([BOXES[0], BOXES[0], BOXES[1]], [0.9, 0.8, 0.7])]
     scores = evaluate_voc(detections, [target(BOXES[:2])], 1, eleven_point=False)
     assert scores["mAP"] == pytest.approx(100 * (0.5 + 0.5 * 2 / 3))
@@ -73,8 +77,9 @@ def test_iou_must_be_larger_than_the_threshold():
 
 
 def test_inclusive_pixels_of_the_devkit_are_continuous_edges():
-    # Devkit: object xmin 1 xmax 10, detection xmin 1 xmax 5, both ymin 1 ymax 10: widths 10 and 5, IoU exactly .5.
-    # Without the "+1" it would be 4 / 9 = .44. Continuous: x1 = xmin - 1, x2 = xmax.
+    # Devkit: object xmin 1 xmax 10, detection xmin 1 xmax 5, both ymin 1 ymax 10: widths 10 and 5,
+    # IoU exactly .5. Without the "+1" it would be 4 / 9 = .44. Continuous: x1 = xmin - 1, x2 =
+    # xmax.
     detections = [found([[0.0, 0, 5, 10]], [0.9])]
     assert evaluate_voc(detections, [target([[0.0, 0, 10, 10]])], 1, iou_threshold=0.45)["mAP"] == pytest.approx(100.0)
 

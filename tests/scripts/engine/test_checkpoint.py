@@ -120,7 +120,8 @@ def test_another_run_names_the_fields():
     other = replace(TINY, train=replace(TINY.train, lr=0.5), model=change(TINY.model, rpn_anchor_sizes=(8.0,)))
     with pytest.raises(ValueError, match=r"model\.rpn\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
         check_same_run(saved, other, "x.pt")
-    del saved["model"]["roi"]["dropout"]  # written before the field existed: it did what the default does
+    # written before the field existed: it did what the default does
+    del saved["model"]["roi"]["dropout"]
     with pytest.raises(ValueError, match=r"model\.roi\.dropout: 0\.0 -> 0\.5"):
         check_same_run(saved, TINY, "x.pt")
     check_same_run(saved, replace(TINY, model=change(TINY.model, roi_dropout=0.0)), "x.pt")
@@ -153,9 +154,12 @@ def test_a_checkpoint_has_a_format(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "sentence"), [
-    (None, r"has format 1 and this code reads format 2: it was written by an earlier version of this code"),
-    (1, r"has format 1 and this code reads format 2: it was written by an earlier version of this code"),
-    (3, r"has format 3 and this code reads format 2: it was written by a later version of this code"),
+    (None, r"has format 1 and this code reads format 2: "
+            r"it was written by an earlier version of this code"),
+    (1, r"has format 1 and this code reads format 2: "
+            r"it was written by an earlier version of this code"),
+    (3, r"has format 3 and this code reads format 2: "
+            r"it was written by a later version of this code"),
 ])
 def test_another_format_is_a_sentence_that_says_what_to_do(tmp_path, number, sentence):
     path = save_checkpoint(tmp_path, 1, state(1))

@@ -10,7 +10,9 @@ CLASSES = ["cat", "dog"]
 
 
 def test_masks_are_translucent_and_lie_under_the_boxes():
-    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted by it."""
+    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted
+    by it.
+    """
     bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
     bitmap[:, 100:300, 50:250] = 1
     line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
@@ -29,7 +31,8 @@ def test_a_mask_is_enlarged_with_its_image():
     line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
     picture = drawing.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
     assert picture.size == (512, 384)
-    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))  # right of the box and its text
+    # right of the box and its text
+    tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))
     assert tinted.min(0).tolist() == [240, 320]
     assert tinted.max(0).tolist() == [247, 327]
 

@@ -1,4 +1,6 @@
-"""The environment: what the command line says about data, folders and devices, and nothing about hyper-parameters."""
+"""The environment: what the command line says about data, folders and devices, and nothing about
+hyper-parameters.
+"""
 
 import argparse
 from pathlib import Path
@@ -85,7 +87,9 @@ def test_the_command_line_becomes_a_record():
 
 @pytest.mark.parametrize("run", [runs.vgg16_coco, runs.vggm_voc, runs.vgg16_voc_kl], ids=lambda run: run.name)
 def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatch, run):
-    """Both layouts hold the same images and classes; the run at mini scale names splits that are there."""
+    """Both layouts hold the same images and classes; the run at mini scale names splits that are
+    there.
+    """
     monkeypatch.setattr(module, "ensure_dataset", lambda root: ensure_dataset(root, train=4, val=2))
     run = SCALES["mini"](run)
     environment = Environment(data_root=tmp_path)

@@ -1,4 +1,6 @@
-"""Learning rate, linear scaling and parameter groups against the numbers of the published recipes."""
+"""Learning rate, linear scaling and parameter groups against the numbers of the published
+recipes.
+"""
 
 from dataclasses import replace
 
@@ -44,7 +46,8 @@ def test_linear_scaling(recipe, batch, lr, iterations, drops):
     scaled = scaled_to_batch(recipe, batch)
     assert scaled.lr == pytest.approx(lr)
     assert (scaled.batch_size, scaled.iterations, scaled.lr_drops) == (batch, iterations, drops)
-    assert scaled.batch_size * scaled.iterations == recipe.batch_size * recipe.iterations  # the same images
+    # the same images
+    assert scaled.batch_size * scaled.iterations == recipe.batch_size * recipe.iterations
     assert scaled_to_batch(scaled, recipe.batch_size).lr == pytest.approx(recipe.lr)
 
 
@@ -123,7 +126,9 @@ def test_an_unknown_optimizer_is_named():
 
 
 def test_adam_adds_the_decay_to_the_gradient():
-    """Three updates of one weight at 0.5 with gradients 0.2, -0.1, 0.3, rate 6e-5, decay 5e-4 (KL-RPN's Adam)."""
+    """Three updates of one weight at 0.5 with gradients 0.2, -0.1, 0.3, rate 6e-5, decay 5e-4
+    (KL-RPN's Adam).
+    """
     network = nn.Linear(1, 1, bias=False)
     network.weight.data.fill_(0.5)
     network.double()

@@ -1,4 +1,6 @@
-"""What the command line names is found, or the error lists what there is; and everything has its folder."""
+"""What the command line names is found, or the error lists what there is; and everything has its
+folder.
+"""
 
 from dataclasses import replace
 from pathlib import Path

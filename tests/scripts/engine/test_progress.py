@@ -1,4 +1,6 @@
-"""Progress without a terminal: plain lines with losses, rate, speed, waiting share and time left."""
+"""Progress without a terminal: plain lines with losses, rate, speed, waiting share and time
+left.
+"""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -1,4 +1,6 @@
-"""Masks and refinement after the post-processing, for all rows of a network in one pass over the images."""
+"""Masks and refinement after the post-processing, for all rows of a network in one pass over the
+images.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,6 @@
-"""All numbers of a row: perfect detections score 100, and a metric that is not known is an error."""
+"""All numbers of a row: perfect detections score 100, and a metric that is not known is an
+error.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""What a network starts from: the finished network of another run, layer by layer, and which part of it learns."""
+"""What a network starts from: the finished network of another run, layer by layer, and which part
+of it learns.
+"""
 
 import json
 from dataclasses import replace
@@ -65,7 +67,8 @@ def test_all_weights_are_taken_over(out, capsys):
     network = prepared_detector(SAME, "auto", place_of(out, "same"), resumed=False)
     assert all(torch.equal(value, weights(out, "first")[name]) for name, value in network.state_dict().items())
     assert "new: none" in capsys.readouterr().out
-    assert all(p.requires_grad for p in network.parameters())  # the first network started from scratch
+    # the first network started from scratch
+    assert all(p.requires_grad for p in network.parameters())
     assert first_start(place_of(out, "same")) == "scratch"
 
 

@@ -28,7 +28,9 @@ def test_random_batch_is_a_function_of_the_generator_and_fits_the_image():
 
 
 def test_random_batch_with_masks_proposals_and_padding():
-    """The noise and the objects stay the same; half of the proposals overlap an object, as jitter leaves them."""
+    """The noise and the objects stay the same; half of the proposals overlap an object, as jitter
+    leaves them.
+    """
     given = {"images": 2, "size": (60, 80), "pixels": "torchvision", "num_classes": 3}
     bare = random_batch(**given, generator=seeded())
     batch = random_batch(**given, divisor=32, masks=True, proposals=100, generator=seeded())
@@ -44,7 +46,9 @@ def test_random_batch_with_masks_proposals_and_padding():
 
 
 def test_an_ellipse_fills_its_box():
-    """Semi-axes 20 and 10 px: pi * 20 * 10 = 628 px, and a row or column of pixels at each side of the box."""
+    """Semi-axes 20 and 10 px: pi * 20 * 10 = 628 px, and a row or column of pixels at each side of
+    the box.
+    """
     (bitmap,) = ellipses(torch.tensor([[10.0, 20, 50, 40]]), (60, 80))
     assert bitmap.dtype == torch.uint8
     rows, columns = bitmap.nonzero().unbind(1)

@@ -32,7 +32,8 @@ def test_every_run_of_a_table_comes_once_after_what_it_needs(name, scale):
 
 def test_a_starting_network_and_proposals_come_first_even_if_no_row_shows_them():
     table = find_table("kl_loss/table6")
-    one_row = replace(table, rows=table.rows[2:3], comparisons=())  # IoU-NMS, on the finished baseline
+    # IoU-NMS, on the finished baseline
+    one_row = replace(table, rows=table.rows[2:3], comparisons=())
     order = [run.name for run in training_order(one_row, "kl_loss", "mini")]
     assert order == ["r50_fpn_rpn", "r50_fpn_fast_2x", "r50_fpn_fast_iou"]
 

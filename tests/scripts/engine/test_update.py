@@ -110,7 +110,9 @@ def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches,
 
 
 def test_an_exploded_log_variance_is_named(batches):
-    """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at fault."""
+    """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at
+    fault.
+    """
     detector, optimizer, scaler = ready()
     with torch.no_grad():
         detector.roi.head.predictor.log_variance.bias.fill_(-120.0)
@@ -122,7 +124,9 @@ def test_an_exploded_log_variance_is_named(batches):
 @pytest.mark.parametrize("pooling", ["align", "max"])
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
 def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, pooling, amp):
-    """Half precision keeps 8 or 11 bits; losses, offsets and boxes are computed in float32 from there."""
+    """Half precision keeps 8 or 11 bits; losses, offsets and boxes are computed in float32 from
+    there.
+    """
     detector, optimizer, scaler = ready(roi_pooling=pooling, roi_dropout=0.0)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
@@ -138,8 +142,9 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
 @pytest.mark.parametrize("pooling", ["align", "average"])
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
 def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
-    """exp() of the log variances and the pooling sums are float32 inside. At the start all objectness is nearly equal, so
-    half precision ranks, and then samples, other RoIs: only the first stage's loss can be compared."""
+    """exp() of the log variances and the pooling sums are float32 inside. At the start all
+    objectness is nearly equal, so half precision ranks, and then samples, other RoIs: only the
+    first stage's loss can be compared."""
     detector, optimizer, scaler = ready(TINY_KLRPN, backbone_name="vgg16", roi_rfcn_pooling=pooling)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)

@@ -1,4 +1,6 @@
-"""Learning curves: read back from TensorBoard files, averaged over bins, one line a run, seed and bin."""
+"""Learning curves: read back from TensorBoard files, averaged over bins, one line a run, seed and
+bin.
+"""
 
 from pathlib import Path
 

@@ -15,7 +15,9 @@ RISE = [0.0, 0.2, 0.6, 1.3, 1.0, 0.4, -0.8]  # a curve like the paper's
 
 
 def write(out, seed, changes, *, base=30.0, clean=None):
-    """What scripts.evaluate writes: AP90 changes, the other APs stay; None is a row that was not run."""
+    """What scripts.evaluate writes: AP90 changes, the other APs stay; None is a row that was not
+    run.
+    """
     rows = []
     for row, change in zip(TABLE.rows, changes, strict=True):
         metrics = None if change is None else dict.fromkeys(TABLE.columns, base) | {"AP90": base + change}
@@ -49,7 +51,9 @@ def test_the_maximum_of_each_curve(tmp_path):
 
 
 def test_seeds_are_differenced_before_the_mean(tmp_path):
-    """Bases 30 and 40 differ by 10, the changes 1.3 and 1.5 by 0.2: mean 1.4, sample deviation 0.14."""
+    """Bases 30 and 40 differ by 10, the changes 1.3 and 1.5 by 0.2: mean 1.4, sample deviation
+    0.14.
+    """
     write(tmp_path / "runs", 0, RISE)
     write(tmp_path / "runs", 1, [0.0, 0.2, 0.6, 1.5, 1.0, 0.4, -0.8], base=40.0)
     assert "AP90: largest at sigma_t = 0.02, +1.40 ± 0.14 over no voting." in drawn(tmp_path)
