@@ -29,8 +29,9 @@ reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure
 test: install ## every test, on the CPU, without network
 	$(BIN)/python -m pytest
 
-lint: install ## ruff and mypy
+lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 benchmark: install ## latency of Table 2 at full size, and of the core operations
