@@ -48,7 +48,7 @@ def test_the_readme_fits_in_150_lines():
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_functions_are_where_the_pages_say(page):
-    """"`kl_loss` in `losses/kl_loss.py`": the file defines that name."""
+    """A page that says "`kl_loss` in `losses/kl_loss.py`": the file defines that name."""
     for names, file in re.findall(r"((?:`\w+`(?:, | and )?)+) in `(\w+/[\w/]+\.py)`", page.read_text()):
         source = (ROOT / file).read_text()
         for name in re.findall(r"\w+", names.replace(" and ", " ").replace("`", " ")):
