@@ -36,7 +36,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
-            raise ValueError(f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}.")
+            raise ValueError(
+                f"TrainConfig.optimizer is {self.optimizer!r}; choose one of {get_args(Optimizer)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +122,21 @@ class Table:
     def __post_init__(self) -> None:
         for name, choices in (("metric", Metric), ("command", Command)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}.")
+                raise ValueError(
+                    f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
+                )
         names = [row.name for row in self.rows]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise ValueError(f"{self.title}: two rows are called {repeated[0]!r}; give each its own label.")
+            raise ValueError(
+                f"{self.title}: two rows are called {repeated[0]!r}; give each its own label."
+            )
         labels = {row.label for row in self.rows}
         for label in (label for pair in self.comparisons for label in pair):
             if label not in labels:
-                raise ValueError(f"{self.title}: a comparison names {label!r}, and no row has that label.")
+                raise ValueError(
+                    f"{self.title}: a comparison names {label!r}, and no row has that label."
+                )
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
                 raise ValueError(

@@ -49,7 +49,10 @@ def option_parser() -> argparse.ArgumentParser:
         help="forward passes an update (less memory, same batch)",
     )
     parser.add_argument(
-        "--stop-after", type=int, default=None, help="stop after so many more updates; the same command continues"
+        "--stop-after",
+        type=int,
+        default=None,
+        help="stop after so many more updates; the same command continues",
     )
     return parser
 

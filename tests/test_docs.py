@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/*/README.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "experiments").glob("*/*/README.md"),
+    ]
+)
 NAMES = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
 # by users and commands
 WRITTEN = ("run.json", "finished.json", "detections.json", "annotations/instances_train.json")
@@ -49,7 +55,9 @@ def test_the_readme_fits_in_150_lines():
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_functions_are_where_the_pages_say(page):
     """A page that says "`kl_loss` in `losses/kl_loss.py`": the file defines that name."""
-    for names, file in re.findall(r"((?:`\w+`(?:, | and )?)+) in `(\w+/[\w/]+\.py)`", page.read_text()):
+    for names, file in re.findall(
+        r"((?:`\w+`(?:, | and )?)+) in `(\w+/[\w/]+\.py)`", page.read_text()
+    ):
         source = (ROOT / file).read_text()
         for name in re.findall(r"\w+", names.replace(" and ", " ").replace("`", " ")):
             assert re.search(rf"\b{name}\b", source), f"{name_of(page)}: {name} is not in {file}"

@@ -15,9 +15,22 @@ ALLOWED = {
     "models": {"models", "losses", "data.boxes", "data.records"},
     "postprocess": {"postprocess", "data.boxes", "data.records"},
     # the records that configure the code, no code
-    "experiments": {"experiments", "data.config", "models.build", "models.backbones.base", "models.rpn", "models.roi",
-                    "models.mask", "models.iou_net", "models.pooling.pool", "postprocess.pipeline", "postprocess.config",
-                    "postprocess.qubo", "postprocess.box_voting", "postprocess.refine"},
+    "experiments": {
+        "experiments",
+        "data.config",
+        "models.build",
+        "models.backbones.base",
+        "models.rpn",
+        "models.roi",
+        "models.mask",
+        "models.iou_net",
+        "models.pooling.pool",
+        "postprocess.pipeline",
+        "postprocess.config",
+        "postprocess.qubo",
+        "postprocess.box_voting",
+        "postprocess.refine",
+    },
     "scripts": set(LAYERS),
 }
 ONLY_IN = {"pycocotools": "data/", "tensorboard": "scripts/", "torch.utils.tensorboard": "scripts/"}
@@ -75,25 +88,44 @@ def test_imports_are_absolute_and_at_the_top(path):
 
 
 def test_there_are_no_cycles():
-    graph = {name_of(path)[:-3].replace("/", "."): set(imported(ast.parse(path.read_text()))) for path in FILES}
+    graph = {
+        name_of(path)[:-3].replace("/", "."): set(imported(ast.parse(path.read_text())))
+        for path in FILES
+    }
     graph = {name: targets & graph.keys() for name, targets in graph.items()}
     while leaves := {name for name, targets in graph.items() if not targets}:
         graph = {name: targets - leaves for name, targets in graph.items() if name not in leaves}
     assert not graph, f"these import each other: {sorted(graph)}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name in ("runs.py", "rows.py")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name in ("runs.py", "rows.py")], ids=name_of
+)
 def test_runs_and_rows_are_declarations(path):
     """An ablation is one ``replace`` of one literal: no functions, loops or conditions."""
-    logic = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.ListComp, ast.DictComp,
-             ast.GeneratorExp, ast.AugAssign)
-    found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, logic)]
+    logic = (
+        ast.FunctionDef,
+        ast.ClassDef,
+        ast.Lambda,
+        ast.For,
+        ast.While,
+        ast.If,
+        ast.ListComp,
+        ast.DictComp,
+        ast.GeneratorExp,
+        ast.AugAssign,
+    )
+    found = [
+        node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, logic)
+    ]
     assert not found, f"{name_of(path)}: lines {found}"
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_packages_have_no_code_in_init():
-    assert not [name_of(path) for path in FILES if path.name == "__init__.py" and path.stat().st_size]
+    assert not [
+        name_of(path) for path in FILES if path.name == "__init__.py" and path.stat().st_size
+    ]
 
 
 COMMANDS = [path for path in FILES if path.parent == ROOT / "scripts"]
@@ -118,7 +150,9 @@ def test_every_file_of_scripts_is_a_command(path):
     blocks = [ast.unparse(node.test) for node in tree.body if isinstance(node, ast.If)]
     assert "__name__ == '__main__'" in blocks
     assert ast.get_docstring(tree)
-    assert len(path.read_text().splitlines()) <= 120, f"{name_of(path)}: the library behind a command is in scripts/engine"
+    assert len(path.read_text().splitlines()) <= 120, (
+        f"{name_of(path)}: the library behind a command is in scripts/engine"
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -128,19 +162,27 @@ def test_nothing_imports_a_command(path):
     assert not wrong, f"{name_of(path)} imports the command {wrong}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("scripts/")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if name_of(path).startswith("scripts/")], ids=name_of
+)
 def test_options_are_records_below_main(path):
     """What was said on the command line becomes a typed record in ``main``: nothing else knows a
     Namespace.
     """
     tree = ast.parse(path.read_text())
-    body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
+    body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.FunctionDef) and node.name == "main")
+    ]
     if path not in COMMANDS:
         body = tree.body
     assert "Namespace" not in names_in(ast.Module(body=body, type_ignores=[])), name_of(path)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("engine", "reports")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name in ("engine", "reports")], ids=name_of
+)
 def test_reports_render_and_the_engine_measures(path):
     """Reports know where results lie, and no network; the engine knows no report."""
     modules = list(imported(ast.parse(path.read_text())))
@@ -148,7 +190,14 @@ def test_reports_render_and_the_engine_measures(path):
         wrong = [name for name in modules if within(name, ["scripts.reports"])]
         assert not wrong, f"{name_of(path)} may not import {wrong}"
         return
-    allowed = ["scripts.reports", "scripts.engine.files", "scripts.engine.places", "experiments", "data", "postprocess"]
+    allowed = [
+        "scripts.reports",
+        "scripts.engine.files",
+        "scripts.engine.places",
+        "experiments",
+        "data",
+        "postprocess",
+    ]
     wrong = [name for name in modules if within(name, LAYERS) and not within(name, allowed)]
     assert not wrong, f"{name_of(path)} may not import {wrong}"
     networks = [name for name in modules if within(name, ["torch.nn", "torchvision"])]

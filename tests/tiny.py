@@ -63,7 +63,9 @@ def tiny_dataset(folder: Path) -> Path:
 
 def environment(data: Path, out: Path, **changed) -> Environment:
     """The environment of a command on the CPU at the scale "tiny"."""
-    return Environment(**{"scale": "tiny", "data_root": data, "out": out, "device": "cpu"} | changed)
+    return Environment(
+        **{"scale": "tiny", "data_root": data, "out": out, "device": "cpu"} | changed
+    )
 
 
 def train_tiny(data: Path, out: Path, run: str = "kl_loss/tiny", **options) -> int:
@@ -80,9 +82,18 @@ def know_tiny(monkeypatch, runs: dict[str, Run] | None = None) -> None:
     """
     monkeypatch.setitem(SCALES, "tiny", lambda run: run)
     if runs is not None:
-        monkeypatch.setattr(places, "papers", lambda: sorted({name.partition("/")[0] for name in runs}))
-        monkeypatch.setattr(places, "runs_of", lambda paper: {
-            name.partition("/")[2]: run for name, run in runs.items() if name.startswith(paper + "/")})
+        monkeypatch.setattr(
+            places, "papers", lambda: sorted({name.partition("/")[0] for name in runs})
+        )
+        monkeypatch.setattr(
+            places,
+            "runs_of",
+            lambda paper: {
+                name.partition("/")[2]: run
+                for name, run in runs.items()
+                if name.startswith(paper + "/")
+            },
+        )
 
 
 @contextmanager

@@ -111,9 +111,7 @@ def bilinear_cells(
         .unbind(-1)
     )
     first = first + torch.arange(n, device=boxes.device)[:, None] * height * width
-    scaled = at_least_float32(boxes) / stride[..., None] - (
-        0.5 if aligned else 0.0
-    )
+    scaled = at_least_float32(boxes) / stride[..., None] - (0.5 if aligned else 0.0)
     y, y_weight = samples_along(scaled[..., 1], scaled[..., 3], height, bins, samples, aligned)
     x, x_weight = samples_along(scaled[..., 0], scaled[..., 2], width, bins, samples, aligned)
     # (N, P, B, 1, 2S, 1) with (N, P, 1, B, 1, 2S)

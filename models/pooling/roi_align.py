@@ -72,9 +72,7 @@ def roi_align_batched(
     at_once = max(1, STRIP_FLOATS // max(1, n * output_size * width * channels))
     pooled = []
     for part in boxes.split(at_once, dim=1):
-        cells = at_least_float32(part) * spatial_scale - (
-            0.5 if aligned else 0.0
-        )
+        cells = at_least_float32(part) * spatial_scale - (0.5 if aligned else 0.0)
         x1, y1, x2, y2 = cells.unbind(-1)
         with torch.no_grad():
             # (N, P, B, H) and (N, P, B, W)

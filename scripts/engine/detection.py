@@ -140,9 +140,7 @@ def choose_postprocess(
             f"--sigma-t {sigma_t:g}: this network predicts no log variances to vote with; leave "
             "the option out, or give a checkpoint of a run whose name ends in _kl."
         )
-    return PostprocessConfig(
-        suppression=suppression, iou_threshold=run.nms_iou, sigma_t=sigma_t
-    )
+    return PostprocessConfig(suppression=suppression, iou_threshold=run.nms_iou, sigma_t=sigma_t)
 
 
 def detect(

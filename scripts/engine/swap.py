@@ -150,15 +150,11 @@ def swapped(
             offsets, network = predictions[boxes].output.offsets, networks[boxes]
         output = RPNOutput(ranked.output.objectness, offsets)
         pre_nms, _ = network.test_counts
-        kept, objectness = network.propose(
-            ranked._replace(output=output), batch, (pre_nms, count)
-        )
+        kept, objectness = network.propose(ranked._replace(output=output), batch, (pre_nms, count))
         yield (
             (ranking, boxes),
             [
-                Proposals(
-                    boxes=to_original(kept[i], batch, i), objectness=objectness[i]
-                ).to("cpu")
+                Proposals(boxes=to_original(kept[i], batch, i), objectness=objectness[i]).to("cpu")
                 for i in range(len(kept))
             ],
         )

@@ -36,9 +36,7 @@ def training_order(table: Table, paper: str, scale: str) -> list[Run]:
     return list(order.values())
 
 
-def add_after_needed(
-    run: Run, runs: Mapping[str, Run], scale: str, order: dict[str, Run]
-) -> None:
+def add_after_needed(run: Run, runs: Mapping[str, Run], scale: str, order: dict[str, Run]) -> None:
     """Appends a run to ``order``, before it the runs that it needs."""
     scaled = SCALES[scale](run)
     if scaled.name in order:

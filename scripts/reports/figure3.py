@@ -162,9 +162,7 @@ def figure3_report(results: Results, committed: Results, scale: str) -> Report:
     )
 
 
-def write_figure3(
-    results: Results, place: ReportPlace, offsets: dict[str, Offsets | None]
-) -> str:
+def write_figure3(results: Results, place: ReportPlace, offsets: dict[str, Offsets | None]) -> str:
     """Writes the report and its picture.
 
     Args:

@@ -57,9 +57,7 @@ def highest(name: str, curve: Curve, ticks: Sequence[str]) -> str:
         return f"{name}: largest at sigma_t = {ticks[best]}{end}, {change} over no voting."
     second = max(list(known)[1:], key=known.__getitem__)
     change = f"{known[second]:+.2f}{spread(curve[second])}"
-    return (
-        f"{name}: largest without voting; the best vote, sigma_t = {ticks[second]}, is {change}."
-    )
+    return f"{name}: largest without voting; the best vote, sigma_t = {ticks[second]}, is {change}."
 
 
 def spread(cell: Cell) -> str:
@@ -114,9 +112,7 @@ def draw(
     save_picture(figure, path)
 
 
-def sentences(
-    results: Results, parts: Sequence[str | None], ticks: Sequence[str]
-) -> list[str]:
+def sentences(results: Results, parts: Sequence[str | None], ticks: Sequence[str]) -> list[str]:
     """What the curves say, one line each, and which rows are missing."""
     lines = []
     for part in parts:

@@ -15,8 +15,11 @@ from scripts.reports.results import csv_text
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """The options that say where a report is written: --publish or --results."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--publish", action="store_true",
-                       help="write into the table's results folder in experiments/")
+    group.add_argument(
+        "--publish",
+        action="store_true",
+        help="write into the table's results folder in experiments/",
+    )
     group.add_argument("--results", type=Path, default=None, metavar="DIR",
                        help="where to write (default: OUT/SCALE/PAPER/TABLE/report)")  # fmt: skip
 

@@ -49,9 +49,7 @@ def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
         if line.get("training"):
             times.add(training_time(line))
         elif line["metrics"] and "updates" in line:
-            unfinished.add(
-                f"{line['run']}: only {line['updates']} of {line['of_updates']} updates"
-            )
+            unfinished.add(f"{line['run']}: only {line['updates']} of {line['of_updates']} updates")
     return [("training", sorted(times)), ("UNFINISHED", sorted(unfinished))]
 
 

@@ -57,13 +57,9 @@ def cell(values: Sequence[float | None], *, constant: bool = False) -> Cell:
     return Cell(mean=statistics.mean(known), spread=spread, seeds=len(known), constant=constant)
 
 
-def differences(
-    values: Sequence[float | None], base: Sequence[float | None]
-) -> list[float | None]:
+def differences(values: Sequence[float | None], base: Sequence[float | None]) -> list[float | None]:
     """``values`` minus ``base`` within each seed, None where one of the two is absent."""
-    return [
-        None if a is None or b is None else a - b for a, b in zip(values, base, strict=True)
-    ]
+    return [None if a is None or b is None else a - b for a, b in zip(values, base, strict=True)]
 
 
 def signed(step: Cell) -> str:

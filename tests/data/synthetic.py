@@ -31,9 +31,13 @@ class Synthetic:
         return len(self.sizes)
 
     def target(self, index):
-        boxes = torch.tensor([[1.0, 2.0, 9.0, 12.0], [2.0, 2.0, 8.0, 8.0]])[: 0 if index in self.empty else 2]
+        boxes = torch.tensor([[1.0, 2.0, 9.0, 12.0], [2.0, 2.0, 8.0, 8.0]])[
+            : 0 if index in self.empty else 2
+        ]
         labels = torch.ones(len(boxes), dtype=torch.long)
-        return Target(boxes=boxes, labels=labels, difficult=torch.tensor([False, True])[: len(boxes)])
+        return Target(
+            boxes=boxes, labels=labels, difficult=torch.tensor([False, True])[: len(boxes)]
+        )
 
     def __getitem__(self, index):
         if index in self.broken:
@@ -46,7 +50,9 @@ class Synthetic:
 
 
 def take(dataset, count, *, config=CONFIG, batch_size=4, seed=0, start=0, workers=0):
-    stream = train_batches(dataset, config, batch_size=batch_size, seed=seed, start=start, workers=workers)
+    stream = train_batches(
+        dataset, config, batch_size=batch_size, seed=seed, start=start, workers=workers
+    )
     batches = list(itertools.islice(stream, count))
     stream.close()
     return batches

@@ -15,7 +15,10 @@ from tests.data.test_voc import write as write_voc
 
 def test_voc_boxes_have_no_masks(tmp_path):
     write_voc(tmp_path / "VOC2007", {"a": thing()})
-    with pytest.raises(DataError, match="'2007_trainval' is in the VOC layout, whose annotations have boxes but no masks"):
+    with pytest.raises(
+        DataError,
+        match="'2007_trainval' is in the VOC layout, whose annotations have boxes but no masks",
+    ):
         build_dataset(replace(CONFIG, layout="voc", masks=True), tmp_path, "2007_trainval")
     with pytest.raises(DataError, match="opened without them"):
         build_dataset(replace(CONFIG, layout="voc"), tmp_path, ("2007_trainval",)).segments(0)
@@ -41,11 +44,20 @@ def test_build_dataset_resolves_the_names_of_papers(tmp_path):
     write_coco(tmp_path, GOOD, split="train2014")
     write_coco(tmp_path, GOOD, split="valminusminival2014", info={"image_folder": "val2014"})
     both = build_dataset(CONFIG, tmp_path, ("trainval35k",))
-    assert both.image_ids == ("train2014/7", "train2014/5", "valminusminival2014/7", "valminusminival2014/5")
+    assert both.image_ids == (
+        "train2014/7",
+        "train2014/5",
+        "valminusminival2014/7",
+        "valminusminival2014/5",
+    )
     assert both[3].image.shape == (3, 50, 30)
     write_images_only(tmp_path, split="test-dev2017", folder="test2017")
     assert build_dataset(CONFIG, tmp_path, "test-dev").image_ids == (7, 5)
     with pytest.raises(DataError, match="'minival' is minival2014 or val2017"):
         build_dataset(CONFIG, tmp_path, "minival")
     with pytest.raises(DataError, match="none with an object to train on"):
-        take(build_dataset(CONFIG, tmp_path, "test-dev2017"), 1, config=replace(CONFIG, train_empty=True))
+        take(
+            build_dataset(CONFIG, tmp_path, "test-dev2017"),
+            1,
+            config=replace(CONFIG, train_empty=True),
+        )

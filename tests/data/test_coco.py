@@ -12,7 +12,11 @@ from data.errors import DataError
 from data.formats.masks import compressed_rle
 from data.records import Detections
 
-CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"}]
+CATEGORIES = [
+    {"id": 3, "name": "car"},
+    {"id": 1, "name": "person"},
+    {"id": 90, "name": "toothbrush"},
+]
 
 
 def annotation(number, image, box, category=1, **more):
@@ -25,7 +29,12 @@ def write(root, annotations, *, split="train2014", images=None, categories=CATEG
         {"id": 7, "file_name": "seven.png", "width": 60, "height": 40},
         {"id": 5, "file_name": "five.png", "width": 30, "height": 50},
     ]
-    document = {"images": images, "annotations": annotations, "categories": categories, "info": info or {}}
+    document = {
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+        "info": info or {},
+    }
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
     folder = root / (info or {}).get("image_folder", split)
@@ -39,7 +48,11 @@ def write_images_only(root, *, split, folder):
     """The same images without labels, as COCO's test images come."""
     write(root, [], split=split, info={"image_folder": folder})
     labeled = root / "annotations" / f"instances_{split}.json"
-    document = {key: value for key, value in json.loads(labeled.read_text()).items() if key in ("images", "categories")}
+    document = {
+        key: value
+        for key, value in json.loads(labeled.read_text()).items()
+        if key in ("images", "categories")
+    }
     (root / "annotations" / f"image_info_{split}.json").write_text(json.dumps(document))
     labeled.unlink()
     return root
@@ -77,7 +90,10 @@ def test_sample_is_rgb_uint8(tmp_path):
 
 def test_missing_test_images_say_what_to_fetch(tmp_path):
     write_images_only(tmp_path, split="test2017", folder="test2017")
-    with pytest.raises(DataError, match=r"'test-dev2017' .* splits there: test2017; .*scripts.get_data coco2017test$"):
+    with pytest.raises(
+        DataError,
+        match=r"'test-dev2017' .* splits there: test2017; .*scripts.get_data coco2017test$",
+    ):
         CocoDataset(tmp_path, "test-dev2017")
 
 
@@ -88,7 +104,12 @@ def test_root_may_contain_a_coco_folder(tmp_path):
 
 def test_optional_keys_and_image_folder(tmp_path):
     extra = {"clean_bbox": [1, 1, 10, 10], "sigma_true": [1, 2, 3, 4]}
-    root = write(tmp_path, [annotation(1, 7, [2, 2, 9, 9], **extra)], split="val_clean", info={"image_folder": "val"})
+    root = write(
+        tmp_path,
+        [annotation(1, 7, [2, 2, 9, 9], **extra)],
+        split="val_clean",
+        info={"image_folder": "val"},
+    )
     data = CocoDataset(root, "val_clean")
     assert data.target(0).clean_boxes.tolist() == [[1, 1, 11, 11]]
     assert data.target(0).sigma_true.tolist() == [[1, 2, 3, 4]]
@@ -96,7 +117,9 @@ def test_optional_keys_and_image_folder(tmp_path):
     assert data[0].image.shape == (3, 40, 60)
 
 
-@pytest.mark.parametrize(("split", "folder"), [("test-dev2017", "test2017"), ("test-dev2015", "test2015")])
+@pytest.mark.parametrize(
+    ("split", "folder"), [("test-dev2017", "test2017"), ("test-dev2015", "test2015")]
+)
 def test_images_without_labels_open_as_a_data_set(tmp_path, split, folder):
     root = write_images_only(tmp_path, split=split, folder=folder)
     assert find_annotation_file(root, split) == root / "annotations" / f"image_info_{split}.json"
@@ -122,14 +145,19 @@ def test_a_file_with_labels_goes_before_one_without(tmp_path):
 @pytest.mark.parametrize("split", ["minival2014", "valminusminival2014"])
 def test_the_parts_of_val2014_have_its_images(tmp_path, split):
     write(tmp_path, GOOD, split="val2014")
-    (tmp_path / "annotations" / "instances_val2014.json").rename(tmp_path / "annotations" / f"instances_{split}.json")
+    (tmp_path / "annotations" / "instances_val2014.json").rename(
+        tmp_path / "annotations" / f"instances_{split}.json"
+    )
     assert CocoDataset(tmp_path, split).file(0) == tmp_path / "val2014" / "seven.png"
 
 
 def test_results_undo_the_label_map_and_the_box_form(tmp_path):
     data = CocoDataset(write(tmp_path, GOOD), "train2014")
     targets = [data.target(i) for i in range(2)]
-    found = [Detections(boxes=t.boxes, scores=torch.ones(len(t.labels)), labels=t.labels) for t in targets]
+    found = [
+        Detections(boxes=t.boxes, scores=torch.ones(len(t.labels)), labels=t.labels)
+        for t in targets
+    ]
     results = coco_results(found, data.image_ids, data.category_ids)
     expected = sorted((a["image_id"], a["category_id"], a["bbox"]) for a in GOOD)
     assert sorted((r["image_id"], r["category_id"], r["bbox"]) for r in results) == expected
@@ -140,8 +168,21 @@ TRIANGLE = [[10, 5, 30, 5, 30, 25]]
 SQUARE = {"size": [50, 30], "counts": [50 * 3 + 4, 6, 44, 6, 44, 6, 44, 6, 44, 6, 50 * 23 - 10]}
 SEGMENTED = [
     annotation(11, 5, [3, 4, 5, 6], 90, segmentation=SQUARE),
-    annotation(12, 7, [10, 5, 20, 20], 3, iscrowd=1, segmentation={"size": [40, 60], "counts": compressed_rle(TRIANGLE, (40, 60))}),
-    annotation(13, 5, [3, 4, 5, 6], 1, segmentation={"size": [50, 30], "counts": compressed_rle(SQUARE, (50, 30))}),
+    annotation(
+        12,
+        7,
+        [10, 5, 20, 20],
+        3,
+        iscrowd=1,
+        segmentation={"size": [40, 60], "counts": compressed_rle(TRIANGLE, (40, 60))},
+    ),
+    annotation(
+        13,
+        5,
+        [3, 4, 5, 6],
+        1,
+        segmentation={"size": [50, 30], "counts": compressed_rle(SQUARE, (50, 30))},
+    ),
     annotation(14, 7, [10, 5, 20, 20], 3, segmentation=TRIANGLE),
 ]
 
@@ -168,7 +209,9 @@ def test_masks_come_with_samples_only_and_only_if_asked_for(tmp_path):
     assert data.target(0).masks is None  # counting the objects of a split must not draw them
     plain = CocoDataset(root, "train2014")
     assert plain[0].target.masks is None
-    with pytest.raises(DataError, match=r"train2014: masks were asked for, .*DataConfig.masks=True"):
+    with pytest.raises(
+        DataError, match=r"train2014: masks were asked for, .*DataConfig.masks=True"
+    ):
         plain.segments(0)
 
 
@@ -188,19 +231,35 @@ def test_segments_are_run_lengths_for_pycocotools_and_json(tmp_path):
 
 
 def test_a_split_without_annotations_opens_with_masks(tmp_path):
-    data = CocoDataset(write_images_only(tmp_path, split="test2017", folder="test2017"), "test2017", masks=True)
+    data = CocoDataset(
+        write_images_only(tmp_path, split="test2017", folder="test2017"), "test2017", masks=True
+    )
     assert data[1].target.masks.shape == (0, 50, 30)
 
 
-@pytest.mark.parametrize(("segmentation", "says"), [
-    ([[1, 1, 5, 5]], "a polygon has 4 numbers, not x and y of at least 3 points.*--skip-bad-boxes"),
-    ([[1, 1, 5, 5, 1, 5, 7]], "a polygon has 7 numbers"),
-    ({"size": [60, 40], "counts": [2400]}, r"have size \[60, 40\], not \[height, width\] = \[40, 60\]"),
-    ({"size": [40, 60], "counts": [2399]}, "sum up to 2399 px, not to 40 x 60"),
-])
-def test_bad_segmentations_stop_or_are_skipped_by_name_if_they_are_read(tmp_path, segmentation, says):
+@pytest.mark.parametrize(
+    ("segmentation", "says"),
+    [
+        (
+            [[1, 1, 5, 5]],
+            "a polygon has 4 numbers, not x and y of at least 3 points.*--skip-bad-boxes",
+        ),
+        ([[1, 1, 5, 5, 1, 5, 7]], "a polygon has 7 numbers"),
+        (
+            {"size": [60, 40], "counts": [2400]},
+            r"have size \[60, 40\], not \[height, width\] = \[40, 60\]",
+        ),
+        ({"size": [40, 60], "counts": [2399]}, "sum up to 2399 px, not to 40 x 60"),
+    ],
+)
+def test_bad_segmentations_stop_or_are_skipped_by_name_if_they_are_read(
+    tmp_path, segmentation, says
+):
     root = write(tmp_path, [*SEGMENTED, annotation(44, 7, [1, 1, 5, 5], segmentation=segmentation)])
-    with pytest.raises(DataError, match=rf"instances_train2014.json: annotation 44 \(image 7, file 'seven.png'\): .*{says}"):
+    with pytest.raises(
+        DataError,
+        match=rf"instances_train2014.json: annotation 44 \(image 7, file 'seven.png'\): .*{says}",
+    ):
         CocoDataset(root, "train2014", masks=True)
     data = CocoDataset(root, "train2014", masks=True, on_bad_box="skip")
     assert "annotation 44" in data.skipped[0]
@@ -210,38 +269,32 @@ def test_bad_segmentations_stop_or_are_skipped_by_name_if_they_are_read(tmp_path
 
 def test_missing_segmentations_are_named_and_a_file_without_any_is_refused(tmp_path):
     root = write(tmp_path, [*SEGMENTED, annotation(44, 7, [1, 1, 5, 5])])
-    with pytest.raises(DataError, match=r"annotation 44 .*: it has no segmentation; .*--skip-bad-boxes"):
+    with pytest.raises(
+        DataError, match=r"annotation 44 .*: it has no segmentation; .*--skip-bad-boxes"
+    ):
         CocoDataset(root, "train2014", masks=True)
     assert len(CocoDataset(root, "train2014", masks=True, on_bad_box="skip")[0].target.masks) == 2
     write(tmp_path, GOOD)
     for on_bad_box in ("error", "skip"):
-        with pytest.raises(DataError, match=r"no annotation has a segmentation, .* use a file with masks or "
-            r"DataConfig.masks=False"):
+        with pytest.raises(
+            DataError,
+            match=r"no annotation has a segmentation, .* use a file with masks or "
+            r"DataConfig.masks=False",
+        ):
             CocoDataset(root, "train2014", masks=True, on_bad_box=on_bad_box)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def test_missing_split_says_where_what_and_how(tmp_path):
     write(tmp_path, GOOD)
     with pytest.raises(DataError) as error:
         CocoDataset(tmp_path, "val2017")
-    for part in (str(tmp_path), "instances_val2017.json", "train2014", "python -m scripts.get_data coco2017"):
+    for part in (
+        str(tmp_path),
+        "instances_val2017.json",
+        "train2014",
+        "python -m scripts.get_data coco2017",
+    ):
         assert part in str(error.value)
-
-
 
 
 def test_image_of_another_size_is_refused(tmp_path):

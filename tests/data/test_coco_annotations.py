@@ -27,7 +27,9 @@ def test_a_box_that_leaves_its_image_is_clipped(tmp_path):
 )
 def test_bad_boxes_stop_or_are_skipped_by_name(tmp_path, box):
     root = write(tmp_path, [*GOOD, annotation(44, 7, box)])
-    with pytest.raises(DataError, match=r"instances_train2014.json: annotation 44 \(image 7, file 'seven.png'\)"):
+    with pytest.raises(
+        DataError, match=r"instances_train2014.json: annotation 44 \(image 7, file 'seven.png'\)"
+    ):
         CocoDataset(root, "train2014")
     data = CocoDataset(root, "train2014", on_bad_box="skip")
     assert len(data.skipped) == 1
@@ -53,10 +55,19 @@ def test_bad_annotations_are_named(tmp_path, bad, says):
 
 
 def test_annotation_id_zero_is_usable(tmp_path):
-    assert len(CocoDataset(write(tmp_path, [annotation(0, 7, [1, 1, 5, 5])]), "train2014").target(0).labels) == 1
+    assert (
+        len(
+            CocoDataset(write(tmp_path, [annotation(0, 7, [1, 1, 5, 5])]), "train2014")
+            .target(0)
+            .labels
+        )
+        == 1
+    )
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../b.png", "..\\b.png", "", None])
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/secret.png", "a/../../b.png", "..\\b.png", "", None]
+)
 def test_file_names_that_leave_the_folder_are_refused(tmp_path, name):
     images = [{"id": 7, "file_name": name, "width": 60, "height": 40}]
     with pytest.raises(DataError, match="image 7"):
@@ -93,7 +104,16 @@ def test_no_category_is_refused(tmp_path):
         "[" * 200_000,
         '{"images": ' + "9" * 5000 + "}",
     ],
-    ids=["empty", "list", "key missing", "NaN", "no object", "key twice", "nesting", "long integer"],
+    ids=[
+        "empty",
+        "list",
+        "key missing",
+        "NaN",
+        "no object",
+        "key twice",
+        "nesting",
+        "long integer",
+    ],
 )
 def test_files_that_are_not_coco_are_refused_by_name(tmp_path, text):
     (tmp_path / "annotations").mkdir()

@@ -17,7 +17,10 @@ def test_every_mode_becomes_rgb_uint8(tmp_path):
         "gray.jpg": (Image.new("L", (6, 4), 128), [128] * 3),
         "bilevel.png": (Image.new("1", (6, 4), 1), [255] * 3),
         "rgba.png": (Image.new("RGBA", (6, 4), (10, 20, 30, 0)), [10, 20, 30]),
-        "palette.png": (Image.new("RGB", (6, 4), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE), [10, 20, 30]),
+        "palette.png": (
+            Image.new("RGB", (6, 4), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE),
+            [10, 20, 30],
+        ),
         "cmyk.jpg": (Image.new("CMYK", (6, 4), (0, 0, 0, 0)), [255] * 3),
         "sixteen.png": (Image.fromarray(gray16), [128] * 3),
     }
@@ -67,7 +70,9 @@ def test_what_is_no_image(tmp_path):
 
 def test_a_promise_of_too_many_pixels_is_refused_before_decoding(tmp_path):
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     for side in (10_000, 50_000):  # Pillow warns about the first and stops at the second
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))

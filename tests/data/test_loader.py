@@ -28,7 +28,10 @@ from tests.tiny import TINY
 def test_resuming_goes_on_exactly(start, config):
     """2 batches per epoch: the starts lie inside, at and after an epoch boundary."""
     data = Synthetic(11)
-    straight, resumed = take(data, 10, config=config)[start:], take(data, 10 - start, start=start, config=config)
+    straight, resumed = (
+        take(data, 10, config=config)[start:],
+        take(data, 10 - start, start=start, config=config),
+    )
     for first, second in zip(straight, resumed, strict=True):
         assert_same(first, second)
 
@@ -39,7 +42,9 @@ def test_all_images_of_a_batch_share_a_short_side():
     """
     data = Synthetic(40)
     drawn = []
-    for k, (plain, scaled) in enumerate(zip(take(data, 60), take(data, 60, config=MANY_SIZES), strict=True)):
+    for k, (plain, scaled) in enumerate(
+        zip(take(data, 60), take(data, 60, config=MANY_SIZES), strict=True)
+    ):
         sides = {min(size) for size in scaled.image_sizes}
         assert sides == {batch_short_side(MANY_SIZES, 0, k)}
         drawn += sides
@@ -56,7 +61,9 @@ def test_the_limit_in_training_is_its_own():
     proportion at each scale.
     """
     config = replace(MANY_SIZES, long_side=None, train_long_side=18, aspect_grouping=False)
-    seen = {max(size) for batch in take(Synthetic(8), 30, config=config) for size in batch.image_sizes}
+    seen = {
+        max(size) for batch in take(Synthetic(8), 30, config=config) for size in batch.image_sizes
+    }
     assert seen == {9, 18, 36}
     whole = next(iter(test_batches(Synthetic(4), config, batch_size=4, workers=0)))
     assert {max(size) for size in whole.image_sizes} == {24}
@@ -71,7 +78,11 @@ def test_the_limit_of_the_long_side_keeps_its_proportion():
         assert {max(size) for size in batch.image_sizes} in ({10}, {20}, {40})
         assert {min(size) for size in batch.image_sizes} in ({7}, {13}, {27})  # 20 / 24 * 16 = 13.3
     whole = replace(MANY_SIZES, long_side=None)
-    assert {max(size) for b in take(Synthetic(8), 20, config=whole) for size in b.image_sizes} == {12, 24, 48}
+    assert {max(size) for b in take(Synthetic(8), 20, config=whole) for size in b.image_sizes} == {
+        12,
+        24,
+        48,
+    }
 
 
 def test_testing_is_always_at_the_short_side():
@@ -81,7 +92,11 @@ def test_testing_is_always_at_the_short_side():
 
 def test_seeds_and_epochs_differ():
     data = Synthetic(40)
-    orders = {tuple(b.image_ids for b in take(data, 10, seed=seed, start=start)) for seed in (0, 1) for start in (0, 10)}
+    orders = {
+        tuple(b.image_ids for b in take(data, 10, seed=seed, start=start))
+        for seed in (0, 1)
+        for start in (0, 10)
+    }
     assert len(orders) == 4
 
 
@@ -104,7 +119,10 @@ def test_half_of_the_images_are_mirrored_with_their_boxes():
                 assert found.boxes[0].tolist() == [width - 9, 2, width - 1, 12]
     assert 60 < mirrored < 140  # 200 fair coins: 100 +- 5.7 sd
     assert mirrored + plain == 200
-    assert all(b.images[:, 0, 0, 0].eq(1).all() for b in take(Synthetic(40), 5, config=replace(CONFIG, flip=False)))
+    assert all(
+        b.images[:, 0, 0, 0].eq(1).all()
+        for b in take(Synthetic(40), 5, config=replace(CONFIG, flip=False))
+    )
 
 
 def test_difficult_and_crowd_are_no_targets_unless_kept():
@@ -124,8 +142,15 @@ def test_difficult_and_crowd_are_no_targets_unless_kept():
 
 def test_removed_crowds_take_their_masks_along(tmp_path):
     config = replace(CONFIG, masks=True, flip=False, short_side=40, long_side=60)
-    (batch,) = take(build_dataset(config, write_coco(tmp_path, SEGMENTED), "train2014"), 1, config=config, batch_size=2)
-    (seven,) = (found for name, found in zip(batch.image_ids, batch.targets, strict=True) if name == 7)
+    (batch,) = take(
+        build_dataset(config, write_coco(tmp_path, SEGMENTED), "train2014"),
+        1,
+        config=config,
+        batch_size=2,
+    )
+    (seven,) = (
+        found for name, found in zip(batch.image_ids, batch.targets, strict=True) if name == 7
+    )
     whole = build_dataset(config, tmp_path, "train2014")[0].target
     assert whole.crowd.tolist() == [True, False]
     assert torch.equal(seven.masks, whole.masks[1:])
@@ -135,7 +160,11 @@ def test_images_without_objects_are_left_out_unless_kept():
     data = Synthetic(8, empty=(0, 5))
     shown = {i for b in take(data, 12, batch_size=2) for i in b.image_ids}
     assert shown == {1, 2, 3, 4, 6, 7}
-    shown = {i for b in take(data, 12, batch_size=2, config=replace(CONFIG, train_empty=True)) for i in b.image_ids}
+    shown = {
+        i
+        for b in take(data, 12, batch_size=2, config=replace(CONFIG, train_empty=True))
+        for i in b.image_ids
+    }
     assert shown == set(range(8))
     with pytest.raises(DataError, match="none with an object"):
         take(Synthetic(2, empty=(0, 1)), 1)
@@ -205,7 +234,11 @@ def test_a_test_image_has_its_own_padding_whatever_the_batch_size(batch_size, di
 
 
 def test_only_the_images_asked_for_are_read():
-    batches = list(test_batches(Synthetic(10, broken=(1, 9)), CONFIG, batch_size=4, workers=0, indices=range(2, 6)))
+    batches = list(
+        test_batches(
+            Synthetic(10, broken=(1, 9)), CONFIG, batch_size=4, workers=0, indices=range(2, 6)
+        )
+    )
     assert [b.indices for b in batches] == [(2, 4, 5), (3,)]
     with pytest.raises(DataError, match="no image"):
         next(test_batches(Synthetic(10), CONFIG, batch_size=4, workers=0, indices=()))

@@ -75,7 +75,9 @@ def test_box_stays_on_its_object():
     image = torch.zeros(3, 40, 60, dtype=torch.uint8)
     image[:, 5:25, 10:30] = 255
     for mirror in (False, True):
-        result, moved = to_network(image, target(), short_side=80, long_side=200, pixels="tf", mirror=mirror)
+        result, moved = to_network(
+            image, target(), short_side=80, long_side=200, pixels="tf", mirror=mirror
+        )
         assert result.shape == (3, 80, 120)
         x1, y1, x2, y2 = (round(v) for v in moved.boxes[0].tolist())
         bright = result[0] > 0
@@ -97,11 +99,15 @@ def test_masks_have_the_size_of_the_image_at_any_ratio():
 
 
 def test_masks_resize_like_torchs_nearest_exact_and_commute_with_the_mirror():
-    masks = torch.randint(0, 2, (3, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    masks = torch.randint(0, 2, (3, 20, 30), generator=torch.Generator().manual_seed(0)).to(
+        torch.uint8
+    )
     for size in ((33, 47), (40, 60), (11, 7)):
         found = resize_masks(masks, size)
         assert torch.equal(found, F.interpolate(masks[None], size=size, mode="nearest-exact")[0])
-    assert torch.equal(resize_masks(masks.flip(-1), (40, 60)), resize_masks(masks, (40, 60)).flip(-1))
+    assert torch.equal(
+        resize_masks(masks.flip(-1), (40, 60)), resize_masks(masks, (40, 60)).flip(-1)
+    )
 
 
 def test_pixel_conventions_on_one_color():
@@ -144,7 +150,11 @@ def test_no_target_no_copy_needed():
 
 def test_an_image_without_limit_on_its_long_side():
     image = torch.zeros(3, 10, 60, dtype=torch.uint8)
-    assert to_network(image, None, short_side=40, long_side=None, pixels="tf")[0].shape == (3, 40, 240)
+    assert to_network(image, None, short_side=40, long_side=None, pixels="tf")[0].shape == (
+        3,
+        40,
+        240,
+    )
 
 
 def test_empty_target_passes_through():
@@ -153,7 +163,12 @@ def test_empty_target_passes_through():
     _, moved = to_network(image, empty, short_side=80, long_side=200, pixels="tf", mirror=True)
     assert moved.boxes.shape == (0, 4)
     assert moved.masks.shape == (0, 80, 120)
-    assert to_network(image, replace(empty, masks=None), short_side=80, long_side=200, pixels="tf")[1].masks is None
+    assert (
+        to_network(image, replace(empty, masks=None), short_side=80, long_side=200, pixels="tf")[
+            1
+        ].masks
+        is None
+    )
 
 
 def test_padding_is_zero_right_and_below():

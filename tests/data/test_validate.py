@@ -16,7 +16,13 @@ def run(capsys, layout, root, splits):
 def test_clean_coco(tmp_path, capsys):
     code, text = run(capsys, "coco", write_coco(tmp_path, GOOD), "train2014")
     assert code == 0
-    for line in ("2 images", "3 objects", "0 images without objects", "1 crowd objects", "1 objects of class 'car'"):
+    for line in (
+        "2 images",
+        "3 objects",
+        "0 images without objects",
+        "1 crowd objects",
+        "1 objects of class 'car'",
+    ):
         assert f"train2014: {line}\n" in text
 
 
@@ -72,8 +78,14 @@ def test_every_coco_problem_is_listed(tmp_path, capsys):
 
 
 def test_segmentations_are_checked_if_the_file_has_any(tmp_path, capsys):
-    write_coco(tmp_path, [annotation(1, 7, [1, 1, 5, 5]), annotation(2, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5]]),
-                          annotation(3, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5, 1, 5]])])
+    write_coco(
+        tmp_path,
+        [
+            annotation(1, 7, [1, 1, 5, 5]),
+            annotation(2, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5]]),
+            annotation(3, 7, [1, 1, 5, 5], segmentation=[[1, 1, 5, 5, 1, 5]]),
+        ],
+    )
     code, text = run(capsys, "coco", tmp_path, "train2014")
     assert code == 1
     assert "annotation 2 (image 7, file 'seven.png'): a polygon has 4 numbers" in text
@@ -94,7 +106,9 @@ def test_every_voc_problem_is_listed(tmp_path, capsys):
     )
     names = folder / "ImageSets" / "Main" / "trainval.txt"
     names.write_text(names.read_text() + "d\nghost\n../x\n")
-    (folder / "Annotations" / "c.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]><annotation>&a;</annotation>')
+    (folder / "Annotations" / "c.xml").write_text(
+        '<!DOCTYPE x [<!ENTITY a "b">]><annotation>&a;</annotation>'
+    )
     (folder / "JPEGImages" / "d.png").write_text("<html>")
     code, text = run(capsys, "voc", tmp_path, "2007_trainval")
     assert code == 1
@@ -122,7 +136,12 @@ def test_missing_split_counts_as_a_problem(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--layout", "yolo", "--root", ".", "--splits", "a"], ["--layout", "voc", "--root", ".", "--splits", ","]]
+    "arguments",
+    [
+        [],
+        ["--layout", "yolo", "--root", ".", "--splits", "a"],
+        ["--layout", "voc", "--root", ".", "--splits", ","],
+    ],
 )
 def test_wrong_command_line_is_exit_code_2(arguments):
     with pytest.raises(SystemExit) as stop:

@@ -7,7 +7,9 @@ from data.voc import VOC_CLASSES, VocDataset
 
 
 def thing(name="dog", box=(1, 1, 10, 20), difficult="<difficult>0</difficult>"):
-    sides = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    sides = "".join(
+        f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     return f"<object><name>{name}</name>{difficult}<bndbox>{sides}</bndbox></object>"
 
 
@@ -32,7 +34,10 @@ def test_inclusive_pixels_become_continuous_edges(tmp_path):
     """A box over the pixels 1..10 x 1..20 is 10 px wide and 20 px high and starts at the image's
     edge.
     """
-    write(tmp_path / "VOC2007", {"000001": thing() + thing("person", (48, 12.5, 60, 40), "<difficult>1</difficult>")})
+    write(
+        tmp_path / "VOC2007",
+        {"000001": thing() + thing("person", (48, 12.5, 60, 40), "<difficult>1</difficult>")},
+    )
     data = VocDataset(tmp_path, 2007, "trainval")
     target = data.target(0)
     assert target.boxes.tolist() == [[0, 0, 10, 20], [47, 11.5, 60, 40]]
@@ -69,7 +74,10 @@ def test_without_year_the_classes_are_those_of_all_annotations(tmp_path):
         assert data.target(0).labels.tolist() == [label]
 
 
-@pytest.mark.parametrize("box", [(5, 5, 5, 20), (5, 5, 5, 5), (9, 5, 3, 20), ("nan", 1, 5, 5), ("", 1, 5, 5), (99, 1, 120, 9)])
+@pytest.mark.parametrize(
+    "box",
+    [(5, 5, 5, 20), (5, 5, 5, 5), (9, 5, 3, 20), ("nan", 1, 5, 5), ("", 1, 5, 5), (99, 1, 120, 9)],
+)
 def test_bad_boxes_stop_or_are_skipped_by_name(tmp_path, box):
     write(tmp_path / "VOC2007", {"a": thing() + thing("cat", box)})
     with pytest.raises(DataError, match=r"a.xml: object 2 \('cat'\)"):
@@ -127,16 +135,27 @@ def test_missing_year_and_split_say_where_what_and_how(tmp_path):
         assert part in str(error.value)
     with pytest.raises(DataError) as error:
         VocDataset(tmp_path, 2007, "val")
-    for part in (str(folder / "ImageSets" / "Main" / "val.txt"), "trainval", "python -m scripts.get_data voc2007"):
+    for part in (
+        str(folder / "ImageSets" / "Main" / "val.txt"),
+        "trainval",
+        "python -m scripts.get_data voc2007",
+    ):
         assert part in str(error.value)
 
 
 def test_concatenation_keeps_every_image_and_makes_shared_ids_unique(tmp_path):
     write(tmp_path / "VOC2007", {"a": thing(), "b": thing()})
     write(tmp_path / "VOC2012", {"b": thing("cat"), "c": thing("cow")})
-    both = ConcatDataset([VocDataset(tmp_path, year, "trainval") for year in (2007, 2012)], ["2007", "2012"])
+    both = ConcatDataset(
+        [VocDataset(tmp_path, year, "trainval") for year in (2007, 2012)], ["2007", "2012"]
+    )
     assert both.image_ids == ("a", "2007/b", "2012/b", "c")
-    assert [VOC_CLASSES[int(both.target(i).labels[0]) - 1] for i in range(4)] == ["dog", "dog", "cat", "cow"]
+    assert [VOC_CLASSES[int(both.target(i).labels[0]) - 1] for i in range(4)] == [
+        "dog",
+        "dog",
+        "cat",
+        "cow",
+    ]
     assert both[2].image_id == "2012/b"
     assert len(both) == len(both.sizes) == 4
     with pytest.raises(IndexError):
@@ -145,6 +164,9 @@ def test_concatenation_keeps_every_image_and_makes_shared_ids_unique(tmp_path):
 
 def test_concatenation_refuses_different_classes(tmp_path):
     write(tmp_path, {"a": thing()})
-    parts = [VocDataset(tmp_path, None, "trainval", classes=classes) for classes in (("dog",), ("dog", "cat"))]
+    parts = [
+        VocDataset(tmp_path, None, "trainval", classes=classes)
+        for classes in (("dog",), ("dog", "cat"))
+    ]
     with pytest.raises(DataError, match="different classes"):
         ConcatDataset(parts, ["first", "second"])

@@ -28,7 +28,9 @@ def assert_same(first, second):
 @pytest.mark.parametrize(("workers", "config"), [(1, CONFIG), (2, CONFIG), (2, MANY_SIZES)])
 def test_workers_change_nothing(workers, config):
     data = Synthetic(11, broken=(3,))
-    for first, second in zip(take(data, 8, config=config), take(data, 8, config=config, workers=workers), strict=True):
+    for first, second in zip(
+        take(data, 8, config=config), take(data, 8, config=config, workers=workers), strict=True
+    ):
         assert_same(first, second)
 
 
@@ -37,10 +39,18 @@ def test_dead_worker_is_reported_with_advice():
         list(test_batches(Synthetic(10, kill=5), CONFIG, batch_size=4, workers=1))
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), FileNotFoundError(2, "No such file"),
-                                   EOFError(), RuntimeError("DataLoader worker (pid 7) exited unexpectedly")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(104, "Connection reset by peer"),
+        FileNotFoundError(2, "No such file"),
+        EOFError(),
+        RuntimeError("DataLoader worker (pid 7) exited unexpectedly"),
+    ],
+)
 def test_worker_that_dies_while_its_batch_is_fetched_is_reported_too(error):
     """Which of these arrives depends on the moment of its death."""
+
     def broken():
         raise error
         yield
@@ -68,7 +78,11 @@ def test_masks_stay_with_their_boxes_through_the_workers(tmp_path, workers):
                 assert len(rows)
                 assert y1 - 1 <= rows.min() <= rows.max() <= y2
                 assert x1 - 1 <= columns.min() <= columns.max() <= x2
-    plain = take(build_dataset(replace(config, masks=False), tmp_path / "set" / "coco", "train"), 1, workers=workers)
+    plain = take(
+        build_dataset(replace(config, masks=False), tmp_path / "set" / "coco", "train"),
+        1,
+        workers=workers,
+    )
     assert all(found.masks is None for found in plain[0].targets)
 
 

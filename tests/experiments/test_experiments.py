@@ -18,17 +18,32 @@ from scripts.engine.checkpoint import differences, plain
 from scripts.engine.optimizer import learning_rate
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-MODULES = {path.parent.name: importlib.import_module(f"experiments.{path.parent.name}.runs")
-           for path in sorted(EXPERIMENTS.glob("*/runs.py"))}
-RUNS = {f"{paper}/{key}": value for paper, module in MODULES.items() for key, value in vars(module).items()
-        if isinstance(value, Run)}
+MODULES = {
+    path.parent.name: importlib.import_module(f"experiments.{path.parent.name}.runs")
+    for path in sorted(EXPERIMENTS.glob("*/runs.py"))
+}
+RUNS = {
+    f"{paper}/{key}": value
+    for paper, module in MODULES.items()
+    for key, value in vars(module).items()
+    if isinstance(value, Run)
+}
 PAPER_TABLES = json.loads((EXPERIMENTS / "paper_tables.json").read_text())
-TABLES = {f"{path.parent.parent.name}/{path.parent.name}":
-          importlib.import_module(f"experiments.{path.parent.parent.name}.{path.parent.name}.rows").TABLE
-          for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))}
-PAIRS = [(name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")]
+TABLES = {
+    f"{path.parent.parent.name}/{path.parent.name}": importlib.import_module(
+        f"experiments.{path.parent.parent.name}.{path.parent.name}.rows"
+    ).TABLE
+    for path in sorted(EXPERIMENTS.glob("*/*/rows.py"))
+}
+PAIRS = [
+    (name, f"{name}_kl") for name in RUNS if f"{name}_kl" in RUNS and not name.endswith("_klrpn")
+]
 RPN_PAIRS = [(name, f"{name}_klrpn") for name in RUNS if f"{name}_klrpn" in RUNS]
-PRINTED = {name: PAPER_TABLES[name.replace("/", "_")] for name in TABLES if name.replace("/", "_") in PAPER_TABLES}
+PRINTED = {
+    name: PAPER_TABLES[name.replace("/", "_")]
+    for name in TABLES
+    if name.replace("/", "_") in PAPER_TABLES
+}
 OURS = TABLES.keys() - PRINTED.keys()  # not tables of a paper
 # what KL Loss changes in a second stage
 KL_HEAD = {"model.roi.box_coding", "model.roi.log_variance", "model.roi.box_loss"}
@@ -65,13 +80,19 @@ def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl)
 
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl_rpn"), RPN_PAIRS)
-def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(scale, baseline, kl_rpn):
+def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
+    scale, baseline, kl_rpn
+):
     """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the
     loss weight is the method's (Eq. 9), and with it the unit of the gradient norm."""
-    changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn)))
+    changed = differences(
+        *(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn))
+    )
     fields = {line.partition(":")[0] for line in changed}
     assert fields >= {"name", "model.rpn.kind", "train.roi_loss_weight"}
-    allowed = {"train.max_grad_norm"} | ({"train.optimizer", "train.lr"} if scale == "paper" else set())
+    allowed = {"train.max_grad_norm"} | (
+        {"train.optimizer", "train.lr"} if scale == "paper" else set()
+    )
     assert fields - {"name", "model.rpn.kind", "train.roi_loss_weight"} <= allowed
     run = SCALES[scale](RUNS[kl_rpn])
     assert run.train.roi_loss_weight == 10
@@ -85,11 +106,23 @@ def test_batch_and_rate_are_those_the_paper_prints(name):
     for row, line in zip(rows, PRINTED[name]["rows"], strict=True):
         assert (row.run.train.batch_size, row.run.train.lr) == (line["batch_size"], line["lr"])
         assert row.run.train.optimizer == ("adam" if row.label == "KL-RPN" else "sgd")
-        assert row.run.model.backbone.name == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
-        assert row.run.data.train == {"trainval35k": ("trainval35k",), "trainval": ("trainval",), "07": ("2007_trainval",),
-                                      "07+12": ("2007_trainval", "2012_trainval")}[line["train"]]
+        assert (
+            row.run.model.backbone.name
+            == {"VGG-16": "vgg16", "ResNet-101": "resnet101"}[line["backbone"]]
+        )
+        assert (
+            row.run.data.train
+            == {
+                "trainval35k": ("trainval35k",),
+                "trainval": ("trainval",),
+                "07": ("2007_trainval",),
+                "07+12": ("2007_trainval", "2012_trainval"),
+            }[line["train"]]
+        )
         assert row.run.data.short_side == 600
-        assert row.run.model.rpn.post_nms_test == {"kl_rpn/table1": 1000, "kl_rpn/table2": 300}[name]
+        assert (
+            row.run.model.rpn.post_nms_test == {"kl_rpn/table1": 1000, "kl_rpn/table2": 300}[name]
+        )
 
 
 # rois an image, anchors' scales, decay, factor of the biases, clipping of the baseline, updates,
@@ -100,7 +133,16 @@ RECIPES = {
     "rfcn_r101_coco": (128, 4, 5e-4, 2.0, None, 120_000, (90_000,), (400, 500, 600, 700, 800)),
     "vgg16_voc": (256, 3, 5e-4, 2.0, 10.0, 198_612, (165_510,), None),
     "r101_voc": (128, 3, 1e-4, 1.0, None, 231_714, (165_510,), None),
-    "rfcn_r101_voc": (128, 3, 1e-4, 1.0, None, 100_220, (40_088, 85_187), (400, 500, 600, 700, 800)),
+    "rfcn_r101_voc": (
+        128,
+        3,
+        1e-4,
+        1.0,
+        None,
+        100_220,
+        (40_088, 85_187),
+        (400, 500, 600, 700, 800),
+    ),
 }
 
 
@@ -114,10 +156,18 @@ def test_recipes_of_the_kl_rpn_baselines(name):
         model, train, data = run.model, run.train, run.data
         rpn, roi = model.rpn, model.roi
         assert (roi.rois_per_image, len(rpn.anchor_sizes), rpn.min_size) == (rois, scales, 0.0)
-        assert (rpn.anchors_per_image, rpn.positive_share, model.backbone.frozen_stages) == (256, 0.5, 2)
+        assert (rpn.anchors_per_image, rpn.positive_share, model.backbone.frozen_stages) == (
+            256,
+            0.5,
+            2,
+        )
         assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test) == (12000, 2000, 6000)
         assert (roi.pooling, roi.rfcn_pooling, roi.pool_size) == ("align", "align", 7)
-        assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (decay, biases, False)
+        assert (train.weight_decay, train.bias_lr_factor, train.bias_decay) == (
+            decay,
+            biases,
+            False,
+        )
         assert (train.iterations, train.lr_drops, train.warmup_iterations) == (updates, drops, 0)
         assert (data.long_side, data.train_long_side, data.train_short_sides) == (None, 1200, sides)
         assert data.train_difficult == (data.layout == "voc")
@@ -128,32 +178,47 @@ def test_recipes_of_the_kl_rpn_baselines(name):
 
 def test_both_papers_in_one_detector():
     both = RUNS["kl_rpn/vgg16_coco_klrpn_kl"].model
-    assert (both.rpn.kind, both.roi.log_variance, both.roi.box_coding, both.roi.box_loss) == ("kl_rpn", True, "edges", "kl")
+    assert (both.rpn.kind, both.roi.log_variance, both.roi.box_coding, both.roi.box_loss) == (
+        "kl_rpn",
+        True,
+        "edges",
+        "kl",
+    )
     without = replace(both.roi, log_variance=False, box_coding="center_size", box_loss="smooth_l1")
     assert replace(both, roi=without) == RUNS["kl_rpn/vgg16_coco_klrpn"].model
 
 
 # lr of each epoch, from 1, in the baseline's README rows
-@pytest.mark.parametrize(("lr", "step", "epochs", "rates"), [
-    (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
-    (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
-    (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
-    (4e-3, 8, 20, [4e-3] * 8 + [4e-4] * 9 + [4e-5] * 3),
-    (6e-5, 4, 10, [6e-5] * 4 + [6e-6] * 5 + [6e-7]),
-])
+@pytest.mark.parametrize(
+    ("lr", "step", "epochs", "rates"),
+    [
+        (1e-3, 5, 7, [1e-3] * 5 + [1e-4] * 2),
+        (1e-2, 4, 6, [1e-2] * 4 + [1e-3] * 2),
+        (1e-2, 4, 10, [1e-2] * 4 + [1e-3] * 5 + [1e-4]),
+        (4e-3, 8, 20, [4e-3] * 8 + [4e-4] * 9 + [4e-5] * 3),
+        (6e-5, 4, 10, [6e-5] * 4 + [6e-6] * 5 + [6e-7]),
+    ],
+)
 def test_rate_of_each_epoch(lr, step, epochs, rates):
     each = 2 * 100 // 4
-    train = TrainConfig(lr=lr, **epoch_schedule(images=100, batch_size=4, epochs=epochs, drop_every=step))
+    train = TrainConfig(
+        lr=lr, **epoch_schedule(images=100, batch_size=4, epochs=epochs, drop_every=step)
+    )
     assert train.iterations == epochs * each
     for epoch, rate in enumerate(rates):
         for update in (epoch * each, (epoch + 1) * each - 1):
             assert learning_rate(update, train) == pytest.approx(rate, rel=1e-12)
 
 
-@pytest.mark.parametrize(("images", "batch", "updates"), [
-    (5011, 1, 10022), (5011, 2, 5011), (16551, 1, 33102), (117266, 16, 14658), (117266, 24, 9772)])
+@pytest.mark.parametrize(
+    ("images", "batch", "updates"),
+    [(5011, 1, 10022), (5011, 2, 5011), (16551, 1, 33102), (117266, 16, 14658), (117266, 24, 9772)],
+)
 def test_updates_of_an_epoch_count_each_image_and_its_mirror(images, batch, updates):
-    assert epoch_schedule(images=images, batch_size=batch, epochs=1, drop_every=1)["iterations"] == updates
+    assert (
+        epoch_schedule(images=images, batch_size=batch, epochs=1, drop_every=1)["iterations"]
+        == updates
+    )
 
 
 def test_lite_runs_with_one_name_are_one_run():
@@ -175,7 +240,9 @@ def spelled(label):
 
 
 def test_every_table_is_a_papers_or_known_as_ours():
-    assert {name.replace("/", "_") for name in PRINTED} >= {name for name in PAPER_TABLES if "_table" in name}
+    assert {name.replace("/", "_") for name in PRINTED} >= {
+        name for name in PAPER_TABLES if "_table" in name
+    }
     assert not any(row.printed for name in OURS for row in TABLES[name].rows)
 
 
@@ -187,7 +254,9 @@ def printed_name(line):
         return f"{line['method']} {line['backbone']}", spelled(line["region_proposal"])
     if "head" in line:  # KL Loss Table 3 has no other names for its rows
         return line["head"], "KL Loss" if line["kl_loss"] else "baseline"
-    return line.get("type", line.get("backbone", "")), spelled(line.get("label") or line.get("method"))
+    return line.get("type", line.get("backbone", "")), spelled(
+        line.get("label") or line.get("method")
+    )
 
 
 def is_cited(line):
@@ -200,7 +269,9 @@ def test_rows_are_those_of_the_paper_in_its_order(name):
     printed, rows = PRINTED[name]["rows"], [row for row in TABLES[name].rows if not row.added]
     assert [(row.group, row.label) for row in rows] == [printed_name(line) for line in printed]
     columns = PRINTED[name]["columns"]
-    assert [row.printed for row in rows] == [tuple(line["metrics"].get(column) for column in columns) for line in printed]
+    assert [row.printed for row in rows] == [
+        tuple(line["metrics"].get(column) for column in columns) for line in printed
+    ]
     assert [bool(row.cited) for row in rows] == [is_cited(line) for line in printed]
     assert list(TABLES[name].columns) == columns
     assert not any(row.printed for row in TABLES[name].rows if row.added)
@@ -235,14 +306,18 @@ def test_rows_use_known_runs_and_say_what_their_labels_say(name):
 def test_an_unknown_metric_or_command_is_an_error():
     """A typo in the metric must not be scored as VOC."""
     table = TABLES["kl_loss/table1"]
-    with pytest.raises(ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"):
+    with pytest.raises(
+        ValueError, match=r"Table\.metric is 'cocoo'; choose one of \('coco', 'voc'"
+    ):
         replace(table, metric="cocoo")
     with pytest.raises(ValueError, match=r"Table\.command is 'score'; choose one of \('evaluate'"):
         replace(table, command="score")
 
 
 def test_a_row_prints_one_number_a_column():
-    row = Row("new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss/table1"].rows[0].postprocess, (1.0,))
+    row = Row(
+        "new", RUNS["kl_loss/vgg16_coco"], TABLES["kl_loss/table1"].rows[0].postprocess, (1.0,)
+    )
     with pytest.raises(ValueError, match="the row 'new' prints 1 numbers, the table has 2 columns"):
         Table(title="t", metric="coco", columns=("AP", "AP50"), rows=(row,))
 
@@ -290,39 +365,73 @@ def test_recipes_of_detectron(name):
     run = RUNS[f"kl_loss/{name}"]
     updates, drops, rate, batch, counts = SCHEDULES[name]
     model, rpn, roi, train = run.model, run.model.rpn, run.model.roi, run.train
-    assert (train.iterations, train.lr_drops, train.lr, train.batch_size) == (updates, drops, rate, batch)
+    assert (train.iterations, train.lr_drops, train.lr, train.batch_size) == (
+        updates,
+        drops,
+        rate,
+        batch,
+    )
     assert (rpn.pre_nms_train, rpn.post_nms_train, rpn.pre_nms_test, rpn.post_nms_test) == counts
-    assert (train.weight_decay, train.bias_lr_factor, train.bias_decay, train.momentum) == (1e-4, 2.0, False, 0.9)
+    assert (train.weight_decay, train.bias_lr_factor, train.bias_decay, train.momentum) == (
+        1e-4,
+        2.0,
+        False,
+        0.9,
+    )
     assert (train.warmup_iterations, train.warmup_factor, train.max_grad_norm) == (500, 1 / 3, None)
-    assert (roi.rois_per_image, roi.positive_share, rpn.min_size, model.backbone.frozen_stages) == (512, 0.25, 0.0, 2)
+    assert (roi.rois_per_image, roi.positive_share, rpn.min_size, model.backbone.frozen_stages) == (
+        512,
+        0.25,
+        0.0,
+        2,
+    )
     assert rpn.anchor_sizes == (32, 64, 128, 256, 512)
     assert (run.data.short_side, run.data.long_side, run.data.size_divisor) == (800, 1333, 32)
     assert run.data.train == ("train2017",)
     assert (roi.pool_size, roi.sampling_ratio) == ((14, 0) if name == "r50_c4" else (7, 2))
 
 
-@pytest.mark.parametrize(("name", "changed"), [
-    ("r50_fpn_edges", {"model.rpn.box_coding", "model.roi.box_coding"}),
-    ("r50_fpn_2x_again", {"start"}),
-    ("r50_fpn_kl", KL),
-    ("r50_fpn_kl_warm", KL | {"start"}),
-    ("r50_fpn_mask", {"model.mask", "data.masks"}),
-])
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("r50_fpn_edges", {"model.rpn.box_coding", "model.roi.box_coding"}),
+        ("r50_fpn_2x_again", {"start"}),
+        ("r50_fpn_kl", KL),
+        ("r50_fpn_kl_warm", KL | {"start"}),
+        ("r50_fpn_mask", {"model.mask", "data.masks"}),
+    ],
+)
 @pytest.mark.parametrize("scale", ["mini", "paper"])
 def test_a_control_changes_one_thing(scale, name, changed):
-    found = differences(*(plain(asdict(SCALES[scale](RUNS[f"kl_loss/{n}"]))) for n in ("r50_fpn_2x", name)))
+    found = differences(
+        *(plain(asdict(SCALES[scale](RUNS[f"kl_loss/{n}"]))) for n in ("r50_fpn_2x", name))
+    )
     assert {line.partition(":")[0] for line in found} == {"name"} | changed
 
 
 @at_every_scale
-@pytest.mark.parametrize("name", [name for name, run in RUNS.items() if run.start not in ("imagenet", "scratch") or run.proposals])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, run in RUNS.items()
+        if run.start not in ("imagenet", "scratch") or run.proposals
+    ],
+)
 def test_a_run_that_needs_another_names_one_that_fits(scale, name):
     """Of the same network, classes and data, so that weights and proposals can be taken over."""
     run, paper = SCALES[scale](RUNS[name]), name.partition("/")[0]
     for needed in {run.start, run.proposals} - {"imagenet", "scratch", ""}:
         other = SCALES[scale](RUNS[f"{paper}/{needed}"])
-        assert (other.model.backbone, other.model.num_classes) == (run.model.backbone, run.model.num_classes)
-        assert (other.data.train, other.data.test, other.data.layout) == (run.data.train, run.data.test, run.data.layout)
+        assert (other.model.backbone, other.model.num_classes) == (
+            run.model.backbone,
+            run.model.num_classes,
+        )
+        assert (other.data.train, other.data.test, other.data.layout) == (
+            run.data.train,
+            run.data.test,
+            run.data.layout,
+        )
     if run.train.trainable_part:
         assert run.start not in ("imagenet", "scratch")
 

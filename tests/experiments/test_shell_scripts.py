@@ -34,8 +34,12 @@ def calls(tmp_path):
         (tmp_path / "commands").write_text(list_commands(table) + "\n")
         (tmp_path / "log").write_text("")
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        subprocess.run([EXPERIMENTS / script], check=True, capture_output=True,
-                       env={**kept, "PYTHON": str(stub), "OUT": "/out", **environment})
+        subprocess.run(
+            [EXPERIMENTS / script],
+            check=True,
+            capture_output=True,
+            env={**kept, "PYTHON": str(stub), "OUT": "/out", **environment},
+        )
         return (tmp_path / "log").read_text().splitlines()
 
     return run
@@ -45,20 +49,33 @@ def calls(tmp_path):
 def test_a_script_is_two_lines(name):
     for script, function in (("train.sh", "train_table"), ("eval.sh", "evaluate_table")):
         assert (EXPERIMENTS / name / script).read_text().splitlines() == [
-            "#!/usr/bin/env bash", 'source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"', f"{function} {name}"]
+            "#!/usr/bin/env bash",
+            'source "$(dirname "${BASH_SOURCE[0]}")/../../common.sh"',
+            f"{function} {name}",
+        ]
 
 
 def test_each_seed_trains_every_network(calls):
-    common = "--scale mini --out /out --device auto --workers 0 --weights auto --amp off --accumulate 1"
+    common = (
+        "--scale mini --out /out --device auto --workers 0 --weights auto --amp off --accumulate 1"
+    )
     assert calls("kl_loss/table1/train.sh", SEEDS="2") == [
-        f"scripts.train kl_loss/{run} --seed {seed} {common}" for seed in (0, 1) for run in ("vgg16_coco", "vgg16_coco_kl")]
+        f"scripts.train kl_loss/{run} --seed {seed} {common}"
+        for seed in (0, 1)
+        for run in ("vgg16_coco", "vgg16_coco_kl")
+    ]
 
 
 def test_vgg_cnn_m_has_weights_of_its_own(calls):
-    lines = calls("kl_loss/table5/train.sh", SCALE="paper", WEIGHTS="/vgg16.pth", WEIGHTS_VGGM="/vggm.pth")
+    lines = calls(
+        "kl_loss/table5/train.sh", SCALE="paper", WEIGHTS="/vgg16.pth", WEIGHTS_VGGM="/vggm.pth"
+    )
     assert ["/vggm.pth" in line for line in lines] == [True, True, False, False]
     assert ["/vgg16.pth" in line for line in lines] == [False, False, True, True]
-    assert all("/vgg16.pth" in line for line in calls("kl_loss/table5/train.sh", SCALE="paper", WEIGHTS="/vgg16.pth"))
+    assert all(
+        "/vgg16.pth" in line
+        for line in calls("kl_loss/table5/train.sh", SCALE="paper", WEIGHTS="/vgg16.pth")
+    )
 
 
 def test_random_weights_need_no_training(calls):
@@ -68,10 +85,15 @@ def test_random_weights_need_no_training(calls):
 def test_every_command_of_a_table_is_run_in_order(calls):
     common = "--scale mini --out /out --device auto --workers 0"
     assert calls("kl_loss/figure6/eval.sh", SEEDS="3") == [
-        f"scripts.evaluate kl_loss/figure6 --seeds 3 {common}", "scripts.report kl_loss/figure6 --scale mini --out /out",
-        "scripts.figure6 kl_loss/figure6 --scale mini --out /out"]
+        f"scripts.evaluate kl_loss/figure6 --seeds 3 {common}",
+        "scripts.report kl_loss/figure6 --scale mini --out /out",
+        "scripts.figure6 kl_loss/figure6 --scale mini --out /out",
+    ]
     assert calls("kl_rpn/figure3/eval.sh", PUBLISH="1") == [
-        f"scripts.{command} kl_rpn/figure3 --seeds 1 {common} --publish" for command in ("figure3", "swap")]
+        f"scripts.{command} kl_rpn/figure3 --seeds 1 {common} --publish"
+        for command in ("figure3", "swap")
+    ]
     assert calls("kl_loss/table2/eval.sh", RESULTS="/there") == [
         "scripts.benchmark kl_loss/table2 --scale mini --out /out --device auto",
-        "scripts.report kl_loss/table2 --scale mini --out /out --results /there"]
+        "scripts.report kl_loss/table2 --scale mini --out /out --results /there",
+    ]

@@ -13,21 +13,38 @@ from models.matching import RoITargets
 from models.roi_losses import roi_losses, roi_statistics
 
 # Four RoIs of one image: two foreground, two background. d of the first: 0.2, -0.3, 1.3, 0.05.
-PREDICTED = [[0.3, -0.2, 1.5, 0.05], [-0.4, 2.0, 0.1, -1.0], [0.9, 0.9, 0.9, 0.9], [0.0, 0.0, 0.0, 0.0]]
+PREDICTED = [
+    [0.3, -0.2, 1.5, 0.05],
+    [-0.4, 2.0, 0.1, -1.0],
+    [0.9, 0.9, 0.9, 0.9],
+    [0.0, 0.0, 0.0, 0.0],
+]
 TARGET = [[0.1, 0.1, 0.2, 0.0], [0.2, 0.5, 0.05, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
 ALPHA = [[0.0, -1.0, 0.5, -3.0], [1.0, 0.2, -2.0, 0.0], [5.0, 5.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0]]
 FOREGROUND = [True, True, False, False]
 # sums over the foreground, divided by all four RoIs
 DATA_TERM, LOG_TERM, LOSS = 0.51171, -0.5375, -0.02579
 # e^-alpha clamp(d) / 4: first 0.2 / 4; and (1/2 - e^-alpha s) / 4: first (0.5 - 0.02) / 4
-GRAD_OFFSETS = [[0.05, -0.203871, 0.151633, 0.251069], [-0.055182, 0.204683, 0.092363, -0.25], [0.0] * 4, [0.0] * 4]
-GRAD_ALPHA = [[0.12, 0.094419, 0.003694, 0.118723], [0.108445, -0.079683, 0.122691, 0.0], [0.0] * 4, [0.0] * 4]
+GRAD_OFFSETS = [
+    [0.05, -0.203871, 0.151633, 0.251069],
+    [-0.055182, 0.204683, 0.092363, -0.25],
+    [0.0] * 4,
+    [0.0] * 4,
+]
+GRAD_ALPHA = [
+    [0.12, 0.094419, 0.003694, 0.118723],
+    [0.108445, -0.079683, 0.122691, 0.0],
+    [0.0] * 4,
+    [0.0] * 4,
+]
 # e^-alpha s + alpha / 2: first 0.5 * 0.2^2 = 0.02
 ELEMENTS = [[0.02, -0.377677, 0.735225, -1.474893], [0.566218, 0.918731, -0.990764, 0.5]]
 
 
 def parts(rows=4):
-    return (torch.tensor(values[:rows], dtype=torch.float32) for values in (PREDICTED, ALPHA, TARGET))
+    return (
+        torch.tensor(values[:rows], dtype=torch.float32) for values in (PREDICTED, ALPHA, TARGET)
+    )
 
 
 def through_roi_losses(labels=(2, 1, 0, 0), junk=1000.0, zero_alpha=False):
@@ -38,18 +55,26 @@ def through_roi_losses(labels=(2, 1, 0, 0), junk=1000.0, zero_alpha=False):
     labels = torch.tensor([labels])
     offsets, log_variance = torch.full((4, 4, 4), junk), torch.full((4, 4, 4), -junk)
     for row, label in enumerate(labels[0].tolist()):
-        offsets[row, label], log_variance[row, label] = predicted[row], alpha[row] * (not zero_alpha)
+        offsets[row, label], log_variance[row, label] = (
+            predicted[row],
+            alpha[row] * (not zero_alpha),
+        )
     offsets.requires_grad_()
     log_variance.requires_grad_()
     targets = RoITargets(boxes=torch.zeros(1, 4, 4), labels=labels, target_offsets=target[None])
     outputs = torch.zeros(4, 4), offsets, log_variance
-    losses, statistics = roi_losses(outputs, targets, kl_loss), roi_statistics(outputs, targets, kl_loss_terms)
+    losses, statistics = (
+        roi_losses(outputs, targets, kl_loss),
+        roi_statistics(outputs, targets, kl_loss_terms),
+    )
     return losses, statistics, offsets, log_variance, labels[0]
 
 
 def test_elements():
     offsets, alpha, target = parts(2)
-    torch.testing.assert_close(kl_loss(offsets, alpha, target), torch.tensor(ELEMENTS), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        kl_loss(offsets, alpha, target), torch.tensor(ELEMENTS), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_example_through_the_box_head():
@@ -60,8 +85,12 @@ def test_example_through_the_box_head():
     assert losses["roi_class"].item() == pytest.approx(math.log(4))  # four equal logits
     losses["roi_box"].backward()
     rows = torch.arange(4)
-    torch.testing.assert_close(offsets.grad[rows, labels], torch.tensor(GRAD_OFFSETS), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(log_variance.grad[rows, labels], torch.tensor(GRAD_ALPHA), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        offsets.grad[rows, labels], torch.tensor(GRAD_OFFSETS), atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(
+        log_variance.grad[rows, labels], torch.tensor(GRAD_ALPHA), atol=1e-5, rtol=1e-5
+    )
     for gradient in (offsets.grad, log_variance.grad):  # no other class slot learns
         gradient[rows, labels] = 0
         assert not gradient.any()
@@ -79,7 +108,9 @@ def test_what_other_slots_and_background_hold_does_not_matter(junk):
 
 def test_released_logs_count_the_data_term_twice():
     _, statistics, *_ = through_roi_losses()
-    assert (2 * statistics["kl_data_term"] + statistics["kl_log_term"]).item() == pytest.approx(0.48592, abs=1e-5)
+    assert (2 * statistics["kl_data_term"] + statistics["kl_log_term"]).item() == pytest.approx(
+        0.48592, abs=1e-5
+    )
 
 
 def test_no_foreground_gives_zero_loss_and_gradient():
@@ -93,7 +124,9 @@ def test_no_foreground_gives_zero_loss_and_gradient():
 
 def test_alpha_zero_is_smooth_l1():
     offsets, _, target = parts()
-    torch.testing.assert_close(kl_loss(offsets, torch.zeros_like(offsets), target), smooth_l1(offsets - target))
+    torch.testing.assert_close(
+        kl_loss(offsets, torch.zeros_like(offsets), target), smooth_l1(offsets - target)
+    )
     losses, *_ = through_roi_losses(zero_alpha=True)
     assert losses["roi_box"].item() == pytest.approx(0.636875, abs=1e-6)
 
@@ -102,13 +135,17 @@ def test_gradients_equal_the_released_split_form():
     """The released code adds e^-alpha' s(d), e^-alpha s(d') and alpha / 2, where ' stops the
     gradient: the same gradients.
     """
+
     def gradients(split):
         offsets, alpha, target = parts(2)
         offsets.requires_grad_()
         alpha.requires_grad_()
         if split:
-            loss = (torch.exp(-alpha.detach()) * smooth_l1(offsets - target)
-                    + torch.exp(-alpha) * smooth_l1(offsets - target).detach() + alpha / 2)
+            loss = (
+                torch.exp(-alpha.detach()) * smooth_l1(offsets - target)
+                + torch.exp(-alpha) * smooth_l1(offsets - target).detach()
+                + alpha / 2
+            )
         else:
             loss = kl_loss(offsets, alpha, target)
         return torch.autograd.grad(loss.sum(), (offsets, alpha))
@@ -118,13 +155,22 @@ def test_gradients_equal_the_released_split_form():
 
 
 # residual d, best alpha = ln(2 s), loss there = 1/2 + ln(2 s) / 2, |dL/doffset| there
-OPTIMUM = [(0.01, -9.21034, -4.10517, 100.0), (0.1, -4.60517, -1.802585, 10.0), (0.3, -2.407946, -0.703973, 3.333333),
-           (0.606531, -1.0, 0.0, 1.648721), (1.0, 0.0, 0.5, 1.0), (2.0, 1.098612, 1.049306, 0.333333)]
+OPTIMUM = [
+    (0.01, -9.21034, -4.10517, 100.0),
+    (0.1, -4.60517, -1.802585, 10.0),
+    (0.3, -2.407946, -0.703973, 3.333333),
+    (0.606531, -1.0, 0.0, 1.648721),
+    (1.0, 0.0, 0.5, 1.0),
+    (2.0, 1.098612, 1.049306, 0.333333),
+]
 
 
 @pytest.mark.parametrize(("residual", "best", "value", "slope"), OPTIMUM)
 def test_optimum(residual, best, value, slope):
-    offset, alpha = torch.tensor([residual], requires_grad=True), torch.tensor([best], requires_grad=True)
+    offset, alpha = (
+        torch.tensor([residual], requires_grad=True),
+        torch.tensor([best], requires_grad=True),
+    )
     loss = kl_loss(offset, alpha, torch.zeros(1))
     assert loss.item() == pytest.approx(value, abs=1e-4)
     by_offset, by_alpha = torch.autograd.grad(loss.sum(), (offset, alpha))
@@ -137,10 +183,15 @@ def test_optimum(residual, best, value, slope):
 @pytest.mark.parametrize("alpha", [-60.0, 60.0])
 @pytest.mark.parametrize("residual", [0.0, 0.5, 100.0])
 def test_extreme_log_variances_stay_finite(alpha, residual):
-    offset, alpha = torch.tensor([residual], requires_grad=True), torch.tensor([alpha], requires_grad=True)
+    offset, alpha = (
+        torch.tensor([residual], requires_grad=True),
+        torch.tensor([alpha], requires_grad=True),
+    )
     loss = kl_loss(offset, alpha, torch.zeros(1))
     assert loss.isfinite().all()
-    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss.sum(), (offset, alpha)))
+    assert all(
+        gradient.isfinite().all() for gradient in torch.autograd.grad(loss.sum(), (offset, alpha))
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -155,6 +206,8 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 def test_terms_add_up_and_empty_is_normal():
     offsets, alpha, target = parts()
-    torch.testing.assert_close(sum(kl_loss_terms(offsets, alpha, target)), kl_loss(offsets, alpha, target))
+    torch.testing.assert_close(
+        sum(kl_loss_terms(offsets, alpha, target)), kl_loss(offsets, alpha, target)
+    )
     none = torch.zeros(0, 4)
     assert kl_loss(none, none, none).shape == (0, 4)

@@ -35,7 +35,9 @@ NEGATIVE = [
 
 
 def with_gradients(function, *values):
-    inputs = [torch.tensor([value] * 4, requires_grad=index < 2) for index, value in enumerate(values)]
+    inputs = [
+        torch.tensor([value] * 4, requires_grad=index < 2) for index, value in enumerate(values)
+    ]
     loss = function(*inputs)
     assert loss.shape == (4,)
     assert loss.dtype == torch.float32
@@ -45,12 +47,16 @@ def with_gradients(function, *values):
 
 @pytest.mark.parametrize(("inputs", "expected"), POSITIVE)
 def test_positive_anchor(inputs, expected):
-    assert with_gradients(positive_anchor_loss, *inputs) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert with_gradients(positive_anchor_loss, *inputs) == pytest.approx(
+        expected, rel=1e-5, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(("inputs", "expected"), NEGATIVE)
 def test_negative_anchor(inputs, expected):
-    assert with_gradients(negative_anchor_loss, *inputs) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert with_gradients(negative_anchor_loss, *inputs) == pytest.approx(
+        expected, rel=1e-5, abs=1e-6
+    )
 
 
 def test_which_reading_of_the_equations_is_meant():
@@ -58,45 +64,81 @@ def test_which_reading_of_the_equations_is_meant():
     -0.1647, none 0.1705, sigma_1 = 1/3 instead of sigma_1^2 -0.2403; gamma in the exponent -0.4258,
     none -0.3777."""
     offset, log_variance, target = (torch.tensor([value]) for value in (0.4, -1.0, 0.1))
-    assert negative_anchor_loss(offset, log_variance).item() == pytest.approx(0.0617782445, abs=1e-6)
-    assert positive_anchor_loss(offset, log_variance, target).item() == pytest.approx(-0.4388386589, abs=1e-6)
-    assert negative_anchor_loss(offset, log_variance, mean_error_weight=1).item() == pytest.approx(0.1705095177, abs=1e-6)
-    assert positive_anchor_loss(offset, log_variance, target, 1).item() == pytest.approx(-0.3776773177, abs=1e-6)
-    narrow = negative_anchor_loss(offset, log_variance, negative_variance=1 / 9, mean_error_weight=0.5)
+    assert negative_anchor_loss(offset, log_variance).item() == pytest.approx(
+        0.0617782445, abs=1e-6
+    )
+    assert positive_anchor_loss(offset, log_variance, target).item() == pytest.approx(
+        -0.4388386589, abs=1e-6
+    )
+    assert negative_anchor_loss(offset, log_variance, mean_error_weight=1).item() == pytest.approx(
+        0.1705095177, abs=1e-6
+    )
+    assert positive_anchor_loss(offset, log_variance, target, 1).item() == pytest.approx(
+        -0.3776773177, abs=1e-6
+    )
+    narrow = negative_anchor_loss(
+        offset, log_variance, negative_variance=1 / 9, mean_error_weight=0.5
+    )
     assert narrow.item() == pytest.approx(-0.2402530697, abs=1e-6)
     whole_bracket = 0.5 * math.exp(1.0) * 0.5 * (0.4**2 + 1 / 3) - 0.5
     in_the_exponent = 0.5 * math.exp(0.5) * 0.3**2 - 0.5
     assert (whole_bracket, in_the_exponent) == pytest.approx((-0.1647452412, -0.4258075428))
-    assert negative_anchor_loss(offset, log_variance).item() - whole_bracket == pytest.approx(math.exp(1.0) / 12, abs=1e-6)
-    assert positive_anchor_loss(offset, log_variance, target).item() != pytest.approx(in_the_exponent, abs=1e-3)
+    assert negative_anchor_loss(offset, log_variance).item() - whole_bracket == pytest.approx(
+        math.exp(1.0) / 12, abs=1e-6
+    )
+    assert positive_anchor_loss(offset, log_variance, target).item() != pytest.approx(
+        in_the_exponent, abs=1e-3
+    )
 
 
 def test_gradients_in_double_precision():
     generator = torch.Generator().manual_seed(0)
-    values = [torch.randn(3, 4, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(3)]
+    values = [
+        torch.randn(3, 4, dtype=torch.float64, generator=generator).requires_grad_()
+        for _ in range(3)
+    ]
     assert torch.autograd.gradcheck(positive_anchor_loss, values)
     assert torch.autograd.gradcheck(negative_anchor_loss, values[:2])
 
 
-@pytest.mark.parametrize(("offset", "log_variance", "divergence"), [
-    (0.0, 0.0, 0.21597281100072152), (0.4, -1.0, 0.21981566202061942), (-1.2, 0.5, 0.83709666261259), (0.0, -LN3, 0.0)])
+@pytest.mark.parametrize(
+    ("offset", "log_variance", "divergence"),
+    [
+        (0.0, 0.0, 0.21597281100072152),
+        (0.4, -1.0, 0.21981566202061942),
+        (-1.2, 0.5, 0.83709666261259),
+        (0.0, -LN3, 0.0),
+    ],
+)
 def test_with_weight_one_it_is_the_divergence_of_two_gaussians(offset, log_variance, divergence):
     """KL(N(0, 1/3) || N(offset, exp(log_variance))) by torch.distributions, up to the constant
     ln(3) / 2 - 1/2.
     """
-    mine = negative_anchor_loss(torch.tensor([offset]), torch.tensor([log_variance]), mean_error_weight=1.0).item()
+    mine = negative_anchor_loss(
+        torch.tensor([offset]), torch.tensor([log_variance]), mean_error_weight=1.0
+    ).item()
     assert mine + LN3 / 2 - 0.5 == pytest.approx(divergence, abs=1e-6)
     target = torch.distributions.Normal(0.0, 3**-0.5)
     predicted = torch.distributions.Normal(offset, math.exp(log_variance / 2))
-    assert torch.distributions.kl_divergence(target, predicted).item() == pytest.approx(divergence, abs=1e-6)
-    dirac = positive_anchor_loss(torch.tensor([offset]), torch.tensor([log_variance]), torch.tensor([0.3]), 1.0).item()
+    assert torch.distributions.kl_divergence(target, predicted).item() == pytest.approx(
+        divergence, abs=1e-6
+    )
+    dirac = positive_anchor_loss(
+        torch.tensor([offset]), torch.tensor([log_variance]), torch.tensor([0.3]), 1.0
+    ).item()
     likelihood = predicted.log_prob(torch.tensor(0.3)).item()
     assert dirac == pytest.approx(-likelihood - 0.5 * math.log(2 * math.pi), abs=1e-6)
 
 
-@pytest.mark.parametrize(("error", "variance", "least"), [
-    (0.02, 2e-4, -3.7585965957081187), (0.1, 5e-3, -2.149158683274018), (0.2, 2e-2, -1.456011502714073),
-    (1.0, 0.5, 0.15342640972002736)])
+@pytest.mark.parametrize(
+    ("error", "variance", "least"),
+    [
+        (0.02, 2e-4, -3.7585965957081187),
+        (0.1, 5e-3, -2.149158683274018),
+        (0.2, 2e-2, -1.456011502714073),
+        (1.0, 0.5, 0.15342640972002736),
+    ],
+)
 def test_best_variance_of_a_positive_anchor_is_half_its_squared_error(error, variance, least):
     grid = math.log(variance) + torch.linspace(-2, 2, 401)
     losses = positive_anchor_loss(torch.full_like(grid, error), grid, torch.zeros_like(grid))
@@ -104,19 +146,32 @@ def test_best_variance_of_a_positive_anchor_is_half_its_squared_error(error, var
     assert losses.min().item() == pytest.approx(least, abs=1e-4)
 
 
-@pytest.mark.parametrize(("offset", "variance", "least"), [
-    (0.0, 1 / 3, -0.04930614433405489), (0.3, 0.3783333333333333, 0.014010181132628197),
-    (1.0, 0.8333333333333333, 0.40883922160302266)])
-def test_best_variance_of_a_negative_anchor_is_a_third_and_half_its_squared_offset(offset, variance, least):
+@pytest.mark.parametrize(
+    ("offset", "variance", "least"),
+    [
+        (0.0, 1 / 3, -0.04930614433405489),
+        (0.3, 0.3783333333333333, 0.014010181132628197),
+        (1.0, 0.8333333333333333, 0.40883922160302266),
+    ],
+)
+def test_best_variance_of_a_negative_anchor_is_a_third_and_half_its_squared_offset(
+    offset, variance, least
+):
     grid = math.log(variance) + torch.linspace(-2, 2, 401)
     losses = negative_anchor_loss(torch.full_like(grid, offset), grid)
     assert grid[losses.argmin()].item() == pytest.approx(math.log(variance), abs=0.011)
     assert losses.min().item() == pytest.approx(least, abs=1e-4)
 
 
-@pytest.mark.parametrize(("p", "target", "mean", "variance"), [
-    (0.9, 0.1, 0.09, 0.033783333333333325), (0.5, 0.2, 0.1, 0.17166666666666666), (0.1, 0.2, 0.02, 0.3018),
-    (0.0, 0.2, 0.0, 1 / 3)])
+@pytest.mark.parametrize(
+    ("p", "target", "mean", "variance"),
+    [
+        (0.9, 0.1, 0.09, 0.033783333333333325),
+        (0.5, 0.2, 0.1, 0.17166666666666666),
+        (0.1, 0.2, 0.02, 0.3018),
+        (0.0, 0.2, 0.0, 1 / 3),
+    ],
+)
 def test_an_anchor_that_is_positive_with_probability_p(p, target, mean, variance):
     """mean = p t, variance = (1 - p)(gamma p t^2 + 1/3): the less sure, the wider, so variance can
     rank anchors.
@@ -124,22 +179,27 @@ def test_an_anchor_that_is_positive_with_probability_p(p, target, mean, variance
     values = torch.tensor([mean, math.log(variance)], dtype=torch.float64, requires_grad=True)
     offset, log_variance = values[:1].float(), values[1:].float()
     loss = p * positive_anchor_loss(offset, log_variance, torch.tensor([target])) + (
-        (1 - p) * negative_anchor_loss(offset, log_variance))
+        (1 - p) * negative_anchor_loss(offset, log_variance)
+    )
     (gradient,) = torch.autograd.grad(loss.sum(), values)
     assert gradient.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("log_variance", [-60.0, 60.0])
 def test_extreme_log_variances_are_finite_in_float32(log_variance):
-    for loss in (positive_anchor_loss(*(torch.tensor([v]) for v in (0.3, log_variance, 0.1))),
-                 negative_anchor_loss(*(torch.tensor([v]) for v in (0.3, log_variance)))):
+    for loss in (
+        positive_anchor_loss(*(torch.tensor([v]) for v in (0.3, log_variance, 0.1))),
+        negative_anchor_loss(*(torch.tensor([v]) for v in (0.3, log_variance))),
+    ):
         assert loss.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_inputs_are_computed_in_float32(dtype):
     """exp(12) is infinite in float16."""
-    offset, log_variance, target = (torch.tensor([value], dtype=dtype) for value in (0.5, -12.0, 0.25))
+    offset, log_variance, target = (
+        torch.tensor([value], dtype=dtype) for value in (0.5, -12.0, 0.25)
+    )
     loss = positive_anchor_loss(offset, log_variance, target)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(0.25 * math.exp(12) * 0.0625 - 6, rel=1e-5)
@@ -148,4 +208,8 @@ def test_half_precision_inputs_are_computed_in_float32(dtype):
 
 def test_nothing_in_nothing_out():
     none = torch.zeros(0, 4)
-    assert positive_anchor_loss(none, none, none).shape == negative_anchor_loss(none, none).shape == (0, 4)
+    assert (
+        positive_anchor_loss(none, none, none).shape
+        == negative_anchor_loss(none, none).shape
+        == (0, 4)
+    )

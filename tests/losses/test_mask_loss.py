@@ -13,16 +13,23 @@ def test_values_one_can_check():
     1/2.
     """
     logits = torch.full((3,), math.log(3))
-    torch.testing.assert_close(mask_loss(logits, torch.tensor([1.0, 0.0, 0.5])),
-                               -torch.tensor([0.75, 0.25, math.sqrt(0.75 * 0.25)]).log())
+    torch.testing.assert_close(
+        mask_loss(logits, torch.tensor([1.0, 0.0, 0.5])),
+        -torch.tensor([0.75, 0.25, math.sqrt(0.75 * 0.25)]).log(),
+    )
 
 
 def test_logit_zero_costs_ln_2_whatever_the_target():
-    torch.testing.assert_close(mask_loss(torch.zeros(4), torch.tensor([0.0, 0.3, 0.5, 1.0])), torch.full((4,), math.log(2)))
+    torch.testing.assert_close(
+        mask_loss(torch.zeros(4), torch.tensor([0.0, 0.3, 0.5, 1.0])), torch.full((4,), math.log(2))
+    )
 
 
 def test_large_logits_stay_finite_and_half_precision_is_raised():
-    loss = mask_loss(torch.tensor([1e4, -1e4, 1e4], dtype=torch.float16), torch.tensor([1.0, 0.0, 0.0], dtype=torch.float16))
+    loss = mask_loss(
+        torch.tensor([1e4, -1e4, 1e4], dtype=torch.float16),
+        torch.tensor([1.0, 0.0, 0.0], dtype=torch.float16),
+    )
     assert loss.dtype == torch.float32
     assert loss.tolist() == pytest.approx([0.0, 0.0, 10000.0])
 

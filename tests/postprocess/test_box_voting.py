@@ -40,8 +40,12 @@ def test_after_soft_nms_voters_have_their_first_scores():
     boxes, scores, keep = postprocess_class(BOXES, SCORES, None, SOFT)
     assert keep.tolist() == [0, 3, 2, 1, 5, 4]
     torch.testing.assert_close(scores[3].item(), 0.156466, atol=1e-6, rtol=0)
-    torch.testing.assert_close(boxes[[0, 2, 1]], torch.tensor(list(VOTED.values())), atol=1e-5, rtol=0)
-    torch.testing.assert_close(boxes[3], torch.tensor([10.971429, 10.971429, 50.971429, 50.0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        boxes[[0, 2, 1]], torch.tensor(list(VOTED.values())), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        boxes[3], torch.tensor([10.971429, 10.971429, 50.971429, 50.0]), atol=1e-5, rtol=0
+    )
 
 
 # Three voters of .9, .85, .4 with IoU 1, .861575, .906977. Their mean is 2.15 / 3; weighted by IoU
@@ -114,13 +118,19 @@ def plain_vote(box, boxes, scores, threshold):
 
 def random_candidates(count, seed):
     generator = torch.Generator().manual_seed(seed)
-    corner = torch.randint(0, 3, (count, 2), generator=generator) * 80 + 6 * torch.randn(count, 2, generator=generator)
+    corner = torch.randint(0, 3, (count, 2), generator=generator) * 80 + 6 * torch.randn(
+        count, 2, generator=generator
+    )
     boxes = torch.cat([corner, corner + 60 + 10 * torch.rand(count, 2, generator=generator)], dim=1)
     labels = 1 + (4 * torch.rand(count, generator=generator) ** 2).long()
-    return Candidates(boxes=boxes, scores=0.06 + 0.9 * torch.rand(count, generator=generator), labels=labels)
+    return Candidates(
+        boxes=boxes, scores=0.06 + 0.9 * torch.rand(count, generator=generator), labels=labels
+    )
 
 
-@pytest.mark.parametrize("config", [HARD, SOFT, replace(HARD, box_voting=BoxVoting(iou=0.5), iou_threshold=0.3)])
+@pytest.mark.parametrize(
+    "config", [HARD, SOFT, replace(HARD, box_voting=BoxVoting(iou=0.5), iou_threshold=0.3)]
+)
 def test_equals_the_plain_loop(config):
     images = [random_candidates(count, seed) for seed, count in enumerate((70, 0, 1, 30))]
     plain = replace(config, box_voting=None)
@@ -138,7 +148,9 @@ def test_equals_the_plain_loop(config):
 @pytest.mark.parametrize("box", [[5.0, 5, 20, 30], [50.0, 10, 40, 30], [7.0, 7, 7, 7]])
 def test_a_box_alone_stays(box):
     for voting in (BoxVoting(), MR_CNN, BoxVoting(scoring="AVG")):
-        boxes, scores, _ = postprocess_class(torch.tensor([box]), torch.tensor([0.6]), None, replace(HARD, box_voting=voting))
+        boxes, scores, _ = postprocess_class(
+            torch.tensor([box]), torch.tensor([0.6]), None, replace(HARD, box_voting=voting)
+        )
         assert boxes.equal(torch.tensor([box]))
         assert scores.item() == pytest.approx(0.6)
 
@@ -146,7 +158,9 @@ def test_a_box_alone_stays(box):
 def test_threshold_1_moves_nothing_and_agreement_is_exact():
     image = random_candidates(60, 5)
     plain = postprocess(image, PostprocessConfig())
-    assert postprocess(image, PostprocessConfig(box_voting=BoxVoting(iou=1.0))).boxes.equal(plain.boxes)
+    assert postprocess(image, PostprocessConfig(box_voting=BoxVoting(iou=1.0))).boxes.equal(
+        plain.boxes
+    )
     boxes = torch.tensor([[0.1, 0.2, 30.3, 40.4], [0.1, 0.2, 30.3, 41.0]])
     voted, _, _ = postprocess_class(boxes, torch.tensor([0.7, 0.6]), None, HARD)
     assert voted[0, :3].equal(boxes[0, :3])
@@ -161,7 +175,13 @@ def test_sub_threshold_boxes_do_not_vote():
 
 @pytest.mark.parametrize(
     ("wrong", "name"),
-    [({"scoring": "SUM"}, "scoring"), ({"iou": 0.0}, "iou"), ({"iou": 1.1}, "iou"), ({"beta": 0.0}, "beta"), ({"beta": math.nan}, "beta")],
+    [
+        ({"scoring": "SUM"}, "scoring"),
+        ({"iou": 0.0}, "iou"),
+        ({"iou": 1.1}, "iou"),
+        ({"beta": 0.0}, "beta"),
+        ({"beta": math.nan}, "beta"),
+    ],
 )
 def test_wrong_settings_are_named(wrong, name):
     with pytest.raises(ValueError, match=rf"BoxVoting\.{name} is"):

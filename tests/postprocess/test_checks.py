@@ -9,7 +9,9 @@ from tests.postprocess.cases import GUIDED, HARD, SOFT, random_candidates
 from tests.postprocess.test_pipeline import BOXES, SCORES, VARIANCES
 
 
-@pytest.mark.parametrize("name", ["boxes", "scores", "variances", "pixel_variances", "localization"])
+@pytest.mark.parametrize(
+    "name", ["boxes", "scores", "variances", "pixel_variances", "localization"]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_named(name, value):
     image = random_candidates(5, 0)
@@ -30,6 +32,8 @@ def test_a_vote_without_variances_is_refused():
 
 def test_images_without_confidence_are_named():
     images = [random_candidates(5, 0), replace(random_candidates(5, 1), localization=None)]
-    with pytest.raises(ValueError, match="image 1: suppression is 'iou_guided', but there is no localization"):
+    with pytest.raises(
+        ValueError, match="image 1: suppression is 'iou_guided', but there is no localization"
+    ):
         postprocess(images, GUIDED)
     assert len(postprocess(images, PostprocessConfig())) == 2

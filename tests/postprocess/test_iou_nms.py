@@ -20,7 +20,9 @@ GUIDED = PostprocessConfig(suppression="iou_guided")
 def guided(boxes, scores, localization, threshold=0.5):
     """The selection in one group: slots and scores."""
     valid = torch.ones(1, len(scores), dtype=torch.bool)
-    selection = iou_guided(boxes[None], scores[None], localization[None], valid, threshold=threshold)
+    selection = iou_guided(
+        boxes[None], scores[None], localization[None], valid, threshold=threshold
+    )
     chosen = selection.scores[0].isfinite()
     return selection.slots[0, chosen].tolist(), selection.scores[0, chosen].tolist()
 
@@ -41,7 +43,10 @@ def test_a_box_belongs_to_the_first_kept_box_that_overlaps_it():
     """In a row A B C, B overlaps both; A is located better than C, so B's score goes to A."""
     # IoU 8 / 12, and A-C 6 / 14
     boxes = torch.tensor([[0.0, 0, 10, 10], [2.0, 0, 12, 10], [4.0, 0, 14, 10]])
-    assert guided(boxes, torch.tensor([0.3, 0.9, 0.4]), torch.tensor([0.9, 0.5, 0.8])) == ([0, 2], pytest.approx([0.9, 0.4]))
+    assert guided(boxes, torch.tensor([0.3, 0.9, 0.4]), torch.tensor([0.9, 0.5, 0.8])) == (
+        [0, 2],
+        pytest.approx([0.9, 0.4]),
+    )
 
 
 def algorithm_1(boxes, scores, localization, threshold):
@@ -51,7 +56,9 @@ def algorithm_1(boxes, scores, localization, threshold):
     left, found = list(range(len(scores))), []
     while left:
         best = max(left, key=lambda j: (localization[j].item(), -j))
-        members = [j for j in left if j == best or box_iou(boxes[best], boxes[j]).item() > threshold]
+        members = [
+            j for j in left if j == best or box_iou(boxes[best], boxes[j]).item() > threshold
+        ]
         found.append((best, max(scores[j].item() for j in members)))
         left = [j for j in left if j not in members]
     return found
@@ -88,7 +95,10 @@ def test_with_the_scores_as_confidence_it_is_nms():
         decay=partial(hard_decay, threshold=0.5), floor=-torch.inf, max_steps=80,
     )  # fmt: skip
     kept = plain.scores[0].isfinite()
-    assert guided(boxes, scores, scores) == (plain.slots[0, kept].tolist(), plain.scores[0, kept].tolist())
+    assert guided(boxes, scores, scores) == (
+        plain.slots[0, kept].tolist(),
+        plain.scores[0, kept].tolist(),
+    )
 
 
 def test_alone_empty_and_equal():
@@ -115,7 +125,10 @@ def test_permuting_the_boxes_changes_nothing():
 def test_the_worst_located_box_is_found_however_few_are_wanted():
     """The best score may belong to the cluster that is selected last."""
     boxes = torch.tensor([[20.0 * i, 0, 20.0 * i + 10, 10] for i in range(5)])
-    scores, localization = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.9]), torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
+    scores, localization = (
+        torch.tensor([0.1, 0.2, 0.3, 0.4, 0.9]),
+        torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]),
+    )
     config = PostprocessConfig(suppression="iou_guided", max_detections=1)
     assert postprocess_class(boxes, scores, None, config, localization)[2].tolist() == [4]
 

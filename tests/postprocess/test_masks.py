@@ -14,7 +14,9 @@ def random_masks(detections=60, cells=28, seed=0):
     coarse = torch.rand(detections, 1, 5, 5, generator=generator)
     masks = torch.nn.functional.interpolate(coarse, size=(cells, cells), mode="bilinear")[:, 0]
     corner = torch.rand(detections, 2, generator=generator) * torch.tensor([150.0, 120.0]) - 20
-    boxes = torch.cat([corner, corner + 110 * torch.rand(detections, 2, generator=generator)], dim=1)
+    boxes = torch.cat(
+        [corner, corner + 110 * torch.rand(detections, 2, generator=generator)], dim=1
+    )
     # torchvision stops at others
     near = (boxes[:, 2:] > 3).all(1) & (boxes[:, :2] < torch.tensor([115.0, 85.0])).all(1)
     return masks[near], boxes[near]
@@ -68,4 +70,6 @@ def test_chunks_change_nothing(monkeypatch):
 def test_half_precision_masks_are_pasted_in_single_precision():
     masks, boxes = random_masks()
     half = masks.half()
-    assert torch.equal(paste_masks(half, boxes, (90, 120)), paste_masks(half.float(), boxes, (90, 120)))
+    assert torch.equal(
+        paste_masks(half, boxes, (90, 120)), paste_masks(half.float(), boxes, (90, 120))
+    )

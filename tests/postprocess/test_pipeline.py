@@ -55,12 +55,21 @@ PIXEL_VARIANCES = VARIANCES * (SIDES / 10) ** 2
 
 
 SCORE = {0: 0.9, 4: 0.7, 3: 0.411961, 1: 0.139965, 5: 0.092067, 2: 0.057329}  # after Gaussian decay
-FIRST, FIFTH = [99.535079, 98.668508, 204.159529, 219.718627], [400.030166, 301.176165, 463.364856, 379.327029]
-SHARP_FIRST, SHARP_FIFTH = [100.020826, 98.941832, 202.628103, 219.701152], [400.0021, 300.168172, 460.206739, 379.932731]
+FIRST, FIFTH = (
+    [99.535079, 98.668508, 204.159529, 219.718627],
+    [400.030166, 301.176165, 463.364856, 379.327029],
+)
+SHARP_FIRST, SHARP_FIFTH = (
+    [100.020826, 98.941832, 202.628103, 219.701152],
+    [400.0021, 300.168172, 460.206739, 379.932731],
+)
 B3, B5, B2 = [120.0, 130, 230, 260], [402.0, 305, 470, 378], [96.0, 108, 190, 226]
 ALONE_1 = [103.683175, 98.001685, 205.987925, 214.109406]  # box 1 voted by 1 and 2; box 0 has left
 ALL_1 = [101.530668, 98.086288, 205.831647, 216.159361]  # box 1 voted by 0 to 3
-ALL_5, ALL_2 = [401.529534, 304.924585, 469.907971, 378.018406], [96.11961, 106.088691, 190.521621, 225.701006]
+ALL_5, ALL_2 = (
+    [401.529534, 304.924585, 469.907971, 378.018406],
+    [96.11961, 106.088691, 190.521621, 225.701006],
+)
 # name: (config, variances, voted box of each selected index in order of selection)
 CASES = {
     "soft": (SOFT, VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALONE_1, 5: B5, 2: B2}),
@@ -68,7 +77,14 @@ CASES = {
     "released_sigma_t_0.01": (
         replace(AUTHOR_RELEASE, score_threshold=0.0),
         VARIANCES,
-        {0: SHARP_FIRST, 4: SHARP_FIFTH, 3: B3, 1: [103.998884, 98.000026, 205.999991, 214.000374], 5: B5, 2: B2},
+        {
+            0: SHARP_FIRST,
+            4: SHARP_FIFTH,
+            3: B3,
+            1: [103.998884, 98.000026, 205.999991, 214.000374],
+            5: B5,
+            2: B2,
+        },
     ),
     "released_sigma_t_0.02": (
         SWAPPED,
@@ -101,9 +117,21 @@ CASES = {
     ),
     "algorithm_1_soft": (ALL, VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALL_1, 5: ALL_5, 2: ALL_2}),
     "algorithm_1_hard": (replace(ALL, suppression="hard"), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3}),
-    "floor_0.1_remaining": (replace(SOFT, score_floor=0.1), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALONE_1}),
-    "floor_0.1_all": (replace(ALL, score_floor=0.1), VARIANCES, {0: FIRST, 4: FIFTH, 3: B3, 1: ALL_1}),
-    "no_voting": (replace(SOFT, sigma_t=0.0), None, {index: BOXES[index].tolist() for index in SCORE}),
+    "floor_0.1_remaining": (
+        replace(SOFT, score_floor=0.1),
+        VARIANCES,
+        {0: FIRST, 4: FIFTH, 3: B3, 1: ALONE_1},
+    ),
+    "floor_0.1_all": (
+        replace(ALL, score_floor=0.1),
+        VARIANCES,
+        {0: FIRST, 4: FIFTH, 3: B3, 1: ALL_1},
+    ),
+    "no_voting": (
+        replace(SOFT, sigma_t=0.0),
+        None,
+        {index: BOXES[index].tolist() for index in SCORE},
+    ),
 }
 
 
@@ -112,8 +140,14 @@ def test_worked_examples(name):
     config, variances, expected = CASES[name]
     boxes, scores, keep = postprocess_class(BOXES + PLUS_ONE, SCORES, variances, config)
     assert keep.tolist() == list(expected)
-    torch.testing.assert_close(boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
-    decayed = SCORES if config.suppression == "hard" else torch.tensor([SCORE[index] for index in sorted(SCORE)])
+    torch.testing.assert_close(
+        boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0
+    )
+    decayed = (
+        SCORES
+        if config.suppression == "hard"
+        else torch.tensor([SCORE[index] for index in sorted(SCORE)])
+    )
     torch.testing.assert_close(scores, decayed[keep], atol=1e-6, rtol=0)
 
 
@@ -130,10 +164,21 @@ SIX_VARIANCES = torch.tensor(
         [0.02, 0.02, 0.02, 0.02],
     ]
 )
-SIX_0, SIX_2, SIX_3 = [9.725407, 9.802218, 49.538017, 50.671895], [11.0, 30, 51, 72], [60.126758, 59.873242, 90.126758, 90.063379]
-SIX_ALL = {1: [11.402165, 11.146262, 50.371567, 50.149667], 5: [61.573972, 58.426028, 91.573972, 90.786986],
-           4: [9.199913, 9.341726, 49.269787, 50.885489]}
-SIX_LEFT = {1: [11.514898, 11.514898, 50.693418, 50.161701], 5: [62.0, 58, 92, 91], 4: [9.0, 9, 49, 51]}
+SIX_0, SIX_2, SIX_3 = (
+    [9.725407, 9.802218, 49.538017, 50.671895],
+    [11.0, 30, 51, 72],
+    [60.126758, 59.873242, 90.126758, 90.063379],
+)
+SIX_ALL = {
+    1: [11.402165, 11.146262, 50.371567, 50.149667],
+    5: [61.573972, 58.426028, 91.573972, 90.786986],
+    4: [9.199913, 9.341726, 49.269787, 50.885489],
+}
+SIX_LEFT = {
+    1: [11.514898, 11.514898, 50.693418, 50.161701],
+    5: [62.0, 58, 92, 91],
+    4: [9.0, 9, 49, 51],
+}
 
 
 @pytest.mark.parametrize(
@@ -155,36 +200,34 @@ def test_pixel_space_reads_the_pixel_variances():
     labels = torch.ones(6, dtype=torch.int64)
     found = postprocess(
         Candidates(
-            boxes=BOXES + PLUS_ONE, scores=SCORES, labels=labels, variances=VARIANCES, pixel_variances=PIXEL_VARIANCES
+            boxes=BOXES + PLUS_ONE,
+            scores=SCORES,
+            labels=labels,
+            variances=VARIANCES,
+            pixel_variances=PIXEL_VARIANCES,
         ),
         config,
     )
-    torch.testing.assert_close(found.boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.boxes - PLUS_ONE, torch.tensor(list(expected.values())), atol=1e-4, rtol=0
+    )
     # The sigma of a detection is that of its own candidate: exp(-1 / 2) / 10 * 99 = 6.004654 for x1
     # of box 0.
     assert found.sigma[0, 0].item() == pytest.approx(6.004654, abs=1e-5)
     torch.testing.assert_close(found.sigma, PIXEL_VARIANCES[list(expected)].sqrt())
     with pytest.raises(ValueError, match="'pixel' space"):
-        postprocess(Candidates(boxes=BOXES, scores=SCORES, labels=labels, variances=VARIANCES), config)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
+        postprocess(
+            Candidates(boxes=BOXES, scores=SCORES, labels=labels, variances=VARIANCES), config
+        )
 
 
 def test_order_limit_and_ties():
-    boxes = torch.tensor([[0.0, 0, 10, 10], [20.0, 0, 30, 10], [40.0, 0, 50, 10], [60.0, 0, 70, 10]])
-    image = Candidates(boxes=boxes, scores=torch.tensor([0.5, 0.7, 0.5, 0.5]), labels=torch.tensor([3, 2, 1, 3]))
+    boxes = torch.tensor(
+        [[0.0, 0, 10, 10], [20.0, 0, 30, 10], [40.0, 0, 50, 10], [60.0, 0, 70, 10]]
+    )
+    image = Candidates(
+        boxes=boxes, scores=torch.tensor([0.5, 0.7, 0.5, 0.5]), labels=torch.tensor([3, 2, 1, 3])
+    )
     found = postprocess(image, PostprocessConfig(max_detections=3))
     # best first; of equal scores the earlier candidate, whatever its class
     assert found.boxes.equal(boxes[[1, 0, 2]])
@@ -199,7 +242,9 @@ def test_score_threshold_is_exclusive_and_the_sub_threshold_boxes_do_not_vote():
     voted, _, keep = postprocess_class(boxes, scores, torch.ones(2, 4), config)
     assert keep.tolist() == [0]
     assert voted.equal(boxes[:1])
-    voted, _, _ = postprocess_class(boxes, scores, torch.ones(2, 4), replace(config, score_threshold=0.049))
+    voted, _, _ = postprocess_class(
+        boxes, scores, torch.ones(2, 4), replace(config, score_threshold=0.049)
+    )
     assert voted[0, 2] > 10.4
 
 
@@ -218,7 +263,9 @@ def test_no_candidates_give_no_detections(config):
         assert found.boxes.shape == found.sigma.shape == (0, 4)
         assert len(found.scores) == len(found.labels) == 0
     assert postprocess([], config) == []
-    boxes, scores, keep = postprocess_class(empty.boxes, empty.scores, empty.variances, config, empty.localization)
+    boxes, scores, keep = postprocess_class(
+        empty.boxes, empty.scores, empty.variances, config, empty.localization
+    )
     assert boxes.shape == (0, 4)
     assert len(scores) == len(keep) == 0
 
@@ -229,14 +276,18 @@ def test_no_candidates_give_no_detections(config):
 def test_a_single_box_comes_back_unchanged(box, log_variance):
     boxes, scores = torch.tensor([box]), torch.tensor([0.6])
     for config in (SOFT, ALL, HARD):
-        voted, kept, _ = postprocess_class(boxes, scores, torch.full((1, 4), log_variance).exp(), config)
+        voted, kept, _ = postprocess_class(
+            boxes, scores, torch.full((1, 4), log_variance).exp(), config
+        )
         assert voted.equal(boxes)
         assert kept.equal(scores)
 
 
 def test_identical_boxes_stay_where_they_are():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
-    voted, scores, _ = postprocess_class(boxes, torch.tensor([0.9, 0.8]), torch.rand(2, 4) + 0.1, SOFT)
+    voted, scores, _ = postprocess_class(
+        boxes, torch.tensor([0.9, 0.8]), torch.rand(2, 4) + 0.1, SOFT
+    )
     assert voted.equal(boxes)
     # .8 exp(-1 / .5)
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)
@@ -244,25 +295,19 @@ def test_identical_boxes_stay_where_they_are():
 
 def test_extreme_log_variances_stay_finite():
     image = random_candidates(100, 8)
-    spread = torch.linspace(-80, 80, 400)[torch.randperm(400, generator=torch.Generator().manual_seed(9))]
+    spread = torch.linspace(-80, 80, 400)[
+        torch.randperm(400, generator=torch.Generator().manual_seed(9))
+    ]
     for config in (SOFT, ALL, HARD):
-        assert postprocess(replace(image, variances=spread.reshape(100, 4).exp()), config).boxes.isfinite().all()
+        assert (
+            postprocess(replace(image, variances=spread.reshape(100, 4).exp()), config)
+            .boxes.isfinite()
+            .all()
+        )
 
 
 def test_temperature_to_zero_leaves_boxes_unchanged():
     image = random_candidates(60, 10)
-    assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(postprocess(image, replace(SOFT, sigma_t=0)).boxes)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
+    assert postprocess(image, replace(SOFT, sigma_t=1e-12)).boxes.equal(
+        postprocess(image, replace(SOFT, sigma_t=0)).boxes
+    )

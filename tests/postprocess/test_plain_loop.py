@@ -28,8 +28,12 @@ def plain_class(boxes, scores, variances, config):
         voters = [j for j in voters if j == winner or iou[j] > config.voter_iou]
         voted = []
         for q in range(4):
-            weights = [math.exp(-((1 - iou[j]) ** 2) / config.sigma_t) / variances[j][q] for j in voters]
-            voted.append(sum(w * boxes[j][q] for w, j in zip(weights, voters, strict=True)) / sum(weights))
+            weights = [
+                math.exp(-((1 - iou[j]) ** 2) / config.sigma_t) / variances[j][q] for j in voters
+            ]
+            voted.append(
+                sum(w * boxes[j][q] for w, j in zip(weights, voters, strict=True)) / sum(weights)
+            )
         out.append((winner, scores[winner], voted))
         remaining.remove(winner)
         for j in list(remaining):
@@ -50,7 +54,9 @@ def plain_image(candidates, config):
     """Detections of one image as (candidate, score, voted box), by the plain loop in each class."""
     out = []
     for label in candidates.labels.unique().tolist():
-        rows = ((candidates.labels == label) & (candidates.scores > config.score_threshold)).nonzero()[:, 0]
+        rows = (
+            (candidates.labels == label) & (candidates.scores > config.score_threshold)
+        ).nonzero()[:, 0]
         columns = (candidates.boxes, candidates.scores, candidates.variances)
         kept = plain_class(*(column[rows].double().tolist() for column in columns), config)
         out += [(rows[index].item(), score, box) for index, score, box in kept]
@@ -81,7 +87,9 @@ def test_equals_the_plain_double_loop(suppression, voters, max_detections):
 
 
 def test_a_batch_is_its_images_one_by_one():
-    images = [random_candidates(count, seed, classes=9) for seed, count in enumerate((60, 3, 0, 200))]
+    images = [
+        random_candidates(count, seed, classes=9) for seed, count in enumerate((60, 3, 0, 200))
+    ]
     for config in (PostprocessConfig(), SOFT, ALL, AUTHOR_RELEASE, *COMPARED):
         for found, image in zip(postprocess(images, config), images, strict=True):
             alone = postprocess(image, config)

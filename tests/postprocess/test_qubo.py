@@ -23,7 +23,10 @@ from postprocess.qubo import (
 from tests.six_boxes import SIX as BOXES
 from tests.six_boxes import SIX_SCORES as SCORES
 
-GREEDY, TABU = PostprocessConfig(suppression="qubo_greedy"), PostprocessConfig(suppression="qubo_tabu")
+GREEDY, TABU = (
+    PostprocessConfig(suppression="qubo_greedy"),
+    PostprocessConfig(suppression="qubo_tabu"),
+)
 
 
 def search_for(count, seed=0):
@@ -93,8 +96,12 @@ def test_self_overlap_drops_boxes_below_a_score_and_a_lone_box_is_the_exception(
     for config in (GREEDY, TABU):
         assert postprocess_class(apart[:1], lone, None, config)[2].tolist() == [0]
         strict = replace(AUTHORS_GREEDY, keep_lone=False)
-        assert postprocess_class(apart[:1], lone, None, replace(config, qubo=strict))[2].tolist() == []
-        assert postprocess_class(apart[:1], lone, None, replace(config, qubo=CORRECTED))[2].tolist() == [0]
+        assert (
+            postprocess_class(apart[:1], lone, None, replace(config, qubo=strict))[2].tolist() == []
+        )
+        assert postprocess_class(apart[:1], lone, None, replace(config, qubo=CORRECTED))[
+            2
+        ].tolist() == [0]
     # The exception counts candidates: a second one below the score threshold is none.
     assert postprocess_class(apart[:2], torch.tensor([0.06, 0.04]), None, GREEDY)[2].tolist() == [0]
 
@@ -120,16 +127,22 @@ def plain_greedy(scores, iou, qubo):
         kept.append(best[1])
 
 
-@pytest.mark.parametrize("qubo", [AUTHORS_GREEDY, CORRECTED, Qubo(overlap_weight=0.2, self_overlap=False)])
+@pytest.mark.parametrize(
+    "qubo", [AUTHORS_GREEDY, CORRECTED, Qubo(overlap_weight=0.2, self_overlap=False)]
+)
 def test_greedy_equals_the_plain_loop(qubo):
     generator = torch.Generator().manual_seed(1)
     for count in (2, 3, 7, 25):
         boxes, scores = random_group(count, generator)
         iou = pair_terms(boxes.double(), Qubo(overlap_weight=1.0)).tolist()
-        assert kept_by(boxes, scores, qubo, greedy) == plain_greedy(scores.double().tolist(), iou, qubo)
+        assert kept_by(boxes, scores, qubo, greedy) == plain_greedy(
+            scores.double().tolist(), iou, qubo
+        )
 
 
-@pytest.mark.parametrize("qubo", [AUTHORS_TABU, CORRECTED, Qubo(overlap_weight=0.3, self_overlap=False)])
+@pytest.mark.parametrize(
+    "qubo", [AUTHORS_TABU, CORRECTED, Qubo(overlap_weight=0.3, self_overlap=False)]
+)
 def test_tabu_finds_the_best_of_all_sets(qubo):
     """Also checks that nothing is lost by taking out boxes with c >= 0, which brute force does
     not.
@@ -165,7 +178,10 @@ def test_tabu_is_never_worse_than_greedy():
     generator = torch.Generator().manual_seed(4)
     for count in (30, 90):
         boxes, scores = random_group(count, generator)
-        linear, pairs = linear_terms(scores.double(), CORRECTED), pair_terms(boxes.double(), CORRECTED)
+        linear, pairs = (
+            linear_terms(scores.double(), CORRECTED),
+            pair_terms(boxes.double(), CORRECTED),
+        )
         found = []
         for search in (search_for(count), greedy):
             chosen = torch.zeros(count, dtype=torch.float64)
@@ -188,15 +204,26 @@ def test_groups_do_not_see_each_other(method, monkeypatch):
     search = greedy if method == "greedy" else search_for(30)
     together = qubo_select(boxes, scores, valid, qubo=CORRECTED, search=search)
     for g, size in enumerate(sizes):
-        alone = kept_by(boxes[g, :size], scores[g, :size], CORRECTED, greedy if method == "greedy" else search_for(size))
+        alone = kept_by(
+            boxes[g, :size],
+            scores[g, :size],
+            CORRECTED,
+            greedy if method == "greedy" else search_for(size),
+        )
         chosen = together.scores[g].isfinite()
         assert sorted(together.slots[g, chosen].tolist()) == alone
-        assert together.scores[g, chosen].tolist() == sorted(scores[g, alone].tolist(), reverse=True)
+        assert together.scores[g, chosen].tolist() == sorted(
+            scores[g, alone].tolist(), reverse=True
+        )
     monkeypatch.setattr("postprocess.qubo.CHUNK", 500)
-    assert qubo_select(boxes, scores, valid, qubo=CORRECTED, search=search).scores.equal(together.scores)
+    assert qubo_select(boxes, scores, valid, qubo=CORRECTED, search=search).scores.equal(
+        together.scores
+    )
 
 
-@pytest.mark.parametrize("config", [GREEDY, TABU, replace(GREEDY, qubo=CORRECTED), replace(TABU, qubo=CORRECTED)])
+@pytest.mark.parametrize(
+    "config", [GREEDY, TABU, replace(GREEDY, qubo=CORRECTED), replace(TABU, qubo=CORRECTED)]
+)
 def test_permuting_the_boxes_changes_nothing(config):
     generator = torch.Generator().manual_seed(6)
     boxes, scores = random_group(40, generator)
@@ -217,7 +244,10 @@ def test_boxes_without_area_overlap_nothing():
         assert postprocess_class(boxes, scores, None, config)[2].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("wrong", "name"), [({"overlap_weight": 1.5}, "overlap_weight"), ({"pair_factor": 3}, "pair_factor")])
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [({"overlap_weight": 1.5}, "overlap_weight"), ({"pair_factor": 3}, "pair_factor")],
+)
 def test_wrong_settings_are_named(wrong, name):
     with pytest.raises(ValueError, match=rf"Qubo\.{name} is"):
         Qubo(**{"overlap_weight": 0.4, **wrong})

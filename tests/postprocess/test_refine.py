@@ -55,7 +55,9 @@ def test_boxes_climb_to_the_top():
     boxes, iou = refine(start, hill, Refinement())
     assert ((boxes - GOAL).abs() <= (start - GOAL).abs()).all()
     assert (iou[:2] > hill(start)[:2]).all()
-    boxes, iou = refine(start, hill, Refinement(steps=2000, step_size=2.0, least_gain=0.0, worst_loss=-1.0))
+    boxes, iou = refine(
+        start, hill, Refinement(steps=2000, step_size=2.0, least_gain=0.0, worst_loss=-1.0)
+    )
     torch.testing.assert_close(boxes, GOAL.expand(3, 4), atol=0.01, rtol=0)
     torch.testing.assert_close(iou, torch.ones(3))
 
@@ -81,7 +83,12 @@ def test_boxes_stop_one_by_one():
     """Box 0 gains each time; box 1 gains only .0005 in step 2; box 2 loses .02 in step 1; box 3
     loses .005, goes on.
     """
-    values = [[0.1, 0.5, 0.6, 0.6], [0.2, 0.6, 0.58, 0.595], [0.3, 0.6005, 0.7, 0.61], [0.4, 0.7, 0.7, 0.62]]
+    values = [
+        [0.1, 0.5, 0.6, 0.6],
+        [0.2, 0.6, 0.58, 0.595],
+        [0.3, 0.6005, 0.7, 0.61],
+        [0.4, 0.7, 0.7, 0.62],
+    ]
     steps, iou = moves(values, Refinement(steps=3))
     assert steps == pytest.approx([3, 2, 1, 3])
     assert iou[0] == pytest.approx(0.4)
@@ -98,7 +105,9 @@ def test_the_thresholds_are_the_settings():
     values = [[0.6], [0.55], [0.5], [0.5]]
     assert moves(values, Refinement(steps=3))[0] == pytest.approx([1])
     assert moves(values, Refinement(steps=3, worst_loss=-0.1))[0] == pytest.approx([3])
-    assert moves(values, Refinement(steps=3, worst_loss=-0.1, least_gain=0.051))[0] == pytest.approx([1])
+    assert moves(values, Refinement(steps=3, worst_loss=-0.1, least_gain=0.051))[
+        0
+    ] == pytest.approx([1])
 
 
 def test_no_step_leaves_the_boxes_and_reads_their_iou():
@@ -111,7 +120,9 @@ def test_boxes_do_not_see_each_other():
     start = GOAL + torch.tensor([[20.0, -10, 5, 12], [-15.0, 8, 30, -9]])
     together = refine(start, hill, Refinement())
     alone = [refine(box[None], hill, Refinement()) for box in start]
-    torch.testing.assert_close(together, tuple(torch.cat(parts) for parts in zip(*alone, strict=True)))
+    torch.testing.assert_close(
+        together, tuple(torch.cat(parts) for parts in zip(*alone, strict=True))
+    )
 
 
 def test_empty():
@@ -128,7 +139,9 @@ def test_the_slope_goes_through_precise_pooling_though_autograd_is_off():
     features = torch.exp(-((x - 7.5) ** 2 + (y - 5) ** 2) / 8)[None, None]
 
     def predict(boxes):
-        return prroi_pool(features, torch.nn.functional.pad(boxes, (1, 0)), 2, 1 / 8).mean((1, 2, 3))
+        return prroi_pool(features, torch.nn.functional.pad(boxes, (1, 0)), 2, 1 / 8).mean(
+            (1, 2, 3)
+        )
 
     start = torch.tensor([[10.0, 10, 60, 50], [50.0, 30, 120, 90], [0.0, 0, 128, 96]])
     with torch.no_grad():

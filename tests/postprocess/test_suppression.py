@@ -50,7 +50,9 @@ CASES = {
 def select_one(boxes, scores, decay, floor=-torch.inf, max_steps=10**6):
     """The selection in one group: slots, scores, exit steps."""
     valid = torch.ones(1, len(scores), dtype=torch.bool)
-    selection = select(boxes[None], scores[None], valid, decay=decay, floor=floor, max_steps=max_steps)
+    selection = select(
+        boxes[None], scores[None], valid, decay=decay, floor=floor, max_steps=max_steps
+    )
     chosen = selection.scores[0].isfinite()
     return selection.slots[0, chosen], selection.scores[0, chosen], selection.exit_step[0]
 
@@ -60,28 +62,47 @@ def test_worked_examples(name):
     decay, floor, expected = CASES[name]
     slots, scores, _ = select_one(BOXES, SCORES, decay, floor)
     assert slots.tolist() == [index for index, _ in expected]
-    torch.testing.assert_close(scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0
+    )
 
 
 # The six boxes of test_qubo.py, test_box_voting.py and test_iou_nms.py (continuous edges): IoU 0-1
 # .861575, 0-2 .312, 1-2 .322314, 0-4 .906977, 3-5 .8. Gaussian, box 2 after box 0: .6 exp(-.312^2 /
 # .5) = .493855; linear, box 1: .85 (1 - .861575) = .117661.
-SIX = torch.tensor([[10.0, 10, 50, 50], [12.0, 12, 52, 50], [11.0, 30, 51, 72], [60.0, 60, 90, 90], [9.0, 9, 49, 51],
-                    [62.0, 58, 92, 91]])
+SIX = torch.tensor(
+    [
+        [10.0, 10, 50, 50],
+        [12.0, 12, 52, 50],
+        [11.0, 30, 51, 72],
+        [60.0, 60, 90, 90],
+        [9.0, 9, 49, 51],
+        [62.0, 58, 92, 91],
+    ]
+)
 SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
 
 
-@pytest.mark.parametrize(("decay", "expected"), [
-    (partial(hard_decay, threshold=0.5), [(0, 0.9), (2, 0.6), (3, 0.55)]),
-    (partial(linear_decay, threshold=0.5),
-     [(0, 0.9), (2, 0.6), (3, 0.55), (1, 0.117661), (5, 0.06), (4, 0.008047)]),
-    (partial(gaussian_decay, sigma=0.5),
-     [(0, 0.9), (3, 0.55), (2, 0.493855), (1, 0.156466), (5, 0.083411), (4, 0.018611)]),
-])
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        (partial(hard_decay, threshold=0.5), [(0, 0.9), (2, 0.6), (3, 0.55)]),
+        (
+            partial(linear_decay, threshold=0.5),
+            [(0, 0.9), (2, 0.6), (3, 0.55), (1, 0.117661), (5, 0.06), (4, 0.008047)],
+        ),
+        (
+            partial(gaussian_decay, sigma=0.5),
+            [(0, 0.9), (3, 0.55), (2, 0.493855), (1, 0.156466), (5, 0.083411), (4, 0.018611)],
+        ),
+    ],
+)
 def test_worked_examples_with_continuous_edges(decay, expected):
     slots, scores, _ = select_one(SIX, SIX_SCORES, decay, 0.001)
     assert slots.tolist() == [index for index, _ in expected]
-    torch.testing.assert_close(scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        scores, torch.tensor([score for _, score in expected]), atol=1e-6, rtol=0
+    )
 
 
 def test_a_selection_from_a_set_is_sorted_by_score():
@@ -97,9 +118,23 @@ def test_exit_steps():
     # Hard, 0.5: step 0 takes box 0 and drops 1 and 2; step 1 takes 4 and drops 5; step 2 takes 3.
     assert select_one(BOXES, SCORES, CASES["hard_0.5"][0])[2].tolist() == [0, 0, 0, 2, 1, 1]
     # Gaussian: all are selected one after the other, in the order 0 4 3 1 5 2.
-    assert select_one(BOXES, SCORES, CASES["gaussian_floor_0.001"][0], 0.001)[2].tolist() == [0, 3, 5, 2, 1, 4]
+    assert select_one(BOXES, SCORES, CASES["gaussian_floor_0.001"][0], 0.001)[2].tolist() == [
+        0,
+        3,
+        5,
+        2,
+        1,
+        4,
+    ]
     # Stopped after two steps, the rest is still there.
-    assert select_one(BOXES, SCORES, CASES["gaussian_floor_0.001"][0], 0.001, 2)[2].tolist() == [0, 2, 2, 2, 1, 2]
+    assert select_one(BOXES, SCORES, CASES["gaussian_floor_0.001"][0], 0.001, 2)[2].tolist() == [
+        0,
+        2,
+        2,
+        2,
+        1,
+        2,
+    ]
 
 
 def test_fewer_steps_give_the_first_of_all():
@@ -140,7 +175,9 @@ def test_groups_advance_together_as_batched_nms():
     )
     group, step = selection.scores.isfinite().nonzero(as_tuple=True)
     rows = groups.members[group, selection.slots[group, step]]
-    assert set(rows.tolist()) == set(torchvision.ops.batched_nms(boxes, scores, labels, 0.5).tolist())
+    assert set(rows.tolist()) == set(
+        torchvision.ops.batched_nms(boxes, scores, labels, 0.5).tolist()
+    )
 
 
 def test_group_rows_is_a_permutation_sorted_by_size():
@@ -154,8 +191,12 @@ def test_equal_scores_take_the_lowest_slot_and_equal_iou_survives():
     slots, _, _ = select_one(apart, torch.full((3,), 0.5), partial(hard_decay, threshold=0.5))
     assert slots.tolist() == [0, 1, 2]
     half = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 5]])  # IoU exactly 0.5
-    assert len(select_one(half, torch.tensor([0.9, 0.8]), partial(hard_decay, threshold=0.5))[0]) == 2
-    assert len(select_one(half, torch.tensor([0.9, 0.8]), partial(hard_decay, threshold=0.49))[0]) == 1
+    assert (
+        len(select_one(half, torch.tensor([0.9, 0.8]), partial(hard_decay, threshold=0.5))[0]) == 2
+    )
+    assert (
+        len(select_one(half, torch.tensor([0.9, 0.8]), partial(hard_decay, threshold=0.49))[0]) == 1
+    )
 
 
 def test_floor_is_for_overlapping_boxes_only():
@@ -170,11 +211,22 @@ def test_floor_is_for_overlapping_boxes_only():
 def test_identical_boxes():
     # IoU 1: the second score falls to .8 exp(-2) = .108268
     boxes = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
-    _, scores, _ = select_one(boxes, torch.tensor([0.9, 0.8]), partial(gaussian_decay, sigma=0.5), 0.001)
+    _, scores, _ = select_one(
+        boxes, torch.tensor([0.9, 0.8]), partial(gaussian_decay, sigma=0.5), 0.001
+    )
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.108268]), atol=1e-6, rtol=0)
-    assert len(select_one(boxes, torch.tensor([0.9, 0.8]), partial(linear_decay, threshold=0.5), 0.0)[0]) == 1
+    assert (
+        len(
+            select_one(boxes, torch.tensor([0.9, 0.8]), partial(linear_decay, threshold=0.5), 0.0)[
+                0
+            ]
+        )
+        == 1
+    )
 
 
 def test_no_boxes():
-    slots, scores, exit_step = select_one(torch.zeros(0, 4), torch.zeros(0), partial(hard_decay, threshold=0.5))
+    slots, scores, exit_step = select_one(
+        torch.zeros(0, 4), torch.zeros(0), partial(hard_decay, threshold=0.5)
+    )
     assert len(slots) == len(scores) == len(exit_step) == 0

@@ -35,7 +35,9 @@ def vote_first(boxes, variances, sigma_t, voters=None):
 )
 def test_proximity(sigma_t, expected):
     iou = torch.tensor([1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5])
-    torch.testing.assert_close(log_proximity(iou, sigma_t).exp(), torch.tensor(expected), atol=1e-8, rtol=1e-4)
+    torch.testing.assert_close(
+        log_proximity(iou, sigma_t).exp(), torch.tensor(expected), atol=1e-8, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("variance", [1e-30, 1e-3, 1.0, 7.0, 1e30])
@@ -106,4 +108,6 @@ def test_only_voters_vote_and_agreement_is_exact():
 def test_who_may_vote():
     exit_step = torch.tensor([[0, 1, 1, 2, 3]])  # selected or dropped in these steps; now is step 1
     assert all_voters(exit_step, torch.tensor([1])).tolist() == [[True] * 5]
-    assert remaining_voters(exit_step, torch.tensor([1])).tolist() == [[False, True, True, True, True]]
+    assert remaining_voters(exit_step, torch.tensor([1])).tolist() == [
+        [False, True, True, True, True]
+    ]

@@ -21,10 +21,20 @@ CPU = torch.device("cpu")
 
 def tiny(run):
     run = mini(run)
-    model = change(run.model, backbone_width=0.02, roi_fc_dims=(8, 8), roi_rois_per_image=8, rpn_channels=10,
-                   rpn_anchor_sizes=(32.0,))
-    return replace(run, model=model, data=replace(run.data, short_side=48, long_side=64),
-                   train=replace(run.train, batch_size=1))
+    model = change(
+        run.model,
+        backbone_width=0.02,
+        roi_fc_dims=(8, 8),
+        roi_rois_per_image=8,
+        rpn_channels=10,
+        rpn_anchor_sizes=(32.0,),
+    )
+    return replace(
+        run,
+        model=model,
+        data=replace(run.data, short_side=48, long_side=64),
+        train=replace(run.train, batch_size=1),
+    )
 
 
 def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
@@ -33,23 +43,50 @@ def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(operations, "PYRAMID_IMAGE", (64, 96))
     monkeypatch.setattr(operations, "PYRAMID_CHANNELS", 4)
     monkeypatch.setattr(operations, "PYRAMID_ROIS", 8)
-    assert benchmark.main(["kl_loss/table2", "--out", str(tmp_path), "--device", "cpu", "--repeats", "2",
-                           "--train-step"]) == 0
+    assert (
+        benchmark.main(
+            [
+                "kl_loss/table2",
+                "--out",
+                str(tmp_path),
+                "--device",
+                "cpu",
+                "--repeats",
+                "2",
+                "--train-step",
+            ]
+        )
+        == 0
+    )
     assert "synthetic candidates" in capsys.readouterr().out
     written = json.loads((tmp_path / "mini" / "kl_loss" / "table2" / "seed0.json").read_text())
     assert (written["table"], written["scale"], written["seed"]) == ("kl_loss/table2", "mini", 0)
     assert [(row["label"], row["run"]) for row in written["rows"]] == [
-        ("baseline", "vgg16_coco"), ("ours", "vgg16_coco_kl")]
+        ("baseline", "vgg16_coco"),
+        ("ours", "vgg16_coco_kl"),
+    ]
     for row in written["rows"]:
-        assert {"latency_ms", "network_ms", "postprocess_ms", "train_step_ms", "ratio"} <= row["metrics"].keys()
-        assert row["metrics"]["latency_q1_ms"] <= row["metrics"]["latency_ms"] <= row["metrics"]["latency_q3_ms"]
+        assert {"latency_ms", "network_ms", "postprocess_ms", "train_step_ms", "ratio"} <= row[
+            "metrics"
+        ].keys()
+        assert (
+            row["metrics"]["latency_q1_ms"]
+            <= row["metrics"]["latency_ms"]
+            <= row["metrics"]["latency_q3_ms"]
+        )
     baseline, ours = (row["metrics"] for row in written["rows"])
     assert baseline["ratio"] == 1
     assert ours["ratio"] == ours["latency_ms"] / baseline["latency_ms"]
     measured = json.loads((tmp_path / "mini" / "benchmark.json").read_text())["operations"]
     assert [operation["other"] for operation in measured] == [
-        "torchvision", "torchvision", "torchvision's RoIAlign, one sample a cell", "numpy loop"]
-    assert "ours - baseline" in write_table(ReportPlace(table="kl_loss/table2", scale="mini", out=tmp_path))
+        "torchvision",
+        "torchvision",
+        "torchvision's RoIAlign, one sample a cell",
+        "numpy loop",
+    ]
+    assert "ours - baseline" in write_table(
+        ReportPlace(table="kl_loss/table2", scale="mini", out=tmp_path)
+    )
 
 
 def test_a_table_that_is_not_about_time_is_refused(capsys):
@@ -60,8 +97,13 @@ def test_a_table_that_is_not_about_time_is_refused(capsys):
 def test_the_threshold_lets_through_as_many_candidates_as_asked():
     run = tiny(find_table("kl_loss/table2").rows[1].run)
     detector = build_detector(run.model).eval()
-    batch = random_batch(images=1, size=(48, 64), pixels="torchvision", num_classes=6,
-                                   generator=torch.Generator().manual_seed(0))
+    batch = random_batch(
+        images=1,
+        size=(48, 64),
+        pixels="torchvision",
+        num_classes=6,
+        generator=torch.Generator().manual_seed(0),
+    )
     everything = len(detector.candidates(batch, 0.0)[0].scores)
     half = everything // 2
     assert len(detector.candidates(batch, threshold_for(detector, batch, half))[0].scores) == half

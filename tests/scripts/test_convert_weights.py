@@ -22,10 +22,22 @@ from scripts.engine.checkpoint import FORMAT, load_checkpoint
 from scripts.engine.coco_classes import class_names, used_classes
 from scripts.engine.detection import load_detector
 from scripts.engine.optimizer import build_optimizer
-from tests.foreign_names import detectron2_c4, detectron2_detector, detectron_detector, small_detector
+from tests.foreign_names import (
+    detectron2_c4,
+    detectron2_detector,
+    detectron_detector,
+    small_detector,
+)
 from tests.networks import KL, change
 
-DATA = DataConfig(layout="coco", train=("train2017",), test="val2017", short_side=64, long_side=96, pixels="torchvision")
+DATA = DataConfig(
+    layout="coco",
+    train=("train2017",),
+    test="val2017",
+    short_side=64,
+    long_side=96,
+    pixels="torchvision",
+)
 TRAIN = TrainConfig(batch_size=2, iterations=4, lr=1e-3, lr_drops=(2,))
 
 
@@ -62,12 +74,23 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
     assert call(saved(tmp_path / "mask.pth", state), "--out", out, "--norm-eps", 1e-5) == 0
     text = capsys.readouterr().out
     matched = sum(not name.endswith("num_batches_tracked") for name in state)
-    assert f"matched: {matched} tensors\nmissing in the file: 0\nunexpected in the file: 0\n" in text
+    assert (
+        f"matched: {matched} tensors\nmissing in the file: 0\nunexpected in the file: 0\n" in text
+    )
     loaded = load_detector(out, torch.device("cpu"))
-    detector, model, data, classes = loaded.detector, loaded.run.model, loaded.run.data, loaded.classes
+    detector, model, data, classes = (
+        loaded.detector,
+        loaded.run.model,
+        loaded.run.data,
+        loaded.classes,
+    )
     assert (model.backbone.pyramid, model.mask is not None) == (True, True)
     assert (model.rpn.anchor_rule, model.backbone.resnet_layout) == ("torchvision", "torchvision")
-    assert (data.pixels, data.size_divisor, classes) == ("torchvision", 32, ["class 1", "class 2", "class 3"])
+    assert (data.pixels, data.size_divisor, classes) == (
+        "torchvision",
+        32,
+        ["class 1", "class 2", "class 3"],
+    )
     size = (96, 128)
     images = torch.randn(1, 3, *size)
     batch = Batch(images=images, image_sizes=(size,), original_sizes=(size,), image_ids=("a",))
@@ -75,8 +98,10 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
         maps = theirs.backbone(images)
         proposals, _ = theirs.rpn(ImageList(images, [size]), maps)
         expected = theirs.roi_heads(maps, proposals, [size])[0][0]
-    found = postprocess(detector.candidates(batch, 0.0)[0],
-                        PostprocessConfig(iou_threshold=0.5, score_threshold=0.0, max_detections=30))
+    found = postprocess(
+        detector.candidates(batch, 0.0)[0],
+        PostprocessConfig(iou_threshold=0.5, score_threshold=0.0, max_detections=30),
+    )
     assert len(expected["boxes"]) == 30
     assert found.labels.tolist() == expected["labels"].tolist()
     torch.testing.assert_close(found.scores, expected["scores"], atol=1e-4, rtol=1e-3)
@@ -86,8 +111,13 @@ def test_torchvisions_mask_rcnn_detects_the_same_here(theirs, state, tmp_path, c
 
 
 def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_path, capsys):
-    blobs = detectron_detector({name: value for name, value in state.items() if "mask" not in name}, kl=True)
-    file = pickled(tmp_path / "model_final.pkl", {**blobs, "kps_score_w": torch.zeros(2), "fc6_w_momentum": blobs["fc6_w"]})
+    blobs = detectron_detector(
+        {name: value for name, value in state.items() if "mask" not in name}, kl=True
+    )
+    file = pickled(
+        tmp_path / "model_final.pkl",
+        {**blobs, "kps_score_w": torch.zeros(2), "fc6_w_momentum": blobs["fc6_w"]},
+    )
     assert call(file) == 0
     text = capsys.readouterr().out
     assert "detectron's resnet101 with a pyramid, 3 classes, masks: no, log variances: yes" in text
@@ -96,10 +126,24 @@ def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_p
     checkpoint = load_checkpoint(out)
     model = checkpoint["run"]["model"]
     fields = {
-        "backbone": {"resnet_layout": "detectron", "resnet_blocks": [1, 1, 1, 1], "pyramid": True, "pyramid_channels": 16},
+        "backbone": {
+            "resnet_layout": "detectron",
+            "resnet_blocks": [1, 1, 1, 1],
+            "pyramid": True,
+            "pyramid_channels": 16,
+        },
         "rpn": {"box_coding": "edges", "anchor_rule": "caffe", "softmax": False},
-        "roi": {"log_variance": True, "box_loss": "kl", "box_coding": "edges", "sampling_ratio": 2, "fc_dims": [32, 32]}}
-    assert {group: {name: model[group][name] for name in fields[group]} for group in fields} == fields
+        "roi": {
+            "log_variance": True,
+            "box_loss": "kl",
+            "box_coding": "edges",
+            "sampling_ratio": 2,
+            "fc_dims": [32, 32],
+        },
+    }
+    assert {
+        group: {name: model[group][name] for name in fields[group]} for group in fields
+    } == fields
     assert model["mask"] is None
     assert checkpoint["run"]["data"]["pixels"] == "caffe"
     assert (checkpoint["step"], checkpoint["format"]) == (0, FORMAT)
@@ -109,7 +153,12 @@ def test_a_file_of_the_kl_loss_authors_becomes_a_network_that_votes(state, tmp_p
     Image.fromarray(noise).save(tmp_path / "a.png")
     checkpoint["run"]["data"]["short_side"] = 64  # 800 px take seconds
     small = saved(tmp_path / "small.pt", checkpoint)
-    assert detect.main([str(small), str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert (
+        detect.main(
+            [str(small), str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+        )
+        == 0
+    )
     assert (tmp_path / "out" / "detections.json").is_file()
 
 
@@ -118,15 +167,23 @@ def test_a_c4_network_of_detectron2(state, tmp_path, capsys):
     conv5 (2048).
     """
     theirs = detectron2_c4(detectron2_detector(state))
-    dim = {"roi_heads.box_predictor.cls_score.weight": (4, 2048), "roi_heads.box_predictor.bbox_pred.weight": (12, 2048),
-           "proposal_generator.rpn_head.conv.weight": (8, 1024, 3, 3), "proposal_generator.rpn_head.conv.bias": (8,),
-           "proposal_generator.rpn_head.objectness_logits.weight": (15, 8, 1, 1),
-           "proposal_generator.rpn_head.objectness_logits.bias": (15,),
-           "proposal_generator.rpn_head.anchor_deltas.weight": (60, 8, 1, 1),
-           "proposal_generator.rpn_head.anchor_deltas.bias": (60,)}
+    dim = {
+        "roi_heads.box_predictor.cls_score.weight": (4, 2048),
+        "roi_heads.box_predictor.bbox_pred.weight": (12, 2048),
+        "proposal_generator.rpn_head.conv.weight": (8, 1024, 3, 3),
+        "proposal_generator.rpn_head.conv.bias": (8,),
+        "proposal_generator.rpn_head.objectness_logits.weight": (15, 8, 1, 1),
+        "proposal_generator.rpn_head.objectness_logits.bias": (15,),
+        "proposal_generator.rpn_head.anchor_deltas.weight": (60, 8, 1, 1),
+        "proposal_generator.rpn_head.anchor_deltas.bias": (60,),
+    }
     theirs |= {name: torch.rand(shape) for name, shape in dim.items()}
     path = tmp_path / "c4.pkl"
-    path.write_bytes(pickle.dumps({"model": {name: value.numpy() for name, value in theirs.items()}, "__author__": "us"}))
+    path.write_bytes(
+        pickle.dumps(
+            {"model": {name: value.numpy() for name, value in theirs.items()}, "__author__": "us"}
+        )
+    )
     assert call(path) == 0
     assert "detectron2's resnet101 with a conv5 head, 3 classes" in capsys.readouterr().out
     loaded = load_detector(tmp_path / "c4.converted.pt", torch.device("cpu"))
@@ -142,7 +199,12 @@ def kl_run(state, monkeypatch):
     """A run that a file with 90 classes is to fill: 80 classes, edges and log variances,
     py-faster-rcnn's anchors.
     """
-    model = change(network_of("torchvision", from_torchvision(state)), num_classes=80, rpn_anchor_rule="caffe", **KL)
+    model = change(
+        network_of("torchvision", from_torchvision(state)),
+        num_classes=80,
+        rpn_anchor_rule="caffe",
+        **KL,
+    )
     run = Run(name="r50_small_kl", data=replace(DATA, pixels="caffe"), train=TRAIN, model=model)
     monkeypatch.setattr(convert, "find_run", lambda name: {"kl_loss/r50_small_kl": run}[name])
     return run
@@ -155,14 +217,18 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
     state = small_detector(classes=91).state_dict()
     state["roi_heads.box_predictor.cls_score.bias"] = torch.arange(91.0)
     out = tmp_path / "start.pt"
-    assert call(saved(tmp_path / "coco.pth", state), "--run", "kl_loss/r50_small_kl", "--out", out) == 0
+    assert (
+        call(saved(tmp_path / "coco.pth", state), "--run", "kl_loss/r50_small_kl", "--out", out)
+        == 0
+    )
     text = capsys.readouterr().out
     assert "boxes: coded in another way, so the box layers keep their initial values" in text
-    assert ("missing in the file: 6: rpn.head.offsets.weight, rpn.head.offsets.bias, "
-            "roi.head.predictor.offsets.weight, "
-            "roi.head.predictor.offsets.bias, roi.head.predictor.log_variance.weight, "
-            "roi.head.predictor.log_variance.bias"
-            ) in text
+    assert (
+        "missing in the file: 6: rpn.head.offsets.weight, rpn.head.offsets.bias, "
+        "roi.head.predictor.offsets.weight, "
+        "roi.head.predictor.offsets.bias, roi.head.predictor.log_variance.weight, "
+        "roi.head.predictor.log_variance.bias"
+    ) in text
     assert "classes: the 90 category ids of COCO become its 80 classes" in text
     assert "anchor_rule: torchvision -> caffe" in text
     assert "box_coding: center_size -> edges" in text
@@ -176,7 +242,11 @@ def test_with_run_the_file_fills_what_it_has(kl_run, tmp_path, capsys):
     assert checkpoint["model"]["roi.head.predictor.offsets.bias"].abs().max() == 0
     assert checkpoint["model"]["mask.head.logits.weight"].shape[0] == 81
     assert checkpoint["classes"][11] == "stop sign"
-    assert (checkpoint["classes"][0], checkpoint["classes"][-1], len(checkpoint["classes"])) == ("person", "toothbrush", 80)
+    assert (checkpoint["classes"][0], checkpoint["classes"][-1], len(checkpoint["classes"])) == (
+        "person",
+        "toothbrush",
+        80,
+    )
     detector = build_detector(kl_run.model)
     detector.freeze(kl_run.model.backbone.frozen_stages)
     # as scripts.train --resume does
@@ -187,7 +257,16 @@ def test_rows_of_ids_without_a_class_are_dropped():
     """Box rows 4 k .. 4 k + 3 are of id k: row 48 on, of class 12, was row 52 on, of id 13."""
     found = used_classes({"roi.head.predictor.offsets.bias": torch.arange(91.0 * 4)})
     assert len(found["roi.head.predictor.offsets.bias"]) == 81 * 4
-    assert found["roi.head.predictor.offsets.bias"][44:52].tolist() == [44, 45, 46, 47, 52, 53, 54, 55]
+    assert found["roi.head.predictor.offsets.bias"][44:52].tolist() == [
+        44,
+        45,
+        46,
+        47,
+        52,
+        53,
+        54,
+        55,
+    ]
 
 
 def test_class_names():
@@ -209,7 +288,11 @@ def test_below_95_percent_of_the_backbone(state, tmp_path, capsys):
     would be enough.
     """
     # 6 less
-    few = {name: value for name, value in state.items() if ".layer3.0.bn" not in name or "running" not in name}
+    few = {
+        name: value
+        for name, value in state.items()
+        if ".layer3.0.bn" not in name or "running" not in name
+    }
     sentence = refused(capsys, saved(tmp_path / "few.pth", few))
     assert "fits only 79 of the 85 tensors of the backbone" in sentence
     assert "backbone.bottom_up.features.6.0.bn1.running_mean is missing" in sentence
@@ -218,27 +301,43 @@ def test_below_95_percent_of_the_backbone(state, tmp_path, capsys):
 
 def test_a_shape_that_does_not_fit(kl_run, state, tmp_path, capsys):
     sentence = refused(capsys, saved(tmp_path / "x.pth", state), "--run", "kl_loss/r50_small_kl")
-    assert "roi.head.predictor.class_logits.weight is (4, 32) in the file and (81, 32) in the network" in sentence
+    assert (
+        "roi.head.predictor.class_logits.weight is (4, 32) in the file and (81, 32) in the network"
+        in sentence
+    )
 
 
 def test_a_network_that_we_do_not_have(state, tmp_path, capsys):
     other = {name: value for name, value in state.items() if "box_head.fc7" not in name}
-    assert "other heads and group norm are not supported" in refused(capsys, saved(tmp_path / "x.pth", other))
+    assert "other heads and group norm are not supported" in refused(
+        capsys, saved(tmp_path / "x.pth", other)
+    )
     other = {name: value for name, value in state.items() if name != "rpn.head.conv.0.0.bias"}
     assert call(saved(tmp_path / "y.pth", other)) == 2
     captured = capsys.readouterr()
     assert "missing in the file: 1: rpn.head.conv.bias" in captured.out
-    assert "lacks rpn.head.conv.bias and is of a network that this code does not have" in captured.err
+    assert (
+        "lacks rpn.head.conv.bias and is of a network that this code does not have" in captured.err
+    )
     other = {name: value for name, value in state.items() if "roi_heads" not in name}
     assert "have no box head" in refused(capsys, saved(tmp_path / "z.pth", other))
 
 
 def test_what_is_no_detector_of_others(state, tmp_path, capsys):
-    trunk = {name.removeprefix("backbone.body."): value for name, value in state.items() if "backbone.body." in name}
+    trunk = {
+        name.removeprefix("backbone.body."): value
+        for name, value in state.items()
+        if "backbone.body." in name
+    }
     assert "holds ImageNet weights; pass them to scripts.train as --weights" in refused(
-        capsys, saved(tmp_path / "r.pth", trunk))
-    assert "have our names already" in refused(capsys, saved(tmp_path / "o.pth", from_torchvision(state)))
-    assert "are of no known network" in refused(capsys, saved(tmp_path / "u.pth", {"encoder.weight": torch.zeros(1)}))
+        capsys, saved(tmp_path / "r.pth", trunk)
+    )
+    assert "have our names already" in refused(
+        capsys, saved(tmp_path / "o.pth", from_torchvision(state))
+    )
+    assert "are of no known network" in refused(
+        capsys, saved(tmp_path / "u.pth", {"encoder.weight": torch.zeros(1)})
+    )
     assert "does not exist" in refused(capsys, tmp_path / "none.pth")
     file = saved(tmp_path / "same.pth", state)
     assert "is the file to convert" in refused(capsys, file, "--out", file)

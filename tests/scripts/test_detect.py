@@ -21,13 +21,27 @@ from tests.networks import KL, TINY_RESNET, change, model_config
 from tests.tiny import TINY
 
 CLASSES = ["cat", "dog"]
-DATA = DataConfig(layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision")
+DATA = DataConfig(
+    layout="voc", train=("train",), test="val", short_side=48, long_side=64, pixels="torchvision"
+)
 MASK = {
-    **TINY_RESNET, "backbone_pyramid": True, "mask": MaskConfig(channels=26), "roi_canonical_size": 56.0,
-    "rpn_anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0), "backbone_pyramid_channels": 26}
+    **TINY_RESNET,
+    "backbone_pyramid": True,
+    "mask": MaskConfig(channels=26),
+    "roi_canonical_size": 56.0,
+    "rpn_anchor_sizes": (8.0, 16.0, 32.0, 64.0, 128.0),
+    "backbone_pyramid_channels": 26,
+}
 PLAIN = model_config(
-    backbone_name="vgg16", num_classes=2, backbone_width=0.1, roi_fc_dims=(16, 16), rpn_anchor_sizes=(16.0, 32.0),
-    rpn_min_size=2.0, rpn_post_nms_test=10, rpn_channels=51)
+    backbone_name="vgg16",
+    num_classes=2,
+    backbone_width=0.1,
+    roi_fc_dims=(16, 16),
+    rpn_anchor_sizes=(16.0, 32.0),
+    rpn_min_size=2.0,
+    rpn_post_nms_test=10,
+    rpn_channels=51,
+)
 
 
 def write_checkpoint(folder, *, log_variance, built=None, unknown=None, **changes):
@@ -38,8 +52,16 @@ def write_checkpoint(folder, *, log_variance, built=None, unknown=None, **change
     torch.manual_seed(0)
     read = asdict(change(model, **changes)) | (unknown or {})
     run = asdict(Run(name="tiny", model=model, data=DATA, train=TINY.train)) | {"model": read}
-    return save_checkpoint(folder, 1, {
-        "model": build_detector(model).state_dict(), "step": 1, "run": plain(run), "classes": CLASSES})
+    return save_checkpoint(
+        folder,
+        1,
+        {
+            "model": build_detector(model).state_dict(),
+            "step": 1,
+            "run": plain(run),
+            "classes": CLASSES,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +97,9 @@ def test_folder_becomes_one_json_and_one_overlay_per_image(checkpoint, photos, t
         assert 0 <= line["box"][1] <= line["box"][3] <= 96
         assert len(line["sigma"]) == 4
         assert min(line["sigma"]) > 0
-    assert [line["score"] for line in lines] == sorted((line["score"] for line in lines), reverse=True)
+    assert [line["score"] for line in lines] == sorted(
+        (line["score"] for line in lines), reverse=True
+    )
     assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
     with Image.open(out / "a.png") as picture:
         assert picture.size == (512, 384)  # 128 x 96 px enlarged four times
@@ -87,7 +111,9 @@ def test_score_only_hides_detections(checkpoint, photos, tmp_path):
     """
     for score in (0.2, 0.34):
         assert call(checkpoint, photos, "--out", tmp_path / str(score), "--score", score) == 0
-    low, high = (json.loads((tmp_path / s / "detections.json").read_text()) for s in ("0.2", "0.34"))
+    low, high = (
+        json.loads((tmp_path / s / "detections.json").read_text()) for s in ("0.2", "0.34")
+    )
     for name, lines in low.items():
         assert high[name] == [line for line in lines if line["score"] >= 0.34]
 
@@ -127,7 +153,11 @@ def test_refuses_with_one_sentence(checkpoint, photos, tmp_path, capsys):
     unknown = write_checkpoint(tmp_path / "future", log_variance=True, unknown={"color": "red"})
     assert call(unknown, photos, "--out", tmp_path / "out") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [("none.pt" in lines[0]), ("folder of input images" in lines[1]), ("color" in lines[2])] == [True] * 3
+    assert [
+        ("none.pt" in lines[0]),
+        ("folder of input images" in lines[1]),
+        ("color" in lines[2]),
+    ] == [True] * 3
     assert len(lines) == 3
 
 
@@ -168,7 +198,9 @@ def test_mask_r_cnn_writes_a_mask_for_each_detection(photos, tmp_path):
         assert picture.size == (512, 384)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_sentence(checkpoint, photos, tmp_path, capsys):
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_sentence(
+    checkpoint, photos, tmp_path, capsys
+):
     state = torch.load(checkpoint, weights_only=True)
     assert state.pop("format") == 2
     torch.save(state, tmp_path / "old.pt")

@@ -28,14 +28,30 @@ from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3)
 TABLE = Table(
-    title="A tiny table", metric="coco", columns=("AP", "AP50", "AR100"), extra=("AP90", "clean_distance", "nll"),
+    title="A tiny table",
+    metric="coco",
+    columns=("AP", "AP50", "AR100"),
+    extra=("AP90", "clean_distance", "nll"),
     rows=(
         Row(label="baseline", run=TINY, postprocess=NMS, printed=(23.6, 44.6, 34.3)),
         Row(label="KL Loss", run=TINY_KL, postprocess=NMS, printed=(26.4, None, None)),
-        Row(label="KL Loss + var voting", run=TINY_KL, postprocess=replace(NMS, sigma_t=0.02), printed=(27.8, None, None)),
-        Row(label="theirs", run=TINY, postprocess=NMS, printed=(25.0, None, None), cited="[1]", missing="is not computed here"),
+        Row(
+            label="KL Loss + var voting",
+            run=TINY_KL,
+            postprocess=replace(NMS, sigma_t=0.02),
+            printed=(27.8, None, None),
+        ),
+        Row(
+            label="theirs",
+            run=TINY,
+            postprocess=NMS,
+            printed=(25.0, None, None),
+            cited="[1]",
+            missing="is not computed here",
+        ),
     ),
-    comparisons=(("KL Loss", "baseline"), ("KL Loss + var voting", "KL Loss")))
+    comparisons=(("KL Loss", "baseline"), ("KL Loss + var voting", "KL Loss")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +96,31 @@ def evaluate(data, out, table=TABLE, seeds=1, **changed):
 
 
 def command(data, out, *more):
-    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
+    return main(
+        [
+            "kl_loss/tiny",
+            "--scale",
+            "tiny",
+            "--data-root",
+            str(data),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def test_train_evaluate_report(data, trained, tmp_path):
     evaluate(data, trained)
     rows = rows_of(trained)
-    assert [row["label"] for row in rows] == ["baseline", "KL Loss", "KL Loss + var voting", "theirs"]
+    assert [row["label"] for row in rows] == [
+        "baseline",
+        "KL Loss",
+        "KL Loss + var voting",
+        "theirs",
+    ]
     for row in rows[:3]:
         assert row["updates"] == row["of_updates"] == 6
         assert 0 <= row["metrics"]["AP"] <= 100
@@ -99,8 +133,17 @@ def test_train_evaluate_report(data, trained, tmp_path):
     text = report(trained)
     folder = tmp_path / "results"
     assert text.startswith("# A tiny table\n\n**tiny: for tests**")
-    for part in ("| baseline ", "| paper ", "| paper (cited)", "| ours ", "23.6", "KL Loss - baseline",
-                 "clean boxes", "commit", "not run: theirs: is not computed here"):
+    for part in (
+        "| baseline ",
+        "| paper ",
+        "| paper (cited)",
+        "| ours ",
+        "23.6",
+        "KL Loss - baseline",
+        "clean boxes",
+        "commit",
+        "not run: theirs: is not computed here",
+    ):
         assert part in text
     lines = list(csv.DictReader((folder / "tiny.csv").open()))
     assert len(lines) == 4 * 2 * 6  # rows, noisy and clean labels, columns
@@ -128,8 +171,15 @@ def test_costs_are_columns_of_their_own(data, trained, monkeypatch, tmp_path):
     assert rows[3]["metrics"] is None
 
 
-@pytest.mark.parametrize(("metric", "script"), [("latency", "benchmark"), ("recall", "recall"), ("figure3", "figure3"),
-                                                 ("figure5", "figure5")])
+@pytest.mark.parametrize(
+    ("metric", "script"),
+    [
+        ("latency", "benchmark"),
+        ("recall", "recall"),
+        ("figure3", "figure3"),
+        ("figure5", "figure5"),
+    ],
+)
 def test_tables_of_another_kind_name_their_script(data, trained, metric, script):
     with pytest.raises(ValueError, match=rf"python -m scripts\.{script} "):
         evaluate(data, trained, replace(TABLE, metric=metric, command=script))
@@ -162,7 +212,9 @@ def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
     evaluate(data, trained)
     change_checkpoint(trained, seed=5)
     asked, real = [], trained_module.build_detector
-    monkeypatch.setattr(trained_module, "build_detector", lambda config: asked.append(config) or real(config))
+    monkeypatch.setattr(
+        trained_module, "build_detector", lambda config: asked.append(config) or real(config)
+    )
     evaluate(data, trained)
     assert asked == [TINY.model]
 
@@ -214,8 +266,18 @@ def test_a_missing_data_folder_is_a_sentence(tmp_path, capsys):
 def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
     out = tmp_path / "runs"
     for seed, value in enumerate((20.0, 24.0)):
-        rows = [{"group": "", "label": row.label, "run": row.run.name, "metrics": {"AP": value + i}, "updates": 6,
-                 "of_updates": 6, "training": None} for i, row in enumerate(TABLE.rows)]
+        rows = [
+            {
+                "group": "",
+                "label": row.label,
+                "run": row.run.name,
+                "metrics": {"AP": value + i},
+                "updates": 6,
+                "of_updates": 6,
+                "training": None,
+            }
+            for i, row in enumerate(TABLE.rows)
+        ]
         path = out / "tiny" / "kl_loss" / "tiny" / f"seed{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seed": seed, "device": "a CPU", "rows": rows}))
@@ -229,8 +291,13 @@ def test_several_seeds_have_a_mean_and_a_spread(data, tmp_path):
 def candidates(count, variances=True):
     values = torch.rand(count, 4, generator=torch.Generator().manual_seed(count))
     boxes = torch.cat([values[:, :2] * 50, values[:, 2:] * 50 + 60], dim=1)
-    return Candidates(boxes=boxes, scores=values[:, 0], labels=torch.ones(count, dtype=torch.long),
-                      variances=values if variances else None, pixel_variances=values * 9 if variances else None)
+    return Candidates(
+        boxes=boxes,
+        scores=values[:, 0],
+        labels=torch.ones(count, dtype=torch.long),
+        variances=values if variances else None,
+        pixel_variances=values * 9 if variances else None,
+    )
 
 
 @pytest.mark.parametrize("variances", [True, False])
@@ -252,7 +319,9 @@ def test_post_processing_in_parts_is_post_processing_at_once(monkeypatch):
     whole = detections_of(found, row)
     monkeypatch.setattr(inference, "IMAGES_AT_ONCE", 3)
     for one, other in zip(detections_of(found, row), whole, strict=True):
-        torch.testing.assert_close((one.boxes, one.scores, one.labels), (other.boxes, other.scores, other.labels))
+        torch.testing.assert_close(
+            (one.boxes, one.scores, one.labels), (other.boxes, other.scores, other.labels)
+        )
 
 
 def test_what_an_earlier_version_trained_is_a_sentence(data, trained, capsys):
@@ -261,7 +330,9 @@ def test_what_an_earlier_version_trained_is_a_sentence(data, trained, capsys):
     state = load_checkpoint(path)
     del state["format"]
     torch.save(state, path)
-    path.with_suffix(".json").write_text(json.dumps({"step": state["step"], "sha256": sha256(path)}))
+    path.with_suffix(".json").write_text(
+        json.dumps({"step": state["step"], "sha256": sha256(path)})
+    )
     assert command(data, trained) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: The checkpoint ")

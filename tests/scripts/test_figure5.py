@@ -23,14 +23,27 @@ from scripts.engine.voting import in_offset_units
 from scripts.reports import figure5 as figure5_report
 from scripts.reports import figure5_scenes, provenance, summary
 from scripts.reports.files import ReportPlace
-from tests.tiny import TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
+from tests.tiny import (
+    TINY_KL,
+    environment,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    train_tiny,
+)
 
 SCALES = dict.fromkeys(("tiny", "mini"), lambda run: run)
 NMS = PostprocessConfig(suppression="hard", iou_threshold=0.5)
 VOTE = replace(NMS, sigma_t=0.02)
 TABLE = Table(
-    title="A tiny figure", metric="figure5", comparisons=(("after", "before"),),
-    rows=(Row(label="before", run=TINY_KL, postprocess=NMS), Row(label="after", run=TINY_KL, postprocess=VOTE)))
+    title="A tiny figure",
+    metric="figure5",
+    comparisons=(("after", "before"),),
+    rows=(
+        Row(label="before", run=TINY_KL, postprocess=NMS),
+        Row(label="after", run=TINY_KL, postprocess=VOTE),
+    ),
+)
 
 
 class KnownCandidates:
@@ -40,7 +53,9 @@ class KnownCandidates:
     passes = 0
 
     def __init__(self, dataset):
-        self.targets = dict(zip(dataset.image_ids, map(dataset.target, range(len(dataset))), strict=True))
+        self.targets = dict(
+            zip(dataset.image_ids, map(dataset.target, range(len(dataset))), strict=True)
+        )
 
     def load_state_dict(self, state):
         self.error = state["error"].item()
@@ -58,10 +73,17 @@ class KnownCandidates:
             target = self.targets[image_id]
             count, clean = len(target.labels), target.clean_boxes
             sigma = torch.cat([torch.full((count, 4), 2.0), torch.full((count, 4), 0.5)])
-            found.append(Candidates(
-                boxes=torch.cat([clean - torch.tensor([self.error, 0.0, 0.0, 0.0]), clean]), labels=target.labels.repeat(2),
-                scores=torch.cat([0.9 + 0.001 * torch.arange(count), torch.full((count,), 0.3)]),
-                variances=sigma**2, pixel_variances=(7 * sigma) ** 2))
+            found.append(
+                Candidates(
+                    boxes=torch.cat([clean - torch.tensor([self.error, 0.0, 0.0, 0.0]), clean]),
+                    labels=target.labels.repeat(2),
+                    scores=torch.cat(
+                        [0.9 + 0.001 * torch.arange(count), torch.full((count,), 0.3)]
+                    ),
+                    variances=sigma**2,
+                    pixel_variances=(7 * sigma) ** 2,
+                )
+            )
         return found
 
 
@@ -83,20 +105,30 @@ def tiny(monkeypatch, data):
 
 @pytest.fixture
 def known(monkeypatch, data):
-    monkeypatch.setattr(trained, "build_detector", lambda config: KnownCandidates(build_dataset(TINY_KL.data, data, "val")))
+    monkeypatch.setattr(
+        trained,
+        "build_detector",
+        lambda config: KnownCandidates(build_dataset(TINY_KL.data, data, "val")),
+    )
 
 
 def train(data, out, seed=0, scale="tiny", error=2.0):
     """What scripts.train leaves behind."""
     folder = out / scale / "kl_loss" / TINY_KL.name / f"seed{seed}"
-    state = {"model": {"error": torch.tensor(error)}, "step": 6, "run": plain(asdict(TINY_KL)),
-             "classes": list(build_dataset(TINY_KL.data, data, "val").classes)}
+    state = {
+        "model": {"error": torch.tensor(error)},
+        "step": 6,
+        "run": plain(asdict(TINY_KL)),
+        "classes": list(build_dataset(TINY_KL.data, data, "val").classes),
+    }
     save_checkpoint(folder, 6, state)
     (folder / "finished.json").write_text(json.dumps({"seconds": 60.0, "device": "a CPU"}))
 
 
 def run_figure5(data, out, table=TABLE, seeds=1, scale="tiny"):
-    report = ReportPlace(table="kl_loss/figure5", scale=scale, out=out / "runs", results=out / "results")
+    report = ReportPlace(
+        table="kl_loss/figure5", scale=scale, out=out / "runs", results=out / "results"
+    )
     return figure5.report_voting(table, report, environment(data, out / "runs", scale=scale), seeds)
 
 
@@ -114,7 +146,13 @@ def test_known_candidates(data, tmp_path, known, capsys):
     printed = run_figure5(data, tmp_path, seeds=2)
     assert printed.splitlines()[-1] == f"full report: {tmp_path}/results/tiny.md"
     text = (tmp_path / "results" / "tiny.md").read_text()
-    for part in ("# A tiny figure", "**for tests, not comparable**", "| after - before |", " ± ", "training: tiny_kl 1.0 min"):
+    for part in (
+        "# A tiny figure",
+        "**for tests, not comparable**",
+        "| after - before |",
+        " ± ",
+        "training: tiny_kl 1.0 min",
+    ):
         assert part in text
     seeds = json.loads((tmp_path / "results" / "tiny.json").read_text())
     assert [seed["seed"] for seed in seeds] == [0, 1]
@@ -128,7 +166,7 @@ def test_known_candidates(data, tmp_path, known, capsys):
         assert after["moved"] == pytest.approx(25.0, abs=2.0)
         assert after["clean"]["iou"] > before["clean"]["iou"]
         assert "movement" not in before
-    value, = lines_of(tmp_path, row="after", against="clean", column="distance")
+    (value,) = lines_of(tmp_path, row="after", against="clean", column="distance")
     both = [seed["rows"][1]["metrics"]["clean"]["distance"] for seed in seeds]
     assert float(value["value"]) == pytest.approx(sum(both) / 2, abs=1e-3)
     assert value["seeds"] == "2"
@@ -139,13 +177,18 @@ def test_known_candidates(data, tmp_path, known, capsys):
 
 
 def test_photos_stay_out_of_the_results(data, tmp_path, known):
-    for scale, folder in (("mini", tmp_path / "results"), ("tiny", tmp_path / "runs" / "tiny" / "kl_loss" / "figure5" / "report")):
+    for scale, folder in (
+        ("mini", tmp_path / "results"),
+        ("tiny", tmp_path / "runs" / "tiny" / "kl_loss" / "figure5" / "report"),
+    ):
         train(data, tmp_path / "runs", scale=scale)
         run_figure5(data, tmp_path, scale=scale)
         text = (tmp_path / "results" / f"{scale}.md").read_text()
         assert (folder / f"{scale}.png").read_bytes().startswith(b"\x89PNG")
         assert ("![boxes before and after var voting](mini.png)" in text) == (scale == "mini")
-        assert ("`tiny/kl_loss/figure5/report/tiny.png` in the folder of --out" in text) == (scale == "tiny")
+        assert ("`tiny/kl_loss/figure5/report/tiny.png` in the folder of --out" in text) == (
+            scale == "tiny"
+        )
         assert str(tmp_path) not in text
     assert not (tmp_path / "results" / "tiny.png").exists()
 
@@ -163,8 +206,20 @@ def test_a_trained_network(data, tmp_path, monkeypatch):
     monkeypatch.setattr(figure5_scenes, "BETTER", 1)
     with signal_handlers_kept():
         train_tiny(data, tmp_path / "runs", scale="mini")
-    assert figure5.main(["kl_loss/figure5", "--out", str(tmp_path / "runs"), "--device", "cpu",
-                                     "--results", str(tmp_path / "results")]) == 0
+    assert (
+        figure5.main(
+            [
+                "kl_loss/figure5",
+                "--out",
+                str(tmp_path / "runs"),
+                "--device",
+                "cpu",
+                "--results",
+                str(tmp_path / "results"),
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "results" / "mini.png").read_bytes().startswith(b"\x89PNG")
     row = json.loads((tmp_path / "results" / "mini.json").read_text())[0]["rows"][1]
     assert (row["updates"], row["of_updates"]) == (6, 6)

@@ -13,15 +13,31 @@ from tests.networks import change
 
 CPU = torch.device("cpu")
 EVERY_KIND = [
-    "kl_loss/r50_fpn_kl", "kl_loss/r50_fpn_mask_kl", "kl_loss/r50_c4", "kl_loss/r50_fpn_rpn", "kl_loss/r50_fpn_fast_1x",
-    "kl_loss/r50_fpn_iou", "kl_loss/r50_fpn_mask_iou", "kl_loss/r50_fpn_fast_iou", "kl_loss/vggm_voc",
-    "kl_rpn/rfcn_r101_coco_klrpn", "kl_rpn/r101_voc", "kl_rpn/vgg16_coco_klrpn_kl"]
+    "kl_loss/r50_fpn_kl",
+    "kl_loss/r50_fpn_mask_kl",
+    "kl_loss/r50_c4",
+    "kl_loss/r50_fpn_rpn",
+    "kl_loss/r50_fpn_fast_1x",
+    "kl_loss/r50_fpn_iou",
+    "kl_loss/r50_fpn_mask_iou",
+    "kl_loss/r50_fpn_fast_iou",
+    "kl_loss/vggm_voc",
+    "kl_rpn/rfcn_r101_coco_klrpn",
+    "kl_rpn/r101_voc",
+    "kl_rpn/vgg16_coco_klrpn_kl",
+]
 
 
 def small(name):
     run = mini(trial.find_run(name))
-    fields = {"backbone_width": 0.02, "roi_fc_dims": (8, 8), "roi_rois_per_image": 8, "rpn_post_nms_test": 10,
-              "rpn_channels": 10, "backbone_pyramid_channels": 8}
+    fields = {
+        "backbone_width": 0.02,
+        "roi_fc_dims": (8, 8),
+        "roi_rois_per_image": 8,
+        "rpn_post_nms_test": 10,
+        "rpn_channels": 10,
+        "backbone_pyramid_channels": 8,
+    }
     if not run.model.backbone.pyramid:
         fields["rpn_anchor_sizes"] = (32.0,)
     if run.model.iou is not None:
@@ -29,7 +45,9 @@ def small(name):
     if run.model.mask is not None:
         fields["mask"] = MaskConfig(channels=8)
     model = change(run.model, **fields)
-    return replace(run, model=model, data=replace(run.data, short_side=48, long_side=64, proposals_test=10))
+    return replace(
+        run, model=model, data=replace(run.data, short_side=48, long_side=64, proposals_test=10)
+    )
 
 
 def test_every_run_of_every_paper_is_found():
@@ -54,9 +72,15 @@ def test_every_kind_of_network_learns_and_detects(name, capsys):
     assert (" proposals" in said) == (run.model.roi.head == "none")
 
 
-@pytest.mark.parametrize(("name", "size", "padded"), [
-    ("kl_loss/r50_fpn_mask", (800, 1333), (800, 1344)), ("kl_loss/r50_fpn_iou", (800, 1200), (800, 1216)),
-    ("kl_loss/vgg16_coco", (600, 1000), (600, 1000)), ("kl_rpn/r101_voc", (600, 1000), (600, 1000))])
+@pytest.mark.parametrize(
+    ("name", "size", "padded"),
+    [
+        ("kl_loss/r50_fpn_mask", (800, 1333), (800, 1344)),
+        ("kl_loss/r50_fpn_iou", (800, 1200), (800, 1216)),
+        ("kl_loss/vgg16_coco", (600, 1000), (600, 1000)),
+        ("kl_rpn/r101_voc", (600, 1000), (600, 1000)),
+    ],
+)
 def test_the_picture_has_the_runs_own_size_and_all_that_its_network_learns_from(name, size, padded):
     run = trial.find_run(name)
     batch = trial.noise(run)
@@ -76,7 +100,9 @@ def test_a_head_that_learns_alone_is_all_that_changes(capsys):
     features.
     """
     detector = trial.prepared("iou", small("kl_loss/r50_fpn_mask_iou"))
-    learned = {name.split(".")[0] for name, value in detector.named_parameters() if value.requires_grad}
+    learned = {
+        name.split(".")[0] for name, value in detector.named_parameters() if value.requires_grad
+    }
     assert learned == {"iou"}
     channels = detector.backbone.out_channels
     count = 49 * channels * 8 + 8 + 8 * 8 + 8 + 8 * 7 + 7
@@ -84,17 +110,32 @@ def test_a_head_that_learns_alone_is_all_that_changes(capsys):
 
 
 def test_a_run_prints_its_parameters_and_what_a_step_takes(capsys):
-    assert trial.try_run("kl_loss/vgg16_coco_kl", small("kl_loss/vgg16_coco_kl"), CPU).problem is None
+    assert (
+        trial.try_run("kl_loss/vgg16_coco_kl", small("kl_loss/vgg16_coco_kl"), CPU).problem is None
+    )
     said = capsys.readouterr().out
     # 8 features, 6 classes and background, 4 sides
     assert f"{8 * 7 * 4 + 7 * 4:,} in log variance layers" in said
-    for word in ("parameters", "trained", "step", "gradient norm", "detection", "candidates", "peak memory"):
+    for word in (
+        "parameters",
+        "trained",
+        "step",
+        "gradient norm",
+        "detection",
+        "candidates",
+        "peak memory",
+    ):
         assert word in said
 
 
-@pytest.mark.parametrize(("name", "part"), [
-    ("kl_loss/vgg16_coco", "roi.head.predictor.class_logits"), ("kl_loss/r50_fpn_mask_iou", "iou.head.iou"),
-    ("kl_loss/r50_fpn_mask_iou", "mask.head.logits")])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("kl_loss/vgg16_coco", "roi.head.predictor.class_logits"),
+        ("kl_loss/r50_fpn_mask_iou", "iou.head.iou"),
+        ("kl_loss/r50_fpn_mask_iou", "mask.head.logits"),
+    ],
+)
 def test_a_number_that_is_not_finite_fails(name, part, monkeypatch, capsys):
     run = small(name)
     build = trial.build_detector
@@ -124,7 +165,10 @@ def test_several_runs_have_a_process_each_and_go_on_after_a_failure(monkeypatch,
     assert trial.try_runs(["first", "second"], "cpu") == 1
     said = capsys.readouterr().out
     assert "FAILED: it failed" in said
-    assert "1 of 2 runs work at full size on cpu; not: first; highest peak memory 2.50 GB (second)" in said
+    assert (
+        "1 of 2 runs work at full size on cpu; not: first; highest peak memory 2.50 GB (second)"
+        in said
+    )
 
 
 def test_an_unknown_run_is_named(capsys):

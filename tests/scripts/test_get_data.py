@@ -40,7 +40,9 @@ class Host:
                     return
                 self.send_response(206 if wish and ranges else 200)
                 if wish and ranges:
-                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                    self.send_header(
+                        "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                    )
                 self.send_header("Content-Length", str(len(content) - start))
                 self.end_headers()
                 body = content[start:]
@@ -83,8 +85,18 @@ def tar(files):
     return file.getvalue()
 
 
-TRAINVAL = tar({"VOCdevkit/VOC2007/Annotations/a.xml": b"<a/>", "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt": b"a\n"})
-TEST = tar({"VOCdevkit/VOC2007/Annotations/b.xml": b"<b/>", "VOCdevkit/VOC2007/ImageSets/Main/test.txt": b"b\n"})
+TRAINVAL = tar(
+    {
+        "VOCdevkit/VOC2007/Annotations/a.xml": b"<a/>",
+        "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt": b"a\n",
+    }
+)
+TEST = tar(
+    {
+        "VOCdevkit/VOC2007/Annotations/b.xml": b"<b/>",
+        "VOCdevkit/VOC2007/ImageSets/Main/test.txt": b"b\n",
+    }
+)
 GIVES = (("VOCdevkit/VOC2007", "VOCdevkit/VOC2007"),)
 
 
@@ -96,15 +108,25 @@ def part(content, *urls):
     return Part(archives=(archive("a.tar", content, *urls),), gives=GIVES)
 
 
-def test_two_archives_become_one_voc_folder_and_a_second_call_asks_for_nothing(serve, tmp_path, capsys):
+def test_two_archives_become_one_voc_folder_and_a_second_call_asks_for_nothing(
+    serve, tmp_path, capsys
+):
     hosts = serve(TRAINVAL), serve(TEST)
-    both = Part(gives=GIVES, archives=(archive("trainval.tar", TRAINVAL, hosts[0].url("trainval.tar")),
-                                       archive("test.tar", TEST, hosts[1].url("test.tar"))))
+    both = Part(
+        gives=GIVES,
+        archives=(
+            archive("trainval.tar", TRAINVAL, hosts[0].url("trainval.tar")),
+            archive("test.tar", TEST, hosts[1].url("test.tar")),
+        ),
+    )
     for _ in range(2):
         get(both, tmp_path, keep_archives=False)
     assert [len(host.asked) for host in hosts] == [1, 1]
     assert find_voc_root(tmp_path, 2007) == tmp_path / "VOCdevkit" / "VOC2007"
-    assert sorted(p.name for p in (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main").iterdir()) == ["test.txt", "trainval.txt"]
+    assert sorted(p.name for p in (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main").iterdir()) == [
+        "test.txt",
+        "trainval.txt",
+    ]
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     assert list((tmp_path / "archives").iterdir()) == []
     assert "there already" in capsys.readouterr().out
@@ -117,8 +139,18 @@ def test_only_the_wanted_members_of_a_zip_get_a_place(serve, tmp_path):
         content.writestr("annotations/captions_val2017.json", "{}")
     host = serve(file.getvalue())
     goal = "coco/annotations/instances_val2017.json"
-    get(Part(archives=(archive("a.zip", file.getvalue(), host.url("a.zip")),), gives=((goal[5:], goal),)), tmp_path, True)
-    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*")) if p.is_file()] == ["archives/a.zip", goal]
+    get(
+        Part(
+            archives=(archive("a.zip", file.getvalue(), host.url("a.zip")),),
+            gives=((goal[5:], goal),),
+        ),
+        tmp_path,
+        True,
+    )
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*")) if p.is_file()] == [
+        "archives/a.zip",
+        goal,
+    ]
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(serve, tmp_path):
@@ -148,7 +180,9 @@ def test_a_part_file_that_is_complete_or_too_long(serve, tmp_path, left):
 
 def test_a_wrong_hash_is_deleted_and_reported(serve, tmp_path):
     host = serve(TRAINVAL[:-1] + b"x")
-    with pytest.raises(DataError, match=r"a\.tar: the MD5 of the download is [0-9a-f]{32} and should be .* deleted"):
+    with pytest.raises(
+        DataError, match=r"a\.tar: the MD5 of the download is [0-9a-f]{32} and should be .* deleted"
+    ):
         get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
     assert list((tmp_path / "archives").iterdir()) == []
     assert not (tmp_path / "VOCdevkit").exists()
@@ -162,7 +196,8 @@ def test_the_second_host_is_asked_when_the_first_has_nothing(serve, tmp_path):
 
 
 def test_without_network_the_sentence_names_host_url_and_path_and_a_file_put_there_is_used(
-        serve, tmp_path, monkeypatch, capsys):
+    serve, tmp_path, monkeypatch, capsys
+):
     host = serve(b"")
     host.server.shutdown()
     host.server.server_close()  # the port is closed now: connection refused
@@ -184,7 +219,9 @@ def test_without_network_the_sentence_names_host_url_and_path_and_a_file_put_the
 
 def test_a_disk_that_is_too_small_is_named_before_anything_is_written(serve, tmp_path, monkeypatch):
     host = serve(TRAINVAL)
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: downloads.shutil._ntuple_diskusage(100, 90, 10))
+    monkeypatch.setattr(
+        downloads.shutil, "disk_usage", lambda _: downloads.shutil._ntuple_diskusage(100, 90, 10)
+    )
     with pytest.raises(DataError, match="free some space"):
         get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
 
@@ -235,11 +272,19 @@ def test_damaged_archives_are_reported(tmp_path):
 
 def test_every_data_set_lands_where_the_data_layer_reads():
     assert set(get_data.DATASETS) == {"voc2007", "voc2012", "coco2014", "coco2017", "coco2017test"}
-    goals = {name: [goal for p in parts for _, goal in p.gives] for name, parts in get_data.DATASETS.items()}
+    goals = {
+        name: [goal for p in parts for _, goal in p.gives]
+        for name, parts in get_data.DATASETS.items()
+    }
     assert goals["voc2012"] == ["VOCdevkit/VOC2012"]
     assert sorted(goals["coco2014"]) == [
-        "coco/annotations/instances_train2014.json", "coco/annotations/instances_val2014.json", "coco/train2014",
-        "coco/val2014"]
+        "coco/annotations/instances_train2014.json",
+        "coco/annotations/instances_val2014.json",
+        "coco/train2014",
+        "coco/val2014",
+    ]
     archives = [a for parts in get_data.DATASETS.values() for p in parts for a in p.archives]
     assert len(archives) == 11
-    assert all(len(a.md5) == 32 and all(url.endswith("/" + a.name) for url in a.urls) for a in archives)
+    assert all(
+        len(a.md5) == 32 and all(url.endswith("/" + a.name) for url in a.urls) for a in archives
+    )

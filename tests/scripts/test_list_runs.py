@@ -6,17 +6,25 @@ from scripts import list_runs
 def test_runs_are_listed_with_their_backbones(capsys):
     assert list_runs.main(["kl_loss/table5"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "kl_loss/vggm_voc vgg_cnn_m_1024", "kl_loss/vggm_voc_kl vgg_cnn_m_1024", "kl_loss/vgg16_voc vgg16",
-        "kl_loss/vgg16_voc_kl vgg16"]
+        "kl_loss/vggm_voc vgg_cnn_m_1024",
+        "kl_loss/vggm_voc_kl vgg_cnn_m_1024",
+        "kl_loss/vgg16_voc vgg16",
+        "kl_loss/vgg16_voc_kl vgg16",
+    ]
     assert list_runs.main(["kl_loss/table5", "--scale", "lite"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "kl_loss/vggm_voc mobilenet_v2", "kl_loss/vggm_voc_kl mobilenet_v2"]
+        "kl_loss/vggm_voc mobilenet_v2",
+        "kl_loss/vggm_voc_kl mobilenet_v2",
+    ]
 
 
 def test_commands_are_listed_in_order(capsys):
-    for table, commands in (("kl_loss/table1", ["evaluate", "report"]), ("kl_loss/table2", ["benchmark", "report"]),
-                            ("kl_loss/figure6", ["evaluate", "report", "figure6"]),
-                            ("kl_rpn/figure3", ["figure3", "swap"])):
+    for table, commands in (
+        ("kl_loss/table1", ["evaluate", "report"]),
+        ("kl_loss/table2", ["benchmark", "report"]),
+        ("kl_loss/figure6", ["evaluate", "report", "figure6"]),
+        ("kl_rpn/figure3", ["figure3", "swap"]),
+    ):
         assert list_runs.main([table, "--commands"]) == 0
         assert capsys.readouterr().out.split() == commands
 

@@ -28,10 +28,19 @@ from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_
 from tests.tiny import train_tiny as train
 
 TINY_RPN = replace(TINY, name="tiny_rpn", model=change(TINY.model, roi_head="none"))
-TINY_FAST = replace(TINY, name="tiny_fast", model=change(TINY.model, rpn_kind="saved"), proposals="tiny_rpn")
+TINY_FAST = replace(
+    TINY, name="tiny_fast", model=change(TINY.model, rpn_kind="saved"), proposals="tiny_rpn"
+)
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.0)
-TABLE = Table(title="A tiny table", metric="coco", columns=("AP", "speed_ms"), rows=(
-    Row(label="Fast", run=TINY_FAST, postprocess=NMS), Row(label="RPN", run=TINY, postprocess=NMS)))
+TABLE = Table(
+    title="A tiny table",
+    metric="coco",
+    columns=("AP", "speed_ms"),
+    rows=(
+        Row(label="Fast", run=TINY_FAST, postprocess=NMS),
+        Row(label="RPN", run=TINY, postprocess=NMS),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,9 @@ def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsy
     train_all(data, tmp_path, TINY_RPN)
     save(data, tmp_path, run="kl_loss/tiny_rpn")
     state = load_checkpoint(newest_checkpoint(folder_of(tmp_path)))
-    trained = TrainedRun(run=TINY_RPN, checkpoint=newest_checkpoint(folder_of(tmp_path)), state=state)
+    trained = TrainedRun(
+        run=TINY_RPN, checkpoint=newest_checkpoint(folder_of(tmp_path)), state=state
+    )
     detector = trained_detector(trained, torch.device("cpu"))
     for part, split, images, most in (("train", "train", 12, 30), ("test", "val", 3, 20)):
         found = load_proposals(folder_of(tmp_path) / f"proposals-{part}.npz")
@@ -100,7 +111,9 @@ def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsy
             for i, expected in zip(batch.indices, detector.proposals(batch, most), strict=True):
                 rows = slice(found.starts[i], found.starts[i + 1])
                 torch.testing.assert_close(torch.from_numpy(found.boxes[rows]), expected.boxes)
-                torch.testing.assert_close(torch.from_numpy(found.scores[rows]), expected.objectness)
+                torch.testing.assert_close(
+                    torch.from_numpy(found.scores[rows]), expected.objectness
+                )
     assert passes == ["tiny_rpn"] * 2
     capsys.readouterr()
     save(data, tmp_path, run="kl_loss/tiny_rpn")
@@ -152,7 +165,12 @@ def test_each_seed_has_the_proposals_of_its_seed(data, tmp_path):
 
 def test_a_run_with_its_own_network_needs_none(data, tmp_path):
     dataset = build_dataset(TINY.data, data, "val")
-    assert ensure_proposals(TINY, place_of(tmp_path, TINY), environment(data, tmp_path), dataset, "test") is None
+    assert (
+        ensure_proposals(
+            TINY, place_of(tmp_path, TINY), environment(data, tmp_path), dataset, "test"
+        )
+        is None
+    )
     given = environment(data, tmp_path, proposals="a.pkl:b.pkl")
     # other rows may need it
     assert ensure_proposals(TINY, place_of(tmp_path, TINY), given, dataset, "test") is None
@@ -161,28 +179,48 @@ def test_a_run_with_its_own_network_needs_none(data, tmp_path):
 
 
 def test_an_untrained_network_is_named_with_its_command(data, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 "
-                       r"to take proposals from; "
-                       r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny "
-                       r"--seed 0 --data-root "
-                       rf"{data} --out {tmp_path}$"):
+    with pytest.raises(
+        ValueError,
+        match=r"There is no trained network in .*/tiny/kl_loss/tiny_rpn/seed0 "
+        r"to take proposals from; "
+        r"train it first: python -m scripts\.train kl_loss/tiny_rpn --scale tiny "
+        r"--seed 0 --data-root "
+        rf"{data} --out {tmp_path}$",
+    ):
         train(data, tmp_path, run="kl_loss/tiny_fast")
     train_all(data, tmp_path, TINY_RPN, stop_after=1)  # not finished
     with pytest.raises(ValueError, match="no trained network"):
         train(data, tmp_path, run="kl_loss/tiny_fast")
     save(data, tmp_path, run="kl_loss/tiny_rpn", unfinished=True)
-    with pytest.raises(ValueError, match="kl_loss/tiny_fast has no region proposal network: it uses those of tiny_rpn"):
+    with pytest.raises(
+        ValueError,
+        match="kl_loss/tiny_fast has no region proposal network: it uses those of tiny_rpn",
+    ):
         save(data, tmp_path, run="kl_loss/tiny_fast")
 
 
 def detectron(folder, data, split, *, shift=0.0):
     """The labels of a split as proposals, and the whole image, in Detectron's format."""
     dataset = build_dataset(TINY.data, data, split)
-    boxes = [np.concatenate([dataset.target(i).boxes.numpy() + shift, [[0, 0, size[1], size[0]]]]).astype(np.float32) - [0, 0, 1, 1]
-             for i, size in enumerate(dataset.sizes)]
+    boxes = [
+        np.concatenate(
+            [dataset.target(i).boxes.numpy() + shift, [[0, 0, size[1], size[0]]]]
+        ).astype(np.float32)
+        - [0, 0, 1, 1]
+        for i, size in enumerate(dataset.sizes)
+    ]
     path = folder / f"{split}{shift}.pkl"
-    path.write_bytes(pickle.dumps({"ids": list(dataset.image_ids), "boxes": boxes, "cfg": "",
-                                   "scores": [np.linspace(1, 0, len(part)) for part in boxes]}, protocol=2))
+    path.write_bytes(
+        pickle.dumps(
+            {
+                "ids": list(dataset.image_ids),
+                "boxes": boxes,
+                "cfg": "",
+                "scores": [np.linspace(1, 0, len(part)) for part in boxes],
+            },
+            protocol=2,
+        )
+    )
     return path
 
 
@@ -190,13 +228,18 @@ def test_files_of_others_replace_the_run(data, tmp_path, passes):
     """No trained region proposal network is needed; candidates are those of the file that is
     named.
     """
-    train_file, val_file, shifted = (detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val"),
-                                     detectron(tmp_path, data, "val", shift=5.0))
+    train_file, val_file, shifted = (
+        detectron(tmp_path, data, "train"),
+        detectron(tmp_path, data, "val"),
+        detectron(tmp_path, data, "val", shift=5.0),
+    )
     train_all(data, tmp_path / "runs", TINY_FAST, proposals=f"{train_file}:")
     found = {}
     for name in (val_file, shifted):
         evaluate(data, tmp_path / "runs", proposals=f":{name}")
-        key = torch.load(folder_of(tmp_path / "runs", TINY_FAST) / "candidates.pt", weights_only=True)
+        key = torch.load(
+            folder_of(tmp_path / "runs", TINY_FAST) / "candidates.pt", weights_only=True
+        )
         found[name] = key["key"]["proposals"], key["boxes"]
     assert found[val_file][0] != found[shifted][0]
     assert not torch.equal(found[val_file][1], found[shifted][1])
@@ -216,20 +259,42 @@ def test_several_files_of_one_part(data, tmp_path):
     train_file, val_file = detectron(tmp_path, data, "train"), detectron(tmp_path, data, "val")
     dataset = build_dataset(TINY.data, data, "train")
     how = {"proposals": f"{train_file}+{val_file}:x"}
-    found = ensure_proposals(TINY_FAST, place_of(tmp_path, TINY_FAST), environment(data, tmp_path, **how), dataset, "train")
+    found = ensure_proposals(
+        TINY_FAST,
+        place_of(tmp_path, TINY_FAST),
+        environment(data, tmp_path, **how),
+        dataset,
+        "train",
+    )
     assert len(found) == 12 + 3
 
 
 def command(data, out, *more, run="kl_loss/tiny_fast", script=train_module):
-    return script.main([run, "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
+    return script.main(
+        [
+            run,
+            "--scale",
+            "tiny",
+            "--data-root",
+            str(data),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
-@pytest.mark.parametrize(("option", "sentence"), [
-    ("x.pkl", "--proposals 'x.pkl' names no file"),
-    (":x.pkl", "names no file for training; give TRAIN_FILE:TEST_FILE"),
-    ("no/such.pkl:x", "The proposals no/such.pkl do not exist"),
-    ("VAL:x", "of none of the 12 images of this data set"),
-])
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("x.pkl", "--proposals 'x.pkl' names no file"),
+        (":x.pkl", "names no file for training; give TRAIN_FILE:TEST_FILE"),
+        ("no/such.pkl:x", "The proposals no/such.pkl do not exist"),
+        ("VAL:x", "of none of the 12 images of this data set"),
+    ],
+)
 def test_the_users_mistakes_are_one_sentence(data, tmp_path, capsys, option, sentence):
     if option.startswith("VAL"):
         name = detectron(tmp_path, data, "val")

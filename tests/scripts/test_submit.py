@@ -27,13 +27,16 @@ from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.01)
 TABLE = Table(
-    title="A tiny table", metric="coco", columns=("AP", "AP50"),
+    title="A tiny table",
+    metric="coco",
+    columns=("AP", "AP50"),
     rows=(
         Row(label="RPN [1]", group="VGG-16", run=TINY, postprocess=NMS),
         Row(label="soft-NMS", run=TINY, postprocess=replace(NMS, suppression="soft_gaussian")),
         Row(label="KL", run=TINY_KL, postprocess=NMS),
         Row(label="theirs", run=TINY, postprocess=NMS, missing="is not computed here"),
-    ))
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,20 @@ def evaluate(data, out):
 
 
 def command(data, out, *more):
-    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
+    return main(
+        [
+            "kl_loss/tiny",
+            "--scale",
+            "tiny",
+            "--data-root",
+            str(data),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def score(annotations, results):
@@ -84,15 +100,20 @@ def test_the_files_score_what_evaluate_says(data, trained, monkeypatch, capsys):
     capsys.readouterr()
     assert command(data, trained, "--split", "val") == 0
     printed = capsys.readouterr().out
-    for part in ("KL: not run: no trained network in tiny/kl_loss/tiny_kl/seed0", "theirs: not run: is not computed here",
-                 "2 of 4 rows written"):
+    for part in (
+        "KL: not run: no trained network in tiny/kl_loss/tiny_kl/seed0",
+        "theirs: not run: is not computed here",
+        "2 of 4 rows written",
+    ):
         assert part in printed
     folder = trained / "tiny" / "kl_loss" / "tiny" / "submission"
     names = ["detections_val_soft-nms_results.json", "detections_val_vgg-16-rpn-1_results.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     rows = json.loads((trained / "tiny" / "kl_loss" / "tiny" / "seed0.json").read_text())["rows"]
     truth = data / "annotations" / "instances_val.json"
-    for name, label, row in zip(reversed(names), ("VGG-16: RPN [1]", "soft-NMS"), rows, strict=False):
+    for name, label, row in zip(
+        reversed(names), ("VGG-16: RPN [1]", "soft-NMS"), rows, strict=False
+    ):
         results = json.loads((folder / name).read_text())
         assert f"{label}: {len(results)} detections -> {folder / name}" in printed
         assert score(truth, folder / name) == pytest.approx(row["metrics"]["AP"], abs=0.5)
@@ -107,12 +128,22 @@ def test_good_detections_keep_their_score_in_the_file(data, tmp_path):
     dataset = build_dataset(TINY.data, data, "val")
     targets = [dataset.target(i) for i in range(len(dataset))]
     draw = torch.Generator().manual_seed(0)
-    found = [Detections(boxes=t.boxes + 2 * torch.randn(t.boxes.shape, generator=draw), labels=t.labels,
-                        scores=torch.rand(len(t.labels), generator=draw)) for t in targets]
-    (tmp_path / "results.json").write_text(results_json(found, dataset.image_ids, dataset.category_ids))
+    found = [
+        Detections(
+            boxes=t.boxes + 2 * torch.randn(t.boxes.shape, generator=draw),
+            labels=t.labels,
+            scores=torch.rand(len(t.labels), generator=draw),
+        )
+        for t in targets
+    ]
+    (tmp_path / "results.json").write_text(
+        results_json(found, dataset.image_ids, dataset.category_ids)
+    )
     ours = evaluate_coco(found, targets, 6)["AP"]
     assert 20 < ours < 90
-    assert score(data / "annotations" / "instances_val.json", tmp_path / "results.json") == pytest.approx(ours, abs=0.3)
+    assert score(
+        data / "annotations" / "instances_val.json", tmp_path / "results.json"
+    ) == pytest.approx(ours, abs=0.3)
 
 
 def unlabeled(data, root, *, categories=None):
@@ -130,7 +161,10 @@ def test_test_dev_needs_no_labels(data, trained, tmp_path, monkeypatch, capsys):
     assert command(unlabeled(data, tmp_path / "coco"), trained) == 0
     assert "3 images of test-dev2017" in capsys.readouterr().out
     folder = trained / "tiny" / "kl_loss" / "tiny" / "submission"
-    one, other = ((folder / f"detections_{split}_soft-nms_results.json").read_text() for split in ("val", "test-dev2017"))
+    one, other = (
+        (folder / f"detections_{split}_soft-nms_results.json").read_text()
+        for split in ("val", "test-dev2017")
+    )
     assert one == other
 
 
@@ -146,7 +180,9 @@ def test_what_has_no_category_ids_is_a_sentence(data, trained, tmp_path, monkeyp
         (tmp_path / "annotations" / f"instances_{split}.json").touch()
     assert command(tmp_path, trained, "--split", "trainval") == 2
     assert "--split trainval stands for train2017 + val2017" in capsys.readouterr().err
-    monkeypatch.setitem(SCALES, "tiny", lambda run: replace(run, data=replace(run.data, layout="voc")))
+    monkeypatch.setitem(
+        SCALES, "tiny", lambda run: replace(run, data=replace(run.data, layout="voc"))
+    )
     assert command(data, trained, "--split", "val") == 2
     assert "VOC layout, which has no COCO category ids" in capsys.readouterr().err
     monkeypatch.setattr(module, "find_table", lambda name: replace(TABLE, metric="voc"))
@@ -160,18 +196,31 @@ def test_missing_test_images_say_how_to_get_them(data, trained, monkeypatch, cap
 
 
 def test_numbers_are_rounded_and_ids_are_those_of_the_file():
-    found = Detections(boxes=torch.tensor([[1.0, 2.0, 4.3333, 8.6666], [0.0, 0.0, 1.0, 1.0]]),
-                       scores=torch.tensor([0.123456, 1.0]), labels=torch.tensor([2, 1]))
-    empty = Detections(boxes=torch.empty(0, 4), scores=torch.empty(0), labels=torch.empty(0, dtype=torch.long))
+    found = Detections(
+        boxes=torch.tensor([[1.0, 2.0, 4.3333, 8.6666], [0.0, 0.0, 1.0, 1.0]]),
+        scores=torch.tensor([0.123456, 1.0]),
+        labels=torch.tensor([2, 1]),
+    )
+    empty = Detections(
+        boxes=torch.empty(0, 4), scores=torch.empty(0), labels=torch.empty(0, dtype=torch.long)
+    )
     text = results_json([found, empty], [42, 7], (1, 90))
     assert json.loads(text) == [
         {"image_id": 42, "category_id": 90, "bbox": [1.0, 2.0, 3.33, 6.67], "score": 0.12346},
-        {"image_id": 42, "category_id": 1, "bbox": [0.0, 0.0, 1.0, 1.0], "score": 1.0}]
+        {"image_id": 42, "category_id": 1, "bbox": [0.0, 0.0, 1.0, 1.0], "score": 1.0},
+    ]
     assert len(text) < 200  # no digits of float32 noise
     assert json.loads(results_json([empty], [7], (1,))) == []
 
 
 def test_every_row_has_a_file_of_its_own():
-    rows = [Row(label=label, group=group, run=TINY, postprocess=NMS)
-            for group, label in (("", "KL Loss"), ("", "KL-Loss"), ("R-FCN", "RPN [11]"), ("R-FCN", "KL-RPN"))]
+    rows = [
+        Row(label=label, group=group, run=TINY, postprocess=NMS)
+        for group, label in (
+            ("", "KL Loss"),
+            ("", "KL-Loss"),
+            ("R-FCN", "RPN [11]"),
+            ("R-FCN", "KL-RPN"),
+        )
+    ]
     assert slugs(rows) == ["kl-loss-row1", "kl-loss-row2", "r-fcn-rpn-11", "r-fcn-kl-rpn"]

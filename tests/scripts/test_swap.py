@@ -12,12 +12,25 @@ from scripts.reports.files import ReportPlace
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene
 from tests.models.test_kl_rpn import KL_RPN
-from tests.tiny import TINY, TINY_KLRPN, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
+from tests.tiny import (
+    TINY,
+    TINY_KLRPN,
+    environment,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    train_tiny,
+)
 
 COUNT = 100
-TABLE = Table(title="Two networks", metric="figure3", rows=(
-    Row(label="RPN", run=TINY, postprocess=PostprocessConfig()),
-    Row(label="KL-RPN", run=TINY_KLRPN, postprocess=PostprocessConfig())))
+TABLE = Table(
+    title="Two networks",
+    metric="figure3",
+    rows=(
+        Row(label="RPN", run=TINY, postprocess=PostprocessConfig()),
+        Row(label="KL-RPN", run=TINY_KLRPN, postprocess=PostprocessConfig()),
+    ),
+)
 
 
 def test_each_network_with_its_own_boxes_is_itself():

@@ -47,13 +47,17 @@ def equal(first, second):
     if isinstance(first, torch.Tensor):
         return torch.equal(first, second)
     if isinstance(first, dict):
-        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
+        return first.keys() == second.keys() and all(
+            equal(first[key], second[key]) for key in first
+        )
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(equal, first, second))
     return first == second
 
 
-@pytest.mark.parametrize(("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)])
+@pytest.mark.parametrize(
+    ("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)]
+)
 def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
     """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
     how = {"run": f"kl_loss/{name}", "accumulate": accumulate}
@@ -69,7 +73,10 @@ def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, a
 def test_another_seed_is_another_network(data, tmp_path):
     for seed in (0, 1):
         train(data, tmp_path, seed=seed, stop_after=1)
-    states = [load_checkpoint(newest_checkpoint(folder_of(tmp_path, seed=seed)))["model"] for seed in (0, 1)]
+    states = [
+        load_checkpoint(newest_checkpoint(folder_of(tmp_path, seed=seed)))["model"]
+        for seed in (0, 1)
+    ]
     assert not equal(*states)
 
 
@@ -88,8 +95,13 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
 
 
 def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
-    tiny["kl_loss/tiny"] = replace(TINY, model=change(TINY.model, roi_dropout=0.0), train=replace(
-        TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimizer="adamw", bias_lr_factor=1.0))
+    tiny["kl_loss/tiny"] = replace(
+        TINY,
+        model=change(TINY.model, roi_dropout=0.0),
+        train=replace(
+            TINY.train, iterations=30, lr=2e-3, lr_drops=(), optimizer="adamw", bias_lr_factor=1.0
+        ),
+    )
     totals, real = [], module.update
 
     def recorded(*args, **how):
@@ -112,7 +124,9 @@ def test_another_configuration_is_not_resumed(data, tmp_path, tiny):
 def test_starting_over_in_a_used_folder_is_refused(data, tmp_path):
     """New checkpoints would be older than the ones that are there."""
     train(data, tmp_path, stop_after=2)
-    with pytest.raises(ValueError, match=r"--resume none: .* holds checkpoints of an earlier training"):
+    with pytest.raises(
+        ValueError, match=r"--resume none: .* holds checkpoints of an earlier training"
+    ):
         train(data, tmp_path, resume="none")
     assert train(data, tmp_path / "other", resume="none", stop_after=1) == 0
 
@@ -154,11 +168,27 @@ def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys)
     printed = capsys.readouterr().out
     assert "skipped image 1: " in printed
     assert "000003.jpg" in printed
-    assert json.loads((folder_of(tmp_path / "out") / "finished.json").read_text())["skipped_images"] == 1
+    assert (
+        json.loads((folder_of(tmp_path / "out") / "finished.json").read_text())["skipped_images"]
+        == 1
+    )
 
 
 def command(data, out, *more):
-    return main(["kl_loss/tiny", "--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu", *more])
+    return main(
+        [
+            "kl_loss/tiny",
+            "--scale",
+            "tiny",
+            "--data-root",
+            str(data),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_path, tiny, capsys):
@@ -168,13 +198,19 @@ def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_p
     assert newest_checkpoint(folder_of(tmp_path)) is None
 
 
-@pytest.mark.parametrize(("more", "sentence"), [
-    (("--accumulate", "3"), "--accumulate is 3; a batch of 2 images can be split into 1 to 2 forward passes"),
-    (("--splits", "train"), "--splits 'train' is not of the form TRAIN:TEST"),
-    (("--splits", "nowhere:val"), "nowhere"),
-    (("--resume", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
-    (("--data-root", "no/such/folder"), "The data folder no/such/folder does not exist"),
-])
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            ("--accumulate", "3"),
+            "--accumulate is 3; a batch of 2 images can be split into 1 to 2 forward passes",
+        ),
+        (("--splits", "train"), "--splits 'train' is not of the form TRAIN:TEST"),
+        (("--splits", "nowhere:val"), "nowhere"),
+        (("--resume", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
+        (("--data-root", "no/such/folder"), "The data folder no/such/folder does not exist"),
+    ],
+)
 def test_the_users_mistakes_are_one_sentence(data, tmp_path, capsys, more, sentence):
     assert command(data, tmp_path, *more) == 2
     printed = capsys.readouterr().err
@@ -185,7 +221,10 @@ def test_the_users_mistakes_are_one_sentence(data, tmp_path, capsys, more, sente
 
 def test_a_smaller_batch_scales_the_recipe(data, tmp_path, capsys):
     assert command(data, tmp_path, "--batch-size", "1", "--stop-after", "1") == 0
-    assert "linear scaling: batch 2 -> 1, lr 0.001 -> 0.0005, 6 -> 12 updates" in capsys.readouterr().out
+    assert (
+        "linear scaling: batch 2 -> 1, lr 0.001 -> 0.0005, 6 -> 12 updates"
+        in capsys.readouterr().out
+    )
     assert final(tmp_path)["run"]["train"]["lr_drops"] == [8]
 
 
@@ -201,7 +240,9 @@ def renamed_classes(data, folder):
     root = shutil.copytree(data, folder)
     for path in root.glob("annotations/*.json"):
         document = json.loads(path.read_text())
-        document["categories"] = [{**line, "name": line["name"].upper()} for line in document["categories"]]
+        document["categories"] = [
+            {**line, "name": line["name"].upper()} for line in document["categories"]
+        ]
         path.write_text(json.dumps(document))
     return root
 
@@ -235,7 +276,9 @@ def of_an_earlier_version(folder):
     state = load_checkpoint(path)
     del state["format"]
     torch.save(state, path)
-    path.with_suffix(".json").write_text(json.dumps({"step": state["step"], "sha256": sha256(path)}))
+    path.with_suffix(".json").write_text(
+        json.dumps({"step": state["step"], "sha256": sha256(path)})
+    )
 
 
 @pytest.mark.parametrize("stop_after", [2, None])

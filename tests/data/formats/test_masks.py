@@ -82,36 +82,47 @@ def test_text_that_is_no_run_lengths_is_refused(text):
     assert run_lengths(text) is None
 
 
-@pytest.mark.parametrize("segmentation", [
-    [[0, 0, 4, 0, 4, 3]], [[0.5, 0, 4, 0, 4, 3], [-1.0, -2, 6, 1, 2, 7]], COLUMN,
-    {"size": [4, 5], "counts": compressed_rle(COLUMN, SIZE)}, {"size": [4, 5], "counts": [20]}, {"size": [4, 5], "counts": [0, 20]}])
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[0, 0, 4, 0, 4, 3]],
+        [[0.5, 0, 4, 0, 4, 3], [-1.0, -2, 6, 1, 2, 7]],
+        COLUMN,
+        {"size": [4, 5], "counts": compressed_rle(COLUMN, SIZE)},
+        {"size": [4, 5], "counts": [20]},
+        {"size": [4, 5], "counts": [0, 20]},
+    ],
+)
 def test_what_can_be_used(segmentation):
     assert segmentation_problem(segmentation, SIZE) is None
     assert run_lengths(compressed_rle(segmentation, SIZE)) is not None
 
 
-@pytest.mark.parametrize(("segmentation", "says"), [
-    (None, "no segmentation"),
-    ([], "no segmentation"),
-    ([[1, 1, 2, 2]], "4 numbers, not x and y of at least 3 points"),
-    ([[1, 1, 2, 2, 3, 3, 4]], "7 numbers"),
-    ([[0, 0, 4, 0, 4, 3], []], "0 numbers"),
-    ([[1, 1, 2, "2", 3, 3]], "not a list of numbers"),
-    ([[1, 1, 2, True, 3, 3]], "not a list of numbers"),
-    ([1, 1, 2, 2, 3, 3], "not a list of numbers"),
-    ([[1, 1, 2, 2, 3, 1e9]], "further outside"),
-    ([[1, 1, 2, 2, 10**400, 3]], "further outside"),
-    ([[1, 1, 2, 2, float("inf"), 3]], "further outside"),
-    ("a text", "neither a list of polygons nor run lengths"),
-    ({"size": [4, 5]}, "neither a list of polygons nor run lengths"),
-    ({"size": [5, 4], "counts": [20]}, r"size \[5, 4\], not \[height, width\] = \[4, 5\]"),
-    ({"size": [4, 5], "counts": [5, 2]}, "sum up to 7 px, not to 4 x 5"),
-    ({"size": [4, 5], "counts": [5, -2, 17]}, "integers from 0"),
-    ({"size": [4, 5], "counts": [5.0, 15]}, "integers from 0"),
-    ({"size": [4, 5], "counts": 20}, "integers from 0"),
-    ({"size": [4, 5], "counts": "o"}, "compressed text"),
-    ({"size": [4, 5], "counts": "52"}, "sum up to 7 px"),
-])
+@pytest.mark.parametrize(
+    ("segmentation", "says"),
+    [
+        (None, "no segmentation"),
+        ([], "no segmentation"),
+        ([[1, 1, 2, 2]], "4 numbers, not x and y of at least 3 points"),
+        ([[1, 1, 2, 2, 3, 3, 4]], "7 numbers"),
+        ([[0, 0, 4, 0, 4, 3], []], "0 numbers"),
+        ([[1, 1, 2, "2", 3, 3]], "not a list of numbers"),
+        ([[1, 1, 2, True, 3, 3]], "not a list of numbers"),
+        ([1, 1, 2, 2, 3, 3], "not a list of numbers"),
+        ([[1, 1, 2, 2, 3, 1e9]], "further outside"),
+        ([[1, 1, 2, 2, 10**400, 3]], "further outside"),
+        ([[1, 1, 2, 2, float("inf"), 3]], "further outside"),
+        ("a text", "neither a list of polygons nor run lengths"),
+        ({"size": [4, 5]}, "neither a list of polygons nor run lengths"),
+        ({"size": [5, 4], "counts": [20]}, r"size \[5, 4\], not \[height, width\] = \[4, 5\]"),
+        ({"size": [4, 5], "counts": [5, 2]}, "sum up to 7 px, not to 4 x 5"),
+        ({"size": [4, 5], "counts": [5, -2, 17]}, "integers from 0"),
+        ({"size": [4, 5], "counts": [5.0, 15]}, "integers from 0"),
+        ({"size": [4, 5], "counts": 20}, "integers from 0"),
+        ({"size": [4, 5], "counts": "o"}, "compressed text"),
+        ({"size": [4, 5], "counts": "52"}, "sum up to 7 px"),
+    ],
+)
 def test_what_cannot_be_used_is_said(segmentation, says):
     assert re.search(says, segmentation_problem(segmentation, SIZE))
 

@@ -8,8 +8,12 @@ from tests.data.formats.test_saved_proposals import SIZE
 
 
 def cleaned(boxes, *, min_size=2.0, count=None):
-    return clean_proposals(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), SIZE, min_size=min_size,
-                           count=count).tolist()
+    return clean_proposals(
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        SIZE,
+        min_size=min_size,
+        count=count,
+    ).tolist()
 
 
 def test_cleaning_by_hand():
@@ -18,8 +22,9 @@ def test_cleaning_by_hand():
     assert cleaned([[-9, -3, 300, 120]]) == [[0, 0, 200, 100]]  # clipped
     # and equal only then
     assert cleaned([[-9, -3, 300, 120], [-1, -1, 201, 101]]) == [[0, 0, 200, 100]]
-    assert cleaned([[10, 10, 12, 50], [10, 10, 50, 12], [10, 10, 12.1, 12.1], [250, 10, 300, 20]]) == [
-        pytest.approx([10, 10, 12.1, 12.1])]  # a side of 2 px or less, and one outside
+    assert cleaned(
+        [[10, 10, 12, 50], [10, 10, 50, 12], [10, 10, 12.1, 12.1], [250, 10, 300, 20]]
+    ) == [pytest.approx([10, 10, 12.1, 12.1])]  # a side of 2 px or less, and one outside
     assert cleaned([[10, 10, 12, 50]], min_size=1.0) == [[10, 10, 12, 50]]
     # the count comes last
     assert cleaned([big, same, [5, 5, 6, 6], other], count=2) == [big, pytest.approx(other)]
@@ -42,7 +47,9 @@ def test_cleaning_keeps_the_order():
 
 def test_crowds():
     """A crowd of 100 x 100 px: half, 70 % and 80 % of the boxes' own area lie in it."""
-    boxes = torch.tensor([[50.0, 0, 150, 100], [30, 0, 130, 100], [20, 0, 120, 100], [5, 5, 6, 6], [150, 0, 160, 10]])
+    boxes = torch.tensor(
+        [[50.0, 0, 150, 100], [30, 0, 130, 100], [20, 0, 120, 100], [5, 5, 6, 6], [150, 0, 160, 10]]
+    )
     crowds = torch.tensor([[0.0, 0, 100, 100]])
     assert filter_crowd_proposals(boxes, crowds, 0.7).tolist() == boxes[[0, 1, 4]].tolist()
     assert filter_crowd_proposals(boxes, crowds, 1.0).tolist() == boxes.tolist()

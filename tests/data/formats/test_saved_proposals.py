@@ -23,8 +23,13 @@ SIZE = (100, 200)
 
 def proposals(*counts, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [Proposals(boxes=torch.rand(count, 4, generator=generator), objectness=torch.arange(count, 0, -1).float())
-            for count in counts]
+    return [
+        Proposals(
+            boxes=torch.rand(count, 4, generator=generator),
+            objectness=torch.arange(count, 0, -1).float(),
+        )
+        for count in counts
+    ]
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -68,18 +73,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["p.npz"]
 
 
-
-
-
-
-
-
-
-
-DETECTRON = {"ids": [9, 4], "boxes": [np.array([[0, 0, 9, 19], [10, 10, 29, 29]], dtype=np.float32), np.zeros((0, 4), np.float32)],
-             "scores": [np.array([0.9, 0.1], dtype=np.float32), np.zeros(0, np.float32)], "cfg": "MODEL: {}"}
-DETECTRON2 = {"ids": np.array([9, 4]), "boxes": [np.array([[10.0, 10, 30, 30], [0, 0, 10, 20]]), []],
-              "objectness_logits": [np.array([-2.0, 3.0]), []], "bbox_mode": 0}
+DETECTRON = {
+    "ids": [9, 4],
+    "boxes": [
+        np.array([[0, 0, 9, 19], [10, 10, 29, 29]], dtype=np.float32),
+        np.zeros((0, 4), np.float32),
+    ],
+    "scores": [np.array([0.9, 0.1], dtype=np.float32), np.zeros(0, np.float32)],
+    "cfg": "MODEL: {}",
+}
+DETECTRON2 = {
+    "ids": np.array([9, 4]),
+    "boxes": [np.array([[10.0, 10, 30, 30], [0, 0, 10, 20]]), []],
+    "objectness_logits": [np.array([-2.0, 3.0]), []],
+    "bbox_mode": 0,
+}
 EXPECTED = [[0, 0, 10, 20], [10, 10, 30, 30]]
 
 
@@ -89,13 +97,23 @@ def pickled(folder, content, protocol=2):
     return path
 
 
-@pytest.mark.parametrize("content", [
-    DETECTRON,
-    {"indexes": DETECTRON["ids"], "boxes": DETECTRON["boxes"], "scores": DETECTRON["scores"]},
-    DETECTRON2,
-    {**{name: DETECTRON2[name] for name in ("boxes", "objectness_logits")}, "image_ids": ["9", "4"]},
-    {**DETECTRON2, "bbox_mode": 1, "boxes": [np.array([[10.0, 10, 20, 20], [0, 0, 10, 20]]), np.zeros((0, 4))]},
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        DETECTRON,
+        {"indexes": DETECTRON["ids"], "boxes": DETECTRON["boxes"], "scores": DETECTRON["scores"]},
+        DETECTRON2,
+        {
+            **{name: DETECTRON2[name] for name in ("boxes", "objectness_logits")},
+            "image_ids": ["9", "4"],
+        },
+        {
+            **DETECTRON2,
+            "bbox_mode": 1,
+            "boxes": [np.array([[10.0, 10, 20, 20], [0, 0, 10, 20]]), np.zeros((0, 4))],
+        },
+    ],
+)
 def test_others_files_hold_the_same_boxes(tmp_path, content):
     """Two boxes of 10 x 20 and 20 x 20 px: inclusive corners, continuous ones, and corner with
     size.
@@ -113,22 +131,30 @@ def test_equal_scores_keep_the_order_of_the_file(tmp_path):
     boxes = np.arange(80, dtype=np.float32).reshape(20, 4) + np.float32([0, 0, 10, 10])
     content = {"ids": [1], "boxes": [boxes], "scores": [np.array([0.5] * 19 + [0.6])]}
     order = [19, *range(19)]
-    np.testing.assert_array_equal(load_proposals(pickled(tmp_path, content)).boxes[:, 0], boxes[order, 0])
+    np.testing.assert_array_equal(
+        load_proposals(pickled(tmp_path, content)).boxes[:, 0], boxes[order, 0]
+    )
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"scores": [np.zeros(2), np.zeros(1)]}, r"boxes of shape \(0, 4\) and scores of shape \(1,\) for "
-                                                              r"image 4"),
-    ({"boxes": [np.zeros((2, 5)), []]}, r"boxes of shape \(2, 5\)"),
-    ({"boxes": ["ab", []]}, "image 9 that are no numbers"),
-    ({"boxes": [np.full((2, 4), np.nan), []]}, "a box or score of image 9 that is not finite"),
-    ({"scores": [np.array([np.inf, 0]), []]}, "a box or score of image 9 that is not finite"),
-    ({"ids": [9]}, "1 ids, 2 boxes, 2 scores; there must be one of each"),
-    ({"ids": 9}, "ids that are no list"),
-    ({"ids": [9, 9]}, "the image '9' twice"),
-    ({"ids": [9, 2.5]}, "calls an image 2.5"),
-    ({"bbox_mode": 4}, "bbox_mode 4"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"scores": [np.zeros(2), np.zeros(1)]},
+            r"boxes of shape \(0, 4\) and scores of shape \(1,\) for "
+            r"image 4",
+        ),
+        ({"boxes": [np.zeros((2, 5)), []]}, r"boxes of shape \(2, 5\)"),
+        ({"boxes": ["ab", []]}, "image 9 that are no numbers"),
+        ({"boxes": [np.full((2, 4), np.nan), []]}, "a box or score of image 9 that is not finite"),
+        ({"scores": [np.array([np.inf, 0]), []]}, "a box or score of image 9 that is not finite"),
+        ({"ids": [9]}, "1 ids, 2 boxes, 2 scores; there must be one of each"),
+        ({"ids": 9}, "ids that are no list"),
+        ({"ids": [9, 9]}, "the image '9' twice"),
+        ({"ids": [9, 2.5]}, "calls an image 2.5"),
+        ({"bbox_mode": 4}, "bbox_mode 4"),
+    ],
+)
 def test_others_files_with_a_mistake(tmp_path, change, says):
     with pytest.raises(DataError, match=f"proposals.pkl has .*{says}|proposals.pkl {says}"):
         load_proposals(pickled(tmp_path, DETECTRON | change))
@@ -151,18 +177,35 @@ def test_files_of_something_else(tmp_path):
 
 
 def ours(folder, **changed):
-    members = {"ids": np.array(["1", "2"]), "integer": np.array([True, True]), "counts": np.array([1, 1]),
-               "boxes": np.zeros((2, 4), np.float32), "scores": np.zeros(2, np.float32), "key": np.array("k")}
+    members = {
+        "ids": np.array(["1", "2"]),
+        "integer": np.array([True, True]),
+        "counts": np.array([1, 1]),
+        "boxes": np.zeros((2, 4), np.float32),
+        "scores": np.zeros(2, np.float32),
+        "key": np.array("k"),
+    }
     np.savez(folder / "p.npz", **members | changed)
     return folder / "p.npz"
 
 
-@pytest.mark.parametrize("change", [
-    {"counts": np.array([1, 2])}, {"counts": np.array([3, -1])}, {"counts": np.array([2])}, {"counts": np.array([1.0, 1.0])},
-    {"boxes": np.zeros((2, 3), np.float32)}, {"boxes": np.zeros((2, 4))}, {"scores": np.zeros((2, 1), np.float32)},
-    {"ids": np.array(["1", "x"])}, {"ids": np.array(["1"])}, {"ids": np.array(["1", None], dtype=object)},
-    {"boxes": np.full((2, 4), np.inf, np.float32)}, {"ids": np.array(["1", "1"])},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"counts": np.array([1, 2])},
+        {"counts": np.array([3, -1])},
+        {"counts": np.array([2])},
+        {"counts": np.array([1.0, 1.0])},
+        {"boxes": np.zeros((2, 3), np.float32)},
+        {"boxes": np.zeros((2, 4))},
+        {"scores": np.zeros((2, 1), np.float32)},
+        {"ids": np.array(["1", "x"])},
+        {"ids": np.array(["1"])},
+        {"ids": np.array(["1", None], dtype=object)},
+        {"boxes": np.full((2, 4), np.inf, np.float32)},
+        {"ids": np.array(["1", "1"])},
+    ],
+)
 def test_damaged_files_of_ours(tmp_path, change):
     assert len(load_proposals(ours(tmp_path))) == 2
     with pytest.raises(DataError, match=r"p\.npz (is damaged|holds no saved proposals|has )"):
@@ -183,12 +226,17 @@ def test_files_of_other_images(tmp_path):
     found = load_proposals(tmp_path / "p.npz")
     found.check_covers((3, 1))
     found.check_covers(())
-    with pytest.raises(DataError, match=r"p\.npz has no proposals of image 5 and of 1 more images; give"):
+    with pytest.raises(
+        DataError, match=r"p\.npz has no proposals of image 5 and of 1 more images; give"
+    ):
         found.check_covers((1, 5, 6))
     with pytest.raises(DataError, match=r"p\.npz has no proposals of image 'x'; give"):
         found.proposals_of("x", SIZE)
-    with pytest.raises(DataError, match=r"of 3 images, which are called 1 and so on, but of none of the "
-        r"2 images of this data set, such as '000001'"):
+    with pytest.raises(
+        DataError,
+        match=r"of 3 images, which are called 1 and so on, but of none of the "
+        r"2 images of this data set, such as '000001'",
+    ):
         found.check_covers(("000001", "000002"))
 
 
@@ -201,7 +249,10 @@ def test_several_files_are_one(tmp_path):
     assert both.key == "a + b"
     for part in parts:
         for image_id in part.image_ids:
-            torch.testing.assert_close(both.proposals_of(image_id, SIZE, min_size=0), part.proposals_of(image_id, SIZE, min_size=0))
+            torch.testing.assert_close(
+                both.proposals_of(image_id, SIZE, min_size=0),
+                part.proposals_of(image_id, SIZE, min_size=0),
+            )
     assert join_proposals(parts[:1]) is parts[0]
     with pytest.raises(DataError, match=r"a\.npz \+ .*a\.npz has the image '1' twice"):
         join_proposals([parts[0], parts[0]])

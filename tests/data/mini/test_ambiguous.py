@@ -22,7 +22,11 @@ from data.voc import VocDataset
 
 
 def files(root):
-    return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def coco(root, split):
@@ -47,10 +51,14 @@ def test_images_do_not_depend_on_the_counts(root, tmp_path):
     assert all(files(other)[path] == files(root)[path] for path in pictures)
 
 
-@pytest.mark.parametrize(("split", "voc_split", "count"), [("train", "trainval", 6), ("val", "test", 4)])
+@pytest.mark.parametrize(
+    ("split", "voc_split", "count"), [("train", "trainval", 6), ("val", "test", 4)]
+)
 def test_both_layouts_say_the_same(root, split, voc_split, count):
     from_coco = CocoDataset(root / "coco", split)
-    from_voc = VocDataset(root / "VOCdevkit", 2007, voc_split, classes=tuple(look.name for look in CLASSES))
+    from_voc = VocDataset(
+        root / "VOCdevkit", 2007, voc_split, classes=tuple(look.name for look in CLASSES)
+    )
     assert from_coco.classes == from_voc.classes
     assert from_coco.sizes == from_voc.sizes
     assert len(from_coco) == len(from_voc) == count
@@ -59,7 +67,11 @@ def test_both_layouts_say_the_same(root, split, voc_split, count):
         assert torch.equal(first.image, second.image)
         torch.testing.assert_close(first.target.boxes, second.target.boxes, atol=2e-3, rtol=0)
         assert torch.equal(first.target.labels, second.target.labels)
-        assert first.target.sigma_true.shape == first.target.clean_boxes.shape == first.target.boxes.shape
+        assert (
+            first.target.sigma_true.shape
+            == first.target.clean_boxes.shape
+            == first.target.boxes.shape
+        )
 
 
 def test_files_hold_what_was_rendered(root):
@@ -76,7 +88,9 @@ def test_files_hold_what_was_rendered(root):
         assert a["category_id"] == label
         assert a["iscrowd"] == 0
         np.testing.assert_allclose(a["bbox"], [*box[:2], *(box[2:] - box[:2])], atol=1e-6)
-        np.testing.assert_allclose(a["clean_bbox"], [*clean[:2], *(clean[2:] - clean[:2])], atol=1e-6)
+        np.testing.assert_allclose(
+            a["clean_bbox"], [*clean[:2], *(clean[2:] - clean[:2])], atol=1e-6
+        )
         np.testing.assert_allclose(a["sigma_true"], sigma)
     assert [a["id"] for a in data["annotations"]] == list(range(1, len(data["annotations"]) + 1))
     assert data["categories"][0] == {"id": 1, "name": "brick", "supercategory": "thing"}
@@ -96,7 +110,9 @@ def test_an_object_without_a_visible_pixel_keeps_an_empty_mask(tmp_path, monkeyp
     drawn = scene(3, "train", 0)
     hidden = replace(drawn, visible=(np.zeros_like(drawn.visible[0]), *drawn.visible[1:]))
     monkeypatch.setattr(ambiguous, "scene", lambda *key: hidden)
-    data = CocoDataset(write_dataset(tmp_path / "set", train=1, val=1) / "coco", "train", masks=True)
+    data = CocoDataset(
+        write_dataset(tmp_path / "set", train=1, val=1) / "coco", "train", masks=True
+    )
     assert len(data[0].target.masks) == len(data[0].target.labels) == len(drawn.labels)
     assert not data[0].target.masks[0].any()
     assert data[0].target.masks[1].any()

@@ -34,7 +34,10 @@ def stacked(scenes):
     names = ("labels", "boxes", "clean_boxes", "sigma_true", "hidden", "ramps")
     table = {name: np.concatenate([getattr(s, name) for s in scenes]) for name in names}
     table["room"] = np.concatenate(
-        [np.hstack([s.clean_boxes[:, :2], np.array(s.image.shape[1::-1]) - s.clean_boxes[:, 2:]]) for s in scenes]
+        [
+            np.hstack([s.clean_boxes[:, :2], np.array(s.image.shape[1::-1]) - s.clean_boxes[:, 2:]])
+            for s in scenes
+        ]
     )
     return table
 
@@ -93,7 +96,10 @@ def test_sigma_is_the_root_of_the_sum_of_squares_of_the_causes():
     hidden, ramps = np.array([[0.5, 0, 0, 0]] * 2), np.array([[0.0, 0, 20, 0]] * 2)
     sigma = label_sigma(np.array([BRICK, BALL]), box, hidden, ramps)
     occluded, soft = OCCLUSION_SIGMA * 0.5 * 100, SOFT_SIGMA * 20
-    expected = [[np.hypot(8, occluded), 4, np.hypot(8, soft), 4], [np.hypot(1, occluded), 0.5, np.hypot(1, soft), 0.5]]
+    expected = [
+        [np.hypot(8, occluded), 4, np.hypot(8, soft), 4],
+        [np.hypot(1, occluded), 0.5, np.hypot(1, soft), 0.5],
+    ]
     np.testing.assert_allclose(sigma, expected)
 
 
@@ -105,8 +111,12 @@ def test_every_cause_raises_sigma(stacked):
     assert relative[careless & plain].mean() > 4 * relative[~careless & plain].mean()
     assert relative[~careless & hidden & ~soft].mean() > 4 * relative[~careless & plain].mean()
     assert relative[~careless & soft].mean() > 4 * relative[~careless & plain].mean()
-    bound = label_sigma(stacked["labels"], stacked["clean_boxes"], stacked["hidden"], stacked["ramps"])
-    np.testing.assert_allclose(stacked["sigma_true"], np.minimum(bound, stacked["room"] / BORDER_SIGMAS), atol=1e-4)
+    bound = label_sigma(
+        stacked["labels"], stacked["clean_boxes"], stacked["hidden"], stacked["ramps"]
+    )
+    np.testing.assert_allclose(
+        stacked["sigma_true"], np.minimum(bound, stacked["room"] / BORDER_SIGMAS), atol=1e-4
+    )
 
 
 def test_hidden_fraction_is_the_covered_part_of_the_side():
@@ -126,7 +136,9 @@ def test_visible_pixels_are_the_shape_without_what_later_objects_hide_by_half():
     boxes = np.array([[0.0, 0, 4, 4], [2, 0, 6, 4], [2, 0, 6, 1]])
     coverages = [np.ones((4, 4)), np.ones((4, 4)), np.full((1, 4), 0.4)]
     coverages[1][3] = 0.4  # less than half of these pixels is shape
-    first, second, third = visible_pixels(boxes, coverages, [coverages[0], np.full((4, 4), 0.6), np.full((1, 4), 0.4)])
+    first, second, third = visible_pixels(
+        boxes, coverages, [coverages[0], np.full((4, 4), 0.6), np.full((1, 4), 0.4)]
+    )
     np.testing.assert_array_equal(first, np.repeat([[True, True, False, False]], 4, axis=0))
     np.testing.assert_array_equal(second, np.repeat([[True], [True], [True], [False]], 4, axis=1))
     assert not third.any()

@@ -9,11 +9,22 @@ import torch
 
 from data.errors import DataError
 from data.records import Detections, Target
-from data.scoring.box_moves import find_moves, matched_objects, move_numbers, paired_iou, percent_closer
+from data.scoring.box_moves import (
+    find_moves,
+    matched_objects,
+    move_numbers,
+    paired_iou,
+    percent_closer,
+)
 
-OBJECT = Target(boxes=torch.tensor([[10.0, 10, 30, 30]]), labels=torch.tensor([2]),
-                clean_boxes=torch.tensor([[10.0, 10, 30, 32]]))
-BEFORE = Detections(boxes=torch.tensor([[14.0, 10, 30, 30]]), scores=torch.tensor([0.9]), labels=torch.tensor([2]))
+OBJECT = Target(
+    boxes=torch.tensor([[10.0, 10, 30, 30]]),
+    labels=torch.tensor([2]),
+    clean_boxes=torch.tensor([[10.0, 10, 30, 32]]),
+)
+BEFORE = Detections(
+    boxes=torch.tensor([[14.0, 10, 30, 30]]), scores=torch.tensor([0.9]), labels=torch.tensor([2])
+)
 AFTER = replace(BEFORE, boxes=torch.tensor([[12.0, 10, 30, 31]]))
 
 
@@ -46,8 +57,14 @@ def test_without_clean_boxes_the_label_is_the_truth():
     assert all("clean" not in numbers for numbers in move_numbers(moves))
 
 
-@pytest.mark.parametrize("change", [
-    {"scores": torch.tensor([0.49])}, {"labels": torch.tensor([1])}, {"boxes": torch.tensor([[21.0, 10, 30, 30]])}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": torch.tensor([0.49])},
+        {"labels": torch.tensor([1])},
+        {"boxes": torch.tensor([[21.0, 10, 30, 30]])},
+    ],
+)
 def test_what_means_no_object_is_left_out(change):
     """Not sure enough, of another class, IoU 9 / 20."""
     assert matched_objects(replace(BEFORE, **change), OBJECT).tolist() == [-1]
@@ -67,8 +84,11 @@ def test_a_move_needs_the_object_on_both_sides():
 
 def test_positions_are_those_in_the_image():
     """The second image's first detection means nothing; the object is meant by its second."""
-    two = Detections(boxes=torch.cat([torch.tensor([[50.0, 50, 60, 60]]), BEFORE.boxes]), scores=torch.tensor([0.95, 0.9]),
-                     labels=torch.tensor([2, 2]))
+    two = Detections(
+        boxes=torch.cat([torch.tensor([[50.0, 50, 60, 60]]), BEFORE.boxes]),
+        scores=torch.tensor([0.95, 0.9]),
+        labels=torch.tensor([2, 2]),
+    )
     moves = find_moves([BEFORE, two], [AFTER, two], [OBJECT, OBJECT])
     assert moves.image.tolist() == [0, 1]
     assert moves.detection.tolist() == [0, 1]
@@ -76,13 +96,21 @@ def test_positions_are_those_in_the_image():
 
 
 def test_nothing_is_normal():
-    none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64), clean_boxes=torch.zeros(0, 4))
+    none = Target(
+        boxes=torch.zeros(0, 4),
+        labels=torch.zeros(0, dtype=torch.int64),
+        clean_boxes=torch.zeros(0, 4),
+    )
     for found, targets in (([], []), ([BEFORE], [none])):
         moves = find_moves(found, found, targets)
         assert moves.before.shape == moves.truth.shape == (0, 4)
         before, after = move_numbers(moves)
         assert (before["n"], after["pairs"]) == (0, 0)
-        assert torch.tensor([before["iou"], after["distance"], after["movement"], after["toward"]]).isnan().all()
+        assert (
+            torch.tensor([before["iou"], after["distance"], after["movement"], after["toward"]])
+            .isnan()
+            .all()
+        )
 
 
 def test_no_step_moves_nothing():
@@ -98,9 +126,15 @@ def test_rounding_is_no_move():
 
 
 def test_another_selection_is_a_sentence():
-    for other in (replace(AFTER, scores=torch.tensor([0.8])), replace(AFTER, labels=torch.tensor([1])),
-                  Detections(boxes=AFTER.boxes[:0], scores=AFTER.scores[:0], labels=AFTER.labels[:0])):
-        with pytest.raises(ValueError, match=r"Image 1 has other detections after the step \(\d\) than before \(1\)"):
+    for other in (
+        replace(AFTER, scores=torch.tensor([0.8])),
+        replace(AFTER, labels=torch.tensor([1])),
+        Detections(boxes=AFTER.boxes[:0], scores=AFTER.scores[:0], labels=AFTER.labels[:0]),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r"Image 1 has other detections after the step \(\d\) than before \(1\)",
+        ):
             find_moves([BEFORE, BEFORE], [AFTER, other], [OBJECT, OBJECT])
     with pytest.raises(DataError, match="2 images but targets of 1"):
         find_moves([BEFORE] * 2, [AFTER] * 2, [OBJECT])

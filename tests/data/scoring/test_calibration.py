@@ -58,7 +58,9 @@ def test_coverage_and_likelihood_by_hand():
 def test_likelihood_is_that_of_torch():
     torch.manual_seed(0)
     errors, sigma = torch.randn(6, 4), torch.rand(6, 4) + 0.1
-    torch.testing.assert_close(gaussian_nll(errors, sigma), -torch.distributions.Normal(0.0, sigma).log_prob(errors))
+    torch.testing.assert_close(
+        gaussian_nll(errors, sigma), -torch.distributions.Normal(0.0, sigma).log_prob(errors)
+    )
 
 
 def test_a_gaussian_is_calibrated():
@@ -102,7 +104,9 @@ def found(boxes, scores, labels, sigma=None):
 def test_matching_is_greedy_by_score_within_a_class():
     shifted = [1.0, 0, 11, 10]  # IoU with A: 9 / 11
     target = Target(boxes=torch.tensor([A, B, A]), labels=torch.tensor([1, 1, 2]))
-    row, column = match_detections(found([shifted, A, B, A], [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 2]), target)
+    row, column = match_detections(
+        found([shifted, A, B, A], [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 2]), target
+    )
     assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0), (2, 1), (3, 2)]
     row, _ = match_detections(found([shifted], [0.9], [1]), target, iou=0.9)
     assert len(row) == 0
@@ -126,7 +130,10 @@ def test_a_data_set_with_known_noise():
         clean_boxes=torch.tensor([A]),
         sigma_true=sigma_true,
     )
-    detections = [found([[1.0, 0.0, 9.0, 12.0]], [0.9], [1], 2 * sigma_true), found([], [], [], torch.zeros(0, 4))]
+    detections = [
+        found([[1.0, 0.0, 9.0, 12.0]], [0.9], [1], 2 * sigma_true),
+        found([], [], [], torch.zeros(0, 4)),
+    ]
     nothing = target.select(torch.zeros(0, dtype=torch.int64))
     scores = evaluate_calibration(detections, [target, nothing])
     assert scores["clean_distance"] == pytest.approx(1.0)
@@ -151,7 +158,9 @@ def test_relative_rank_correlation_takes_the_size_of_the_box_out():
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [100.0, 100.0, 200.0, 200.0]])
     labels = torch.tensor([1, 2])
     sides = torch.tensor([[10.0] * 4, [100.0] * 4])
-    found = Detections(boxes=boxes, scores=torch.tensor([0.9, 0.8]), labels=labels, sigma=0.1 * sides)
+    found = Detections(
+        boxes=boxes, scores=torch.tensor([0.9, 0.8]), labels=labels, sigma=0.1 * sides
+    )
     truth = torch.tensor([[0.1], [0.05]]) * sides
     known = Target(boxes=boxes, labels=labels, clean_boxes=boxes, sigma_true=truth)
     scores = evaluate_calibration([found], [known])

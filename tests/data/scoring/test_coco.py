@@ -24,7 +24,11 @@ KEYS = {*SUMMARY, *(f"AP{iou}" for iou in range(50, 100, 5))}
 
 def target(boxes, labels=None, **columns):
     labels = [1] * len(boxes) if labels is None else labels
-    return Target(boxes=torch.tensor(boxes).reshape(-1, 4).float(), labels=torch.tensor(labels, dtype=torch.int64), **columns)
+    return Target(
+        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
+        labels=torch.tensor(labels, dtype=torch.int64),
+        **columns,
+    )
 
 
 def found(boxes, scores, labels=None):
@@ -45,7 +49,9 @@ def random_data(images=12, classes=4, seed=0):
     for _ in range(images):
         count = int(torch.randint(0, 7, (1,), generator=generator))
         corner = 300 * torch.rand(count, 2, generator=generator)
-        boxes = torch.cat([corner, corner + 5 + 250 * torch.rand(count, 2, generator=generator) ** 2], dim=1)
+        boxes = torch.cat(
+            [corner, corner + 5 + 250 * torch.rand(count, 2, generator=generator) ** 2], dim=1
+        )
         labels = torch.randint(1, classes + 1, (count,), generator=generator)
         sides = boxes[:, 2:] - boxes[:, :2]
         targets.append(
@@ -62,7 +68,9 @@ def random_data(images=12, classes=4, seed=0):
             Detections(
                 boxes=torch.cat([jitter, torch.cat([alarm, alarm + 40], dim=1)]),
                 scores=torch.rand(3 * count + 4, generator=generator),
-                labels=torch.cat([labels.repeat(3), torch.randint(1, classes + 1, (4,), generator=generator)]),
+                labels=torch.cat(
+                    [labels.repeat(3), torch.randint(1, classes + 1, (4,), generator=generator)]
+                ),
             )
         )
     return detections, targets
@@ -75,13 +83,20 @@ def by_hand(detections, targets, classes):
     images = [{"id": 1000 + 7 * i} for i in range(len(targets))]
     annotations, results = [], []
     for image, t, d in zip(images, targets, detections, strict=True):
-        for box, label, area, crowd in zip(t.boxes.double(), t.labels, t.area, t.crowd, strict=True):
+        for box, label, area, crowd in zip(
+            t.boxes.double(), t.labels, t.area, t.crowd, strict=True
+        ):
             annotations.append(
                 {
                     "id": 500 + len(annotations),
                     "image_id": image["id"],
                     "category_id": int(label),
-                    "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+                    "bbox": [
+                        float(box[0]),
+                        float(box[1]),
+                        float(box[2] - box[0]),
+                        float(box[3] - box[1]),
+                    ],
                     "area": float(area),
                     "iscrowd": int(crowd),
                 }
@@ -91,7 +106,12 @@ def by_hand(detections, targets, classes):
                 {
                     "image_id": image["id"],
                     "category_id": int(label),
-                    "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+                    "bbox": [
+                        float(box[0]),
+                        float(box[1]),
+                        float(box[2] - box[0]),
+                        float(box[3] - box[1]),
+                    ],
                     "score": float(score),
                 }
             )
@@ -127,7 +147,10 @@ def test_equals_pycocotools_called_by_hand(capsys):
 
 def test_per_class_scores_average_to_the_whole():
     detections, targets = random_data(seed=1)
-    whole, classes = evaluate_coco(detections, targets, 4), evaluate_coco_per_class(detections, targets, 4)
+    whole, classes = (
+        evaluate_coco(detections, targets, 4),
+        evaluate_coco_per_class(detections, targets, 4),
+    )
     for key in ("AP", "AP50", "AR100"):
         assert sum(scores[key] for scores in classes) / 4 == pytest.approx(whole[key])
     # A class without objects is nan and takes no part in the mean.
@@ -150,7 +173,9 @@ def test_iou_thresholds_split_the_ap():
     # A box of 100 x 100 found as 100 x 72: IoU .72 counts at .50 .55 .60 .65 .70, that is 5 of the
     # 10 thresholds.
     scores = evaluate_coco([found([[0.0, 0, 100, 72]], [0.5])], [target([[0.0, 0, 100, 100]])], 1)
-    assert [scores[f"AP{iou}"] for iou in range(50, 100, 5)] == pytest.approx([100.0] * 5 + [0.0] * 5)
+    assert [scores[f"AP{iou}"] for iou in range(50, 100, 5)] == pytest.approx(
+        [100.0] * 5 + [0.0] * 5
+    )
     assert scores["AP"] == pytest.approx(50.0)
     assert scores["AR100"] == pytest.approx(50.0)
 
@@ -172,13 +197,17 @@ def test_crowds_swallow_detections_and_area_sets_the_size():
     )
     # all in the crowd: not false alarms
     inside = [[float(x), 10.0, float(x) + 20, 30.0] for x in (5, 30, 60)]
-    scores = evaluate_coco([found([*inside, [200.0, 200, 260, 260]], [0.9, 0.9, 0.9, 0.5])], [crowd], 1)
+    scores = evaluate_coco(
+        [found([*inside, [200.0, 200, 260, 260]], [0.9, 0.9, 0.9, 0.5])], [crowd], 1
+    )
     assert [scores[key] for key in ("AP", "APS")] == pytest.approx([100.0, 100.0])
     assert math.isnan(scores["APM"])
 
 
 def test_nothing_found_is_zero_and_nothing_there_is_nan():
-    nothing = evaluate_coco([found([], []), found([], [])], [target([[0.0, 0, 50, 50]]), target([])], 3)
+    nothing = evaluate_coco(
+        [found([], []), found([], [])], [target([[0.0, 0, 50, 50]]), target([])], 3
+    )
     assert nothing["AP"] == nothing["AP50"] == nothing["AR100"] == nothing["APM"] == 0.0
     assert math.isnan(evaluate_coco([found([[0.0, 0, 5, 5]], [0.5])], [target([])], 3)["AP"])
     assert all(math.isnan(score) for score in evaluate_coco([], [], 3).values())
@@ -196,8 +225,10 @@ def test_inputs_that_do_not_fit_are_named():
 def masks_of(boxes, size=(300, 300)):
     """The inscribed ellipse of each box, as RLE."""
     y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1])[None, :] + 0.5
-    ellipses = [(((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2) < 1
-                for x1, y1, x2, y2 in boxes.tolist()]
+    ellipses = [
+        (((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2) < 1
+        for x1, y1, x2, y2 in boxes.tolist()
+    ]
     return encode_masks(torch.stack(ellipses)) if ellipses else []
 
 
@@ -207,19 +238,41 @@ def masks_by_hand(detections, targets, segments, classes):
     """
     images = [{"id": 1000 + 7 * i, "height": 300, "width": 300} for i in range(len(targets))]
     annotations = [
-        {"image_id": image["id"], "category_id": int(label), "bbox": [0, 0, 1, 1], "area": float(area),
-         "iscrowd": int(crowd), "segmentation": rle}
+        {
+            "image_id": image["id"],
+            "category_id": int(label),
+            "bbox": [0, 0, 1, 1],
+            "area": float(area),
+            "iscrowd": int(crowd),
+            "segmentation": rle,
+        }
         for image, t, rles in zip(images, targets, segments[1], strict=True)
-        for label, area, crowd, rle in zip(t.labels, t.area, t.crowd, rles, strict=True)]
+        for label, area, crowd, rle in zip(t.labels, t.area, t.crowd, rles, strict=True)
+    ]
     for number, row in enumerate(annotations, start=1):
         row["id"] = number
-    results = [{"image_id": image["id"], "category_id": int(label), "score": float(score), "segmentation": rle}
-               for image, d, rles in zip(images, detections, segments[0], strict=True)
-               for label, score, rle in zip(d.labels, d.scores, rles, strict=True)]
+    results = [
+        {
+            "image_id": image["id"],
+            "category_id": int(label),
+            "score": float(score),
+            "segmentation": rle,
+        }
+        for image, d, rles in zip(images, detections, segments[0], strict=True)
+        for label, score, rle in zip(d.labels, d.scores, rles, strict=True)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = json.loads(json.dumps({"images": images, "annotations": annotations, "info": {},
-                                               "categories": [{"id": k} for k in range(1, classes + 1)]}))
+        truth.dataset = json.loads(
+            json.dumps(
+                {
+                    "images": images,
+                    "annotations": annotations,
+                    "info": {},
+                    "categories": [{"id": k} for k in range(1, classes + 1)],
+                }
+            )
+        )
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(results))), "segm")
         evaluation.evaluate()
@@ -254,7 +307,12 @@ def test_perfect_masks_score_100_whatever_the_boxes_and_crowds_are_ignored():
 def test_an_empty_mask_is_a_miss_and_no_mask_at_all_is_zero():
     known = target([[10.0, 10, 60, 60]])
     nothing = encode_masks(torch.zeros(1, 300, 300, dtype=torch.bool))
-    assert evaluate_coco([found([[10.0, 10, 60, 60]], [0.5])], [known], 1, ([nothing], [masks_of(known.boxes)]))["AP"] == 0.0
+    assert (
+        evaluate_coco(
+            [found([[10.0, 10, 60, 60]], [0.5])], [known], 1, ([nothing], [masks_of(known.boxes)])
+        )["AP"]
+        == 0.0
+    )
     assert evaluate_coco([found([], [])], [known], 1, ([[]], [masks_of(known.boxes)]))["AP"] == 0.0
     assert all(math.isnan(score) for score in evaluate_coco([], [], 3, ([], [])).values())
 
@@ -262,9 +320,14 @@ def test_an_empty_mask_is_a_miss_and_no_mask_at_all_is_zero():
 def test_masks_that_do_not_fit_are_named():
     known, seen = target([[10.0, 10, 60, 60]]), found([[10.0, 10, 60, 60]], [0.5])
     rles = masks_of(known.boxes)
-    with pytest.raises(DataError, match="the detections of 1 images have 1 labels, but there are 0 masks of 1 images"):
+    with pytest.raises(
+        DataError,
+        match="the detections of 1 images have 1 labels, but there are 0 masks of 1 images",
+    ):
         evaluate_coco([seen], [known], 1, ([[]], [rles]))
     with pytest.raises(DataError, match=r"the targets of 1 images .* 2 masks"):
         evaluate_coco([seen], [known], 1, ([rles], [rles * 2]))
-    with pytest.raises(DataError, match=r"masks of image 0 have the sizes \[\(200, 300\), \(300, 300\)\]"):
+    with pytest.raises(
+        DataError, match=r"masks of image 0 have the sizes \[\(200, 300\), \(300, 300\)\]"
+    ):
         evaluate_coco([seen], [known], 1, ([masks_of(known.boxes, (200, 300))], [rles]))

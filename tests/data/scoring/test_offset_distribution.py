@@ -26,13 +26,19 @@ def target(boxes, crowd=None, difficult=None):
     def mask(flags):
         return None if flags is None else torch.tensor(flags)
 
-    return Target(boxes=torch.tensor(boxes).reshape(-1, 4).float(), labels=torch.ones(len(boxes), dtype=torch.long),
-                  crowd=mask(crowd), difficult=mask(difficult))
+    return Target(
+        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
+        labels=torch.ones(len(boxes), dtype=torch.long),
+        crowd=mask(crowd),
+        difficult=mask(difficult),
+    )
 
 
 def proposals(boxes, objectness=None):
     values = list(range(len(boxes), 0, -1)) if objectness is None else objectness
-    return Proposals(boxes=torch.tensor(boxes).reshape(-1, 4).float(), objectness=torch.tensor(values).float())
+    return Proposals(
+        boxes=torch.tensor(boxes).reshape(-1, 4).float(), objectness=torch.tensor(values).float()
+    )
 
 
 def moved(steps):
@@ -56,12 +62,16 @@ def test_five_from_each_end_for_each_object():
 
 
 def test_objectness_decides_and_ties_keep_their_order():
-    high, low = image_offsets(proposals(moved([1, 2, 3, 4]), objectness=[0.0, 5.0, 0.0, 0.0]), target([OBJECT]))
+    high, low = image_offsets(
+        proposals(moved([1, 2, 3, 4]), objectness=[0.0, 5.0, 0.0, 0.0]), target([OBJECT])
+    )
     assert (high[:, 0] * 20).tolist() == pytest.approx([2, 1])
     assert (low[:, 0] * 20).tolist() == pytest.approx([3, 4])
 
 
-@pytest.mark.parametrize(("count", "each"), [(0, 0), (1, 0), (2, 1), (7, 3), (9, 4), (10, 5), (11, 5)])
+@pytest.mark.parametrize(
+    ("count", "each"), [(0, 0), (1, 0), (2, 1), (7, 3), (9, 4), (10, 5), (11, 5)]
+)
 def test_none_is_taken_twice(count, each):
     high, low = image_offsets(proposals(moved(range(count))), target([OBJECT]))
     assert len(high) == len(low) == each
@@ -96,8 +106,10 @@ def test_crowds_and_difficult_objects_are_left_out():
 
 
 def test_images_are_pooled_and_empty_ones_are_fine():
-    high, low = offset_distribution([proposals(moved([1, 2])), proposals([]), proposals(moved([3]))],
-                                    [target([OBJECT]), target([OBJECT]), target([])])
+    high, low = offset_distribution(
+        [proposals(moved([1, 2])), proposals([]), proposals(moved([3]))],
+        [target([OBJECT]), target([OBJECT]), target([])],
+    )
     assert high == pytest.approx(np.array([[0.05, 0, 0, 0]]))
     assert low == pytest.approx(np.array([[0.1, 0, 0, 0]]))
     assert [part.shape for part in offset_distribution([], [])] == [(0, 4), (0, 4)]
@@ -110,7 +122,9 @@ def test_scale_changes_nothing():
     corners = torch.rand(60, 2, generator=generator) * 60
     boxes = torch.cat([corners, corners + 10 + 30 * torch.rand(60, 2, generator=generator)], dim=1)
     small = offset_distribution([proposals(boxes[3:].tolist())], [target(boxes[:3].tolist())])
-    large = offset_distribution([proposals((4 * boxes[3:]).tolist())], [target((4 * boxes[:3]).tolist())])
+    large = offset_distribution(
+        [proposals((4 * boxes[3:]).tolist())], [target((4 * boxes[:3]).tolist())]
+    )
     assert len(small[0]) > 0
     for one, other in zip(small, large, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -134,15 +148,22 @@ def test_distances_by_hand():
 def test_distances_of_equal_and_of_separate_samples():
     values = array(0, 1, 1, 5)
     assert (kolmogorov_smirnov(values, values), wasserstein(values, values)) == (0.0, 0.0)
-    assert (kolmogorov_smirnov(values, values + 10), wasserstein(values, values + 10)) == (1.0, pytest.approx(10.0))
-    assert (kolmogorov_smirnov(values, np.repeat(values, 3)), wasserstein(values, np.repeat(values, 3))) == (
-        pytest.approx(0.0), pytest.approx(0.0))
+    assert (kolmogorov_smirnov(values, values + 10), wasserstein(values, values + 10)) == (
+        1.0,
+        pytest.approx(10.0),
+    )
+    assert (
+        kolmogorov_smirnov(values, np.repeat(values, 3)),
+        wasserstein(values, np.repeat(values, 3)),
+    ) == (pytest.approx(0.0), pytest.approx(0.0))
 
 
 def test_wasserstein_is_the_mean_distance_in_sorted_order():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=501), rng.exponential(size=501)
-    assert wasserstein(first, second) == pytest.approx(np.abs(np.sort(first) - np.sort(second)).mean())
+    assert wasserstein(first, second) == pytest.approx(
+        np.abs(np.sort(first) - np.sort(second)).mean()
+    )
 
 
 def test_distances_of_exponential_distributions():

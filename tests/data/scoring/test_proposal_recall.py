@@ -16,13 +16,19 @@ def target(boxes, crowd=None, difficult=None):
     def mask(flags):
         return None if flags is None else torch.tensor(flags)
 
-    return Target(boxes=torch.tensor(boxes).reshape(-1, 4).float(), labels=torch.ones(len(boxes), dtype=torch.long),
-                  crowd=mask(crowd), difficult=mask(difficult))
+    return Target(
+        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
+        labels=torch.ones(len(boxes), dtype=torch.long),
+        crowd=mask(crowd),
+        difficult=mask(difficult),
+    )
 
 
 def proposals(boxes):
-    return Proposals(boxes=torch.tensor(boxes).reshape(-1, 4).float(),
-                     objectness=torch.arange(len(boxes), 0, -1).float())
+    return Proposals(
+        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
+        objectness=torch.arange(len(boxes), 0, -1).float(),
+    )
 
 
 # objects of 10 x 10 px; a proposal that covers the first n columns of one has IoU n / 10
@@ -47,7 +53,10 @@ def test_the_averaged_overlaps_are_cocos():
 
 def test_objects_of_all_images_count_alike():
     """Image 1 finds 1 of 1, image 2 0 of 3: a quarter, not the mean of 100 % and 0 %."""
-    found = recall([proposals(OBJECTS[:1]), proposals([])], [target(OBJECTS[:1]), target(OBJECTS + OBJECTS[:1])])
+    found = recall(
+        [proposals(OBJECTS[:1]), proposals([])],
+        [target(OBJECTS[:1]), target(OBJECTS + OBJECTS[:1])],
+    )
     assert found["recall@100"]["0.5"] == 25.0
     assert found["proposals@100"] == 0.5
 
@@ -58,21 +67,29 @@ def test_one_proposal_may_find_two_objects():
 
 
 def test_crowds_and_difficult_objects_are_left_out():
-    left_out = target([*OBJECTS, [80.0, 0, 90, 10]], crowd=[False, True, False], difficult=[False, False, True])
+    left_out = target(
+        [*OBJECTS, [80.0, 0, 90, 10]], crowd=[False, True, False], difficult=[False, False, True]
+    )
     assert best_overlaps(proposals(OBJECTS[:1]), left_out, (5,)).tolist() == [[1.0]]
     assert recall([proposals(OBJECTS[:1])], [left_out])["AR@100"] == 100.0
 
 
 def test_fewer_proposals_than_asked_for_are_all_there_is():
-    found = recall([proposals([FIRST_7, SECOND_6]), proposals([FIRST_7])], [target(OBJECTS), target(OBJECTS)],
-                   counts=(1, 300))
+    found = recall(
+        [proposals([FIRST_7, SECOND_6]), proposals([FIRST_7])],
+        [target(OBJECTS), target(OBJECTS)],
+        counts=(1, 300),
+    )
     assert (found["proposals@1"], found["proposals@300"]) == (1.0, 1.5)
     assert found["recall@300"]["0.5"] == 75.0
 
 
 def test_nothing_is_fine():
     assert recall([proposals([])], [target(OBJECTS)])["recall@100"]["0.5"] == 0.0
-    assert recall([proposals(OBJECTS), proposals(OBJECTS)], [target([]), target(OBJECTS)])["AR@1000"] == 100.0
+    assert (
+        recall([proposals(OBJECTS), proposals(OBJECTS)], [target([]), target(OBJECTS)])["AR@1000"]
+        == 100.0
+    )
     for empty in (recall([], []), recall([proposals(OBJECTS)], [target([])])):
         assert math.isnan(empty["recall@100"]["0.5"])
         assert math.isnan(empty["AR@100"])
@@ -85,10 +102,16 @@ def random_boxes(count, generator):
 
 def test_recall_rises_with_count_and_falls_with_iou():
     generator = torch.Generator().manual_seed(0)
-    images = [Proposals(boxes=random_boxes(count, generator), objectness=torch.arange(count, 0, -1).float())
-              for count in (400, 0, 37)]
-    targets = [Target(boxes=random_boxes(count, generator), labels=torch.ones(count, dtype=torch.long))
-               for count in (12, 3, 9)]
+    images = [
+        Proposals(
+            boxes=random_boxes(count, generator), objectness=torch.arange(count, 0, -1).float()
+        )
+        for count in (400, 0, 37)
+    ]
+    targets = [
+        Target(boxes=random_boxes(count, generator), labels=torch.ones(count, dtype=torch.long))
+        for count in (12, 3, 9)
+    ]
     counts, ious = (1, 10, 37, 100, 400), (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
     found = recall(images, targets, counts=counts, ious=ious)
     table = torch.tensor([[found[f"recall@{count}"][str(iou)] for iou in ious] for count in counts])

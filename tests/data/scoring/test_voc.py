@@ -49,7 +49,9 @@ def test_curve_by_hand():
 @pytest.mark.parametrize(("eleven_point", "expected"), [(True, 100 * 6.75 / 11), (False, 62.5)])
 def test_the_same_curve_from_boxes(eleven_point, expected):
     detections = [found([BOXES[0], FAR, BOXES[1], BOXES[2]], [0.9, 0.8, 0.7, 0.6])]
-    assert evaluate_voc(detections, [target(BOXES)], 1, eleven_point=eleven_point)["mAP"] == pytest.approx(expected)
+    assert evaluate_voc(detections, [target(BOXES)], 1, eleven_point=eleven_point)[
+        "mAP"
+    ] == pytest.approx(expected)
 
 
 def test_an_object_is_found_once():
@@ -66,14 +68,20 @@ def test_difficult_objects_neither_count_nor_hurt():
     also_hard = [found([BOXES[2], BOXES[2], BOXES[0], FAR, BOXES[1]], [0.99, 0.98, 0.9, 0.8, 0.7])]
     for eleven_point in (True, False):
         expected = evaluate_voc(plain, [easy], 1, eleven_point=eleven_point)["mAP"]
-        assert evaluate_voc(plain, [hard], 1, eleven_point=eleven_point)["mAP"] == pytest.approx(expected)
-        assert evaluate_voc(also_hard, [hard], 1, eleven_point=eleven_point)["mAP"] == pytest.approx(expected)
+        assert evaluate_voc(plain, [hard], 1, eleven_point=eleven_point)["mAP"] == pytest.approx(
+            expected
+        )
+        assert evaluate_voc(also_hard, [hard], 1, eleven_point=eleven_point)[
+            "mAP"
+        ] == pytest.approx(expected)
 
 
 def test_iou_must_be_larger_than_the_threshold():
     half = [found([[0.0, 0, 10, 5]], [0.9])]  # IoU exactly 0.5
     assert evaluate_voc(half, [target(BOXES[:1])], 1)["mAP"] == 0.0
-    assert evaluate_voc(half, [target(BOXES[:1])], 1, iou_threshold=0.49)["mAP"] == pytest.approx(100.0)
+    assert evaluate_voc(half, [target(BOXES[:1])], 1, iou_threshold=0.49)["mAP"] == pytest.approx(
+        100.0
+    )
 
 
 def test_inclusive_pixels_of_the_devkit_are_continuous_edges():
@@ -81,12 +89,16 @@ def test_inclusive_pixels_of_the_devkit_are_continuous_edges():
     # IoU exactly .5. Without the "+1" it would be 4 / 9 = .44. Continuous: x1 = xmin - 1, x2 =
     # xmax.
     detections = [found([[0.0, 0, 5, 10]], [0.9])]
-    assert evaluate_voc(detections, [target([[0.0, 0, 10, 10]])], 1, iou_threshold=0.45)["mAP"] == pytest.approx(100.0)
+    assert evaluate_voc(detections, [target([[0.0, 0, 10, 10]])], 1, iou_threshold=0.45)[
+        "mAP"
+    ] == pytest.approx(100.0)
 
 
 def test_classes_without_objects_are_left_out_of_the_mean():
     detections = [found([BOXES[0], BOXES[1], BOXES[2]], [0.9, 0.8, 0.7], [1, 2, 3])]
-    scores = evaluate_voc(detections, [target(BOXES[:2] + BOXES[3:], [1, 4, 4], [False, False, False])], 5)
+    scores = evaluate_voc(
+        detections, [target(BOXES[:2] + BOXES[3:], [1, 4, 4], [False, False, False])], 5
+    )
     assert scores["AP_per_class"][0] == pytest.approx(100.0)
     assert scores["AP_per_class"][3] == 0.0
     assert all(math.isnan(scores["AP_per_class"][k]) for k in (1, 2, 4))
@@ -104,11 +116,17 @@ def plain_ap(detections, targets, label, threshold, eleven_point):
     """The protocol as py-faster-rcnn's loop runs it, written afresh."""
     taken, objects = set(), 0
     for t in targets:
-        objects += sum(1 for k, hard in zip(t.labels.tolist(), t.difficult.tolist(), strict=True) if k == label and not hard)
+        objects += sum(
+            1
+            for k, hard in zip(t.labels.tolist(), t.difficult.tolist(), strict=True)
+            if k == label and not hard
+        )
     entries = [
         (-score, image, box)
         for image, d in enumerate(detections)
-        for score, box, k in zip(d.scores.tolist(), d.boxes.tolist(), d.labels.tolist(), strict=True)
+        for score, box, k in zip(
+            d.scores.tolist(), d.boxes.tolist(), d.labels.tolist(), strict=True
+        )
         if k == label
     ]
     entries.sort(key=lambda entry: entry[0])
@@ -117,9 +135,16 @@ def plain_ap(detections, targets, label, threshold, eleven_point):
     for _, image, box in entries:
         t, best, which = targets[image], -1.0, None
         for index, (other, k) in enumerate(zip(t.boxes.tolist(), t.labels.tolist(), strict=True)):
-            w, h = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
+            w, h = (
+                min(box[2], other[2]) - max(box[0], other[0]),
+                min(box[3], other[3]) - max(box[1], other[1]),
+            )
             inner = max(w, 0) * max(h, 0)
-            union = (box[2] - box[0]) * (box[3] - box[1]) + (other[2] - other[0]) * (other[3] - other[1]) - inner
+            union = (
+                (box[2] - box[0]) * (box[3] - box[1])
+                + (other[2] - other[0]) * (other[3] - other[1])
+                - inner
+            )
             if k == label and inner / union > best:
                 best, which = inner / union, index
         if best > threshold:
@@ -134,7 +159,10 @@ def plain_ap(detections, targets, label, threshold, eleven_point):
             wrong += 1
         curve.append((right / objects, right / (right + wrong)))
     if eleven_point:
-        return sum(max([p for r, p in curve if r >= t], default=0) for t in np.arange(0.0, 1.1, 0.1)) / 11
+        return (
+            sum(max([p for r, p in curve if r >= t], default=0) for t in np.arange(0.0, 1.1, 0.1))
+            / 11
+        )
     total, last = 0.0, 0.0
     for index, (r, _) in enumerate(curve):
         total += (r - last) * max(p for _, p in curve[index:])
@@ -150,12 +178,16 @@ def test_equals_a_plain_loop_on_random_data(threshold, eleven_point):
     for _ in range(15):
         count = int(torch.randint(0, 8, (1,), generator=generator))
         corner = 80 * torch.rand(count, 2, generator=generator)
-        boxes = torch.cat([corner, corner + 20 + 40 * torch.rand(count, 2, generator=generator)], dim=1)
+        boxes = torch.cat(
+            [corner, corner + 20 + 40 * torch.rand(count, 2, generator=generator)], dim=1
+        )
         labels = torch.randint(1, 4, (count,), generator=generator)
         difficult = torch.rand(count, generator=generator) < 0.2
         targets.append(Target(boxes=boxes, labels=labels, difficult=difficult))
         near = boxes.repeat(2, 1) + 2 * torch.randn(2 * count, 4, generator=generator)
-        alarm = torch.cat([torch.zeros(3, 2), 30 + 10 * torch.rand(3, 2, generator=generator)], dim=1)
+        alarm = torch.cat(
+            [torch.zeros(3, 2), 30 + 10 * torch.rand(3, 2, generator=generator)], dim=1
+        )
         detections.append(
             Detections(
                 boxes=torch.cat([near, alarm]),
@@ -163,8 +195,12 @@ def test_equals_a_plain_loop_on_random_data(threshold, eleven_point):
                 labels=torch.cat([labels.repeat(2), torch.tensor([1, 2, 3])]),
             )
         )
-    scores = evaluate_voc(detections, targets, 3, iou_threshold=threshold, eleven_point=eleven_point)
-    expected = [100 * plain_ap(detections, targets, label, threshold, eleven_point) for label in (1, 2, 3)]
+    scores = evaluate_voc(
+        detections, targets, 3, iou_threshold=threshold, eleven_point=eleven_point
+    )
+    expected = [
+        100 * plain_ap(detections, targets, label, threshold, eleven_point) for label in (1, 2, 3)
+    ]
     assert scores["AP_per_class"] == pytest.approx(expected)
     assert scores["mAP"] == pytest.approx(np.mean(expected))
     assert scores["mAP"] > 1

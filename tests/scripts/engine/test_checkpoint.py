@@ -24,7 +24,12 @@ from tests.tiny import TINY
 
 
 def state(step, **more):
-    return {"model": {"weight": torch.full((50,), float(step))}, "step": step, "run": plain(asdict(TINY)), **more}
+    return {
+        "model": {"weight": torch.full((50,), float(step))},
+        "step": step,
+        "run": plain(asdict(TINY)),
+        **more,
+    }
 
 
 def three(folder):
@@ -38,7 +43,8 @@ def test_what_is_saved_comes_back_and_the_newest_stay(tmp_path):
     assert found["step"] == 3
     assert torch.equal(found["model"]["weight"], torch.full((50,), 3.0))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        name for path in paths[-KEPT:] for name in (path.name, path.with_suffix(".json").name))
+        name for path in paths[-KEPT:] for name in (path.name, path.with_suffix(".json").name)
+    )
 
 
 def test_nothing_to_find(tmp_path):
@@ -111,14 +117,22 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, 2, state(2))
     assert newest_checkpoint(tmp_path) == path
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["step-00000001.json", "step-00000001.pt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "step-00000001.json",
+        "step-00000001.pt",
+    ]
 
 
 def test_another_run_names_the_fields():
     saved = plain(asdict(TINY))
     check_same_run(saved, TINY, "x.pt")
-    other = replace(TINY, train=replace(TINY.train, lr=0.5), model=change(TINY.model, rpn_anchor_sizes=(8.0,)))
-    with pytest.raises(ValueError, match=r"model\.rpn\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5"):
+    other = replace(
+        TINY, train=replace(TINY.train, lr=0.5), model=change(TINY.model, rpn_anchor_sizes=(8.0,))
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"model\.rpn\.anchor_sizes: \[16\.0, 32\.0\] -> \[8\.0\]; train\.lr: 0\.001 -> 0\.5",
+    ):
         check_same_run(saved, other, "x.pt")
     # written before the field existed: it did what the default does
     del saved["model"]["roi"]["dropout"]
@@ -131,7 +145,9 @@ def test_another_run_names_the_fields():
 
 
 def test_differences_are_found_at_any_depth():
-    assert differences({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "c": 1}) == ["a.b: [1, 2] -> [1, 3]"]
+    assert differences({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "c": 1}) == [
+        "a.b: [1, 2] -> [1, 3]"
+    ]
     assert differences(plain({"a": (1, 2)}), json.loads('{"a": [1, 2]}')) == []
 
 
@@ -141,7 +157,9 @@ def with_format(path, number):
     del content["format"]
     content |= {} if number is None else {"format": number}
     digest = save_tensors(path, content)
-    note = {"step": content["step"], "sha256": digest} | ({} if number is None else {"format": number})
+    note = {"step": content["step"], "sha256": digest} | (
+        {} if number is None else {"format": number}
+    )
     path.with_suffix(".json").write_text(json.dumps(note))
 
 
@@ -153,14 +171,26 @@ def test_a_checkpoint_has_a_format(tmp_path):
     check_format_in(tmp_path / "empty")
 
 
-@pytest.mark.parametrize(("number", "sentence"), [
-    (None, r"has format 1 and this code reads format 2: "
-            r"it was written by an earlier version of this code"),
-    (1, r"has format 1 and this code reads format 2: "
-            r"it was written by an earlier version of this code"),
-    (3, r"has format 3 and this code reads format 2: "
-            r"it was written by a later version of this code"),
-])
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (
+            None,
+            r"has format 1 and this code reads format 2: "
+            r"it was written by an earlier version of this code",
+        ),
+        (
+            1,
+            r"has format 1 and this code reads format 2: "
+            r"it was written by an earlier version of this code",
+        ),
+        (
+            3,
+            r"has format 3 and this code reads format 2: "
+            r"it was written by a later version of this code",
+        ),
+    ],
+)
 def test_another_format_is_a_sentence_that_says_what_to_do(tmp_path, number, sentence):
     path = save_checkpoint(tmp_path, 1, state(1))
     with_format(path, number)

@@ -12,10 +12,19 @@ CLASSES = ["cat", "dog"]
 
 
 def test_only_masks_of_reported_detections_are_written():
-    found = Detections(boxes=torch.tensor([[1.0, 2, 5, 6], [2, 2, 4, 4]]), scores=torch.tensor([0.9, 0.3]),
-                       labels=torch.tensor([2, 1]), masks=torch.ones(2, 28, 28))
+    found = Detections(
+        boxes=torch.tensor([[1.0, 2, 5, 6], [2, 2, 4, 4]]),
+        scores=torch.tensor([0.9, 0.3]),
+        labels=torch.tensor([2, 1]),
+        masks=torch.ones(2, 28, 28),
+    )
     (line,) = detections_as_lines(found, CLASSES, 0.5, (8, 10))
-    assert (line["class"], line["score"], line["box"], line["sigma"]) == ("dog", 0.9, [1, 2, 5, 6], None)
+    assert (line["class"], line["score"], line["box"], line["sigma"]) == (
+        "dog",
+        0.9,
+        [1, 2, 5, 6],
+        None,
+    )
     assert decode_masks([line["mask"]], (8, 10))[0, 2:6, 1:5].all()
     assert detections_as_lines(found, CLASSES, 0.95, (8, 10)) == []
     (plain_line,) = detections_as_lines(replace(found, masks=None), CLASSES, 0.5, (8, 10))
@@ -24,5 +33,8 @@ def test_only_masks_of_reported_detections_are_written():
 
 def test_equal_names_get_numbers(tmp_path):
     taken = set()
-    names = [overlay_file(tmp_path, tmp_path / folder / "a.jpg", taken).name for folder in ("x", "y", "z")]
+    names = [
+        overlay_file(tmp_path, tmp_path / folder / "a.jpg", taken).name
+        for folder in ("x", "y", "z")
+    ]
     assert names == ["a.png", "a-2.png", "a-3.png"]

@@ -15,8 +15,20 @@ def test_masks_are_translucent_and_lie_under_the_boxes():
     """
     bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
     bitmap[:, 100:300, 50:250] = 1
-    line = {"class": "dog", "score": 0.9, "box": [50, 100, 250, 300], "sigma": None, "mask": encode_masks(bitmap)[0]}
-    under = {**line, "class": "cat", "score": 0.8, "box": [150, 200, 350, 400], "mask": encode_masks(0 * bitmap)[0]}
+    line = {
+        "class": "dog",
+        "score": 0.9,
+        "box": [50, 100, 250, 300],
+        "sigma": None,
+        "mask": encode_masks(bitmap)[0],
+    }
+    under = {
+        **line,
+        "class": "cat",
+        "score": 0.8,
+        "box": [150, 200, 350, 400],
+        "mask": encode_masks(0 * bitmap)[0],
+    }
     picture = drawing.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
     cat, dog = drawing.color(0), drawing.color(1)
     assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
@@ -28,7 +40,13 @@ def test_masks_are_translucent_and_lie_under_the_boxes():
 def test_a_mask_is_enlarged_with_its_image():
     bitmap = torch.zeros(1, 48, 64, dtype=torch.uint8)
     bitmap[0, 30, 40] = 1
-    line = {"class": "dog", "score": 0.9, "box": [0, 20, 20, 40], "sigma": None, "mask": encode_masks(bitmap)[0]}
+    line = {
+        "class": "dog",
+        "score": 0.9,
+        "box": [0, 20, 20, 40],
+        "sigma": None,
+        "mask": encode_masks(bitmap)[0],
+    }
     picture = drawing.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
     assert picture.size == (512, 384)
     # right of the box and its text

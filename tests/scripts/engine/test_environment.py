@@ -52,7 +52,9 @@ def test_data_set_of_a_split(tmp_path):
 
 
 def test_a_missing_data_folder_says_how_to_get_one(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere does not exist; pass --data-root DIR .*get_data voc2007"):
+    with pytest.raises(
+        DataError, match=r"nowhere does not exist; pass --data-root DIR .*get_data voc2007"
+    ):
         data_root("lite", tmp_path / "nowhere", "voc")
     assert data_root("lite", tmp_path, "voc") == tmp_path
 
@@ -79,13 +81,26 @@ def test_the_command_line_becomes_a_record():
     add_environment_options(parser, proposals=True, unfinished=True)
     parser.add_argument("--seed", type=int, default=3)  # of the command alone
     assert environment_from(vars(parser.parse_args([]))) == Environment()
-    given = ["--scale", "lite", "--out", "x", "--proposals", "a:b", "--unfinished", "--device", "cpu"]
+    given = [
+        "--scale",
+        "lite",
+        "--out",
+        "x",
+        "--proposals",
+        "a:b",
+        "--unfinished",
+        "--device",
+        "cpu",
+    ]
     assert environment_from(vars(parser.parse_args(given))) == Environment(
-        scale="lite", out=Path("x"), proposals="a:b", unfinished=True, device="cpu")
+        scale="lite", out=Path("x"), proposals="a:b", unfinished=True, device="cpu"
+    )
     assert environment_from({"scale": "paper"}) == Environment(scale="paper")
 
 
-@pytest.mark.parametrize("run", [runs.vgg16_coco, runs.vggm_voc, runs.vgg16_voc_kl], ids=lambda run: run.name)
+@pytest.mark.parametrize(
+    "run", [runs.vgg16_coco, runs.vggm_voc, runs.vgg16_voc_kl], ids=lambda run: run.name
+)
 def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatch, run):
     """Both layouts hold the same images and classes; the run at mini scale names splits that are
     there.
@@ -93,6 +108,8 @@ def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatc
     monkeypatch.setattr(module, "ensure_dataset", lambda root: ensure_dataset(root, train=4, val=2))
     run = SCALES["mini"](run)
     environment = Environment(data_root=tmp_path)
-    train, test = (open_dataset(run, environment, split) for split in (run.data.train, run.data.test))
+    train, test = (
+        open_dataset(run, environment, split) for split in (run.data.train, run.data.test)
+    )
     assert (len(train), len(test)) == (4, 2)
     assert len(train.classes) == len(test.classes) == run.model.num_classes

@@ -37,6 +37,9 @@ def test_tensors_come_back_or_are_computed_again(tmp_path, capsys):
 
 
 def test_json_has_no_nan(tmp_path):
-    assert json_safe({"a": [float("nan"), 1.0], "b": (float("inf"), "x")}) == {"a": [None, 1.0], "b": [None, "x"]}
+    assert json_safe({"a": [float("nan"), 1.0], "b": (float("inf"), "x")}) == {
+        "a": [None, 1.0],
+        "b": [None, "x"],
+    }
     write_json(tmp_path / "x.json", {"a": float("nan"), "b": 2.5})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": 2.5}

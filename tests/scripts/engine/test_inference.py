@@ -11,9 +11,14 @@ KEY = {"checkpoint": "abc", "threshold": 0.05}
 def candidates(count: int, variances: bool) -> Candidates:
     draw = torch.Generator().manual_seed(count)
     boxes, variance = (torch.rand(count, 4, generator=draw) for _ in range(2))
-    return Candidates(boxes=boxes, scores=torch.rand(count, generator=draw), labels=torch.arange(count),
-                      variances=variance if variances else None, pixel_variances=variance * 9 if variances else None,
-                      localization=variance[:, 0] if variances else None)
+    return Candidates(
+        boxes=boxes,
+        scores=torch.rand(count, generator=draw),
+        labels=torch.arange(count),
+        variances=variance if variances else None,
+        pixel_variances=variance * 9 if variances else None,
+        localization=variance[:, 0] if variances else None,
+    )
 
 
 def test_round_trip_with_an_image_without_candidates(tmp_path):
@@ -23,7 +28,14 @@ def test_round_trip_with_an_image_without_candidates(tmp_path):
         loaded = load_candidates(tmp_path / "c.pt", KEY)
         assert len(loaded) == 3
         for before, after in zip(images, loaded, strict=True):
-            for name in ("boxes", "scores", "labels", "variances", "pixel_variances", "localization"):
+            for name in (
+                "boxes",
+                "scores",
+                "labels",
+                "variances",
+                "pixel_variances",
+                "localization",
+            ):
                 first, second = getattr(before, name), getattr(after, name)
                 assert (first is None and second is None) or torch.equal(first, second)
 

@@ -23,13 +23,24 @@ def test_actions_are_called_in_turn(monkeypatch):
     assert all(0 <= t.q1 <= t.median <= t.q3 for t in times)
 
 
-@pytest.mark.parametrize("config", [
-    PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02),
-    PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02, voter_iou=0.01, max_detections=20),
-])
+@pytest.mark.parametrize(
+    "config",
+    [
+        PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02),
+        PostprocessConfig(
+            suppression="soft_gaussian", sigma_t=0.02, voter_iou=0.01, max_detections=20
+        ),
+    ],
+)
 def test_the_loop_that_is_timed_beside_ours_computes_the_same(config):
-    for found in (trained_candidates(size=(60, 100), num_classes=4, generator=torch.Generator().manual_seed(0)),
-                  dense_candidates(rois=30, num_classes=3, size=(60, 100), generator=torch.Generator().manual_seed(1))):
+    for found in (
+        trained_candidates(
+            size=(60, 100), num_classes=4, generator=torch.Generator().manual_seed(0)
+        ),
+        dense_candidates(
+            rois=30, num_classes=3, size=(60, 100), generator=torch.Generator().manual_seed(1)
+        ),
+    ):
         ours = postprocess(found, config)
         boxes, scores = loop_soft_nms_and_vote(found, config)
         np.testing.assert_allclose(scores, ours.scores.numpy(), rtol=1e-4)
@@ -40,14 +51,18 @@ def test_roi_align_on_a_pyramid_and_torchvisions_compute_the_same(monkeypatch):
     monkeypatch.setattr(operations, "PYRAMID_IMAGE", (128, 192))
     monkeypatch.setattr(operations, "PYRAMID_CHANNELS", 3)
     monkeypatch.setattr(operations, "PYRAMID_ROIS", 40)
-    (_, ours, _, theirs), (_, precise, _, _) = operations.pyramid_pairs(torch.Generator().manual_seed(0), CPU)
+    (_, ours, _, theirs), (_, precise, _, _) = operations.pyramid_pairs(
+        torch.Generator().manual_seed(0), CPU
+    )
     for mine, other in zip(ours(), theirs(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
     assert all(bool(gradient.isfinite().all()) for gradient in precise())
 
 
 def test_rois_of_all_sizes_are_on_every_level_and_in_the_image():
-    (boxes,) = operations.rois_of_all_sizes(512, operations.PYRAMID_IMAGE, torch.Generator().manual_seed(0))
+    (boxes,) = operations.rois_of_all_sizes(
+        512, operations.PYRAMID_IMAGE, torch.Generator().manual_seed(0)
+    )
     counts = level_of(boxes, levels=4).bincount(minlength=4)
     assert counts.min() >= 10
     assert boxes.min() >= 0

@@ -18,30 +18,53 @@ from scripts.engine.optimizer import (
 )
 
 # Detectron's 2x schedule for 16 images: warm-up over 500 updates from a third of the rate
-DETECTRON_2X = TrainConfig(batch_size=16, iterations=180_000, lr=0.02, lr_drops=(120_000, 160_000), warmup_iterations=500)
+DETECTRON_2X = TrainConfig(
+    batch_size=16, iterations=180_000, lr=0.02, lr_drops=(120_000, 160_000), warmup_iterations=500
+)
 VGG16_COCO = TrainConfig(batch_size=2, iterations=490_000, lr=1e-3, lr_drops=(350_000,))
 
 
-@pytest.mark.parametrize(("step", "rate"), [
-    (0, 0.006666667), (250, 0.013333333), (499, 0.019973333), (500, 0.02), (119_999, 0.02), (120_000, 0.002),
-    (160_000, 0.0002), (179_999, 0.0002)])
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.006666667),
+        (250, 0.013333333),
+        (499, 0.019973333),
+        (500, 0.02),
+        (119_999, 0.02),
+        (120_000, 0.002),
+        (160_000, 0.0002),
+        (179_999, 0.0002),
+    ],
+)
 def test_detectron_schedule(step, rate):
     assert learning_rate(step, DETECTRON_2X) == pytest.approx(rate, rel=1e-6)
 
 
 def test_caffe_schedule_has_no_warm_up():
-    assert [learning_rate(step, VGG16_COCO) for step in (0, 349_999, 350_000)] == pytest.approx([1e-3, 1e-3, 1e-4])
+    assert [learning_rate(step, VGG16_COCO) for step in (0, 349_999, 350_000)] == pytest.approx(
+        [1e-3, 1e-3, 1e-4]
+    )
 
 
-@pytest.mark.parametrize(("recipe", "batch", "lr", "iterations", "drops"), [
-    (DETECTRON_2X, 8, 0.01, 360_000, (240_000, 320_000)),
-    (DETECTRON_2X, 4, 0.005, 720_000, (480_000, 640_000)),
-    (DETECTRON_2X, 2, 0.0025, 1_440_000, (960_000, 1_280_000)),
-    (VGG16_COCO, 4, 0.002, 245_000, (175_000,)),
-    (VGG16_COCO, 8, 0.004, 122_500, (87_500,)),
-    (replace(VGG16_COCO, iterations=70_000, lr_drops=(50_000,)), 8, 0.004, 17_500, (12_500,)),
-    (replace(VGG16_COCO, batch_size=1, iterations=70_000, lr_drops=(50_000,)), 4, 0.004, 17_500, (12_500,)),
-])
+@pytest.mark.parametrize(
+    ("recipe", "batch", "lr", "iterations", "drops"),
+    [
+        (DETECTRON_2X, 8, 0.01, 360_000, (240_000, 320_000)),
+        (DETECTRON_2X, 4, 0.005, 720_000, (480_000, 640_000)),
+        (DETECTRON_2X, 2, 0.0025, 1_440_000, (960_000, 1_280_000)),
+        (VGG16_COCO, 4, 0.002, 245_000, (175_000,)),
+        (VGG16_COCO, 8, 0.004, 122_500, (87_500,)),
+        (replace(VGG16_COCO, iterations=70_000, lr_drops=(50_000,)), 8, 0.004, 17_500, (12_500,)),
+        (
+            replace(VGG16_COCO, batch_size=1, iterations=70_000, lr_drops=(50_000,)),
+            4,
+            0.004,
+            17_500,
+            (12_500,),
+        ),
+    ],
+)
 def test_linear_scaling(recipe, batch, lr, iterations, drops):
     scaled = scaled_to_batch(recipe, batch)
     assert scaled.lr == pytest.approx(lr)
@@ -54,7 +77,9 @@ def test_linear_scaling(recipe, batch, lr, iterations, drops):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_adams_rate_grows_with_the_square_root_of_the_batch(optimizer):
     """16 images at 6e-5: 8 at 4.2e-5 (KL-RPN prints 4e-5), 64 at 1.2e-4."""
-    recipe = TrainConfig(batch_size=16, iterations=1000, lr=6e-5, lr_drops=(800,), optimizer=optimizer)
+    recipe = TrainConfig(
+        batch_size=16, iterations=1000, lr=6e-5, lr_drops=(800,), optimizer=optimizer
+    )
     for batch, lr, iterations in ((8, 4.2426e-5, 2000), (64, 1.2e-4, 250)):
         scaled = scaled_to_batch(recipe, batch)
         assert scaled.lr == pytest.approx(lr, rel=1e-4)
@@ -73,14 +98,27 @@ class Network(nn.Module):
 def groups_of(**changed):
     network = Network()
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    train = TrainConfig(batch_size=1, iterations=1, lr=0.1, lr_drops=(), weight_decay=5e-4, **changed)
-    return {names[id(parameter)]: (group["lr_factor"], group["weight_decay"], pytest.approx(group["lr"]))
-            for group in parameter_groups(network, train) for parameter in group["params"]}
+    train = TrainConfig(
+        batch_size=1, iterations=1, lr=0.1, lr_drops=(), weight_decay=5e-4, **changed
+    )
+    return {
+        names[id(parameter)]: (
+            group["lr_factor"],
+            group["weight_decay"],
+            pytest.approx(group["lr"]),
+        )
+        for group in parameter_groups(network, train)
+        for parameter in group["params"]
+    }
 
 
 def test_caffe_groups_biases_learn_twice_as_fast_and_decay_and_frozen_layers_are_left_out():
-    assert groups_of() == {"backbone.1.weight": (1.0, 5e-4, 0.1), "backbone.1.bias": (2.0, 5e-4, 0.2),
-                           "head.weight": (1.0, 5e-4, 0.1), "head.bias": (2.0, 5e-4, 0.2)}
+    assert groups_of() == {
+        "backbone.1.weight": (1.0, 5e-4, 0.1),
+        "backbone.1.bias": (2.0, 5e-4, 0.2),
+        "head.weight": (1.0, 5e-4, 0.1),
+        "head.bias": (2.0, 5e-4, 0.2),
+    }
 
 
 def test_detectron_biases_do_not_decay():
@@ -121,7 +159,10 @@ def test_sgd_is_caffes():
 
 
 def test_an_unknown_optimizer_is_named():
-    with pytest.raises(ValueError, match=r"TrainConfig\.optimizer is 'lamb'; choose one of \('sgd', 'adam', 'adamw'\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"TrainConfig\.optimizer is 'lamb'; choose one of \('sgd', 'adam', 'adamw'\)",
+    ):
         replace(VGG16_COCO, optimizer="lamb")
 
 
@@ -139,6 +180,8 @@ def test_adam_adds_the_decay_to_the_gradient():
         network.weight.grad = torch.tensor([[gradient]], dtype=torch.float64)
         optimizer.step()
         seen.append(network.weight.item())
-    assert seen == pytest.approx([0.49994000000299627, 0.4999239329479739, 0.4998857715900025], abs=1e-12)
+    assert seen == pytest.approx(
+        [0.49994000000299627, 0.4999239329479739, 0.4998857715900025], abs=1e-12
+    )
     assert optimizer.defaults["betas"] == (0.9, 0.999)
     assert optimizer.defaults["eps"] == 1e-8

@@ -24,14 +24,25 @@ def test_runs_and_tables_by_name():
     assert find_table("kl_loss/table1") is rows.TABLE
 
 
-@pytest.mark.parametrize(("find", "name", "sentence"), [
-    (find_run, "kl_los/vgg16_coco", r"no paper 'kl_los' .*choose one of \['kl_loss'"),
-    (find_run, "kl_loss/vgg17", r"no run 'vgg17' in experiments/kl_loss/runs\.py; choose one of .*'vgg16_coco'"),
-    (find_run, "kl_loss/COCO", "no run 'COCO'"),  # a name in the file, but no run
-    (find_run, "", "no paper ''"),
-    (find_table, "kl_loss/table9", r"no table 'kl_loss/table9'; choose one of \[.*'kl_loss/table1'"),
-    (find_table, "../etc", "no table"),
-])
+@pytest.mark.parametrize(
+    ("find", "name", "sentence"),
+    [
+        (find_run, "kl_los/vgg16_coco", r"no paper 'kl_los' .*choose one of \['kl_loss'"),
+        (
+            find_run,
+            "kl_loss/vgg17",
+            r"no run 'vgg17' in experiments/kl_loss/runs\.py; choose one of .*'vgg16_coco'",
+        ),
+        (find_run, "kl_loss/COCO", "no run 'COCO'"),  # a name in the file, but no run
+        (find_run, "", "no paper ''"),
+        (
+            find_table,
+            "kl_loss/table9",
+            r"no table 'kl_loss/table9'; choose one of \[.*'kl_loss/table1'",
+        ),
+        (find_table, "../etc", "no table"),
+    ],
+)
 def test_an_unknown_name_lists_the_known(find, name, sentence):
     with pytest.raises(ValueError, match=sentence):
         find(name)
@@ -47,7 +58,9 @@ def test_a_run_has_its_folder():
 
 def test_a_sibling_is_another_run_of_runs_py_at_the_same_scale():
     """At lite, all backbones of a table are one network of one name."""
-    place = RunPlace(out=Path("runs"), scale="lite", paper="kl_loss", run="mobilenet_voc_kl", seed=1)
+    place = RunPlace(
+        out=Path("runs"), scale="lite", paper="kl_loss", run="mobilenet_voc_kl", seed=1
+    )
     assert place.sibling("vgg16_coco").folder == Path("runs/lite/kl_loss/mobilenet_voc/seed1")
     assert replace(place, scale="mini").sibling("vgg16_coco").run == "vgg16_coco"
     with pytest.raises(ValueError, match="no run 'vgg17'"):
@@ -56,12 +69,21 @@ def test_a_sibling_is_another_run_of_runs_py_at_the_same_scale():
 
 def test_what_a_training_leaves(tmp_path):
     place = RunPlace(out=tmp_path, scale="mini", paper="kl_loss", run="r", seed=0)
-    assert (place.is_finished, place.has_checkpoints, place.training_facts(), seeds_of(place)) == (False, False, None, [])
+    assert (place.is_finished, place.has_checkpoints, place.training_facts(), seeds_of(place)) == (
+        False,
+        False,
+        None,
+        [],
+    )
     for seed in (0, 3):
         replace(place, seed=seed).folder.mkdir(parents=True)
     (place.folder / "step-00000001.pt").touch()
     place.finished.write_text('{"step": 1}')
-    assert (place.is_finished, place.has_checkpoints, place.training_facts()) == (True, True, {"step": 1})
+    assert (place.is_finished, place.has_checkpoints, place.training_facts()) == (
+        True,
+        True,
+        {"step": 1},
+    )
     assert [other.seed for other in seeds_of(place)] == [0, 3]
 
 
@@ -69,7 +91,10 @@ def test_a_table_has_its_folder_and_knows_the_places_of_its_runs(tmp_path):
     place = table_place("kl_loss/table1", scale="mini", out=tmp_path)
     assert place.name == "kl_loss/table1"
     assert place.seed_file(2) == tmp_path / "mini" / "kl_loss" / "table1" / "seed2.json"
-    assert place.run_place(runs.vgg16_coco, 1).folder == tmp_path / "mini" / "kl_loss" / "vgg16_coco" / "seed1"
+    assert (
+        place.run_place(runs.vgg16_coco, 1).folder
+        == tmp_path / "mini" / "kl_loss" / "vgg16_coco" / "seed1"
+    )
     assert place.seed_files() == []
     place.folder.mkdir(parents=True)
     for seed in (1, 0):

@@ -20,7 +20,16 @@ def progress(tmp_path, monkeypatch):
 def test_a_line_says_where_training_stands(progress, capsys):
     progress.step(10, {"a": 1.0, "b": 2.0}, total=21.0, lr=1e-3, images=4)
     line = capsys.readouterr().out
-    for part in ("net  11/13", "loss 21.000", "a 1.000", "b 2.000", "lr 1.00e-03", "img/s", "data 0%", "min left"):
+    for part in (
+        "net  11/13",
+        "loss 21.000",
+        "a 1.000",
+        "b 2.000",
+        "lr 1.00e-03",
+        "img/s",
+        "data 0%",
+        "min left",
+    ):
         assert part in line
 
 

@@ -26,14 +26,27 @@ from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
 
 RUN = replace(
-    TINY, name="both", data=replace(TINY.data, masks=True),
-    model=change(TINY.model, **TINY_RESNET, roi_head="conv5", mask=MaskConfig(pool_size=4),
-                 iou=IoUConfig(rois=8)))
+    TINY,
+    name="both",
+    data=replace(TINY.data, masks=True),
+    model=change(
+        TINY.model,
+        **TINY_RESNET,
+        roi_head="conv5",
+        mask=MaskConfig(pool_size=4),
+        iou=IoUConfig(rois=8),
+    ),
+)
 NMS = PostprocessConfig(score_threshold=0.1)
 ROWS = (
     Row(label="baseline", run=RUN, postprocess=NMS),
     Row(label="again", run=RUN, postprocess=NMS),
-    Row(label="refined", run=RUN, postprocess=NMS, refine=Refinement(step_size=5.0, least_gain=0.0, worst_loss=-1.0)),
+    Row(
+        label="refined",
+        run=RUN,
+        postprocess=NMS,
+        refine=Refinement(step_size=5.0, least_gain=0.0, worst_loss=-1.0),
+    ),
     Row(label="two rounds", run=RUN, postprocess=NMS, rounds=2),
 )
 
@@ -59,9 +72,17 @@ def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
     assert results.keys() == {row_key(row) for row in ROWS}
     assert len(results) == 3
     base, moved, twice = (results[row_key(ROWS[i])] for i in (0, 2, 3))
-    assert all(len(row.detections) == len(row.segments) == len(labeled.dataset) for row in results.values())
-    assert any(not torch.equal(a.boxes, b.boxes) for a, b in zip(base.detections, moved.detections, strict=True))
-    assert all(torch.equal(a.scores, b.scores) for a, b in zip(base.detections, moved.detections, strict=True))
+    assert all(
+        len(row.detections) == len(row.segments) == len(labeled.dataset) for row in results.values()
+    )
+    assert any(
+        not torch.equal(a.boxes, b.boxes)
+        for a, b in zip(base.detections, moved.detections, strict=True)
+    )
+    assert all(
+        torch.equal(a.scores, b.scores)
+        for a, b in zip(base.detections, moved.detections, strict=True)
+    )
     assert sum(len(d.scores) for d in twice.detections) > 0
     numbers = score(base, labeled, "coco")
     assert {"AP", "mask_AP", "mask_AP75"} <= numbers.keys()
@@ -87,10 +108,16 @@ def test_only_the_best_boxes_are_refined_and_a_new_score_is_a_new_order():
     torch.manual_seed(0)
     detector = build_detector(RUN.model).eval().requires_grad_(False)
     dataset_size = (64, 80)
-    batch = Batch(images=torch.randn(1, 3, *dataset_size), image_sizes=(dataset_size,),
-                              original_sizes=(dataset_size,), image_ids=("one",))
+    batch = Batch(
+        images=torch.randn(1, 3, *dataset_size),
+        image_sizes=(dataset_size,),
+        original_sizes=(dataset_size,),
+        image_ids=("one",),
+    )
     boxes = torch.tensor([[5.0, 5, 30, 40], [20, 10, 60, 50], [30, 30, 70, 60]])
-    image = Detections(boxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7]), labels=torch.tensor([1, 2, 1]))
+    image = Detections(
+        boxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7]), labels=torch.tensor([1, 2, 1])
+    )
     features = detector.features(batch)
     often = Refinement(most_boxes=2, step_size=50.0, least_gain=0.0, worst_loss=-1.0)
     found = refine_image(detector, features, batch, 0, image, often)
@@ -106,4 +133,6 @@ def test_only_the_best_boxes_are_refined_and_a_new_score_is_a_new_order():
 
 def test_the_classes_are_those_of_the_segments(data):
     dataset = build_dataset(RUN.data, data, "val")
-    assert [len(dataset.segments(i)) for i in range(len(dataset))] == [len(dataset.target(i).labels) for i in range(len(dataset))]
+    assert [len(dataset.segments(i)) for i in range(len(dataset))] == [
+        len(dataset.target(i).labels) for i in range(len(dataset))
+    ]

@@ -26,5 +26,7 @@ def test_every_run_comes_back_as_it_was(scale):
 def test_an_unknown_field_is_named_with_its_record(group, record):
     saved = plain(asdict(RUNS["kl_loss/r50_fpn_mask"]))
     saved["model"][group]["color"] = "red"
-    with pytest.raises(ValueError, match=rf"x\.pt has {record} fields .* \(color\); use the version"):
+    with pytest.raises(
+        ValueError, match=rf"x\.pt has {record} fields .* \(color\); use the version"
+    ):
         saved_record(Run, saved, Path("x.pt"))

@@ -25,7 +25,10 @@ def labeled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def perfect(labeled):
-    candidates = [Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels) for t in labeled.targets]
+    candidates = [
+        Candidates(boxes=t.boxes, scores=torch.full((len(t.labels),), 0.9), labels=t.labels)
+        for t in labeled.targets
+    ]
     return RowDetections(detections=detections_of(candidates, ROW))
 
 
@@ -40,5 +43,8 @@ def test_perfect_detections_score_100(labeled, perfect):
 @pytest.mark.parametrize("metric", ["cocoo", "VOC", "latency", ""])
 def test_a_metric_that_is_not_known_is_an_error(labeled, perfect, metric):
     """A typo must not be scored as VOC."""
-    with pytest.raises(ValueError, match=rf"There is no metric '{metric}' of detections; use one of \['coco', 'voc'\]"):
+    with pytest.raises(
+        ValueError,
+        match=rf"There is no metric '{metric}' of detections; use one of \['coco', 'voc'\]",
+    ):
         score(perfect, labeled, metric)

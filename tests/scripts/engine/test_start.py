@@ -21,8 +21,13 @@ SMALL = change(TINY.model, **TINY_RESNET, roi_head="conv5")
 FIRST = replace(TINY, name="first", model=SMALL)
 SAME = replace(FIRST, name="same", start="first")
 WARM = replace(FIRST, name="warm", start="first", model=change(SMALL, **KL))
-HEAD = replace(FIRST, name="head", start="same", model=change(SMALL, iou=IoUConfig(rois=8)),
-               train=replace(TINY.train, trainable_part="iou"))
+HEAD = replace(
+    FIRST,
+    name="head",
+    start="same",
+    model=change(SMALL, iou=IoUConfig(rois=8)),
+    train=replace(TINY.train, trainable_part="iou"),
+)
 RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 
 
@@ -56,8 +61,11 @@ def weights(out, name):
 
 
 def test_first_the_other_network_must_be_finished(out, data):
-    with pytest.raises(ValueError, match=r"same starts from the finished network of first, and .*seed0 has none; train it "
-                                         r"first: python -m scripts\.train kl_loss/first --scale tiny\."):
+    with pytest.raises(
+        ValueError,
+        match=r"same starts from the finished network of first, and .*seed0 has none; train it "
+        r"first: python -m scripts\.train kl_loss/first --scale tiny\.",
+    ):
         train(data, out, run="kl_loss/same")
     assert train(data, out, run="kl_loss/first") == 0
     assert train(data, out, run="kl_loss/same") == 0
@@ -65,7 +73,10 @@ def test_first_the_other_network_must_be_finished(out, data):
 
 def test_all_weights_are_taken_over(out, capsys):
     network = prepared_detector(SAME, "auto", place_of(out, "same"), resumed=False)
-    assert all(torch.equal(value, weights(out, "first")[name]) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(value, weights(out, "first")[name])
+        for name, value in network.state_dict().items()
+    )
     assert "new: none" in capsys.readouterr().out
     # the first network started from scratch
     assert all(p.requires_grad for p in network.parameters())
@@ -80,9 +91,14 @@ def test_box_layers_begin_anew_in_another_coding(out, capsys):
     fresh = build_detector(WARM.model).state_dict()
     taken = weights(out, "first")
     for name, value in network.items():
-        anew = name.startswith(("roi.head.predictor.offsets.", "roi.head.predictor.log_variance.", "rpn.head.offsets."))
+        anew = name.startswith(
+            ("roi.head.predictor.offsets.", "roi.head.predictor.log_variance.", "rpn.head.offsets.")
+        )
         assert torch.equal(value, (fresh if anew else taken)[name]), name
-    assert "new: roi.head.predictor.log_variance, roi.head.predictor.offsets, rpn.head.offsets" in capsys.readouterr().out
+    assert (
+        "new: roi.head.predictor.log_variance, roi.head.predictor.offsets, rpn.head.offsets"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_head_learns_alone(out, data):
@@ -91,26 +107,40 @@ def test_a_head_learns_alone(out, data):
     assert all(torch.equal(after[name], value) for name, value in before.items())
     torch.manual_seed(0)
     fresh = build_detector(HEAD.model).state_dict()
-    assert not any(torch.equal(after[name], fresh[name]) for name in after if name.startswith("iou.head.") and name.endswith("weight"))
+    assert not any(
+        torch.equal(after[name], fresh[name])
+        for name in after
+        if name.startswith("iou.head.") and name.endswith("weight")
+    )
 
 
 def test_freeze_all_but_stops_norms_as_well():
     network = build_detector(HEAD.model)
     freeze_all_but(network, "iou")
     network.train()
-    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"iou"}
-    assert not any(layer.training for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {
+        "iou"
+    }
+    assert not any(
+        layer.training for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)
+    )
 
 
 def test_a_network_of_another_size_is_refused(out):
     wide = replace(SAME, model=change(SMALL, roi_fc_dims=(24, 24), num_classes=9))
-    with pytest.raises(ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"):
+    with pytest.raises(
+        ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"
+    ):
         prepared_detector(wide, "none", place_of(out, "same"), resumed=False)
 
 
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
     """Whatever the command line would choose for a start from ImageNet."""
-    tf = replace(WARM, data=replace(WARM.data, pixels="tf"), model=change(WARM.model, backbone_tf_padding=True))
+    tf = replace(
+        WARM,
+        data=replace(WARM.data, pixels="tf"),
+        model=change(WARM.model, backbone_tf_padding=True),
+    )
     found = with_pixels_of(tf, place_of(out, "first"))
     assert (found.data.pixels, found.model.backbone.tf_padding) == ("torchvision", False)
     assert replace(found, data=tf.data, model=tf.model) == tf
@@ -118,7 +148,9 @@ def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
 
 
 def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match=r"run\.json cannot be read .*a later network started from the one"):
+    with pytest.raises(
+        ValueError, match=r"run\.json cannot be read .*a later network started from the one"
+    ):
         first_start(place_of(tmp_path, "same"))
 
 
@@ -133,9 +165,14 @@ def test_what_the_first_network_began_with_decides_what_is_frozen(out, tmp_path)
 def test_a_start_from_a_network_of_an_earlier_version_is_a_sentence(tmp_path):
     folder = folder_of(tmp_path, "first")
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"start": "scratch", "model": {"caffe_layout": False}}))
+    (folder / "run.json").write_text(
+        json.dumps({"start": "scratch", "model": {"caffe_layout": False}})
+    )
     (folder / "step-00000006.pt").touch()
     (folder / "step-00000006.json").write_text('{"step": 6, "sha256": "0"}')
-    for call in (lambda: with_pixels_of(WARM, place_of(tmp_path, "first")), lambda: first_start(place_of(tmp_path, "first"))):
+    for call in (
+        lambda: with_pixels_of(WARM, place_of(tmp_path, "first")),
+        lambda: first_start(place_of(tmp_path, "first")),
+    ):
         with pytest.raises(ValueError, match="written by an earlier version of this code"):
             call()

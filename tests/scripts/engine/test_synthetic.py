@@ -1,7 +1,13 @@
 import torch
 
 from data.boxes import area, box_iou
-from scripts.engine.synthetic import dense_candidates, ellipses, random_batch, random_boxes, trained_candidates
+from scripts.engine.synthetic import (
+    dense_candidates,
+    ellipses,
+    random_batch,
+    random_boxes,
+    trained_candidates,
+)
 
 
 def seeded(seed=0):
@@ -15,8 +21,12 @@ def inside(boxes, size):
 
 
 def test_random_batch_is_a_function_of_the_generator_and_fits_the_image():
-    batch = random_batch(images=2, size=(60, 80), pixels="torchvision", num_classes=3, generator=seeded())
-    again = random_batch(images=2, size=(60, 80), pixels="torchvision", num_classes=3, generator=seeded())
+    batch = random_batch(
+        images=2, size=(60, 80), pixels="torchvision", num_classes=3, generator=seeded()
+    )
+    again = random_batch(
+        images=2, size=(60, 80), pixels="torchvision", num_classes=3, generator=seeded()
+    )
     assert torch.equal(batch.images, again.images)
     assert batch.images.shape == (2, 3, 60, 80)
     for target in batch.targets:

@@ -41,7 +41,10 @@ def test_a_starting_network_and_proposals_come_first_even_if_no_row_shows_them()
 def test_runs_that_a_scale_makes_equal_are_trained_once():
     table = find_table("kl_loss/table5")
     assert len(training_order(table, "kl_loss", "mini")) == 4
-    assert [run.name for run in training_order(table, "kl_loss", "lite")] == ["vggm_voc", "vggm_voc_kl"]
+    assert [run.name for run in training_order(table, "kl_loss", "lite")] == [
+        "vggm_voc",
+        "vggm_voc_kl",
+    ]
 
 
 def test_every_command_of_a_table_is_known():

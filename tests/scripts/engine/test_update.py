@@ -17,22 +17,35 @@ from tests.networks import change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, tiny_dataset
 
 # every anchor and RoI is learned from: nothing is drawn at random
-NO_DRAW = {"roi_dropout": 0.0, "rpn_anchors_per_image": 10_000, "rpn_positive_share": 1.0, "roi_rois_per_image": 200,
-           "roi_positive_share": 1.0}
+NO_DRAW = {
+    "roi_dropout": 0.0,
+    "rpn_anchors_per_image": 10_000,
+    "rpn_positive_share": 1.0,
+    "roi_rois_per_image": 200,
+    "roi_positive_share": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory):
     """Two batches of two images."""
-    dataset = build_dataset(TINY.data, tiny_dataset(tmp_path_factory.mktemp("data")), TINY.data.train)
-    return list(islice(train_batches(dataset, TINY.data, batch_size=2, seed=0, start=0, workers=0), 2))
+    dataset = build_dataset(
+        TINY.data, tiny_dataset(tmp_path_factory.mktemp("data")), TINY.data.train
+    )
+    return list(
+        islice(train_batches(dataset, TINY.data, batch_size=2, seed=0, start=0, workers=0), 2)
+    )
 
 
 def ready(run=TINY_KL, **model):
     torch.manual_seed(0)
     run = replace(run, model=change(run.model, **model))
     detector = build_detector(run.model).train()
-    return detector, build_optimizer(detector, run.train), torch.amp.GradScaler("cpu", enabled=False)
+    return (
+        detector,
+        build_optimizer(detector, run.train),
+        torch.amp.GradScaler("cpu", enabled=False),
+    )
 
 
 def singles(batch):
@@ -83,10 +96,14 @@ def test_the_gradient_norm_is_limited(batches):
 
 def test_statistics_come_now_and_then(batches):
     detector, optimizer, scaler = ready()
-    terms, statistics = update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0)
+    terms, statistics = update(
+        detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0
+    )
     assert terms.keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
     assert {"gradient_norm", "foreground_share", "log_variance_p50"} <= statistics.keys()
-    assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[1]
+    assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[
+        1
+    ]
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
@@ -98,7 +115,14 @@ def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches,
     images[1, 0, 5, 5] = float("nan")
     bad = replace(batches[1], images=images)
     with pytest.raises(DivergedError) as caught:
-        update(detector, optimizer, scaler, [bad] if micro_batches == 1 else singles(bad), step=7, seed=0)
+        update(
+            detector,
+            optimizer,
+            scaler,
+            [bad] if micro_batches == 1 else singles(bad),
+            step=7,
+            seed=0,
+        )
     sentence = str(caught.value)
     assert sentence.startswith("At update 7 rpn_objectness and rpn_box")
     assert all(str(image) in sentence for image in bad.image_ids)
@@ -117,7 +141,9 @@ def test_an_exploded_log_variance_is_named(batches):
     with torch.no_grad():
         detector.roi.head.predictor.log_variance.bias.fill_(-120.0)
         detector.roi.head.predictor.offsets.bias.fill_(3.0)
-    with pytest.raises(DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"):
+    with pytest.raises(
+        DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"
+    ):
         update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
 
@@ -130,13 +156,25 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
     detector, optimizer, scaler = ready(roi_pooling=pooling, roi_dropout=0.0)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
-    mixed, _ = update(detector, build_optimizer(detector, TINY_KL.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    mixed, _ = update(
+        detector,
+        build_optimizer(detector, TINY_KL.train),
+        scaler,
+        [batches[0]],
+        step=0,
+        seed=0,
+        amp=amp,
+    )
     # proposals may be sampled differently: the classification of RoIs is the coarsest of the four
     assert mixed == pytest.approx(exact, rel=0.25, abs=0.02)
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
     with torch.autocast("cpu", dtype=amp):
         found = detector.eval().candidates(replace(batches[0], targets=None), 0.0)
-    assert {image.boxes.dtype for image in found} == {image.variances.dtype for image in found} == {torch.float32}
+    assert (
+        {image.boxes.dtype for image in found}
+        == {image.variances.dtype for image in found}
+        == {torch.float32}
+    )
 
 
 @pytest.mark.parametrize("pooling", ["align", "average"])
@@ -148,7 +186,15 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
     detector, optimizer, scaler = ready(TINY_KLRPN, backbone_name="vgg16", roi_rfcn_pooling=pooling)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
     scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
-    mixed, _ = update(detector, build_optimizer(detector, TINY_KLRPN.train), scaler, [batches[0]], step=0, seed=0, amp=amp)
+    mixed, _ = update(
+        detector,
+        build_optimizer(detector, TINY_KLRPN.train),
+        scaler,
+        [batches[0]],
+        step=0,
+        seed=0,
+        amp=amp,
+    )
     assert mixed["rpn_kl"] == pytest.approx(exact["rpn_kl"], rel=0.02)
     assert all(math.isfinite(loss) for loss in mixed.values())
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in detector.parameters())
@@ -161,7 +207,10 @@ def test_an_exploded_kl_rpn_names_its_own_limit(batches):
     detector, optimizer, scaler = ready(TINY_KLRPN, rpn_log_variance_limit=None)
     with torch.no_grad():
         detector.rpn.head.log_variance.bias.fill_(-120.0)
-    with pytest.raises(DivergedError, match=r"At update 0 rpn_kl and gradient norm .*set RPNConfig\.log_variance_limit"):
+    with pytest.raises(
+        DivergedError,
+        match=r"At update 0 rpn_kl and gradient norm .*set RPNConfig\.log_variance_limit",
+    ):
         update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
 
 
@@ -170,7 +219,9 @@ class Terms(torch.nn.Module):
 
     def __init__(self, **terms):
         super().__init__()
-        self.weights = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.tensor(value)) for name, value in terms.items()})
+        self.weights = torch.nn.ParameterDict(
+            {name: torch.nn.Parameter(torch.tensor(value)) for name, value in terms.items()}
+        )
 
     def losses(self, batch, statistics=None):
         return dict(self.weights.items())
@@ -181,9 +232,19 @@ def test_the_second_stage_is_weighted(weight, total, batches):
     """KL-RPN Eq. 9: L_KL + 10 (L_cls + L_reg) at -0.12, 0.8 and 0.3 is 10.88."""
     detector = Terms(rpn_kl=-0.12, roi_class=0.8, roi_box=0.3)
     optimizer = torch.optim.SGD(detector.parameters(), lr=0.0)
-    terms, _ = update(detector, optimizer, torch.amp.GradScaler("cpu", enabled=False), [batches[0]], step=0, seed=0,
-                      roi_loss_weight=weight)
+    terms, _ = update(
+        detector,
+        optimizer,
+        torch.amp.GradScaler("cpu", enabled=False),
+        [batches[0]],
+        step=0,
+        seed=0,
+        roi_loss_weight=weight,
+    )
     assert terms == pytest.approx({"rpn_kl": -0.12, "roi_class": 0.8, "roi_box": 0.3})
     assert weighted_sum(terms, weight) == pytest.approx(total, abs=1e-6)
     assert {name: p.grad.item() for name, p in detector.weights.items()} == {
-        "rpn_kl": 1.0, "roi_class": weight, "roi_box": weight}
+        "rpn_kl": 1.0,
+        "roi_class": weight,
+        "roi_box": weight,
+    }

@@ -22,17 +22,31 @@ def pickled(path, content, protocol=2):
     return path
 
 
-@pytest.mark.parametrize("nest", [lambda state: state, lambda state: {"state_dict": state, "epoch": 3},
-                                  lambda state: {"model": state, "optimizer": {"lr": 0.1}, "iteration": 5}])
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"lr": 0.1}, "iteration": 5},
+    ],
+)
 def test_state_dicts_of_torch(tmp_path, nest):
-    state = {"a.weight": torch.ones(2).half(), "a.running_var": torch.ones(2).double(), "a.count": torch.tensor(7)}
+    state = {
+        "a.weight": torch.ones(2).half(),
+        "a.running_var": torch.ones(2).double(),
+        "a.count": torch.tensor(7),
+    }
     found = read_weights(saved(tmp_path / "x.pth", nest(state)))
     assert list(found) == list(state)
     assert [value.dtype for value in found.values()] == [torch.float32, torch.float32, torch.int64]
 
 
 def test_safetensors_round_trip(tmp_path):
-    state = {"a.weight": torch.randn(3, 2), "b": torch.randn(4).bfloat16(), "count": torch.tensor([2])}
+    state = {
+        "a.weight": torch.randn(3, 2),
+        "b": torch.randn(4).bfloat16(),
+        "count": torch.tensor([2]),
+    }
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file(state, path)
     found = read_weights(path)
@@ -42,20 +56,36 @@ def test_safetensors_round_trip(tmp_path):
     assert found["count"].dtype == torch.int64
 
 
-@pytest.mark.parametrize("content", [b"", b"no safetensors", (8).to_bytes(8, "little") + b"{\"a\": 1}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no safetensors", (8).to_bytes(8, "little") + b'{"a": 1}']
+)
 def test_damaged_safetensors(tmp_path, content):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.safetensors cannot be read as safetensors \(.*\); fetch it again"):
+    with pytest.raises(
+        ValueError, match=r"x\.safetensors cannot be read as safetensors \(.*\); fetch it again"
+    ):
         read_weights(path)
 
 
-@pytest.mark.parametrize("nest", [lambda blobs: {"blobs": blobs, "cfg": "MODEL: ..."}, lambda blobs: blobs,
-                                  lambda blobs: {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}])
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda blobs: {"blobs": blobs, "cfg": "MODEL: ..."},
+        lambda blobs: blobs,
+        lambda blobs: {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True},
+    ],
+)
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_pickles_of_detectron_and_detectron2(tmp_path, nest, protocol):
-    blobs = {"conv1_w": ARRAY, "conv1_w_momentum": ARRAY, "fc6_b": ARRAY[0].astype(">f8"), "lr": np.float32(0.02),
-             "weight_order": np.ones(1), "__author__": "someone"}
+    blobs = {
+        "conv1_w": ARRAY,
+        "conv1_w_momentum": ARRAY,
+        "fc6_b": ARRAY[0].astype(">f8"),
+        "lr": np.float32(0.02),
+        "weight_order": np.ones(1),
+        "__author__": "someone",
+    }
     found = read_weights(pickled(tmp_path / "x.pkl", nest(blobs), protocol))
     assert list(found) == ["conv1_w", "fc6_b"]
     torch.testing.assert_close(found["conv1_w"], torch.from_numpy(ARRAY), atol=0, rtol=0)
@@ -64,22 +94,38 @@ def test_pickles_of_detectron_and_detectron2(tmp_path, nest, protocol):
 
 @pytest.mark.parametrize("content", [[1, 2], {"blobs": {}}, {"epoch": 3}, {"model": [ARRAY]}])
 def test_a_pickle_without_arrays_by_name(tmp_path, content):
-    with pytest.raises(ValueError, match=r"x\.pkl holds no arrays by name; a \.pkl must be one of Detectron"):
+    with pytest.raises(
+        ValueError, match=r"x\.pkl holds no arrays by name; a \.pkl must be one of Detectron"
+    ):
         read_weights(pickled(tmp_path / "x.pkl", content))
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    ([1, 2], "holds no state dict"), ({"epoch": 3}, "holds no state dict"), ({3: torch.zeros(1)}, "holds no state dict"),
-    (torch.zeros(2), "holds no state dict"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ([1, 2], "holds no state dict"),
+        ({"epoch": 3}, "holds no state dict"),
+        ({3: torch.zeros(1)}, "holds no state dict"),
+        (torch.zeros(2), "holds no state dict"),
+    ],
+)
 def test_a_file_that_is_no_state_dict(tmp_path, content, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_weights(saved(tmp_path / "x.pth", content))
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("content", [b"", b"hello, I am a text file\n", b"PK\x03\x04 no zip", b"\x80\x02}q\x00(",
-                                     pickle.dumps({"a": 1}), bytes(range(256))])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello, I am a text file\n",
+        b"PK\x03\x04 no zip",
+        b"\x80\x02}q\x00(",
+        pickle.dumps({"a": 1}),
+        bytes(range(256)),
+    ],
+)
 def test_a_file_that_torch_cannot_read(tmp_path, content):
     path = tmp_path / "x.pth"
     path.write_bytes(content)

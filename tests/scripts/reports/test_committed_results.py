@@ -9,8 +9,14 @@ from scripts.engine.places import EXPERIMENTS, find_table
 from scripts.reports import figure3, figure5, recall, swap, tables
 from scripts.reports.results import Results, csv_text
 
-REPORTS = {"recall": recall.recall_report, "figure3": figure3.figure3_report, "figure5": figure5.figure5_report}
-PATHS = sorted(path for path in EXPERIMENTS.glob("*/*/results/*.json") if not path.stem.endswith("_operations"))
+REPORTS = {
+    "recall": recall.recall_report,
+    "figure3": figure3.figure3_report,
+    "figure5": figure5.figure5_report,
+}
+PATHS = sorted(
+    path for path in EXPERIMENTS.glob("*/*/results/*.json") if not path.stem.endswith("_operations")
+)
 
 
 def rendered(path: Path) -> dict[str, str]:

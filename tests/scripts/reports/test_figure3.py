@@ -12,7 +12,10 @@ def test_a_density_has_the_area_of_what_lies_inside():
     assert (figure3.density(values, edges) * np.diff(edges)).sum() == pytest.approx(0.9)
     assert figure3.outside(values, edges) == pytest.approx(10.0)
     assert figure3.outside(values[:0], edges) == 0.0
-    offsets = [(np.full((50, 4), 1.0), np.full((49, 4), 2.0)), (np.full((1, 4), 1000.0), np.zeros((0, 4)))]
+    offsets = [
+        (np.full((50, 4), 1.0), np.full((49, 4), 2.0)),
+        (np.full((1, 4), 1000.0), np.zeros((0, 4))),
+    ]
     edges = figure3.shared_bins(offsets, 0)
     assert edges[0] == 0
     assert 2 <= edges[-1] < 1000  # the outlier does not stretch the axis

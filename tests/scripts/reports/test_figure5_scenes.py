@@ -23,11 +23,24 @@ def test_the_voters_are_those_that_decide():
     """Only near boxes of the class, certain enough, vote: alone they bring the box to the same
     place.
     """
-    boxes = torch.tensor([[10.0, 10, 50, 50], [12.0, 10, 50, 50], [11.0, 10, 50, 52], [30.0, 30, 60, 60], [12.0, 10, 50, 50],
-                          [12.0, 10, 50, 50], [0.0, 0, 5, 5]])
+    boxes = torch.tensor(
+        [
+            [10.0, 10, 50, 50],
+            [12.0, 10, 50, 50],
+            [11.0, 10, 50, 52],
+            [30.0, 30, 60, 60],
+            [12.0, 10, 50, 50],
+            [12.0, 10, 50, 50],
+            [0.0, 0, 5, 5],
+        ]
+    )
     variances = torch.tensor([1.0, 1, 1, 1, 1e6, 1, 1])[:, None].expand(7, 4)
-    candidates = Candidates(boxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]), variances=variances,
-                            labels=torch.tensor([1, 1, 1, 1, 1, 2, 1]))
+    candidates = Candidates(
+        boxes=boxes,
+        scores=torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]),
+        variances=variances,
+        labels=torch.tensor([1, 1, 1, 1, 1, 2, 1]),
+    )
     found = figure5_scenes.voters_of(boxes[0], torch.tensor(1), candidates, VOTE)
     assert found.tolist() == boxes[:3].tolist()
     voted = postprocess(candidates, VOTE).boxes[0]

@@ -20,7 +20,9 @@ def write(out, seed, changes, *, base=30.0, clean=None):
     """
     rows = []
     for row, change in zip(TABLE.rows, changes, strict=True):
-        metrics = None if change is None else dict.fromkeys(TABLE.columns, base) | {"AP90": base + change}
+        metrics = (
+            None if change is None else dict.fromkeys(TABLE.columns, base) | {"AP90": base + change}
+        )
         if metrics is not None and clean is not None:
             metrics["clean"] = dict.fromkeys(TABLE.columns, 50.0) | {"AP90": 50.0 + clean * change}
         rows.append({"group": "", "label": row.label, "run": "r50_fpn_kl", "metrics": metrics})
@@ -30,7 +32,9 @@ def write(out, seed, changes, *, base=30.0, clean=None):
 
 
 def place(tmp_path):
-    return ReportPlace(table="kl_loss/figure6", scale="mini", out=tmp_path / "runs", results=tmp_path / "results")
+    return ReportPlace(
+        table="kl_loss/figure6", scale="mini", out=tmp_path / "runs", results=tmp_path / "results"
+    )
 
 
 def drawn(tmp_path):
@@ -62,10 +66,14 @@ def test_seeds_are_differenced_before_the_mean(tmp_path):
 def test_clean_boxes_are_a_panel_of_their_own(tmp_path):
     write(tmp_path / "runs", 0, RISE, clean=2)
     results = Results(TABLE, stored_seeds(place(tmp_path).evaluated))
-    assert [step.mean for step in figure6.curves(results, "clean")["AP90"]] == pytest.approx([2 * rise for rise in RISE])
+    assert [step.mean for step in figure6.curves(results, "clean")["AP90"]] == pytest.approx(
+        [2 * rise for rise in RISE]
+    )
     lines = drawn(tmp_path).splitlines()
     assert [line for line in lines if line.startswith("against")] == [
-        "against the clean boxes:", "against the labels, as in COCO:"]
+        "against the clean boxes:",
+        "against the labels, as in COCO:",
+    ]
     assert lines[5].strip() == "AP90: largest at sigma_t = 0.02, +2.60 over no voting."
 
 
@@ -83,8 +91,17 @@ def test_nothing_was_run(tmp_path, monkeypatch, capsys):
         text = drawn(tmp_path)
         assert text.count("not run: sigma_t") == 7
         assert "AP: not run." in text
-    monkeypatch.setattr("sys.argv", ["figure6", "kl_loss/figure6", "--out", str(tmp_path / "runs"), "--results",
-                                     str(tmp_path / "results")])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "figure6",
+            "kl_loss/figure6",
+            "--out",
+            str(tmp_path / "runs"),
+            "--results",
+            str(tmp_path / "results"),
+        ],
+    )
     assert command.main() == 0
     assert "AP90: not run." in capsys.readouterr().out
 
@@ -93,9 +110,15 @@ def test_without_a_base_there_is_no_change():
     curve = [cell([None]), *[cell([value]) for value in (1.0, 2.0)]]
     assert figure6.highest("AP", [curve[0]] * 3, TICKS) == "AP: not run."
     rising = [cell([value]) for value in (0.0, 0.25, 0.5)]
-    assert figure6.highest("AP", rising, TICKS) == "AP: largest at sigma_t = 0.01 (the end of the sweep), +0.50 over no voting."
+    assert (
+        figure6.highest("AP", rising, TICKS)
+        == "AP: largest at sigma_t = 0.01 (the end of the sweep), +0.50 over no voting."
+    )
     falling = [cell([0.0]), cell([-0.5]), cell([-0.25])]
-    assert figure6.highest("AP", falling, TICKS) == "AP: largest without voting; the best vote, sigma_t = 0.01, is -0.25."
+    assert (
+        figure6.highest("AP", falling, TICKS)
+        == "AP: largest without voting; the best vote, sigma_t = 0.01, is -0.25."
+    )
 
 
 @pytest.mark.parametrize("table", ["kl_loss/table1", "kl_loss/figure5", "kl_loss/table2"])

@@ -34,11 +34,15 @@ def test_publishing_and_another_folder_exclude_each_other(capsys):
 
 def test_committed_seeds_are_those_of_the_scale():
     assert [seed["seed"] for seed in place().committed_seeds()] == [0, 1, 2]
-    assert ReportPlace(table="kl_loss/table1", scale="paper", out=Path("runs")).committed_seeds() == []
+    assert (
+        ReportPlace(table="kl_loss/table1", scale="paper", out=Path("runs")).committed_seeds() == []
+    )
 
 
 def test_the_last_line_names_the_full_report(tmp_path):
-    report = Report(markdown="# all\n", summary="short", seeds=[{"seed": 0}], csv_lines=[["a", "b"], [1, None]])
+    report = Report(
+        markdown="# all\n", summary="short", seeds=[{"seed": 0}], csv_lines=[["a", "b"], [1, None]]
+    )
     assert write_report(report, tmp_path, "mini") == f"short\n\nfull report: {tmp_path}/mini.md"
     assert (tmp_path / "mini.md").read_text() == "# all\n"
     assert (tmp_path / "mini.csv").read_text() == "a,b\n1,\n"
@@ -46,7 +50,9 @@ def test_the_last_line_names_the_full_report(tmp_path):
 
 
 def test_the_command_leaves_the_checkout_alone_unless_it_publishes(tmp_path, monkeypatch, capsys):
-    committed = json.loads((EXPERIMENTS / "kl_loss" / "table1" / "results" / "mini.json").read_text())
+    committed = json.loads(
+        (EXPERIMENTS / "kl_loss" / "table1" / "results" / "mini.json").read_text()
+    )
     before = {path: path.stat().st_mtime_ns for path in EXPERIMENTS.rglob("*")}
     evaluated = tmp_path / "mini" / "kl_loss" / "table1"
     evaluated.mkdir(parents=True)

@@ -14,17 +14,37 @@ from scripts.reports.tables import table_summary
 from tests.scripts.reports.test_committed_results import EXPERIMENTS, PATHS, REPORTS
 
 AP = Column(heading="AP", name="AP")
-ROWS = tuple(Row(label, vgg16_coco, PostprocessConfig(), (ap,)) for label, ap in (("base", 20.0), ("better", 22.0)))
-TABLE = Table(title="a table", metric="coco", rows=ROWS, columns=("AP",), comparisons=(("better", "base"),))
-OURS = Table(title="ours", metric="coco", rows=tuple(Row(row.label, row.run, row.postprocess) for row in ROWS),
-             columns=("AP",), comparisons=(("better", "base"),))
+ROWS = tuple(
+    Row(label, vgg16_coco, PostprocessConfig(), (ap,))
+    for label, ap in (("base", 20.0), ("better", 22.0))
+)
+TABLE = Table(
+    title="a table", metric="coco", rows=ROWS, columns=("AP",), comparisons=(("better", "base"),)
+)
+OURS = Table(
+    title="ours",
+    metric="coco",
+    rows=tuple(Row(row.label, row.run, row.postprocess) for row in ROWS),
+    columns=("AP",),
+    comparisons=(("better", "base"),),
+)
 
 
 def seed(*values):
-    return {"seed": 0, "device": "CPU", "rows": [
-        {"group": "", "label": row.label, "run": "r", "metrics": None if value is None else {"AP": value},
-         **({"why": "no network"} if value is None else {})}
-        for row, value in zip(ROWS, values, strict=True)]}
+    return {
+        "seed": 0,
+        "device": "CPU",
+        "rows": [
+            {
+                "group": "",
+                "label": row.label,
+                "run": "r",
+                "metrics": None if value is None else {"AP": value},
+                **({"why": "no network"} if value is None else {}),
+            }
+            for row, value in zip(ROWS, values, strict=True)
+        ],
+    }
 
 
 def cells(text):
@@ -33,28 +53,56 @@ def cells(text):
 
 def test_steps_stand_beside_the_papers():
     assert cells(steps_table(Results(TABLE, [seed(10.0, 11.0), seed(20.0, 22.0)]), [AP]))[2:] == [
-        ["better - base", "+2.0 / +1.50"]]
-    assert cells(steps_table(Results(OURS, [seed(10.0, 11.0)]), [AP]))[2:] == [["better - base", "+1.00"]]
+        ["better - base", "+2.0 / +1.50"]
+    ]
+    assert cells(steps_table(Results(OURS, [seed(10.0, 11.0)]), [AP]))[2:] == [
+        ["better - base", "+1.00"]
+    ]
 
 
 def test_rows_show_paper_committed_and_yours():
-    yours, committed = Results(TABLE, [seed(10.0, 11.0)]), Results(TABLE, [seed(12.0, 13.0), seed(14.0, 15.0)])
+    yours, committed = (
+        Results(TABLE, [seed(10.0, 11.0)]),
+        Results(TABLE, [seed(12.0, 13.0), seed(14.0, 15.0)]),
+    )
     assert cells(rows_table(yours, committed, [AP])) == [
-        ["row", "AP: paper", "committed (2 seeds)", "yours (1 seed)"], ["-" * n for n in (6, 9, 19, 14)],
-        ["base", "20", "13.0 ± 1.4", "10.0"], ["better", "22", "14.0 ± 1.4", "11.0"]]
-    assert cells(rows_table(yours, Results(TABLE, []), [AP]))[0] == ["row", "AP: paper", "yours (1 seed)"]
-    assert cells(rows_table(Results(OURS, yours.seeds), Results(OURS, []), [AP, AP]))[0] == ["row", "AP: yours", "AP: yours"]
+        ["row", "AP: paper", "committed (2 seeds)", "yours (1 seed)"],
+        ["-" * n for n in (6, 9, 19, 14)],
+        ["base", "20", "13.0 ± 1.4", "10.0"],
+        ["better", "22", "14.0 ± 1.4", "11.0"],
+    ]
+    assert cells(rows_table(yours, Results(TABLE, []), [AP]))[0] == [
+        "row",
+        "AP: paper",
+        "yours (1 seed)",
+    ]
+    assert cells(rows_table(Results(OURS, yours.seeds), Results(OURS, []), [AP, AP]))[0] == [
+        "row",
+        "AP: yours",
+        "AP: yours",
+    ]
 
 
 def test_rows_that_were_not_run_are_counted_with_a_reason():
-    text = summary_text(Results(TABLE, [seed(10.0, None)]), Results(TABLE, []), "mini", Summary(steps=[AP], rows=[AP]))
+    text = summary_text(
+        Results(TABLE, [seed(10.0, None)]),
+        Results(TABLE, []),
+        "mini",
+        Summary(steps=[AP], rows=[AP]),
+    )
     assert text.splitlines()[:3] == [
-        "a table", "mini (synthetic scenes): trend only, not comparable with the paper's numbers", "yours: 1 seed"]
+        "a table",
+        "mini (synthetic scenes): trend only, not comparable with the paper's numbers",
+        "yours: 1 seed",
+    ]
     assert text.splitlines()[-1] == "not run: 1 of 2 rows; better: no network"
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if "_" not in path.stem],
-                         ids=lambda path: path.relative_to(EXPERIMENTS).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PATHS if "_" not in path.stem],
+    ids=lambda path: path.relative_to(EXPERIMENTS).as_posix(),
+)
 def test_a_screen_holds_every_summary(path):
     table, seeds = find_table("/".join(path.parts[-4:-2])), json.loads(path.read_text())
     results = Results(table, seeds)

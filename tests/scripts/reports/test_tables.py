@@ -9,15 +9,29 @@ from scripts.reports.provenance import provenance
 from scripts.reports.results import Results, cell, csv_text, markdown_table
 from scripts.reports.tables import comparison_section, csv_lines, main_section
 
-ROWS = tuple(Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), printed=(ap,))
-             for label, ap in (("base", 20.0), ("better", 22.0)))
-TABLE = Table(title="t", metric="coco", rows=ROWS, columns=("AP",), comparisons=(("better", "base"),))
+ROWS = tuple(
+    Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), printed=(ap,))
+    for label, ap in (("base", 20.0), ("better", 22.0))
+)
+TABLE = Table(
+    title="t", metric="coco", rows=ROWS, columns=("AP",), comparisons=(("better", "base"),)
+)
 
 
 def seed(*values):
-    return {"seed": 0, "device": "CPU", "rows": [
-        {"group": "", "label": row.label, "run": "r", "metrics": None if value is None else {"AP": value}}
-        for row, value in zip(ROWS, values, strict=True)]}
+    return {
+        "seed": 0,
+        "device": "CPU",
+        "rows": [
+            {
+                "group": "",
+                "label": row.label,
+                "run": "r",
+                "metrics": None if value is None else {"AP": value},
+            }
+            for row, value in zip(ROWS, values, strict=True)
+        ],
+    }
 
 
 def test_a_cell_is_mean_and_sample_deviation_of_what_is_there():
@@ -32,15 +46,27 @@ def test_a_count_has_two_digits_and_no_spread():
 
 
 def test_rows_of_ours_and_cited_rows_are_marked():
-    rows = (Row(label="theirs", run=vgg16_coco, postprocess=PostprocessConfig(), printed=(1.0,), cited="a paper"),
-            Row(label="new", run=vgg16_coco, postprocess=PostprocessConfig(), added=True))
-    table = Table(title="t", metric="coco", rows=rows, columns=("AP",),
-                  notes={"paper": ("a proxy",)})
+    rows = (
+        Row(
+            label="theirs",
+            run=vgg16_coco,
+            postprocess=PostprocessConfig(),
+            printed=(1.0,),
+            cited="a paper",
+        ),
+        Row(label="new", run=vgg16_coco, postprocess=PostprocessConfig(), added=True),
+    )
+    table = Table(
+        title="t", metric="coco", rows=rows, columns=("AP",), notes={"paper": ("a proxy",)}
+    )
     results = Results(table, [{"seed": 0, "device": "CPU", "rows": []}])
     text = main_section(results, None, comparable=False)
     assert "| paper (cited) " in text
     assert "| new (ours) | no such row in the paper | -" in text
-    assert provenance(results, "paper")[-2:] == ["cited by the paper: theirs from a paper", "a proxy"]
+    assert provenance(results, "paper")[-2:] == [
+        "cited by the paper: theirs from a paper",
+        "a proxy",
+    ]
     assert "a proxy" not in provenance(results, "mini")
 
 
@@ -56,8 +82,14 @@ def test_a_step_is_differenced_within_each_seed():
 def test_a_row_that_was_not_run_stays_visible():
     text = main_section(Results(TABLE, [seed(10.0, None)]), None, comparable=True)
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
-    assert lines == [["base", "paper", "20"], ["", "ours", "10.0"], ["", "difference", "-10.0"],
-                     ["better", "paper", "22"], ["", "ours", "not run"], ["", "difference", "-"]]
+    assert lines == [
+        ["base", "paper", "20"],
+        ["", "ours", "10.0"],
+        ["", "difference", "-10.0"],
+        ["better", "paper", "22"],
+        ["", "ours", "not run"],
+        ["", "difference", "-"],
+    ]
 
 
 def test_rows_are_found_by_name_whatever_their_order():
@@ -70,9 +102,15 @@ def test_rows_are_found_by_name_whatever_their_order():
 
 def test_the_csv_counts_the_seeds_behind_each_number():
     text = csv_text(csv_lines(Results(TABLE, [seed(10.0, 11.0), seed(14.0, None)])))
-    assert text.splitlines()[1:] == [",base,labels,AP,20.0,12.0,-8.0,2.8284,2", ",better,labels,AP,22.0,11.0,-11.0,,1"]
+    assert text.splitlines()[1:] == [
+        ",base,labels,AP,20.0,12.0,-8.0,2.8284,2",
+        ",better,labels,AP,22.0,11.0,-11.0,,1",
+    ]
 
 
 def test_a_markdown_table_is_aligned():
     assert markdown_table(["a", "long"], [["xyz", "1"]]).splitlines() == [
-        "| a   | long |", "| --- | ---- |", "| xyz | 1    |"]
+        "| a   | long |",
+        "| --- | ---- |",
+        "| xyz | 1    |",
+    ]
