@@ -1,5 +1,6 @@
 """What an experiment is made of: TrainConfig, Run, Row, Table."""
 
+from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -125,18 +126,7 @@ class Table:
                 raise ValueError(
                     f"Table.{name} is {getattr(self, name)!r}; choose one of {get_args(choices)}."
                 )
-        names = [row.name for row in self.rows]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(
-                f"{self.title}: two rows are called {repeated[0]!r}; give each its own label."
-            )
-        labels = {row.label for row in self.rows}
-        for label in (label for pair in self.comparisons for label in pair):
-            if label not in labels:
-                raise ValueError(
-                    f"{self.title}: a comparison names {label!r}, and no row has that label."
-                )
+        self._check_labels()
         for row in self.rows:
             if row.printed and len(row.printed) != len(self.columns):
                 raise ValueError(
@@ -144,6 +134,20 @@ class Table:
                     f"table has {len(self.columns)} columns; give one a column, None where the "
                     "paper prints none."
                 )
+
+    def _check_labels(self) -> None:
+        """Checks that the labels of the rows differ and that the comparisons name such labels."""
+        for name, uses in Counter(row.name for row in self.rows).items():
+            if uses > 1:
+                raise ValueError(
+                    f"{self.title}: two rows are called {name!r}; give each its own label."
+                )
+        unknown = {label for pair in self.comparisons for label in pair}
+        unknown -= {row.label for row in self.rows}
+        if unknown:
+            raise ValueError(
+                f"{self.title}: a comparison names {min(unknown)!r}, and no row has that label."
+            )
 
     def printed(self, row: Row) -> dict[str, float]:
         """What the paper prints in a row, by column."""

@@ -4,7 +4,7 @@ Post-processing is a pure function of candidates; these two are not. One pass ov
 serves all rows of a network: the features of an image are computed once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,8 +59,7 @@ def refine_and_segment(
     Returns:
         the final detections, by the same keys.
     """
-    refined = [task for task in tasks.values() if task.refinement is not None]
-    if run.model.mask is None and not refined:
+    if not needs_network(run, tasks.values()):
         return {key: RowDetections(detections=task.detections) for key, task in tasks.items()}
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     assert trained is not None
@@ -85,6 +84,11 @@ def refine_and_segment(
             images = refine_images(detector, features, batch, images, task.refinement)
             add_images(results[key], detector, features, batch, images)
     return {key: images_in_order(row, indices) for key, row in results.items()}
+
+
+def needs_network(run: Run, tasks: Iterable[RefinementTask]) -> bool:
+    """Whether the network must see the images again, for masks or for refined boxes."""
+    return run.model.mask is not None or any(task.refinement is not None for task in tasks)
 
 
 def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections:
