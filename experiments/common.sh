@@ -10,6 +10,7 @@
 #   WEIGHTS_VGGM    ImageNet weights of VGG-CNN-M-1024, which torchvision does not have (default: WEIGHTS)
 set -euo pipefail
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
+[[ $SEEDS =~ ^[1-9][0-9]*$ ]] || { echo "error: SEEDS is '$SEEDS'; give a whole number of at least 1." >&2; exit 2; }
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")

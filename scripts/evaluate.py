@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import at_least_one, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.places import find_table
@@ -19,7 +19,7 @@ def option_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
     add_environment_options(parser, proposals=True, unfinished=True)
-    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
     return parser
 
 

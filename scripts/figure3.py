@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.records import Table
-from scripts.engine.command import exit_code
+from scripts.engine.command import at_least_one, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.offsets import measure_offsets
 from scripts.engine.places import find_table_of
@@ -25,7 +25,7 @@ def option_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("table", help="paper/table, for example kl_rpn/figure3")
     add_environment_options(parser, unfinished=True)
-    parser.add_argument("--seeds", type=int, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
     add_report_options(parser)
     return parser
 

@@ -1,9 +1,21 @@
 """How a command ends: well, or with one sentence that says what is wrong."""
 
+import argparse
 import sys
 from collections.abc import Callable
 
 WRONG_INPUT = 2  # exit code
+
+
+def at_least_one(text: str) -> int:
+    """The number that an option counts with, for ``type`` of ``add_argument``.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no whole number of at least 1.
+    """
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def exit_code(work: Callable[[], int | None]) -> int:

@@ -36,6 +36,7 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
     Raises:
         ValueError: if an option does not fit.
     """
+    check_numbers(options)
     run = scaled_run(find_run(name), environment)
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
@@ -46,6 +47,21 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
             f"be split into 1 to {run.train.batch_size} forward passes."
         )
     return run
+
+
+def check_numbers(options: TrainOptions) -> None:
+    """Checks that the counts among the options count something.
+
+    Raises:
+        ValueError: if one does not.
+    """
+    for option, value, least in (
+        ("--seed", options.seed, 0),
+        ("--batch-size", options.batch_size, 1),
+        ("--stop-after", options.stop_after, 1),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"{option} is {value}; give {least} or more.")
 
 
 def with_weights(run: Run, paper: str, environment: Environment, options: TrainOptions) -> Run:

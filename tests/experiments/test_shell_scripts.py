@@ -55,6 +55,14 @@ def test_a_script_is_two_lines(name):
         ]
 
 
+@pytest.mark.parametrize("seeds", ["0", "-1", "x"])
+def test_a_count_of_seeds_that_counts_nothing_is_refused(calls, seeds):
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        calls("kl_loss/table1/train.sh", SEEDS=seeds)
+    assert error.value.returncode == 2
+    assert error.value.stderr.decode().startswith(f"error: SEEDS is '{seeds}'; give a whole number")
+
+
 def test_each_seed_trains_every_network(calls):
     common = (
         "--scale mini --out /out --device auto --workers 0 --weights auto --amp off --accumulate 1"
