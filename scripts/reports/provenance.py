@@ -26,6 +26,12 @@ def row_lines(seeds: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from seed["rows"]
 
 
+def line_name(line: dict[str, Any]) -> str:
+    """A row's label, after its group if it has one."""
+    group = line.get("group")
+    return f"{group}: {line['label']}" if group else line["label"]
+
+
 def seeds_line(seeds: Sequence[dict[str, Any]], scale: str) -> str:
     spread = "; ± is the sample standard deviation over seeds" if len(seeds) > 1 else ""
     return f"scale: {scale}; seeds: {[seed['seed'] for seed in seeds]}{spread}"
@@ -65,8 +71,7 @@ def shared_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
     """A sentence for each network that stands behind several rows at this scale."""
     rows: dict[str, list[str]] = {}
     for line in row_lines(seeds[:1]):
-        name = f"{line['group']}: {line['label']}" if line["group"] else line["label"]
-        rows.setdefault(line["run"], []).append(name)
+        rows.setdefault(line["run"], []).append(line_name(line))
     return [
         f"one network at this scale, measured once (`{run}`): {', '.join(names)}"
         for run, names in rows.items() if len(names) > 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments.scales import TITLES
-from scripts.reports.provenance import row_lines, trainings
+from scripts.reports.provenance import line_name, row_lines, trainings
 from scripts.reports.results import Results, Step, counted, markdown_table, signed
 
 
@@ -121,8 +121,9 @@ def warning_lines(results: Results) -> list[str]:
     """Rows without numbers, and networks that were not trained to their end."""
     lines = [f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds)
              if title == "UNFINISHED" and texts]  # fmt: skip
-    reasons = {f"{line['label']}: {line['why']}": None
-               for line in row_lines(results.seeds) if "why" in line}  # fmt: skip
-    if reasons:
-        lines.append(f"not run: {len(reasons)} of {len(results.rows)} rows; {next(iter(reasons))}")
+    missing = [line for line in row_lines(results.seeds) if "why" in line]
+    if missing:
+        count = len({line_name(line) for line in missing})  # several seeds may lack a row
+        first = f"{missing[0]['label']}: {missing[0]['why']}"
+        lines.append(f"not run: {count} of {len(results.rows)} rows; {first}")
     return lines

@@ -142,7 +142,8 @@ def table_report(results: Results, committed: Results, scale: str) -> Report:
 
 def not_evaluated(table: Table) -> list[dict[str, Any]]:
     """The one seed of a table of which nothing was evaluated."""
-    rows = [{"label": row.label, "run": row.run.name, "metrics": None, "why": "not evaluated"}
+    rows = [{"group": row.group, "label": row.label, "run": row.run.name,
+             "metrics": None, "why": "not evaluated"}
             for row in table.rows]  # fmt: skip
     return [{"seed": 0, "device": "none", "rows": rows}]
 

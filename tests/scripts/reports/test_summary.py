@@ -1,6 +1,7 @@
 """What is printed: steps first, then paper, committed and new numbers, on one screen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,14 @@ from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts.engine.places import find_table
 from scripts.reports.results import Results
-from scripts.reports.summary import Column, Summary, rows_table, steps_table, summary_text
+from scripts.reports.summary import (
+    Column,
+    Summary,
+    rows_table,
+    steps_table,
+    summary_text,
+    warning_lines,
+)
 from scripts.reports.tables import table_summary
 from tests.scripts.reports.test_committed_results import EXPERIMENTS, PATHS, REPORTS
 
@@ -96,6 +104,19 @@ def test_rows_that_were_not_run_are_counted_with_a_reason():
         "yours: 1 seed",
     ]
     assert text.splitlines()[-1] == "not run: 1 of 2 rows; better: no network"
+
+
+def test_a_row_that_was_not_run_counts_once():
+    """However many seeds lack it, each for a reason of its own; groups may share a label."""
+    groups = tuple(replace(ROWS[0], group=group) for group in ("first", "second"))
+    table = replace(TABLE, rows=groups, comparisons=())
+    lines = [
+        {"group": row.group, "label": row.label, "run": "r", "metrics": None} for row in groups
+    ]
+    seeds = [
+        {"seed": i, "rows": [line | {"why": f"no seed{i}"} for line in lines]} for i in range(3)
+    ]
+    assert warning_lines(Results(table, seeds)) == ["not run: 2 of 2 rows; base: no seed0"]
 
 
 @pytest.mark.parametrize(
