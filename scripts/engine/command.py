@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 WRONG_INPUT = 2  # exit code
+STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
 
 
 def at_least_one(text: str) -> int:
@@ -21,10 +22,14 @@ def at_least_one(text: str) -> int:
 def exit_code(work: Callable[[], int | None]) -> int:
     """Runs ``work`` and returns its exit code.
 
-    A mistake of the caller is printed as one sentence and returns WRONG_INPUT.
+    A mistake of the caller is printed as one sentence and returns WRONG_INPUT; Ctrl-C returns
+    STOPPED.
     """
     try:
         return work() or 0
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return STOPPED

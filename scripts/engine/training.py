@@ -11,6 +11,7 @@ from dataclasses import asdict
 from data.loader import train_batches
 from data.records import Batch
 from scripts.engine.checkpoint import plain
+from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
 from scripts.engine.optimizer import learning_rate, set_learning_rate
@@ -21,7 +22,6 @@ from scripts.engine.training_state import Training, check_finished, prepare_trai
 from scripts.engine.update import update, weighted_sum
 
 SAVE_EVERY_S = 300.0
-STOPPED = 75  # exit code
 
 
 def train_updates(
