@@ -30,10 +30,14 @@ def write_checkpoint(path: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Writes ``folder/step-<step>.pt``, then removes all but the newest KEPT."""
+    """Writes ``folder/step-<step>.pt``, then removes all but the newest KEPT up to that step.
+
+    Later ones, which were damaged and passed over, must not count as the newest.
+    """
     path = folder / f"step-{step:08d}.pt"
     write_checkpoint(path, step, state)
-    for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
+    made = [other for other in sorted(folder.glob("step-*.pt")) if other <= path]
+    for old in made[:-KEPT]:
         old.with_suffix(".json").unlink(missing_ok=True)
         old.unlink(missing_ok=True)
     return path

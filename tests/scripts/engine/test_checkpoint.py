@@ -47,6 +47,13 @@ def test_what_is_saved_comes_back_and_the_newest_stay(tmp_path):
     )
 
 
+def test_what_was_just_saved_stays_when_later_ones_are_damaged(tmp_path):
+    for path in three(tmp_path)[1:]:
+        path.with_suffix(".json").unlink()
+    first = save_checkpoint(tmp_path, 1, state(1))
+    assert newest_checkpoint(tmp_path) == first
+
+
 def test_nothing_to_find(tmp_path):
     assert newest_checkpoint(tmp_path) is None
     assert newest_checkpoint(tmp_path / "none") is None
