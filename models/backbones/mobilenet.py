@@ -8,6 +8,8 @@ because at two or four images a batch it stays frozen anyway.
 below first.
 """
 
+from textwrap import shorten
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ from torchvision import models
 from models.backbones.base import Backbone
 
 CONV5_BLOCK = 14  # the first block of the last stage
+LONGEST = 100  # characters of a list of tensors in an error
 STAGES = (4, 7, 14)  # the blocks before which the maps have strides 4, 8 and 16
 
 
@@ -109,9 +112,10 @@ def folded_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
             {name.removeprefix("features."): value for name, value in own.items()}
         )
     except RuntimeError as error:
+        misfits = str(error).splitlines()[-1].strip()  # names every tensor that does not fit
         raise ValueError(
             "The weights are not those of torchvision's mobilenet_v2 (width 1): "
-            + str(error).splitlines()[-1].strip()
+            f"{shorten(misfits, LONGEST, placeholder=' ...')}; give its state dict."
         ) from error
     return {
         f"features.{name}": value for name, value in folded(network.features).state_dict().items()
