@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from experiments.records import Run
-from scripts.engine.files import save_tensors, sha256, write_atomically
+from scripts.engine.files import save_tensors, sha256, why_not_loaded, write_atomically
 
 KEPT = 2  # newest checkpoints that stay
 FORMAT = 2  # of what a checkpoint holds; format 1, which has no number, is that of commit 87e4cc2
@@ -62,10 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint make the unpickler raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"The checkpoint {path} cannot be read ({reason}); delete it to fall back to the one "
-            "before."
+            f"The checkpoint {path} cannot be read ({why_not_loaded(error)}); give a step-*.pt of "
+            "scripts.train."
         ) from error
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
         raise ValueError(

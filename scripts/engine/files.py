@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def load_tensors(path: Path, keys: set[str]) -> dict[str, Any] | None:
         print(f"warning: {path} is damaged and is computed again.", flush=True)
         return None
     return content
+
+
+def why_not_loaded(error: Exception) -> str:
+    """Why torch.load did not read a file, in one sentence; its own advises to let it run code."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds other things than tensors and plain values"
+    return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
 
 
 def sha256(path: Path) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from data.formats.plain_pickle import load_plain_pickle
+from scripts.engine.files import why_not_loaded
 
 NESTED = ("state_dict", "model", "blobs")  # keys under which files keep the weights
 COUNTERS = ("lr", "weight_order")  # of Detectron's training
@@ -65,10 +66,9 @@ def read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no state dict make the unpickler raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"The weight file {path} cannot be read as a plain state dict ({reason}); save it "
-            "again with torch.save(model.state_dict(), path)."
+            f"The weight file {path} cannot be read as a plain state dict "
+            f"({why_not_loaded(error)}); save it again with torch.save(model.state_dict(), path)."
         ) from error
 
 

@@ -96,6 +96,9 @@ def test_a_damaged_checkpoint_asked_for_by_name_is_a_sentence(tmp_path, damage):
 
 
 def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.pt").write_text("# no checkpoint")
+    with pytest.raises(ValueError, match=r"text.pt cannot be read \(it holds other things than"):
+        load_checkpoint(tmp_path / "text.pt")
     save_tensors(tmp_path / "weights.pt", {"weight": torch.zeros(2)})
     with pytest.raises(ValueError, match=r"is not a checkpoint of scripts\.train: it lacks"):
         load_checkpoint(tmp_path / "weights.pt")
