@@ -191,5 +191,5 @@ def check_same_run(saved: dict[str, Any], run: Run, path: Path) -> None:
     if changed:
         raise ValueError(
             f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use "
-            "another --out folder, or --resume none to start over."
+            "another --out folder, or the settings that it was trained with."
         )

@@ -17,7 +17,6 @@ from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_c
 from scripts.engine.places import RunPlace
 from scripts.engine.weight_file import read_weights
 
-# layers whose outputs mean something else in another box coding
 # the layers whose outputs mean something else in another box coding, by the group of ModelConfig
 CODED = {"rpn": "rpn.head.offsets.", "roi": "roi.head.predictor.offsets."}
 FROM_NO_RUN = ("imagenet", "scratch")  # values of Run.start that name no other run
@@ -135,7 +134,7 @@ def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:
         raise ValueError(
             f"{run.name} starts from the finished network of {run.start}, and {earlier.folder} has "
             f"none; train it first: python -m scripts.train {earlier.paper}/{run.start} "
-            f"--scale {earlier.scale}."
+            f"--scale {earlier.scale} --seed {earlier.seed} --out {earlier.out}"
         )
     return path
 

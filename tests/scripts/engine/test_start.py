@@ -64,7 +64,7 @@ def test_first_the_other_network_must_be_finished(out, data):
     with pytest.raises(
         ValueError,
         match=r"same starts from the finished network of first, and .*seed0 has none; train it "
-        r"first: python -m scripts\.train kl_loss/first --scale tiny\.",
+        r"first: python -m scripts\.train kl_loss/first --scale tiny --seed 0 --out ",
     ):
         train(data, out, run="kl_loss/same")
     assert train(data, out, run="kl_loss/first") == 0
