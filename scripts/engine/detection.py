@@ -84,6 +84,8 @@ def detect_in_files(options: DetectOptions) -> int:
         lines = detections_as_lines(detections, loaded.classes, options.least_score, size)
         results[str(path)] = lines
         overlay(image, lines, loaded.classes).save(overlay_file(options.out, path, drawn))
+    if not results:
+        raise ValueError(f"None of the {len(paths)} images could be read; nothing was written.")
     write_atomically(options.out / "detections.json", json_text(results))
     print(
         f"{sum(map(len, results.values()))} detections in {len(results)} of {len(paths)} images; "

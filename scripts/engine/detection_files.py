@@ -18,14 +18,20 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
     """The image files that the command line means; a folder stands for the images in it.
 
     Raises:
-        ValueError: if the results would land among the images, where they would be read as images.
+        ValueError: if a folder holds none, or the results would land among the images, where they
+            would be read as images.
     """
     images: dict[Path, None] = {}
     for path in given:
-        inside = []
+        inside = [path]
         if path.is_dir():
             inside = sorted(p for p in path.glob("*") if p.suffix.lower() in SUFFIXES)
-        images |= dict.fromkeys(inside or [path])
+            if not inside:
+                raise ValueError(
+                    f"The folder {path} holds no {', '.join(SUFFIXES)} files; give images, or a "
+                    "folder of them (it is not searched deeper)."
+                )
+        images |= dict.fromkeys(inside)
     if any(path.parent.resolve() == out.resolve() for path in images):
         raise ValueError(f"--out {out} is a folder of input images; choose another one.")
     return list(images)

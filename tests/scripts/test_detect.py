@@ -127,6 +127,17 @@ def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, c
     assert "missing.jpg" in errors
 
 
+def test_nothing_to_detect_in_is_wrong_input(checkpoint, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for given, sentence in (
+        ("empty", "empty holds no .jpg, .jpeg, .png files; give images"),
+        ("missing.jpg", "None of the 1 images could be read; nothing was written."),
+    ):
+        assert call(checkpoint, tmp_path / given, "--out", tmp_path / "out") == 2
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out" / "detections.json").exists()
+
+
 def test_network_without_log_variance_has_no_sigma_and_cannot_vote(photos, tmp_path, capsys):
     path = write_checkpoint(tmp_path / "baseline", log_variance=False)
     assert call(path, photos / "a.png", "--out", tmp_path / "out", "--score", 0) == 0

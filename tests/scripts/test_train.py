@@ -13,8 +13,8 @@ import torch
 
 from scripts.engine import training as module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.command import STOPPED
 from scripts.engine.files import sha256
-from scripts.engine.training import STOPPED
 from scripts.train import DIVERGED, main
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, know_tiny, signal_handlers_kept, tiny_dataset
