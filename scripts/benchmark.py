@@ -10,31 +10,27 @@ process.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from experiments.records import Run, Table
 from experiments.scales import SCALES
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, device_name, pick_device
 from scripts.engine.files import write_json
 from scripts.engine.latency import Latencies, time_rows
 from scripts.engine.operations import time_operations
-from scripts.engine.places import TablePlace, find_table, table_place
+from scripts.engine.places import TablePlace, add_place_options, find_table, table_place
 from scripts.engine.results import row_line, seed_header, seed_results
 from scripts.reports.results import markdown_table
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("benchmark", __doc__)
     parser.add_argument(
         "table", help="paper/table that is measured in time, for example kl_loss/table2"
     )
-    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="where results are kept"
-    )
+    add_place_options(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--repeats", type=int, default=20, help="timed calls of each")
     parser.add_argument(

@@ -14,17 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.convert import convert
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.convert_weights",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("convert_weights", __doc__)
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="weights of torchvision, Detectron or Detectron2"
     )

@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import get_args
 
 from postprocess.pipeline import Suppression
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import SIGMA_T, DetectOptions, detect_in_files
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.detect",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("detect", __doc__)
     parser.add_argument("checkpoint", type=Path, help="a step-*.pt of scripts.train")
     parser.add_argument(
         "images",

@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from scripts.engine.command import command_parser
 from scripts.engine.machine import check_machine
 
 
 def option_parser() -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    return command_parser("doctor", __doc__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

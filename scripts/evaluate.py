@@ -9,17 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.engine.command import at_least_one, exit_code
+from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.places import find_table
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("evaluate", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
     add_environment_options(parser, proposals=True, unfinished=True)
-    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_seeds_option(parser)
     return parser
 
 

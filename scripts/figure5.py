@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.records import Row, Table
-from scripts.engine.command import at_least_one, exit_code
+from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.places import find_table_of
 from scripts.engine.voting import VotingMoves, measure_voting
@@ -23,10 +23,10 @@ from scripts.reports.results import Results
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("figure5", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_loss/figure5")
     add_environment_options(parser, unfinished=True)
-    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_seeds_option(parser)
     add_report_options(parser)
     return parser
 

@@ -10,12 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.trial import all_runs, try_runs
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("full_size", __doc__)
     parser.add_argument(
         "runs",
         nargs="*",

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.engine.archives import DATASETS
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.downloads import get_parts
 
 INTERRUPTED = 130  # exit code
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("get_data", __doc__)
     parser.add_argument("dataset", choices=sorted(DATASETS))
     parser.add_argument(
         "--out",

@@ -4,12 +4,11 @@ One line a network, in the order of training: paper/run, and the backbone that i
 scale. With --commands instead the commands of scripts/ that measure and print the table.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from experiments.scales import SCALES
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.places import find_table
 from scripts.engine.training_order import COMMANDS, training_order
 
@@ -27,7 +26,7 @@ def list_commands(table: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("list_runs", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
     parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
     parser.add_argument("--commands", action="store_true", help="list commands instead of runs")

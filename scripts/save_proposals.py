@@ -10,13 +10,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.proposals import save_run_proposals
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("save_proposals", __doc__)
     parser.add_argument("run", help="paper/run, for example kl_loss/r50_fpn_rpn")
     add_environment_options(parser, unfinished=True)
     parser.add_argument("--seed", type=int, default=0)

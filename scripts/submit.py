@@ -11,14 +11,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.places import find_table
 from scripts.engine.submission import write_submissions
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("submit", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_rpn/table1")
     add_environment_options(parser, proposals=True, unfinished=True)
     parser.add_argument(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.records import Table
-from scripts.engine.command import at_least_one, exit_code
+from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.places import find_table_of
 from scripts.engine.swap import measure_swapped
@@ -21,10 +21,10 @@ from scripts.reports.swap import COUNT, IOUS, write_swap
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("swap", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_rpn/figure3")
     add_environment_options(parser, unfinished=True)
-    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
+    add_seeds_option(parser)
     add_report_options(parser)
     return parser
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
-from scripts.engine.command import exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.training import train
@@ -21,7 +21,7 @@ DIVERGED = 4  # exit code
 
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser("train", __doc__)
     parser.add_argument("run", help="paper/run, for example kl_loss/vgg16_coco_kl")
     add_environment_options(parser, proposals=True)
     parser.add_argument("--seed", type=int, default=0)

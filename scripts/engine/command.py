@@ -8,6 +8,21 @@ WRONG_INPUT = 2  # exit code
 STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
 
 
+def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of scripts/``name``.py, without options; --help keeps the lines of the text."""
+    return argparse.ArgumentParser(
+        prog=f"python -m scripts.{name}",
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_seeds_option(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that evaluate several seeds."""
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
+
+
 def at_least_one(text: str) -> int:
     """The number that an option counts with, for ``type`` of ``add_argument``.
 

@@ -16,11 +16,10 @@ from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
 from experiments.scales import SCALES
-from scripts.engine.places import RunPlace, TablePlace, table_place
+from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
 MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
 LISTED = 3  # of the annotations that were left out
-OUT = Path("runs")  # where runs are kept unless the command line says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ def add_environment_options(
         proposals: whether the command trains or runs networks that need saved proposals.
         unfinished: whether the command evaluates networks.
     """
-    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    add_place_options(parser)
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -83,7 +82,6 @@ def add_environment_options(
         action="store_true",
         help="leave annotations without a usable box out, each named, instead of stopping at them",
     )
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where runs are kept")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that read images; changes no result"

@@ -1,5 +1,6 @@
 """Where things are: the runs and tables of experiments/ by name, and the folders of results."""
 
+import argparse
 import importlib
 import json
 from dataclasses import dataclass, replace
@@ -10,6 +11,13 @@ from experiments.records import Run, Table
 from experiments.scales import SCALES
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+OUT = Path("runs")  # where runs are kept unless the command line says otherwise
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which results a command reads or writes: --scale and --out."""
+    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where runs are kept")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from data.loader import test_batches
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from scripts.engine.checkpoint import recorded_sha256
-from scripts.engine.environment import OUT, Environment, open_dataset, pick_device, scaled_run
+from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import sha256
-from scripts.engine.places import RunPlace, find_run
+from scripts.engine.places import OUT, RunPlace, find_run
 from scripts.engine.trained import BATCH, TrainedRun, predict, trained_detector, trained_run
 
 
