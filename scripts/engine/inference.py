@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from data.formats.saved_proposals import SavedProposals
-from data.loader import test_batches
 from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
 from postprocess.pipeline import postprocess
@@ -21,7 +20,13 @@ from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import load_tensors, save_tensors
 from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals
-from scripts.engine.trained import BATCH, TrainedRun, predict, trained_detector, trained_run
+from scripts.engine.trained import (
+    TrainedRun,
+    predict,
+    trained_batches,
+    trained_detector,
+    trained_run,
+)
 
 IMAGES_AT_ONCE = 64  # post-processed together
 
@@ -89,13 +94,7 @@ def forward_pass(
     """The candidates of every image; the arguments are those of ``run_candidates``."""
     device = pick_device(environment.device)
     detector = trained_detector(trained, device)
-    batches = test_batches(
-        dataset,
-        trained.run.data,
-        batch_size=BATCH,
-        workers=environment.workers,
-        proposals=proposals,
-    )
+    batches = trained_batches(trained, dataset, environment, proposals=proposals)
     return predict(
         lambda batch: detector.candidates(batch, threshold, rounds=rounds),
         batches,

@@ -13,14 +13,19 @@ from data.formats.saved_proposals import (
     save_proposals,
     saved_key,
 )
-from data.loader import test_batches
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import sha256
 from scripts.engine.places import OUT, RunPlace, find_run
-from scripts.engine.trained import BATCH, TrainedRun, predict, trained_detector, trained_run
+from scripts.engine.trained import (
+    TrainedRun,
+    predict,
+    trained_batches,
+    trained_detector,
+    trained_run,
+)
 
 
 def ensure_proposals(
@@ -142,13 +147,8 @@ def network_proposals(
     """The best ``count`` proposals of each of the first ``images`` images, by a forward pass."""
     device = pick_device(environment.device)
     detector = trained_detector(trained, device)
-    batches = test_batches(
-        dataset,
-        trained.run.data,
-        batch_size=BATCH,
-        workers=environment.workers,
-        indices=range(min(images, len(dataset))),
-    )
+    chosen = range(min(images, len(dataset)))
+    batches = trained_batches(trained, dataset, environment, indices=chosen)
     return predict(
         lambda batch: detector.proposals(batch, count),
         batches,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from data.formats.masks import Rle, encode_masks
-from data.loader import test_batches
 from data.records import Batch, Dataset, Detections
 from data.sampler import in_order
 from experiments.records import Run
@@ -21,7 +20,7 @@ from postprocess.refine import Refinement, refine
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals
-from scripts.engine.trained import BATCH, trained_detector, trained_run
+from scripts.engine.trained import trained_batches, trained_detector, trained_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +66,7 @@ def refine_and_segment(
     detector = trained_detector(trained, device).requires_grad_(False)
     results = {key: no_detections(with_masks=run.model.mask is not None) for key in tasks}
     proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
-    batches = test_batches(
-        dataset,
-        trained.run.data,
-        batch_size=BATCH,
-        workers=environment.workers,
-        proposals=proposals,
-    )
+    batches = trained_batches(trained, dataset, environment, proposals=proposals)
     indices: list[int] = []
     for batch in batches:
         indices += batch.indices

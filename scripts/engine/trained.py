@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from data.formats.saved_proposals import SavedProposals
+from data.loader import test_batches
 from data.records import Batch, Candidates, Dataset, Proposals
 from data.sampler import in_order
 from experiments.records import Run
@@ -22,6 +24,7 @@ from scripts.engine.checkpoint import (
     newest_checkpoint,
     plain,
 )
+from scripts.engine.environment import Environment
 from scripts.engine.places import RunPlace
 from scripts.engine.start import with_padding
 
@@ -94,6 +97,25 @@ def trained_detector(trained: TrainedRun, device: torch.device) -> Detector:
     detector = build_detector(trained.run.model)
     detector.load_state_dict(trained.state["model"])
     return detector.to(device).eval()
+
+
+def trained_batches(
+    trained: TrainedRun,
+    dataset: Dataset,
+    environment: Environment,
+    *,
+    proposals: SavedProposals | None = None,
+    indices: Sequence[int] | None = None,
+) -> Iterator[Batch]:
+    """``test_batches`` as a trained run wants them, BATCH images each."""
+    return test_batches(
+        dataset,
+        trained.run.data,
+        batch_size=BATCH,
+        workers=environment.workers,
+        proposals=proposals,
+        indices=indices,
+    )
 
 
 def predict(
