@@ -105,10 +105,9 @@ class Table:
     compared.
 
     metric: how rows are scored. command: how it is measured (scripts/engine/training_order.py).
-    columns: the paper's;
-    extra: ours, shown apart. comparisons: what the paper reads from the table, (row, minus row) by
-    their labels, within each group.
-    notes: sentences below the report of a scale.
+    columns: the paper's; extra: ours, shown apart. comparisons: what the paper reads from the
+    table, (row, minus row) by their labels, within each group. notes: sentences below the report
+    of a scale.
     """
 
     title: str
