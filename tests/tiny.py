@@ -56,6 +56,11 @@ TINY_KLRPN = replace(
 )
 
 
+def tiny_options(data: Path, out: Path) -> list[str]:
+    """The options of a command at the scale of these runs."""
+    return ["--scale", "tiny", "--data-root", str(data), "--out", str(out), "--device", "cpu"]
+
+
 def tiny_dataset(folder: Path) -> Path:
     """12 training and 3 validation scenes in COCO's layout."""
     return write_dataset(folder / "set", seed=0, train=12, val=3) / "coco"

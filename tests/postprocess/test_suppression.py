@@ -8,6 +8,7 @@ import torchvision
 
 from postprocess.groups import group_rows
 from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select, selection_of
+from tests.six_boxes import SIX, SIX_SCORES
 
 # Six boxes with inclusive pixels (the "+1" rule); x2 and y2 are shifted by one to get the same IoU
 # from continuous edges. IoU: 0-1 .850423, 0-2 .776486, 0-3 .380125, 1-2 .662704, 1-3 .385216, 2-3
@@ -67,22 +68,8 @@ def test_worked_examples(name):
     )
 
 
-# The six boxes of test_qubo.py, test_box_voting.py and test_iou_nms.py (continuous edges): IoU 0-1
-# .861575, 0-2 .312, 1-2 .322314, 0-4 .906977, 3-5 .8. Gaussian, box 2 after box 0: .6 exp(-.312^2 /
-# .5) = .493855; linear, box 1: .85 (1 - .861575) = .117661.
-SIX = torch.tensor(
-    [
-        [10.0, 10, 50, 50],
-        [12.0, 12, 52, 50],
-        [11.0, 30, 51, 72],
-        [60.0, 60, 90, 90],
-        [9.0, 9, 49, 51],
-        [62.0, 58, 92, 91],
-    ]
-)
-SIX_SCORES = torch.tensor([0.9, 0.85, 0.6, 0.55, 0.4, 0.3])
-
-
+# IoU 0-2 .312, 1-2 .322314. Gaussian, box 2 after box 0: .6 exp(-.312^2 / .5) = .493855; linear,
+# box 1: .85 (1 - .861575) = .117661.
 @pytest.mark.parametrize(
     ("decay", "expected"),
     [

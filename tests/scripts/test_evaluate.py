@@ -23,7 +23,15 @@ from scripts.engine.inference import detections_of, load_candidates, save_candid
 from scripts.evaluate import main
 from scripts.reports import provenance, summary, tables
 from scripts.reports.files import ReportPlace
-from tests.tiny import TINY, TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import (
+    TINY,
+    TINY_KL,
+    environment,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    tiny_options,
+)
 from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3)
@@ -96,20 +104,7 @@ def evaluate(data, out, table=TABLE, seeds=1, **changed):
 
 
 def command(data, out, *more):
-    return main(
-        [
-            "kl_loss/tiny",
-            "--scale",
-            "tiny",
-            "--data-root",
-            str(data),
-            "--out",
-            str(out),
-            "--device",
-            "cpu",
-            *more,
-        ]
-    )
+    return main(["kl_loss/tiny", *tiny_options(data, out), *more])
 
 
 def test_train_evaluate_report(data, trained, tmp_path):

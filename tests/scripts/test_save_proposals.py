@@ -24,7 +24,14 @@ from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals, save_run_proposals
 from scripts.engine.trained import TrainedRun, trained_detector
 from tests.networks import change
-from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import (
+    TINY,
+    environment,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    tiny_options,
+)
 from tests.tiny import train_tiny as train
 
 TINY_RPN = replace(TINY, name="tiny_rpn", model=change(TINY.model, roi_head="none"))
@@ -270,20 +277,7 @@ def test_several_files_of_one_part(data, tmp_path):
 
 
 def command(data, out, *more, run="kl_loss/tiny_fast", script=train_module):
-    return script.main(
-        [
-            run,
-            "--scale",
-            "tiny",
-            "--data-root",
-            str(data),
-            "--out",
-            str(out),
-            "--device",
-            "cpu",
-            *more,
-        ]
-    )
+    return script.main([run, *tiny_options(data, out), *more])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,15 @@ from scripts import submit as module
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.submission import results_json, slugs
 from scripts.submit import main
-from tests.tiny import TINY, TINY_KL, environment, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import (
+    TINY,
+    TINY_KL,
+    environment,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    tiny_options,
+)
 from tests.tiny import train_tiny as train
 
 NMS = PostprocessConfig(iou_threshold=0.3, score_threshold=0.01)
@@ -68,20 +76,7 @@ def evaluate(data, out):
 
 
 def command(data, out, *more):
-    return main(
-        [
-            "kl_loss/tiny",
-            "--scale",
-            "tiny",
-            "--data-root",
-            str(data),
-            "--out",
-            str(out),
-            "--device",
-            "cpu",
-            *more,
-        ]
-    )
+    return main(["kl_loss/tiny", *tiny_options(data, out), *more])
 
 
 def score(annotations, results):

@@ -17,7 +17,15 @@ from scripts.engine.command import STOPPED
 from scripts.engine.files import sha256
 from scripts.train import DIVERGED, main
 from tests.networks import change
-from tests.tiny import TINY, TINY_KL, TINY_KLRPN, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import (
+    TINY,
+    TINY_KL,
+    TINY_KLRPN,
+    know_tiny,
+    signal_handlers_kept,
+    tiny_dataset,
+    tiny_options,
+)
 from tests.tiny import train_tiny as train
 
 
@@ -175,20 +183,7 @@ def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys)
 
 
 def command(data, out, *more):
-    return main(
-        [
-            "kl_loss/tiny",
-            "--scale",
-            "tiny",
-            "--data-root",
-            str(data),
-            "--out",
-            str(out),
-            "--device",
-            "cpu",
-            *more,
-        ]
-    )
+    return main(["kl_loss/tiny", *tiny_options(data, out), *more])
 
 
 def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_path, tiny, capsys):

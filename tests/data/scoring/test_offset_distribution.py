@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.errors import DataError
-from data.records import Proposals, Target
+from data.records import Proposals
 from data.scoring.offset_distribution import (
     image_offsets,
     kolmogorov_smirnov,
@@ -18,20 +18,9 @@ from data.scoring.offset_distribution import (
     separation,
     wasserstein,
 )
+from tests.data.scoring.targets import target
 
 OBJECT = [0.0, 0.0, 20.0, 10.0]
-
-
-def target(boxes, crowd=None, difficult=None):
-    def mask(flags):
-        return None if flags is None else torch.tensor(flags)
-
-    return Target(
-        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
-        labels=torch.ones(len(boxes), dtype=torch.long),
-        crowd=mask(crowd),
-        difficult=mask(difficult),
-    )
 
 
 def proposals(boxes, objectness=None):

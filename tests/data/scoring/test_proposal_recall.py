@@ -10,18 +10,7 @@ import torch
 from data.errors import DataError
 from data.records import Proposals, Target
 from data.scoring.proposal_recall import AVERAGED, best_overlaps, recall
-
-
-def target(boxes, crowd=None, difficult=None):
-    def mask(flags):
-        return None if flags is None else torch.tensor(flags)
-
-    return Target(
-        boxes=torch.tensor(boxes).reshape(-1, 4).float(),
-        labels=torch.ones(len(boxes), dtype=torch.long),
-        crowd=mask(crowd),
-        difficult=mask(difficult),
-    )
+from tests.data.scoring.targets import target
 
 
 def proposals(boxes):
