@@ -96,9 +96,9 @@ class EdgeCoder:
     """KL Loss Eq. 1: t_x1 = weight (x1 - x1a) / wa, and so on for each edge, in the order (x1, y1,
     x2, y2).
 
-    weight: 10 in the box head, 1 in the RPN (docs/kl_loss.md, points 2, 3). limit:
-    decoding clamps |t / weight| to it (released code: 1000 / 16). Decoding can return an inverted
-    box; use ``sort_corners`` where that matters.
+    weight: 10 in the box head, 1 in the RPN (docs/kl_loss.md, points 2, 3). limit: decoding clamps
+    |t / weight| to it (released code: 1000 / 16). Decoding can return an inverted box; use
+    ``sort_corners`` where that matters.
     """
 
     weight: float = 10.0

@@ -7,8 +7,7 @@ def bounded(log_variance: Tensor, limit: float) -> Tensor:
     """``log_variance`` within [-limit, limit]; beyond it the gradient is that of the bounded value.
 
     So exp() cannot overflow, and a log variance that has run away is still pulled back. clamp()
-    alone
-    would leave it where it is: beyond its limit the gradient is 0.
+    alone would leave it where it is: beyond its limit the gradient is 0.
 
     Args:
         log_variance: ln sigma^2 of any shape.

@@ -3,6 +3,7 @@ it.
 
 Letters: N images, P RoIs of one image, R = N * P, C channels, B x B bins, K foreground classes, D
 features.
+
 KL Loss section 3.2: the log variance layer is initialized N(0, 1e-4), bias 0, so that training
 starts as smooth L1. For VGG-16 and 80 classes it is the paper's 4096 x 324 layer.
 """
