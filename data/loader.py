@@ -34,7 +34,8 @@ def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: 
             draw = np.random.default_rng([seed, epoch, index]).random
             mirror = reader.config.flip and draw() < 0.5
             try:
-                rows.append(reader.read_training(index, short_side=short_side, mirror=mirror))
+                row = reader.read_training(index, short_side=short_side, mirror=mirror, draw=draw)
+                rows.append(row)
             except DataError as error:
                 skipped.append((index, str(error)))
         if rows:
@@ -122,6 +123,11 @@ def train_batches(
     """
     usable = usable_images(dataset, config)
     if proposals is not None:
+        if config.crop < 1:
+            raise DataError(
+                "DataConfig.crop takes windows of the images, and saved proposals are boxes of"
+                " whole images; set crop to 1, or train a network with a region proposal network."
+            )
         proposals.check_covers([dataset.image_ids[index] for index in usable])
     sizes = [dataset.sizes[index] for index in usable]
     wide = [config.aspect_grouping and width >= height for height, width in sizes]

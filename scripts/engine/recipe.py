@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments.records import Run
+from experiments.scales import SCALES
 from scripts.engine.environment import Environment, scaled_run
+from scripts.engine.kept_by_scale import check_keeps_own_run
 from scripts.engine.optimizer import scaled_to_batch
 from scripts.engine.places import find_run
 from scripts.engine.start import FROM_NO_RUN, with_padding, with_pixels_of
@@ -37,7 +39,9 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
         ValueError: if an option does not fit.
     """
     check_numbers(options)
-    run = scaled_run(find_run(name), environment)
+    written = find_run(name)
+    run = scaled_run(written, environment)
+    check_keeps_own_run(name, written, SCALES[environment.scale](written), environment.scale)
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
         run = with_batch_size(run, options.batch_size)
