@@ -56,11 +56,12 @@ class DetectOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedDetector:
-    """The network of a checkpoint, the run that it is of, and its class names."""
+    """The network of a checkpoint, the run that it is of, its class names, and its updates."""
 
     detector: Detector
     run: Run
     classes: list[str]
+    updates: int
 
 
 def detect_in_files(options: DetectOptions) -> int:
@@ -120,10 +121,12 @@ def load_detector(path: Path, device: torch.device) -> LoadedDetector:
     detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
     detector = detector.to(device).eval().requires_grad_(False)
-    return LoadedDetector(detector=detector, run=run, classes=state["classes"])
+    return LoadedDetector(
+        detector=detector, run=run, classes=state["classes"], updates=state["step"]
+    )
 
 
-def add_postprocess_options(parser: argparse.ArgumentParser) -> None:
+def add_postprocess_options(parser: argparse._ActionsContainer) -> None:
     """The options that change the post-processing of a network: --nms-iou, --sigma-t,
     --suppression.
     """
