@@ -109,6 +109,8 @@ class ImageTable:
 class TableDataset:
     """A data set (data.records.Dataset) over an ImageTable and the folder with its image files."""
 
+    category_ids: tuple[int, ...] | None = None  # those of COCO, in its layout
+
     def __init__(self, table: ImageTable, image_folder: Path) -> None:
         self.classes = table.classes
         self.image_ids = table.image_ids

@@ -4,17 +4,15 @@ A split whose labels are not published has image_info_<split>.json instead: imag
 no annotations. data/coco_annotations.py reads these files; this one finds them and their images.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from data.annotations import TableDataset
 from data.coco_annotations import IMAGE_LISTS, INSTANCES, CocoFile, read_coco
 from data.errors import DataError
 from data.formats.masks import Rle, decode_masks
 from data.problems import OnBadBox, check_problems
-from data.records import Detections, ImageId, Sample
+from data.records import Sample
 
 IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
     "minival2014": "val2014",
@@ -88,6 +86,8 @@ class CocoDataset(TableDataset):
         DataError: something is missing or wrong; says what, where, and what to do.
     """
 
+    category_ids: tuple[int, ...]
+
     def __init__(
         self,
         root: Path | str,
@@ -141,28 +141,3 @@ def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> 
     """
     base = file.parent.parent if file.parent.name == "annotations" else root
     return base / (content.image_folder or IMAGE_FOLDERS.get(split, split))
-
-
-def coco_results(
-    detections: Sequence[Detections], image_ids: Sequence[ImageId], category_ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Detections in COCO's result format: image_id, category_id, bbox (x, y, w, h) px, score.
-
-    Args:
-        detections: one entry per image, aligned with ``image_ids``.
-        image_ids: ids as in the annotation file.
-        category_ids: entry k - 1 is the category id of label k (``CocoDataset.category_ids``).
-    """
-    results = []
-    for image, image_id in zip(detections, image_ids, strict=True):
-        columns = (image.boxes.tolist(), image.scores.tolist(), image.labels.tolist())
-        for (x1, y1, x2, y2), score, label in zip(*columns, strict=True):
-            results.append(
-                {
-                    "image_id": image_id,
-                    "category_id": category_ids[label - 1],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": score,
-                }
-            )
-    return results
