@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from experiments.records import Run
 from experiments.scales import SCALES
@@ -20,7 +21,9 @@ class TrainOptions:
     file. weights: for a start from ImageNet, "auto" (torchvision's), "none", or a file. amp: mixed
     precision on CUDA, "off", "bf16" or "fp16". batch_size: images to scale the recipe to; None: the
     recipe's. accumulate: forward passes an update. stop_after: updates after which the training
-    stops, resumably; None: at the end.
+    stops, resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
+    updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
+    patience: validations without a better AP after which the training ends; None: never.
     """
 
     seed: int = 0
@@ -30,6 +33,9 @@ class TrainOptions:
     batch_size: int | None = None
     accumulate: int = 1
     stop_after: int | None = None
+    start_from: Path | None = None
+    validate_every: int | None = None
+    patience: int | None = None
 
 
 def configured_run(name: str, environment: Environment, options: TrainOptions) -> Run:

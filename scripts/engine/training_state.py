@@ -85,7 +85,14 @@ def prepare_training(
     path = checkpoint_to_resume(options.resume, place)
     amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
     torch.manual_seed(options.seed)
-    detector = prepared_detector(run, options.weights, place, resumed=path is not None)
+    detector = prepared_detector(
+        run,
+        options.weights,
+        place,
+        dataset.classes,
+        resumed=path is not None,
+        start_from=options.start_from,
+    )
     detector = detector.to(device)
     optimizer = build_optimizer(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
