@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from data.coco_splits import UNLABELED
 from data.problems import OnBadBox
 
-Layout = Literal["coco", "voc"]
+Layout = Literal["coco", "voc", "yolo"]
 Pixels = Literal["torchvision", "caffe", "tf"]
 
 

@@ -67,6 +67,8 @@ def add_environment_options(
     add_place_options(parser)
     parser.add_argument(
         "--data-root",
+        "--data",
+        dest="data_root",
         type=Path,
         default=None,
         metavar="DIR",

@@ -69,6 +69,7 @@ def check_numbers(options: TrainOptions) -> None:
         ("--seed", options.seed, 0),
         ("--batch-size", options.batch_size, 1),
         ("--stop-after", options.stop_after, 1),
+        ("--validate-every", options.validate_every, 0),
     ):
         if value is not None and value < least:
             raise ValueError(f"{option} is {value}; give {least} or more.")

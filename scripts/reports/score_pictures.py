@@ -1,4 +1,4 @@
-"""The pictures of scripts.score: precision-recall curves, reliability diagrams, confusion matrix."""
+"""The pictures of scripts.score: precision-recall curves, reliability, confusion matrix."""
 
 from pathlib import Path
 
