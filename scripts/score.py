@@ -29,7 +29,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--layout", choices=get_args(Layout), default=None)
     parser.add_argument(
-        "--split", default=None, help="which images (default: the run's test split)"
+        "--split", default=None, help="which images are scored (default: the run's test split)"
     )
     parser.add_argument(
         "--skip-bad-boxes",
