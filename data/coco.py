@@ -7,12 +7,13 @@ no annotations. data/coco_annotations.py reads these files; this one finds them 
 from dataclasses import replace
 from pathlib import Path
 
-from data.annotations import TableDataset
+from data.annotations import ImageTable, TableDataset
 from data.coco_annotations import IMAGE_LISTS, INSTANCES, CocoFile, read_coco
 from data.errors import DataError
 from data.formats.masks import Rle, decode_masks
-from data.problems import OnBadBox, check_problems
-from data.records import Sample
+from data.image_files import ImageFolder, same_text
+from data.problems import OnBadBox, Problem, check_problems
+from data.records import ImageId, Sample
 
 IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
     "minival2014": "val2014",
@@ -77,6 +78,7 @@ class CocoDataset(TableDataset):
         annotation_file: another annotation file for the images of this split; None:
             instances_<split>.json, or image_info_<split>.json, whose images have no annotations and
             can only be tested on.
+        image_folder: where the images are; None: as in ``find_image_folder``.
         on_bad_box: "error", or "skip": leave boxes without positive size out and name them in
             ``.skipped``. The public COCO files do contain a few boxes of zero width or height.
         masks: read the segmentations: the targets of samples then have masks. An annotation whose
@@ -94,6 +96,7 @@ class CocoDataset(TableDataset):
         split: str,
         *,
         annotation_file: Path | None = None,
+        image_folder: Path | None = None,
         on_bad_box: OnBadBox = "error",
         masks: bool = False,
     ) -> None:
@@ -103,14 +106,15 @@ class CocoDataset(TableDataset):
             else find_annotation_file(Path(root), split)
         )
         content = read_coco(file, "read" if masks else "leave")
-        self.skipped = check_problems(content.problems, on_bad_box)
-        folder = find_image_folder(Path(root), split, file, content)
+        folder = image_folder or find_image_folder(Path(root), split, file, content)
         if not folder.is_dir():
             raise DataError(
                 f"COCO split {split!r}: the image folder {folder} does not exist; put the images"
                 " there."
             )
-        super().__init__(content.table, folder)
+        table, renamed = with_files(content.table, folder)
+        skipped = check_problems([*content.problems, *renamed], on_bad_box)
+        super().__init__(table, folder, skipped)
         self.category_ids = content.category_ids
         self._segments = content.segments
 
@@ -141,3 +145,29 @@ def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> 
     """
     base = file.parent.parent if file.parent.name == "annotations" else root
     return base / (content.image_folder or IMAGE_FOLDERS.get(split, split))
+
+
+def with_files(table: ImageTable, folder: Path) -> tuple[ImageTable, list[Problem]]:
+    """The table with the names of the image files that are there, and what was renamed.
+
+    An image that is not there keeps its name; whoever reads it is told. Two images with one file
+    would each have the objects of the other as background, so that is an error.
+    """
+    images = ImageFolder(folder)
+    names: list[str] = []
+    problems: list[Problem] = []
+    owners: dict[str, ImageId] = {}
+    for image_id, name in zip(table.image_ids, table.file_names, strict=True):
+        found = images.find(name) or name
+        if same_text(found) != same_text(name):
+            text = f"image {image_id}: the file is called {found!r}, not {name!r}"
+            problems.append(Problem(severity="repaired", file=str(folder), text=text))
+        if found in owners:
+            text = (
+                f"images {owners[found]} and {image_id} have the same file {found!r}, so each has"
+                " the other's objects as background; give all its objects to one image"
+            )
+            problems.append(Problem(severity="error", file=str(folder), text=text))
+        owners.setdefault(found, image_id)
+        names.append(found)
+    return replace(table, file_names=tuple(names)), problems

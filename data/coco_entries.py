@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
 from data.formats.masks import compressed_rle, segmentation_problem
-from data.problems import MAX_ID, Problem, Severity, box_problem, is_number, name_problem
+from data.problems import (
+    MAX_ID,
+    Problem,
+    Severity,
+    box_problem,
+    forward_slashes,
+    is_number,
+    name_problem,
+)
 
 Segmentations = Literal["leave", "check", "read"]  # "check": a bad one is reported, its box kept
 Numbers = tuple[float, float, float, float]
@@ -94,6 +102,7 @@ class CocoEntries:
             self.report("repaired", f"image id {number} (file {name!r}) is not between 0 and 2^53")
         if not isinstance(name, str):
             raise _Unusable(f"image {number}: file_name is not a text")
+        name = forward_slashes(name)
         if reason := name_problem(name):
             raise _Unusable(f"image {number}: {reason}")
         self.images[number] = (name, _image_size(entry, f"image {number} (file {name!r})"))

@@ -19,16 +19,11 @@ from data.annotations import ImageTable
 from data.coco import find_annotation_file, find_image_folder
 from data.coco_annotations import read_coco
 from data.errors import DataError
-from data.images import open_image
+from data.image_files import SUFFIXES
+from data.images import read_image_file
 from data.problems import Problem
 from data.voc import VOC_CLASSES, find_voc_root, read_split
-from data.voc_annotations import read_classes, read_voc
-
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-}  # MPO: a JPEG with a second picture
+from data.voc_annotations import VocFolders, read_classes, read_voc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +42,7 @@ def image_problems(table: ImageTable, folder: Path) -> Iterator[Problem]:
     for name, size in zip(table.file_names, table.sizes, strict=True):
         file = folder / name
         try:
-            image = open_image(file, size)
+            image = read_image_file(file, size)
         except DataError as error:
             yield Problem(
                 severity="error",
@@ -55,7 +50,7 @@ def image_problems(table: ImageTable, folder: Path) -> Iterator[Problem]:
                 text=str(error).removeprefix(f"{file}: ").removesuffix("."),
             )
             continue
-        if file.suffix.lower() not in SUFFIXES.get(image.format or "", ()):
+        if file.suffix.lower() not in SUFFIXES.get(image.format, ()):
             text = f"the content is {image.format}, unlike the file name"
             yield Problem(severity="repaired", file=str(file), text=text)
 
@@ -102,8 +97,9 @@ def validate_voc(root: Path, split: str) -> Report:
     dated = re.fullmatch(r"(\d{4})_(.+)", split)
     folder = find_voc_root(root, int(dated[1]) if dated else None)
     names, problems = read_split(folder, dated[2] if dated else split)
-    classes, unreadable = (VOC_CLASSES, []) if dated else read_classes(folder)
-    table, annotation_problems = read_voc(folder, names, classes)
+    folders = VocFolders(annotations=folder / "Annotations", images=folder / "JPEGImages")
+    classes, unreadable = (VOC_CLASSES, []) if dated else read_classes([folders.annotations], names)
+    table, annotation_problems = read_voc(folders, names, classes)
     problems += [*annotation_problems, *unreadable]
     problems += image_problems(table, folder / "JPEGImages")
     return Report(split=split, problems=tuple(dict.fromkeys(problems)), counts=counts(table))

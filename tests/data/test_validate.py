@@ -118,7 +118,7 @@ def test_every_voc_problem_is_listed(tmp_path, capsys):
         "a.xml: object 3 ('dog'): the field difficult is missing",
         "b.xml: object 1 ('dog'): box (0, 0, 90, 20) leaves the image",
         "c.xml: the annotation cannot be read (it has a DOCTYPE",
-        "d.png: the file is not a JPEG or PNG image",
+        "d.png: the file is not a JPEG, PNG, WEBP, BMP or TIFF image",
         "trainval.txt: the image 'd' is listed twice",
         "trainval.txt: '../x' is not an image name",
         "ghost.xml: the annotation cannot be read",

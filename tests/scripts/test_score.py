@@ -4,7 +4,6 @@ are right.
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from data.build import build_dataset
 from data.coco import CocoDataset
+from data.layouts import find_layout, open_split
 from scripts import score
 from scripts.engine import score_source
 from scripts.engine.dataset_detections import detect_dataset
@@ -23,7 +22,7 @@ from scripts.engine.files import json_safe
 from scripts.engine.scoring import validation_scores
 from scripts.reports import score as report
 from tests.scripts.test_detect import write_checkpoint
-from tests.tiny import TINY, tiny_dataset
+from tests.tiny import tiny_dataset
 
 CATEGORIES = [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}]
 SIZE = (96, 128)  # (height, width) px
@@ -196,6 +195,19 @@ def test_best_goes_before_the_newest_checkpoint(checkpoint, tmp_path):
     assert score_source.scored_file(folder) == folder / "best.pt"
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_an_annotation_file_and_its_images_can_be_named(scored, labeled, tmp_path):
+    """The results of a network, scored on a COCO file that lies anywhere."""
+    labels = tmp_path / "my labels.json"
+    shutil.copy(labeled / "annotations" / "instances_val.json", labels)
+    for options in (("--images", labeled / "val"), ()):
+        out = tmp_path / "out"
+        assert (
+            call(scored / "detections.json", "--annotations", labels, *options, "--out", out) == 0
+        )
+        assert content(out)["scores"] == content(scored)["scores"]
+
+
 def write_json(path, value):
     path.write_text(json.dumps(value))
     return path
@@ -213,7 +225,8 @@ RESULT = {"image_id": 7, "category_id": 5, "bbox": [0, 0, 9, 9], "score": 0.5}
         ({}, ("--sigma-t", 0), "want a checkpoint"),
         ({}, ("--out", "{folder}"), "is the folder of the results"),
         ({}, ("--out", "experiments/kl_loss"), "whose files are committed"),
-        ({}, ("--split", "test"), "choose one of them"),
+        ({}, ("--split", "test"), "has no split 'test'; choose one of val"),
+        ({}, ("--images", "."), "--images goes with --annotations"),
     ],
 )
 def test_results_that_cannot_be_scored_end_with_one_sentence(
@@ -227,16 +240,16 @@ def test_results_that_cannot_be_scored_end_with_one_sentence(
 
 
 def test_a_score_of_nothing_is_an_error(checkpoint, labeled, tmp_path, capsys):
+    shutil.copytree(labeled / "val", tmp_path / "val")
     write_labels(tmp_path, [])
-    (tmp_path / "val").mkdir()
     results = write_json(tmp_path / "results.json", [RESULT])
     for words, sentence in (
         ((results, "--data", tmp_path, "--split", "val"), "the 3 images have no labeled object"),
         ((tmp_path / "no.pt", "--data", labeled), "no.pt does not exist"),
         ((tmp_path, "--data", labeled), "neither best.pt nor a complete step-*.pt"),
-        ((checkpoint, "--data", tmp_path / "no"), "no does not exist; correct --data"),
-        ((results, "--data", labeled), "Name them with --split"),
-        ((results, "--data", tmp_path / "val", "--split", "val"), "holds no annotations/"),
+        ((checkpoint, "--data", tmp_path / "no"), "no does not exist; give the folder"),
+        ((results, "--data", labeled / "val"), "has no labels that are known"),
+        ((results, "--annotations", tmp_path / "no.json"), "no.json"),
     ):
         assert call(*words) == 2
         assert sentence in capsys.readouterr().err
@@ -247,7 +260,7 @@ def test_a_score_of_nothing_is_an_error(checkpoint, labeled, tmp_path, capsys):
 def test_voc_labels_are_scored_by_image_name(tmp_path, capsys):
     """The labels themselves as results: everything is found, in both metrics."""
     root = tiny_dataset(tmp_path).parent / "VOCdevkit" / "VOC2007"
-    dataset = build_dataset(replace(TINY.data, layout="voc"), root, "test")
+    dataset = open_split(find_layout(root), "test")
     results = [
         {
             "image_id": f"{image_id}.jpg",
@@ -261,7 +274,7 @@ def test_voc_labels_are_scored_by_image_name(tmp_path, capsys):
         )
     ]
     file = write_json(tmp_path / "results.json", results)
-    assert call(file, "--data", root, "--split", "test", "--voc") == 0
+    assert call(file, "--data", root, "--voc") == 0
     numbers = content(tmp_path / "score-test")
     assert numbers["scores"]["AP"] == pytest.approx(100)
     assert numbers["voc"]["mAP"] == pytest.approx(100)
