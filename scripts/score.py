@@ -10,9 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
-from data.config import Layout
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import add_postprocess_options
 from scripts.engine.score import ScoreOptions, score_detections
@@ -24,13 +22,7 @@ from scripts.reports.score import ScoreReport, write_score
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("score", __doc__)
     parser.add_argument("scored", type=Path, metavar="CHECKPOINT_OR_RESULTS")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder of the labeled images"
-    )
-    parser.add_argument("--layout", choices=get_args(Layout), default=None)
-    parser.add_argument(
-        "--split", default=None, help="which images (default: the run's test split)"
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--skip-bad-boxes",
         action="store_true",
@@ -60,13 +52,32 @@ def option_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which labeled images are scored on."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, metavar="DIR", help="folder of the labeled images")
+    where.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO file of any name")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="what the file names in --annotations are relative to (default: its folder)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="which images (default: the run's test split, else validation, else test)",
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     given = option_parser().parse_args(arguments)
     options = ScoreOptions(
         scored=given.scored,
         folder=LabeledFolder(
             root=given.data,
-            layout=given.layout,
+            annotations=given.annotations,
+            images=given.images,
             split=given.split,
             skip_bad_boxes=given.skip_bad_boxes,
         ),

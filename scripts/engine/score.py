@@ -82,7 +82,7 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
     targets = [dataset.target(index) for index in range(len(dataset))]
     facts = {
         **source.facts,
-        "data": str(options.folder.root),
+        "data": options.folder.name,
         "split": split,
         "images": len(dataset),
         "objects": sum(len(target.labels) for target in targets),

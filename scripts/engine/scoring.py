@@ -153,11 +153,13 @@ def mask_scores(
 
 
 def order_of_ids(image_ids: Sequence[ImageId]) -> list[int]:
-    """The images in the order in which COCO evaluates them: by id if all ids are numbers."""
+    """The images in the order in which COCO evaluates them: by id, if all are numbers or all names.
+
+    Numbers and names together have no order; such images stay as they are.
+    """
+    kinds = {type(image_id) for image_id in image_ids}
     places = range(len(image_ids))
-    if all(isinstance(image_id, int) for image_id in image_ids):
-        return sorted(places, key=lambda place: image_ids[place])
-    return list(places)
+    return sorted(places, key=lambda place: image_ids[place]) if len(kinds) == 1 else list(places)
 
 
 def targets_of_metric(targets: Sequence[Target], metric: str) -> list[Target]:

@@ -1,4 +1,4 @@
-"""The pictures of scripts.score: precision-recall curves, reliability, confusion matrix."""
+"""The pictures of scripts.score: precision-recall curves, reliability diagrams, confusions."""
 
 from pathlib import Path
 
@@ -60,14 +60,13 @@ def draw_calibration(analysis: Analysis, path: Path) -> None:
 
 
 def draw_scores(axis: Axes, scores: ScoreReliability) -> None:
-    """The share of right detections in each bin of scores; the number in a bar counts them."""
+    """The share of right detections in each bin of scores; the number below counts them."""
     left = np.arange(BINS) / BINS
-    heights = scores.precision.nan_to_num().numpy()
-    axis.bar(left, heights, width=1 / BINS, align="edge", alpha=0.5, edgecolor="C0")
+    heights = scores.precision.nan_to_num()
+    axis.bar(left, heights.numpy(), width=1 / BINS, align="edge", alpha=0.5, edgecolor="C0")
     axis.plot(scores.mean_score, scores.precision, "o", color="C0", markersize=4)
     for place, count in enumerate(scores.counts.tolist()):
-        height = min(heights[place] + 0.01, 0.96)
-        axis.text(left[place] + 0.5 / BINS, height, str(count), ha="center", fontsize=7)
+        axis.text(left[place] + 0.5 / BINS, 0.01, str(count), ha="center", fontsize=7)
     axis.set(xlabel="score", ylabel="share of detections that are right (IoU 0.5)")
     axis.set_title(f"scores: {100 * scores.error:.1f} points of 100 off in the mean")
 

@@ -77,11 +77,11 @@ def test_equal_scores_rank_by_image_id_as_in_coco():
     detection = Detections(boxes=box, scores=torch.ones(1), labels=torch.ones(1).long())
     hit = Target(boxes=box, labels=torch.ones(1).long())
     nothing = hit.select(torch.zeros(0).long())
-    for ids, ap in (((7, 2), 50.0), ((2, 7), 100.0), (("b", "a"), 100.0)):
+    for ids, ap in (((7, 2), 50.0), ((2, 7), 100.0), (("b", "a"), 50.0), ((7, "a"), 100.0)):
         scores = validation_scores([detection] * 2, [hit, nothing], image_ids=ids, classes=["cat"])
         assert scores["AP50"] == pytest.approx(ap), ids
     assert order_of_ids((10, 9, 100)) == [1, 0, 2]
-    assert order_of_ids(("10", "9", "100")) == [0, 1, 2]
+    assert order_of_ids(("10", "9", "100")) == [0, 2, 1]
 
 
 def test_a_validation_of_nothing_is_an_error():
