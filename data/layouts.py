@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data.annotations import TableDataset
+from data.annotations import ImageTable, TableDataset
 from data.coco import CocoDataset
 from data.errors import DataError
 from data.finding.coco import coco_split, find_coco
@@ -11,8 +11,8 @@ from data.finding.voc import find_voc
 from data.finding.yolo import find_yolo, split_images, yolo_classes
 from data.image_files import is_hidden, is_image_name
 from data.problems import OnBadBox, Problem, check_problems
-from data.voc import checked_table, read_list
-from data.voc_annotations import VocFolders, annotated_names, read_classes
+from data.voc import check_voc_table, read_list
+from data.voc_annotations import VocFolders, annotated_names, read_classes, read_voc
 from data.yolo import read_yolo
 
 LISTED = 6  # names of what lies in a folder
@@ -114,14 +114,22 @@ def find_split(found: FoundLayout, name: str) -> FoundSplit:
 
 
 def _open_voc(found: FoundLayout, split: FoundSplit, on_bad_box: OnBadBox) -> TableDataset:
+    table, problems = read_voc_split(found, split)
+    return TableDataset(
+        table, split.images, check_voc_table(table, problems, on_bad_box, split.labels)
+    )
+
+
+def read_voc_split(found: FoundLayout, split: FoundSplit) -> tuple[ImageTable, list[Problem]]:
+    """What is usable of a split of VOC's XML files, and what is wrong with the rest."""
     names, problems = annotated_names(split.labels), list[Problem]()
     if split.listed is not None:
         names, problems = read_list(split.listed, split.labels)
     folders = VocFolders(annotations=split.labels, images=split.images)
     label_folders = list(dict.fromkeys(split.labels for split in found.splits))
     classes, unreadable = read_classes(label_folders, names)
-    table, skipped = checked_table(folders, names, classes, [*problems, *unreadable], on_bad_box)
-    return TableDataset(table, split.images, skipped)
+    table, of_annotations = read_voc(folders, names, classes)
+    return table, [*problems, *unreadable, *of_annotations]
 
 
 def _open_yolo(split: FoundSplit, on_bad_box: OnBadBox) -> TableDataset:

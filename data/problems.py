@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from data.errors import DataError
 
@@ -69,9 +69,23 @@ def _unusable(stopping: Sequence[Problem]) -> DataError:
     return DataError(f"{first}{more}; python -m data.validate lists all of them: {advice}.")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a JSON value is a number that float32 can hold (true and false are not numbers)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e38
+
+
+def similar_names(classes: Sequence[str]) -> list[str]:
+    """A sentence for each pair of classes that differ only in upper and lower case or spaces."""
+    seen: dict[str, str] = {}
+    sentences = []
+    for name in classes:
+        other = seen.setdefault("".join(name.casefold().split()), name)
+        if other != name:
+            sentences.append(
+                f"the classes {other!r} and {name!r} differ only in case or spaces, and are learned"
+                " as two; give both one name if they are one"
+            )
+    return sentences
 
 
 def box_problem(

@@ -163,33 +163,29 @@ class VocDataset(TableDataset):
         if classes is None:
             classes, unreadable = read_classes([folders.annotations], names)
             problems += unreadable
-        table, skipped = checked_table(folders, names, classes, problems, on_bad_box)
+        table, of_annotations = read_voc(folders, names, classes)
+        every = [*problems, *of_annotations]
+        skipped = check_voc_table(table, every, on_bad_box, folders.annotations)
         super().__init__(table, folders.images, skipped)
 
 
-def checked_table(
-    folders: VocFolders,
-    names: Sequence[str],
-    classes: tuple[str, ...],
-    problems: Sequence[Problem],
-    on_bad_box: OnBadBox,
-) -> tuple[ImageTable, tuple[str, ...]]:
-    """The annotations of some images that can be used, and a sentence for each box that cannot.
+def check_voc_table(
+    table: ImageTable, problems: Sequence[Problem], on_bad_box: OnBadBox, annotations: Path
+) -> tuple[str, ...]:
+    """Stops at what makes annotations unusable; a sentence for each box that is left out.
 
     Args:
-        folders: of the XML files and of the images.
-        names: of the images, without suffix.
-        classes: their order gives the labels 1..K.
-        problems: that were found before.
+        table: what is usable of the annotations.
+        problems: all that is wrong.
         on_bad_box: as in ``VocDataset``.
+        annotations: the folder of the XML files.
 
     Raises:
         DataError: something is wrong, or there is no class.
     """
-    table, of_annotations = read_voc(folders, names, classes)
-    skipped = check_problems([*problems, *of_annotations], on_bad_box)
+    skipped = check_problems(problems, on_bad_box)
     if not table.classes:
         raise DataError(
-            f"{folders.annotations}: no annotation names an object, so there is no class to learn."
+            f"{annotations}: no annotation names an object, so there is no class to learn."
         )
-    return table, skipped
+    return skipped

@@ -68,16 +68,16 @@ def yolo_classes(file: Path) -> tuple[str, ...]:
 def split_images(split: FoundSplit) -> list[str]:
     """The image files of a split, relative to ``split.images``."""
     if split.listed is not None:
-        base = split.listed.parent
-        files = [_listed_image(base, line) for line in read_lines(split.listed)]
-    else:
-        files = [folder / name for folder in split.folders for name in image_names(folder)]
-    return [str(file.relative_to(split.images).as_posix()) for file in files]
+        return [_listed_image(split, line) for line in read_lines(split.listed)]
+    files = (folder / name for folder in split.folders for name in image_names(folder))
+    return [file.relative_to(split.images).as_posix() for file in files]
 
 
-def _listed_image(base: Path, line: str) -> Path:
-    path = Path(line.replace("\\", "/"))
-    return path if path.is_absolute() else base / path
+def _listed_image(split: FoundSplit, line: str) -> str:
+    """An image that a list names, relative to ``split.images``; as it stands if it is not there."""
+    tails = _tails(line)
+    there = (tail for tail in tails if (split.images / tail).is_file())
+    return next(there, tails[0]).as_posix() if tails else line
 
 
 def _yaml_splits(root: Path, file: Path, content: DataYaml) -> Iterator[FoundSplit]:
@@ -97,13 +97,18 @@ def _place(root: Path, base: str, place: str) -> Path | None:
     Such files come from another machine: what leads out of the folder ("../train/images", an
     absolute path) is looked for inside it, by its last parts.
     """
-    parts = [part for part in Path(place.replace("\\", "/")).parts if part not in ("..", ".", "/")]
-    tails = [Path(*parts[start:]) for start in range(len(parts))]
+    tails = _tails(place)
     inside = [Path(base) / tails[0]] if base and tails and not Path(base).is_absolute() else []
     for tail in (*inside, *tails):
         if ".." not in tail.parts and (root / tail).exists():
             return _image_folder(root / tail)
     return None
+
+
+def _tails(place: str) -> list[Path]:
+    """A path without what leads upwards, then without its first part, and so on."""
+    parts = [part for part in Path(place.replace("\\", "/")).parts if part not in ("..", ".", "/")]
+    return [Path(*parts[start:]) for start in range(len(parts))]
 
 
 def _image_folder(place: Path) -> Path:
