@@ -10,6 +10,7 @@ from data.annotations import TableDataset
 from data.errors import DataError
 from data.finding.records import FoundLayout
 from data.layouts import find_layout, named_layout, open_split
+from data.problems import OnBadBox
 from data.subset import SubsetDataset, hold_back
 
 HELD_BACK = "held-back"  # the name of the validation split that no file lists
@@ -106,16 +107,31 @@ def find_data(folder: OwnFolder) -> FoundLayout:
     return find_layout(folder.root)
 
 
-def open_named_split(found: FoundLayout, name: str, *, masks: bool = False) -> OwnDataset:
+def open_named_split(
+    found: FoundLayout,
+    name: str,
+    *,
+    on_bad_box: OnBadBox = "skip",
+    masks: bool = False,
+    train: str | None = None,
+) -> OwnDataset:
     """A split, or the images that are held back of the training split.
+
+    Args:
+        found: the layout.
+        name: of the split, or HELD_BACK.
+        on_bad_box, masks: as in ``data.layouts.open_split``.
+        train: the split that images are held back of; None, or one that is not there: that which
+            is found.
 
     Raises:
         DataError: there is no such split.
     """
     if name != HELD_BACK:
-        return open_split(found, name, on_bad_box="skip", masks=masks)
-    train, _ = chosen_splits(found, None)
-    return hold_back(open_split(found, train, on_bad_box="skip", masks=masks), HELD_BACK_SHARE)[1]
+        return open_split(found, name, on_bad_box=on_bad_box, masks=masks)
+    source = train if train in found.names else chosen_splits(found, None)[0]
+    whole = open_split(found, source, on_bad_box=on_bad_box, masks=masks)
+    return hold_back(whole, HELD_BACK_SHARE)[1]
 
 
 def chosen_splits(found: FoundLayout, splits: str | None) -> tuple[str, str]:

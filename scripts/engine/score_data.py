@@ -9,10 +9,11 @@ from data.coco_splits import PAPER_SPLITS
 from data.config import DataConfig
 from data.errors import DataError
 from data.finding.records import FoundLayout
-from data.layouts import find_layout, named_layout, open_split
+from data.layouts import find_layout, named_layout
 from data.problems import OnBadBox
 from data.records import Dataset
 from experiments.records import Run
+from scripts.engine.own_data import HELD_BACK, open_named_split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
     Raises:
         DataError: it is not there, has no split of that name, or no image.
     """
-    on_bad_box: OnBadBox = "skip" if folder.skip_bad_boxes else "error"
+    skips = folder.skip_bad_boxes or (run is not None and run.data.on_bad_box == "skip")
+    on_bad_box: OnBadBox = "skip" if skips else "error"
     masks = run is not None and run.model.mask is not None
     if folder.root is not None and folder.split is not None and is_paper_split(folder.split):
         dataset = build_dataset(
@@ -57,7 +59,8 @@ def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
     found = layout_of(folder)
     split = folder.split or default_split(found, run)
     masks = masks and found.layout == "coco"
-    dataset = open_split(found, split, on_bad_box=on_bad_box, masks=masks)
+    train = None if run is None else run.data.train[0]
+    dataset = open_named_split(found, split, on_bad_box=on_bad_box, masks=masks, train=train)
     return checked(dataset, folder), split
 
 
@@ -81,15 +84,17 @@ def layout_of(folder: LabeledFolder) -> FoundLayout:
 
 
 def default_split(found: FoundLayout, run: Run | None) -> str:
-    """The split that is scored where none is named: the run's test split (also without the year of
-    VOC's), else that for validation, that for testing, or the only one.
+    """The split that is scored where none is named.
+
+    It is the run's test split, also without the year of VOC's; of a recipe of own/ the images that
+    it was validated on. Else it is that for validation, that for testing, or the only one.
 
     Raises:
         DataError: there are several, and none of these.
     """
     of_run = [] if run is None else [run.data.test, re.sub(r"^\d{4}_", "", run.data.test)]
     for name in of_run:
-        if name in found.names:
+        if name in (*found.names, HELD_BACK):
             return name
     only = found.names[0] if len(found.names) == 1 else None
     split = found.validation or found.test or only
