@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
@@ -39,6 +40,11 @@ class ConcatDataset:
             raise IndexError(f"image index {index} of {len(self)} images")
         owner = bisect_right(self._ends, index)
         return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
+
+    def file(self, index: int) -> Path:
+        """Where the image file of one image is."""
+        part, i = self._locate(index)
+        return part.file(i)
 
     def target(self, index: int) -> Target:
         """All annotations of one image, crowd and difficult ones included, without opening the

@@ -1,7 +1,7 @@
 """What a network starts from: nothing, ImageNet, or the finished network of another run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ from models.backbones.base import freeze_norms
 from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
 from models.weights.imagenet import load_pretrained, torchvision_state
-from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_checkpoint
+from scripts.engine.checkpoint import (
+    check_format_in,
+    check_same_classes,
+    load_checkpoint,
+    newest_checkpoint,
+)
 from scripts.engine.places import RunPlace
 from scripts.engine.weight_file import read_weights
 
@@ -121,6 +126,22 @@ def warm_start(detector: nn.Module, run: Run, earlier: RunPlace) -> str:
     return (
         f"weights: {len(known)} of {len(own)} tensors from {path}; new: {', '.join(new) or 'none'}"
     )
+
+
+def check_start_classes(run: Run, place: RunPlace, classes: Sequence[str]) -> None:
+    """Checks that the network that ``run`` starts from learned these classes in this order.
+
+    Args:
+        run: at its scale.
+        place: of ``run``.
+        classes: of its data set.
+
+    Raises:
+        ValueError: if it did not: their number alone would fit.
+    """
+    if run.start not in FROM_NO_RUN:
+        path = finished_checkpoint(run, place.sibling(run.start))
+        check_same_classes(path, load_checkpoint(path)["classes"], classes, "start from it")
 
 
 def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:

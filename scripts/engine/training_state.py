@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from data.formats.saved_proposals import SavedProposals
+from data.loader import used_images
 from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
@@ -27,7 +29,7 @@ from scripts.engine.places import RunPlace
 from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
-from scripts.engine.start import prepared_detector
+from scripts.engine.start import check_start_classes, prepared_detector
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -78,12 +80,14 @@ def prepare_training(
             "folder to train again, or choose another --out."
         )
     print(
-        f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; "
+        f"data: {used_images(dataset, run.data)}, {len(dataset.classes)} classes; device {device}; "
         f"writing {place.folder}"
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
     path = checkpoint_to_resume(options.resume, place)
     amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
+    if path is None:
+        check_start_classes(run, place, dataset.classes)
     torch.manual_seed(options.seed)
     detector = prepared_detector(run, options.weights, place, resumed=path is not None)
     detector = detector.to(device)
@@ -176,10 +180,24 @@ def check_finished(
     check_format_in(place.folder)
     check_same_run(json.loads(place.record.read_text()), run, place.folder)
     facts = json.loads(place.finished.read_text())
+    check_same_classes(place.folder, classes_of(place, facts), dataset.classes, "continue")
     if environment.proposals is not None:
         proposals = ensure_proposals(run, place, environment, dataset, "train")
         check_same_proposals(None if proposals is None else proposals.key, facts, place.folder)
     return facts
+
+
+def classes_of(place: RunPlace, facts: dict[str, Any]) -> Sequence[str]:
+    """The classes of the finished network at ``place``; what older trainings left lacks them.
+
+    Args:
+        place: of the run.
+        facts: what was noted when it was finished.
+    """
+    if "classes" in facts:
+        return facts["classes"]
+    path = newest_checkpoint(place.folder)
+    return () if path is None else load_checkpoint(path)["classes"]
 
 
 def save_training(training: Training, progress: Progress, step: int) -> None:
