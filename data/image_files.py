@@ -47,7 +47,10 @@ def image_names(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in os.scandir(folder) if is_image_name(entry.name))
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name for entry in entries if is_image_name(entry.name) and not entry.is_dir()
+        )
 
 
 class ImageFolder:

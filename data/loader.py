@@ -78,9 +78,7 @@ def usable_images(dataset: Dataset, config: DataConfig) -> list[int]:
     Raises:
         DataError: no image has an object that training uses.
     """
-    counts = [
-        len(training_target(dataset.target(index), config).labels) for index in range(len(dataset))
-    ]
+    counts = [learned for learned, _ in _object_counts(dataset, config)]
     if not any(counts):
         raise DataError(
             f"the training data have {len(dataset)} images, but none with an object to train on"
@@ -88,6 +86,33 @@ def usable_images(dataset: Dataset, config: DataConfig) -> list[int]:
             " split or add annotations."
         )
     return [index for index, count in enumerate(counts) if config.train_empty or count > 0]
+
+
+def _object_counts(dataset: Dataset, config: DataConfig) -> list[tuple[int, int]]:
+    """How many objects of each image training learns from, and how many are annotated."""
+    targets = map(dataset.target, range(len(dataset)))
+    return [(len(training_target(item, config).labels), len(item.labels)) for item in targets]
+
+
+def used_images(dataset: Dataset, config: DataConfig) -> str:
+    """In words, how many images training uses, and why it leaves out the others.
+
+    Args:
+        dataset: of the training splits.
+        config: as ``usable_images``.
+    """
+    counts = _object_counts(dataset, config)
+    without = [annotated for learned, annotated in counts if not learned]
+    if not without:
+        return f"{len(counts)} training images"
+    hidden = sum(annotated > 0 for annotated in without)
+    only = f" ({hidden} of them have only crowd or difficult ones)" if hidden else ""
+    if config.train_empty:
+        return f"{len(counts)} training images, {len(without)} of them without objects{only}"
+    return (
+        f"{len(counts) - len(without)} of {len(counts)} training images, the other {len(without)}"
+        f" are without objects and not used{only}"
+    )
 
 
 def train_batches(

@@ -24,7 +24,7 @@ def option_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
-        help="JPEG or PNG files, or folders of them (not searched deeper)",
+        help="JPEG, PNG, WebP, BMP or TIFF files, or folders of them (not searched deeper)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where the results go"

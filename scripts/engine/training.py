@@ -201,6 +201,7 @@ def finish(training: Training, progress: Progress, updates: int) -> None:
         "device": str(training.device),
         "images_per_second": round(speed, 2),
         "skipped_images": progress.skipped,
+        "classes": list(training.classes),
         "proposals": training.proposals_key,
     }
     write_atomically(training.place.finished, json.dumps(facts))

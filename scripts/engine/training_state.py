@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from data.formats.saved_proposals import SavedProposals
+from data.loader import used_images
 from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
@@ -95,7 +97,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
             "folder to train again, or choose another --out."
         )
     print(
-        f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; "
+        f"data: {used_images(dataset, run.data)}, {len(dataset.classes)} classes; device {device}; "
         f"writing {place.folder}"
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
@@ -241,10 +243,24 @@ def check_finished(
     check_format_in(place.folder)
     check_same_run(json.loads(place.record.read_text()), run, place.folder)
     facts = json.loads(place.finished.read_text())
+    check_same_classes(place.folder, classes_of(place, facts), dataset.classes, "continue")
     if environment.proposals is not None:
         proposals = ensure_proposals(run, place, environment, dataset, "train")
         check_same_proposals(None if proposals is None else proposals.key, facts, place.folder)
     return facts
+
+
+def classes_of(place: RunPlace, facts: dict[str, Any]) -> Sequence[str]:
+    """The classes of the finished network at ``place``; what older trainings left lacks them.
+
+    Args:
+        place: of the run.
+        facts: what was noted when it was finished.
+    """
+    if "classes" in facts:
+        return facts["classes"]
+    path = newest_checkpoint(place.folder)
+    return () if path is None else load_checkpoint(path)["classes"]
 
 
 def weights_of(training: Training, progress: Progress, step: int) -> dict[str, Any]:
