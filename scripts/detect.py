@@ -18,7 +18,9 @@ from scripts.engine.detection import DetectOptions, add_postprocess_options, det
 
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("detect", __doc__)
-    parser.add_argument("checkpoint", type=Path, help="a step-*.pt of scripts.train")
+    parser.add_argument(
+        "checkpoint", type=Path, help="of scripts.train, or a run's folder: its best.pt"
+    )
     parser.add_argument(
         "images",
         type=Path,

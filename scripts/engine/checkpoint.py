@@ -18,6 +18,7 @@ import torch
 from experiments.records import Run
 from scripts.engine.files import save_tensors, sha256, why_not_loaded, write_atomically
 
+BEST = "best.pt"  # in a run's folder: the weights with the best validation
 KEPT = 2  # newest checkpoints that stay
 FORMAT = 2  # of what a checkpoint holds; format 1, which has no number, is that of commit 87e4cc2
 LISTED = 5  # class names in an error
@@ -83,6 +84,28 @@ def newest_checkpoint(folder: Path) -> Path | None:
             return path
         print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
     return None
+
+
+def checkpoint_of(path: Path) -> Path:
+    """The checkpoint that is meant: of a run's folder best.pt, else the newest.
+
+    A folder with one seed alone stands for that seed.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    seeds = sorted(path.glob("seed*/"))
+    folder = seeds[0] if len(seeds) == 1 else path
+    best = folder / BEST
+    checkpoint = best if best.is_file() else newest_checkpoint(folder)
+    if checkpoint is None:
+        raise ValueError(
+            f"The folder {path} has neither {BEST} nor a complete step-*.pt; train first, or give "
+            "the folder of one seed of a run."
+        )
+    return checkpoint
 
 
 def note_of(path: Path) -> dict[str, Any]:

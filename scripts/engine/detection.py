@@ -18,7 +18,7 @@ from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
-from scripts.engine.checkpoint import load_checkpoint
+from scripts.engine.checkpoint import checkpoint_of, load_checkpoint
 from scripts.engine.detection_files import (
     detections_as_lines,
     find_images,
@@ -38,7 +38,7 @@ SKIPPED = 1  # exit code: some images could not be read
 class DetectOptions:
     """The options of scripts.detect.
 
-    checkpoint: of the network. images: files, or folders of them. out: the folder of the results.
+    checkpoint: of the network, or the folder of a run. images: files, or folders of them. out: the folder of the results.
     device: "auto", "cpu" or "cuda". least_score: of a detection that is reported. sigma_t: the
     temperature of variance voting; None: SIGMA_T if the network predicts log variances, else 0.
     suppression: its kind. nms_iou: its threshold; None: the run's.
@@ -71,7 +71,7 @@ def detect_in_files(options: DetectOptions) -> int:
         ValueError: if nothing can be done.
     """
     device = pick_device(options.device)
-    loaded = load_detector(options.checkpoint, device)
+    loaded = load_detector(checkpoint_of(options.checkpoint), device)
     config = choose_postprocess(
         loaded.run, options.sigma_t, options.suppression, nms_iou=options.nms_iou
     )
@@ -89,7 +89,7 @@ def detect_in_files(options: DetectOptions) -> int:
         size = (image.shape[-2], image.shape[-1])
         lines = detections_as_lines(detections, loaded.classes, options.least_score, size)
         results[str(path)] = lines
-        overlay(image, lines, loaded.classes).save(overlay_file(options.out, path, drawn))
+        overlay(image, lines).save(overlay_file(options.out, path, drawn))
     if not results:
         raise ValueError(f"None of the {len(paths)} images could be read; nothing was written.")
     write_atomically(options.out / "detections.json", json_text(results))

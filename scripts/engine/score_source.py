@@ -9,14 +9,13 @@ from data.errors import DataError
 from data.formats.coco_results import read_results
 from data.records import Dataset
 from postprocess.pipeline import Suppression
-from scripts.engine.checkpoint import newest_checkpoint
+from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess
 from scripts.engine.environment import pick_device
 from scripts.engine.refinement import RowDetections
 from scripts.engine.score_classes import to_classes
 
-BEST = "best.pt"
 RESULTS = ".json"  # how the name of a file with detections ends
 
 
@@ -53,19 +52,11 @@ def scored_file(path: Path) -> Path:
     Raises:
         DataError: there is none.
     """
-    if not path.is_dir():
-        if not path.is_file():
-            raise DataError(
-                f"{path} does not exist; give a checkpoint, the folder of a run, or COCO results."
-            )
-        return path
-    checkpoint = path / BEST if (path / BEST).is_file() else newest_checkpoint(path)
-    if checkpoint is None:
+    if not path.exists():
         raise DataError(
-            f"The folder {path} has neither {BEST} nor a complete step-*.pt; train first, or give "
-            "the folder of one seed of a run."
+            f"{path} does not exist; give a checkpoint, the folder of a run, or COCO results."
         )
-    return checkpoint
+    return checkpoint_of(path)
 
 
 def from_file(file: Path, dataset: Dataset, options: NetworkOptions) -> SourceDetections:

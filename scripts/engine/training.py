@@ -18,14 +18,13 @@ from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.stopping import StopSignals
+from scripts.engine.training_files import save_training, save_weights
 from scripts.engine.training_state import (
     Task,
     Training,
     check_finished,
     is_longer_now,
     prepare_training,
-    save_training,
-    save_weights,
 )
 from scripts.engine.update import update, weighted_sum
 from scripts.engine.validation import (

@@ -256,3 +256,18 @@ def test_hyper_parameters_are_no_options_of_a_papers_run(data, tmp_path, capsys)
     assert "There is no recipe 'own/large'; choose one of own/tiny" in capsys.readouterr().err
     assert train.main(["own/tiny", "--out", str(tmp_path)]) == 2
     assert "Which images? Give their folder with --data DIR" in capsys.readouterr().err
+
+
+def test_a_papers_run_is_fine_tuned_and_goes_on_without_saying_so_again(
+    data, tmp_path, monkeypatch, capsys
+):
+    know_tiny(monkeypatch, {"kl_loss/tiny_kl": replace(TINY_KL, start="imagenet")})
+    assert command(data, tmp_path) == 0
+    best = folder_of(tmp_path) / "best.pt"
+    options = {"run": "kl_loss/tiny_kl", "stop_after": 2}
+    assert train_tiny(data, tmp_path, **options, start_from=best) == 0
+    assert f"tensors from {best}" in capsys.readouterr().out
+    assert train_tiny(data, tmp_path, **options) == 0
+    record = tmp_path / "tiny" / "kl_loss" / "tiny_kl" / "seed0" / "run.json"
+    assert json.loads(record.read_text())["start"] == "checkpoint"
+    assert "step-00000002.pt at update 2" in capsys.readouterr().out
