@@ -51,7 +51,9 @@ def train_own(
     """
     check_numbers(options)
     recipe = find_recipe(name)
-    pick_device(environment.device)  # a missing GPU is said before the data are read
+    device = pick_device(environment.device)  # a missing GPU is said before the data are read
+    if device.type == "cpu" and recipe.needs_gpu:
+        print(f"note: {name} wants a GPU and takes days on a CPU, which trains own/small well")
     data = open_own_data(folder, masks=recipe.run.data.masks)
     print("\n".join(data.sentences))
     check_has_objects(data.validation, data.validation_split)

@@ -89,7 +89,7 @@ def to_pixels(image: Photo, place: int) -> Tensor:
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("RGB"))
     if isinstance(image, np.ndarray):
-        image = torch.from_numpy(np.ascontiguousarray(image))
+        image = torch.from_numpy(np.array(image))
         image = image.permute(2, 0, 1) if image.ndim == 3 else image
     if not (image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3):
         raise ValueError(

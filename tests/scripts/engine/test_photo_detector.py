@@ -41,7 +41,7 @@ def test_every_form_of_an_image_gives_the_same_detections(checkpoint, tmp_path):
     assert detector([]) == []
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3)), torch.zeros(4, 4, dtype=torch.uint8)])
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4)), torch.zeros(4, 4, dtype=torch.uint8)])
 def test_what_is_no_image_is_named_by_its_place(checkpoint, wrong):
     with pytest.raises(ValueError, match=r"Image 1 is \(4, 4.*give a file"):
         PhotoDetector(checkpoint, device="cpu")([PIXELS, wrong])
