@@ -18,7 +18,7 @@ from scripts import evaluate as module
 from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.evaluation import evaluate_table
+from scripts.engine.evaluation import check_is_a_papers_data, evaluate_table
 from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
 from scripts.engine.places import table_place
@@ -261,6 +261,17 @@ def test_a_report_of_nothing_is_an_error(tmp_path, rows):
         write_json(place.seed_file(0), {"rows": rows})
     with pytest.raises(ValueError, match="Nothing of kl_loss/tiny was evaluated at the scale tiny"):
         report(tmp_path)
+
+
+@pytest.mark.parametrize("splits", ["train:val", "2007_trainval:photos"])
+def test_own_data_stand_beside_no_papers_numbers(data, trained, capsys, splits):
+    assert command(data, trained, "--splits", splits) == 2
+    assert "is no split of COCO or VOC, and a table stands beside" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("splits", ["a:2007_test", "a:val2017", "a:minival", "a:test-dev", None])
+def test_splits_of_papers_are_evaluated(splits):
+    check_is_a_papers_data(splits)
 
 
 def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path, capsys):
