@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from data.records import Candidates
 from experiments.records import Row, Table
@@ -197,6 +198,32 @@ def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
     with pytest.raises(AssertionError, match="a second forward pass"):
         evaluate(data, trained)
     assert "candidates.pt is damaged and is computed again" in capsys.readouterr().out
+
+
+def test_other_pixels_are_another_forward_pass(data, trained, tmp_path):
+    """A copy of the data with the same names and sizes and gray images has other scores."""
+    evaluate(data, trained)
+    stored = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
+    before = sha256(stored)
+    other = shutil.copytree(data, tmp_path / "other")
+    evaluate(other, trained)
+    assert sha256(stored) == before  # a copy is the same data
+    for file in (other / "val").iterdir():
+        with Image.open(file) as image:
+            size = image.size
+        Image.new("RGB", size, (128, 128, 128)).save(file)
+    evaluate(other, trained)
+    assert sha256(stored) != before
+
+
+def test_the_test_split_is_no_setting_of_the_training(data, trained, capsys):
+    """A trained network is scored on any split; one trained on other images is refused."""
+    evaluate(data, trained, splits="train:train")
+    assert rows_of(trained)[0]["metrics"] is not None
+    assert train(data, trained, splits="train:train") == 0
+    assert "already trained" in capsys.readouterr().out
+    assert command(data, trained, "--splits", "val:val") == 2
+    assert "(data.train: ['train'] -> ['val'])" in capsys.readouterr().err
 
 
 def change_checkpoint(out, **changed):
