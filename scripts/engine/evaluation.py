@@ -68,13 +68,13 @@ def check_is_a_papers_data(splits: str | None) -> None:
         splits: "TRAIN:TEST" of the command line; None: those of the run.
 
     Raises:
-        ValueError: the test split is someone's own, with which a paper's numbers have nothing to do.
+        ValueError: the test split is someone's own: a paper's numbers have nothing to do with it.
     """
     test = None if splits is None else splits.partition(":")[2]
     if test and not (test in PAPER_SPLITS or PAPERS_NAME.fullmatch(test)):
         raise ValueError(
-            f"--splits {splits}: {test!r} is no split of COCO or VOC, and a table stands beside the "
-            "paper's numbers on those; score data of your own with `python -m scripts.score "
+            f"--splits {splits}: {test!r} is no split of COCO or VOC, and a table stands beside "
+            "the paper's numbers on those; score data of your own with `python -m scripts.score "
             "CHECKPOINT --data DIR`."
         )
 
