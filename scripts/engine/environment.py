@@ -15,7 +15,7 @@ from data.errors import DataError
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
-from experiments.scales import SCALES
+from experiments.scales import at_scale, scale_and_length
 from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
 MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
@@ -26,8 +26,9 @@ LISTED = 3  # of the annotations that were left out
 class Environment:
     """The options that all commands share, as the command line gives them.
 
-    scale: a key of SCALES. out: the folder below which runs and results are kept. data_root: the
-    folder of the data set; None: datasets/. splits: "TRAIN:TEST" instead of the run's own.
+    scale: "mini", "lite", "paper", or a longer one such as "mini-4x". out: the folder below which
+    runs and results are kept. data_root: the folder of the data set; None: datasets/. splits:
+    "TRAIN:TEST" instead of the run's own.
     skip_bad_boxes: annotations without a usable box are left out instead of being an error.
     proposals: "TRAIN_FILE:TEST_FILE" for Fast R-CNN; None: those of the run that it names. device:
     "auto", "cpu" or "cuda". workers: processes that read images. unfinished: networks whose
@@ -135,7 +136,7 @@ def device_name(name: str) -> str:
 
 def scaled_run(run: Run, environment: Environment) -> Run:
     """A run of runs.py at the scale and on the data of the environment."""
-    return on_this_data(SCALES[environment.scale](run), environment)
+    return on_this_data(at_scale(run, environment.scale), environment)
 
 
 def on_this_data(run: Run, environment: Environment) -> Run:
@@ -172,7 +173,7 @@ def data_root(scale: str, given: Path | None, layout: str) -> Path:
     """The folder to read; renders the mini data set on first use.
 
     Args:
-        scale: a key of SCALES.
+        scale: as in Environment.
         given: --data-root; None: datasets/.
         layout: "coco" or "voc".
 
@@ -180,7 +181,7 @@ def data_root(scale: str, given: Path | None, layout: str) -> Path:
         DataError: if the folder is not there.
     """
     root = given or Path("datasets")
-    if scale == "mini":
+    if scale_and_length(scale)[0] == "mini":
         ensure_dataset(root / "mini")
         return root / "mini" / MINI_FOLDERS[layout]
     if not root.is_dir():

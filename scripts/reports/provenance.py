@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.reports.results import Results
 
 
@@ -82,5 +82,5 @@ def report_page(results: Results, scale: str, sections: Sequence[str]) -> str:
     """The markdown file of a report: title, scale, ``sections``, and the notes of its networks."""
     notes = [*provenance(results, scale), *shared_networks(results.seeds)]
     lines = "\n".join(f"* {line}" for line in notes)
-    parts = [f"# {results.table.title}", f"**{TITLES[scale]}**", *sections, lines]
+    parts = [f"# {results.table.title}", f"**{scale_title(scale)}**", *sections, lines]
     return "\n\n".join(parts) + "\n"

@@ -11,6 +11,7 @@ import torch
 
 from data.records import Candidates
 from experiments.records import Row, Table
+from experiments.scales import TITLES
 from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
@@ -21,7 +22,7 @@ from scripts.engine.evaluation import evaluate_table
 from scripts.engine.files import sha256
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
 from scripts.evaluate import main
-from scripts.reports import provenance, summary, tables
+from scripts.reports import tables
 from scripts.reports.files import ReportPlace
 from tests.tiny import (
     TINY,
@@ -72,8 +73,7 @@ def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL})
     for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
-    for part in (tables, provenance, summary):
-        monkeypatch.setattr(part, "TITLES", {"tiny": "tiny: for tests"})
+    monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
     with signal_handlers_kept():
         yield
 
