@@ -52,6 +52,8 @@ class Run:
     end in minutes, too.
     passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0:
     other schedules.
+    printed_optimizer: whether the small scales keep the run's own optimizer, rate and clipping
+    instead of giving it theirs.
     nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
     proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has
     its own. Like start it is a name of runs.py at every scale.
@@ -64,6 +66,7 @@ class Run:
     start: str = "imagenet"
     short_mini: bool = False
     passes: int = 0
+    printed_optimizer: bool = False
     nms_iou: float = 0.3
     proposals: str = ""
 

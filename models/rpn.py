@@ -23,6 +23,7 @@ RPNKind = Literal["rpn", "kl_rpn", "saved"]
 BoxCoding = Literal["center_size", "edges"]
 AnchorRule = Literal["caffe", "torchvision", "detectron2"]
 CoordinateReduction = Literal["sum", "mean"]
+MeanErrorWeightPlace = Literal["factor", "exponent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,16 @@ class RPNConfig:
     post_nms_test: int = 300
     min_size: float = 16.0  # px, original image: least side of a proposal
     mean_error_weight: float = 0.5  # KL-RPN: gamma of Eq. 4 and 7; 1 is the textbook divergence
+    # KL-RPN: where gamma stands in Eq. 7; the text of the paper allows both
+    mean_error_weight_place: MeanErrorWeightPlace = "factor"
+    # KL-RPN: whether negative anchors train the means; False: their variance alone
+    train_negative_means: bool = True
     # KL-RPN: variance that a negative anchor's offsets should have
     negative_variance: float = 1 / 3
     coordinate_reduction: CoordinateReduction = "sum"  # KL-RPN: of an anchor's four losses
     # KL-RPN: standard deviation of the initial weights of the log variances
     log_variance_std: float = 1e-5
+    log_variance_bias: float = 0.0  # KL-RPN: initial bias of the log variances
     # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
     log_variance_limit: float | None = 20.0
 
@@ -71,6 +77,7 @@ class RPNConfig:
             ("box_coding", BoxCoding),
             ("anchor_rule", AnchorRule),
             ("coordinate_reduction", CoordinateReduction),
+            ("mean_error_weight_place", MeanErrorWeightPlace),
         ):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(

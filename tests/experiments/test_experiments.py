@@ -65,7 +65,7 @@ def test_a_run_can_be_built(scale, name):
     assert total < {"mini": 4e6, "lite": 3e7, "paper": 3e8}[scale]  # parameters
     assert replace(run) == run
     assert all(drop < run.train.iterations for drop in run.train.lr_drops)
-    assert len(plain(asdict(run))) == 9
+    assert len(plain(asdict(run))) == 10
 
 
 @at_every_scale
@@ -259,7 +259,21 @@ def test_the_small_scales_sample_as_many_anchors_as_keep_the_papers_share_of_pos
     """5.1 positive anchors an image at mini and 9.7 at lite are a fifth and 15 % of these."""
     for scale, anchors in (("mini", 26), ("lite", 64), ("paper", 256)):
         for run in RUNS.values():
-            assert at_scale(run, scale).model.rpn.anchors_per_image == anchors
+            times = run.model.rpn.anchors_per_image / 256
+            assert at_scale(run, scale).model.rpn.anchors_per_image == round(anchors * times)
+
+
+def test_a_run_with_its_printed_optimizer_keeps_it_at_a_small_scale():
+    run = at_scale(RUNS["kl_rpn/rpn_sgd"], "mini").train
+    assert (run.optimizer, run.lr, run.weight_decay, run.max_grad_norm) == ("sgd", 1e-2, 5e-4, 10.0)
+    run = at_scale(RUNS["kl_rpn/klrpn_adam"], "mini").train
+    assert (run.optimizer, run.lr, run.weight_decay, run.max_grad_norm) == (
+        "adam",
+        6e-5,
+        5e-4,
+        None,
+    )
+    assert (run.iterations, run.batch_size) == (650, 4)
 
 
 def spelled(label):
