@@ -53,7 +53,7 @@ evaluate_table() { # evaluate_table PAPER/TABLE: measures its rows, writes and p
     case $command in
       evaluate) "$PYTHON" -m scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}" ;;
       benchmark) "$PYTHON" -m scripts.benchmark "$1" "${place[@]}" --device "${DEVICE:-auto}" ;;
-      report | figure6) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
+      report | figure6 | length) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
       *) "$PYTHON" -m "scripts.$command" "$1" --seeds "$SEEDS" "${common[@]}" ${report[@]+"${report[@]}"} ;;
     esac
   done

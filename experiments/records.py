@@ -10,8 +10,18 @@ from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 
 Optimizer = Literal["sgd", "adam", "adamw"]
-Metric = Literal["coco", "voc", "latency", "recall", "figure3", "figure5"]
-Command = Literal["evaluate", "benchmark", "recall", "figure3", "figure5", "figure6"]
+Metric = Literal["coco", "voc", "latency", "recall", "first_stage", "figure3", "figure5"]
+Command = Literal[
+    "evaluate",
+    "evaluate_length",
+    "benchmark",
+    "recall",
+    "first_stage",
+    "first_stage_length",
+    "figure3",
+    "figure5",
+    "figure6",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

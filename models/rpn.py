@@ -16,8 +16,17 @@ from data.boxes import BoxCoder
 from data.records import Batch
 from models.anchors import AnchorGenerator
 from models.decode import check_finite
+from models.matching import label_anchors
 from models.proposals import propose
-from models.rpn_head import AnchorTargets, Losses, RPNLoss, RPNOutput, anchor_targets, join_levels
+from models.rpn_head import (
+    AnchorTargets,
+    Losses,
+    RPNLoss,
+    RPNOutput,
+    anchor_targets,
+    inside_image,
+    join_levels,
+)
 
 RPNKind = Literal["rpn", "kl_rpn", "saved"]
 BoxCoding = Literal["center_size", "edges"]
@@ -161,6 +170,24 @@ class RegionProposalNetwork(nn.Module):
             for target, size in zip(batch.targets, batch.image_sizes, strict=True)
         ]
         return AnchorTargets(*(torch.stack(parts) for parts in zip(*images, strict=True)))
+
+    def labels(
+        self, anchors: Tensor, gt_boxes: Tensor, image_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """What every anchor of an image is, before any is sampled: see ``label_anchors``.
+
+        Args:
+            anchors: (A, 4), network px.
+            gt_boxes: (G, 4), network px.
+            image_size: (height, width) without padding, network px.
+        """
+        return label_anchors(
+            anchors,
+            gt_boxes,
+            inside_image(anchors, image_size) | self.straddling_anchors,
+            positive_iou=self.positive_iou,
+            negative_iou=self.negative_iou,
+        )
 
     def losses(self, predictions: AnchorPredictions, batch: Batch) -> Losses:
         """The loss terms rpn_* of a batch with targets, scalars, and statistics."""

@@ -62,7 +62,7 @@ def benchmark(
     lines = []
     for index, (row, run) in enumerate(zip(table.rows, runs, strict=True)):
         lines.append({**row_line(row, run), "metrics": latencies.metrics(index)})
-    write_json(place.seed_file(0), seed_results(place, environment, 0, lines))
+    write_json(place.seed_file(0), seed_results(table, place, environment, 0, lines))
     operations = time_operations(runs[0], repeats, device)
     path = environment.out / environment.scale / "benchmark.json"
     write_json(path, {**seed_header(place, environment, 0), "operations": operations})

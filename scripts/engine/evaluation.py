@@ -48,7 +48,7 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
     for seed in range(seeds):
         lines = evaluate_seed(table, place, environment, seed, test_sets)
         path = place.seed_file(seed)
-        write_json(path, seed_results(place, environment, seed, lines))
+        write_json(path, seed_results(table, place, environment, seed, lines))
         ran = sum(line["metrics"] is not None for line in lines)
         print(f"{place.name}, seed {seed}: {ran} of {len(lines)} rows -> {path}", flush=True)
 

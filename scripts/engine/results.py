@@ -9,6 +9,7 @@ from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.places import EXPERIMENTS, RunPlace, TablePlace
+from scripts.engine.recipe_key import row_recipe
 
 Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run
 
@@ -47,17 +48,22 @@ def seed_header(place: TablePlace, environment: Environment, seed: int) -> dict[
 
 
 def seed_results(
-    place: TablePlace, environment: Environment, seed: int, lines: Sequence[Line]
+    table: Table, place: TablePlace, environment: Environment, seed: int, lines: Sequence[Line]
 ) -> dict[str, Any]:
     """The results of one seed; NaN becomes null.
 
     Args:
+        table: what was measured.
         place: of the table.
         environment: of the command.
         seed: of the networks.
         lines: one for each row.
     """
-    return {**seed_header(place, environment, seed), "rows": json_safe(list(lines))}
+    rows = [
+        {**line, "recipe": row_recipe(row, place.paper, environment)}
+        for row, line in zip(table.rows, lines, strict=True)
+    ]
+    return {**seed_header(place, environment, seed), "rows": json_safe(rows)}
 
 
 def scaled_runs(table: Table, environment: Environment) -> dict[str, Run]:

@@ -9,8 +9,11 @@ from scripts.engine.places import runs_of
 # Table.command -> the commands that measure and print the table, in order
 COMMANDS = {
     "evaluate": ("evaluate", "report"),
+    "evaluate_length": ("evaluate", "report", "length"),
     "benchmark": ("benchmark", "report"),
     "recall": ("recall",),
+    "first_stage": ("first_stage",),
+    "first_stage_length": ("first_stage", "length"),
     "figure3": ("figure3", "swap"),
     "figure5": ("figure5",),
     "figure6": ("evaluate", "report", "figure6"),

@@ -173,7 +173,8 @@ def write_figure3(results: Results, place: ReportPlace, offsets: dict[str, Offse
     """
     committed = Results(results.table, place.committed_seeds())
     report = figure3_report(results, committed, place.scale)
-    if any(pair is not None for pair in offsets.values()):
+    drawn = [pair is not None for pair in offsets.values()]
+    if all(drawn) or (any(drawn) and not place.publish):
         title = "Offset of proposals from their objects by objectness, seed 0"
         path = place.folder / f"{place.scale}.png"
         draw(offsets, path, f"{title}\n{scale_title(place.scale)}")

@@ -142,7 +142,7 @@ def write_figure6(place: ReportPlace) -> str:
     """
     table = find_table(place.table)
     check_sweep(place.table, table)
-    results = Results(table, stored_seeds(place.evaluated))
+    results = Results(table, place.with_committed(stored_seeds(place.evaluated)))
     parts: list[str | None] = [part for part in PARTS if part is None or results.has(part)]
     ticks = [f"{row.postprocess.sigma_t:g}" for row in results.rows]
     path = place.folder / f"{place.scale}.png"

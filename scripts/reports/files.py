@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
+from scripts.reports.merge import merged
 from scripts.reports.results import csv_text
 
 
@@ -63,6 +64,10 @@ class ReportPlace:
         """The committed seeds of this scale; empty if there are none."""
         path = self.committed / f"{self.scale}{suffix}.json"
         return json.loads(path.read_text()) if path.is_file() else []
+
+    def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What a report shows of new ``seeds``: published, they are added to the committed ones."""
+        return merged(self.committed_seeds(), seeds) if self.publish else list(seeds)
 
 
 def report_place_from(options: dict[str, Any]) -> ReportPlace:

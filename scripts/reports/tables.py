@@ -162,6 +162,7 @@ def write_table(place: ReportPlace) -> str:
         raise ValueError(
             f"{place.table} has its own report: experiments/{place.table}/eval.sh prints it."
         )
-    results = Results(table, stored_seeds(place.evaluated) or not_evaluated(table))
+    seeds = stored_seeds(place.evaluated) or not_evaluated(table)
+    results = Results(table, place.with_committed(seeds))
     report = table_report(results, Results(table, place.committed_seeds()), place.scale)
     return write_report(report, place.folder, place.scale)

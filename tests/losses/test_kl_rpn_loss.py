@@ -219,7 +219,8 @@ def test_nothing_in_nothing_out():
     )
 
 
-# the same as POSITIVE with gamma in the exponent: exp(-log_variance / 2) error^2 / 2 + log_variance / 2
+# the same as POSITIVE with gamma in the exponent: exp(-log_variance / 2) error^2 / 2 +
+# log_variance / 2
 EXPONENT = [
     ((0.1, 0.0, 0.3), (0.02, -0.2, 0.49)),
     ((0.1, -4.0, 0.3), (-1.8522188780213868, -1.4778112197861302, 0.42610943901069350)),
