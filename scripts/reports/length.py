@@ -148,7 +148,9 @@ def sections(lengths: Lengths, table: Table) -> list[str]:
             }
             fits += fit_sentence(f"{heading}, {step.name}", gaps)
         parts.append(markdown_table([f"{heading}: updates", *header], lines))
-    return [*parts, "## Lines through the differences", "\n".join(f"* {fit}" for fit in fits)]
+    if fits:
+        parts += ["## Lines through the differences", "\n".join(f"* {fit}" for fit in fits)]
+    return parts
 
 
 def difference(results: Results, step: Step, name: str) -> Any:
@@ -190,21 +192,28 @@ def csv_lines(lengths: Lengths, table: Table) -> list[list[Any]]:
     return lines
 
 
+def length_text(lengths: Lengths, table: Table, base: str) -> str:
+    """The markdown file; the picture lies beside it."""
+    seeds = ", ".join(f"{n:,}: {len(results.seeds)}" for n, results in lengths.items())
+    parts = [
+        f"# {table.title}",
+        f"**{scale_title(base)}**",
+        f"![curves over length]({base}_length.png)",
+        f"Seeds by updates: {seeds}. ± is the sample standard deviation over seeds; differences "
+        "are taken within each seed.",
+        *sections(lengths, table),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def write_length(place: ReportPlace) -> str:
     """Writes the picture, the text and the CSV file; returns what is to be printed."""
     table = find_table(place.table)
     lengths = measured_lengths(place, table)
     base, _ = scale_and_length(place.scale)
-    name = f"{base}_length"
-    draw(lengths, table, place.folder / f"{name}.png", f"{table.title}\n{scale_title(base)}")
-    seeds = ", ".join(f"{n:,}: {len(results.seeds)}" for n, results in lengths.items())
-    text = "\n\n".join([
-        f"# {table.title}", f"**{scale_title(base)}**", f"![curves over length]({name}.png)",
-        f"Seeds by updates: {seeds}. ± is the sample standard deviation over seeds; differences "
-        "are taken within each seed.",
-        *sections(lengths, table),
-    ])  # fmt: skip
-    write_atomically(place.folder / f"{name}.md", text + "\n")
-    write_atomically(place.folder / f"{name}.csv", csv_text(csv_lines(lengths, table)))
+    path = place.folder / f"{base}_length"
+    draw(lengths, table, path.with_suffix(".png"), f"{table.title}\n{scale_title(base)}")
+    write_atomically(path.with_suffix(".md"), length_text(lengths, table, base))
+    write_atomically(path.with_suffix(".csv"), csv_text(csv_lines(lengths, table)))
     counts = ", ".join(f"{n:,}" for n in lengths)
-    return f"lengths measured: {counts} updates; curves: {place.folder / name}.md"
+    return f"lengths measured: {counts} updates; curves: {path}.md"
