@@ -107,18 +107,30 @@ class ImageTable:
 
 
 class TableDataset:
-    """A data set (data.records.Dataset) over an ImageTable and the folder with its image files."""
+    """A data set (data.records.Dataset) over an ImageTable and the folder with its image files.
 
-    def __init__(self, table: ImageTable, image_folder: Path) -> None:
+    skipped: a sentence for each annotation that was left out.
+    """
+
+    category_ids: tuple[int, ...] | None = None  # those of COCO, in its layout
+
+    def __init__(
+        self, table: ImageTable, image_folder: Path, skipped: tuple[str, ...] = ()
+    ) -> None:
         self.classes = table.classes
         self.image_ids = table.image_ids
         self.sizes = table.sizes
+        self.skipped = skipped
         self._file_names = table.file_names
         self._targets = table.targets
         self._image_folder = image_folder
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def name(self, index: int) -> str:
+        """The file of one image below the image folder, which is the same on every machine."""
+        return self._file_names[index]
 
     def file(self, index: int) -> Path:
         """Where the image file of one image is."""

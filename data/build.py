@@ -9,6 +9,7 @@ from data.coco_splits import coco_parts
 from data.concat import ConcatDataset
 from data.config import DataConfig
 from data.errors import DataError
+from data.layouts import find_layout, open_split
 from data.records import Dataset
 from data.voc import VOC_CLASSES, VocDataset
 
@@ -36,13 +37,18 @@ def build_dataset(config: DataConfig, root: Path | str, split: str | Sequence[st
     names = (split,) if isinstance(split, str) else tuple(split)
     if config.layout == "coco":
         names = tuple(part for name in names for part in coco_parts(root, name))
-    open_split = _open_coco if config.layout == "coco" else _open_voc
-    parts = [open_split(config, root, name) for name in names]
+    opened = {"coco": _open_coco, "voc": _open_voc, "yolo": _open_found}[config.layout]
+    parts = [opened(config, root, name) for name in names]
     return parts[0] if len(parts) == 1 else ConcatDataset(parts, names)
 
 
 def _open_coco(config: DataConfig, root: Path, split: str) -> Dataset:
     return CocoDataset(root, split, on_bad_box=config.on_bad_box, masks=config.masks)
+
+
+def _open_found(config: DataConfig, root: Path, split: str) -> Dataset:
+    found = find_layout(root)
+    return open_split(found, split, on_bad_box=config.on_bad_box, masks=config.masks)
 
 
 def _open_voc(config: DataConfig, root: Path, split: str) -> Dataset:

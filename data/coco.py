@@ -4,17 +4,16 @@ A split whose labels are not published has image_info_<split>.json instead: imag
 no annotations. data/coco_annotations.py reads these files; this one finds them and their images.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from data.annotations import TableDataset
+from data.annotations import ImageTable, TableDataset
 from data.coco_annotations import IMAGE_LISTS, INSTANCES, CocoFile, read_coco
 from data.errors import DataError
 from data.formats.masks import Rle, decode_masks
-from data.problems import OnBadBox, check_problems
-from data.records import Detections, ImageId, Sample
+from data.image_files import ImageFolder, same_text
+from data.problems import OnBadBox, Problem, check_problems
+from data.records import ImageId, Sample
 
 IMAGE_FOLDERS = {  # splits whose images lie in the folder of a larger one
     "minival2014": "val2014",
@@ -79,6 +78,7 @@ class CocoDataset(TableDataset):
         annotation_file: another annotation file for the images of this split; None:
             instances_<split>.json, or image_info_<split>.json, whose images have no annotations and
             can only be tested on.
+        image_folder: where the images are; None: as in ``find_image_folder``.
         on_bad_box: "error", or "skip": leave boxes without positive size out and name them in
             ``.skipped``. The public COCO files do contain a few boxes of zero width or height.
         masks: read the segmentations: the targets of samples then have masks. An annotation whose
@@ -88,12 +88,15 @@ class CocoDataset(TableDataset):
         DataError: something is missing or wrong; says what, where, and what to do.
     """
 
+    category_ids: tuple[int, ...]
+
     def __init__(
         self,
         root: Path | str,
         split: str,
         *,
         annotation_file: Path | None = None,
+        image_folder: Path | None = None,
         on_bad_box: OnBadBox = "error",
         masks: bool = False,
     ) -> None:
@@ -103,14 +106,15 @@ class CocoDataset(TableDataset):
             else find_annotation_file(Path(root), split)
         )
         content = read_coco(file, "read" if masks else "leave")
-        self.skipped = check_problems(content.problems, on_bad_box)
-        folder = find_image_folder(Path(root), split, file, content)
+        folder = image_folder or find_image_folder(Path(root), split, file, content)
         if not folder.is_dir():
             raise DataError(
                 f"COCO split {split!r}: the image folder {folder} does not exist; put the images"
                 " there."
             )
-        super().__init__(content.table, folder)
+        table, renamed = with_files(content.table, folder)
+        skipped = check_problems([*content.problems, *renamed], on_bad_box)
+        super().__init__(table, folder, skipped)
         self.category_ids = content.category_ids
         self._segments = content.segments
 
@@ -143,26 +147,27 @@ def find_image_folder(root: Path, split: str, file: Path, content: CocoFile) -> 
     return base / (content.image_folder or IMAGE_FOLDERS.get(split, split))
 
 
-def coco_results(
-    detections: Sequence[Detections], image_ids: Sequence[ImageId], category_ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Detections in COCO's result format: image_id, category_id, bbox (x, y, w, h) px, score.
+def with_files(table: ImageTable, folder: Path) -> tuple[ImageTable, list[Problem]]:
+    """The table with the names of the image files that are there, and what was renamed.
 
-    Args:
-        detections: one entry per image, aligned with ``image_ids``.
-        image_ids: ids as in the annotation file.
-        category_ids: entry k - 1 is the category id of label k (``CocoDataset.category_ids``).
+    An image that is not there keeps its name; whoever reads it is told. Two images with one file
+    would each have the objects of the other as background, so that is an error.
     """
-    results = []
-    for image, image_id in zip(detections, image_ids, strict=True):
-        columns = (image.boxes.tolist(), image.scores.tolist(), image.labels.tolist())
-        for (x1, y1, x2, y2), score, label in zip(*columns, strict=True):
-            results.append(
-                {
-                    "image_id": image_id,
-                    "category_id": category_ids[label - 1],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": score,
-                }
+    images = ImageFolder(folder)
+    names: list[str] = []
+    problems: list[Problem] = []
+    owners: dict[str, ImageId] = {}
+    for image_id, name in zip(table.image_ids, table.file_names, strict=True):
+        found = images.find(name) or name
+        if same_text(found) != same_text(name):
+            text = f"image {image_id}: the file is called {found!r}, not {name!r}"
+            problems.append(Problem(severity="repaired", file=str(folder), text=text))
+        if found in owners:
+            text = (
+                f"images {owners[found]} and {image_id} have the same file {found!r}, so each has"
+                " the other's objects as background; give all its objects to one image"
             )
-    return results
+            problems.append(Problem(severity="error", file=str(folder), text=text))
+        owners.setdefault(found, image_id)
+        names.append(found)
+    return replace(table, file_names=tuple(names)), problems

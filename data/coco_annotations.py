@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.annotations import FlatTargets, ImageTable, clip_rows
-from data.coco_entries import CocoAnnotation, CocoEntries, Segmentations
+from data.coco_entries import CocoAnnotation, CocoEntries, Segmentations, plain_number
 from data.errors import DataError
 from data.formats.masks import Segments, pack_segments
 from data.problems import Problem, name_problem
@@ -104,13 +104,14 @@ def read_coco(file: Path, segmentations: Segmentations = "leave") -> CocoFile:
     document = read_json(file)
     entries = CocoEntries(file=str(file), segmentations=segmentations)
     _leave_missing_segmentations(entries, document["annotations"])
-    entries.read(document["categories"], entries.read_category)
+    entries.read(_classes_only(entries, document), entries.read_category)
     entries.read(document["images"], entries.read_image)
     entries.read(document["annotations"], entries.read_annotation)
     if not entries.categories:
         entries.report("error", "the file declares no category")
     if not entries.images:
         entries.report("error", "the file has no usable image")
+    _refuse_normalized(entries)
     image_folder = _image_folder(entries, document.get("info"))
     rank = {number: i for i, number in enumerate(entries.images)}
     # the sort is stable: within an image the order of the file stays
@@ -137,6 +138,43 @@ def _leave_missing_segmentations(entries: CocoEntries, annotations: list[dict[st
             " masks or DataConfig.masks=False",
         )
     entries.segmentations = "leave"
+
+
+def _classes_only(entries: CocoEntries, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The categories without Roboflow's root, and without an unused one of another's name.
+
+    Roboflow writes the group of all classes as category 0, which no annotation has; with a single
+    class it may have that class's name. A category without annotations is otherwise a class.
+    """
+    categories = document["categories"]
+    used = {plain_number(entry.get("category_id")) for entry in document["annotations"]}
+    unused = [entry for entry in categories if plain_number(entry.get("id")) not in used]
+    kept = list(categories)
+    for entry in unused:
+        name, others = entry.get("name"), [other for other in kept if other is not entry]
+        is_group = any(other.get("supercategory") == name for other in others)
+        if plain_number(entry.get("id")) == 0 and is_group:
+            text = f"category 0 ({name!r}) is the group of the others, and is left out"
+        elif any(other.get("name") == name for other in others):
+            text = f"category {entry.get('id')} ({name!r}) is unused, and has another's name"
+            text += "; it is left out"
+        else:
+            continue
+        entries.report("note", text)
+        kept = others
+    return kept
+
+
+def _refuse_normalized(entries: CocoEntries) -> None:
+    """Reports boxes that are shares of the image: in px each would be less than a pixel."""
+    edges = [edge for annotation in entries.annotations for edge in annotation.box]
+    if edges and min(edges) >= 0 and max(edges) <= 1:
+        entries.report(
+            "error",
+            f"all {len(entries.annotations)} boxes lie between 0 and 1, so they look normalised;"
+            " COCO's are (x, y, width, height) in px: multiply them by the width and height of the"
+            " image",
+        )
 
 
 def _image_folder(entries: CocoEntries, info: object) -> str | None:

@@ -1,14 +1,24 @@
 """Checks the entries of an annotation file in COCO's format: categories, images and annotations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
-from data.formats.masks import compressed_rle, segmentation_problem
-from data.problems import MAX_ID, Problem, Severity, box_problem, is_number, name_problem
+from data.formats.masks import compressed_rle, segmentation_problem, usable_polygons
+from data.problems import (
+    MAX_ID,
+    Problem,
+    Severity,
+    box_problem,
+    forward_slashes,
+    is_number,
+    name_problem,
+)
+from data.records import ImageId
 
 Segmentations = Literal["leave", "check", "read"]  # "check": a bad one is reported, its box kept
 Numbers = tuple[float, float, float, float]
+LONGEST_NUMBER = 40  # characters of a number that is written as a text
 
 
 class _Unusable(Exception):
@@ -23,7 +33,7 @@ class _Unusable(Exception):
 class CocoAnnotation:
     """One checked annotation; box and clean_bbox are as ``FlatTargets`` and the file have them."""
 
-    image_id: int
+    image_id: ImageId
     category_id: int
     box: Numbers  # (x1, y1, x2, y2) px
     area: float  # px^2
@@ -45,13 +55,13 @@ class CocoEntries:
     segmentations: Segmentations = "leave"
     problems: list[Problem] = field(default_factory=list)
     categories: dict[int, str] = field(default_factory=dict)
-    images: dict[int, tuple[str, tuple[int, int]]] = field(default_factory=dict)
+    images: dict[ImageId, tuple[str, tuple[int, int]]] = field(default_factory=dict)
     annotations: list[CocoAnnotation] = field(default_factory=list)
-    annotation_ids: set[int] = field(default_factory=set)
+    annotation_ids: set[ImageId] = field(default_factory=set)
 
-    def report(self, severity: Severity, text: str) -> None:
+    def report(self, severity: Severity, text: str, where: str = "") -> None:
         """Notes a problem of this file."""
-        self.problems.append(Problem(severity=severity, file=self.file, text=text))
+        self.problems.append(Problem(severity=severity, file=self.file, where=where, text=text))
 
     def read(
         self, entries: list[dict[str, Any]], read_entry: Callable[[dict[str, Any]], None]
@@ -70,48 +80,69 @@ class CocoEntries:
 
     def read_category(self, entry: dict[str, Any]) -> None:
         """Adds a category with an id and a name of its own."""
-        number, name = entry.get("id"), entry.get("name")
+        number, name = plain_number(entry.get("id")), entry.get("name")
         if not _is_int(number):
-            raise _Unusable(f"category id {number!r} is not an integer")
+            raise _Unusable(f"category id {entry.get('id')!r} is not an integer")
         if number in self.categories:
             raise _Unusable(f"category id {number} occurs twice")
-        if not isinstance(name, str) or name in self.categories.values():
-            raise _Unusable(
-                f"category {number} has the name {name!r}, which is not a text of its own"
-            )
+        if not isinstance(name, str) or not name.strip():
+            raise _Unusable(f"category {number} has the name {name!r}, which is not a text")
+        for other, taken in self.categories.items():
+            if taken == name:
+                raise _Unusable(
+                    f"categories {other} and {number} have the same name {name!r}; rename or remove"
+                    " one of them"
+                )
         self.categories[number] = name
 
     def read_image(self, entry: dict[str, Any]) -> None:
         """Adds an image with an id of its own, a file name that can be used, and a size."""
-        number, name = entry.get("id"), entry.get("file_name")
-        if not _is_int(number):
-            raise _Unusable(f"image id {number!r} (file {name!r}) is not an integer")
+        number, name = plain_id(entry.get("id")), entry.get("file_name")
+        if number is None:
+            raise _Unusable(
+                f"image id {entry.get('id')!r} (file {name!r}) is neither an integer nor a text"
+            )
         if number in self.images:
             raise _Unusable(
                 f"image id {number} occurs twice (files {self.images[number][0]!r} and {name!r})"
             )
-        if not 0 <= number < MAX_ID:
+        if isinstance(number, int) and not 0 <= number < MAX_ID:
             self.report("repaired", f"image id {number} (file {name!r}) is not between 0 and 2^53")
         if not isinstance(name, str):
             raise _Unusable(f"image {number}: file_name is not a text")
-        if reason := name_problem(name):
+        plain = forward_slashes(name)
+        if reason := name_problem(plain):
             raise _Unusable(f"image {number}: {reason}")
-        self.images[number] = (name, _image_size(entry, f"image {number} (file {name!r})"))
+        where = f"image {number} (file {plain!r})"
+        if plain != name:
+            self.report("note", "the file name has backslashes or doubled parts (mended)", where)
+        self.images[number] = (plain, self._image_size(entry, where))
+
+    def _image_size(self, entry: dict[str, Any], where: str) -> tuple[int, int]:
+        """(height, width) px."""
+        height, width = plain_number(entry.get("height")), plain_number(entry.get("width"))
+        if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
+            shown = f"{entry.get('height')!r} x {entry.get('width')!r}"
+            raise _Unusable(f"{where}: size {shown} is not in positive px")
+        self._note_texts([entry["height"], entry["width"]], where)
+        return height, width
 
     def read_annotation(self, entry: dict[str, Any]) -> None:
         """Adds an annotation of a usable image and category with a usable box."""
         number = self._annotation_id(entry)
-        image, category = entry.get("image_id"), entry.get("category_id")
-        if not _is_int(image) or image not in self.images:
+        image, category = plain_id(entry.get("image_id")), plain_number(entry.get("category_id"))
+        if image is None or image not in self.images:
             raise _Unusable(
-                f"annotation {number}: image id {image!r} is not among the usable images"
+                f"annotation {number}: image id {entry.get('image_id')!r} is not among the usable"
+                " images"
             )
         name, size = self.images[image]
         where = f"annotation {number} (image {image}, file {name!r})"
         if not _is_int(category) or category not in self.categories:
-            raise _Unusable(f"{where}: category id {category!r} is unknown")
-        crowd = _crowd(entry, where)
+            raise _Unusable(f"{where}: category id {entry.get('category_id')!r} is unknown")
+        crowd = self._crowd(entry, where)
         x, y, width, height = _four_numbers(entry.get("bbox"), f"{where}: bbox", "box")
+        self._note_texts(entry["bbox"], where)
         box = (x, y, x + width, y + height)
         self._check_box(box, size, where)
         self.annotations.append(
@@ -119,7 +150,7 @@ class CocoEntries:
                 image_id=image,
                 category_id=category,
                 box=box,
-                area=_area(entry, width * height, where),
+                area=self._area(entry, width * height, where),
                 crowd=crowd,
                 clean_bbox=_optional_numbers(entry, "clean_bbox", where),
                 sigma_true=_optional_numbers(entry, "sigma_true", where),
@@ -127,20 +158,43 @@ class CocoEntries:
             )
         )
 
-    def _annotation_id(self, entry: dict[str, Any]) -> int:
-        number, image = entry.get("id"), entry.get("image_id")
-        if not _is_int(number):
-            raise _Unusable(f"annotation id {number!r} (image {image!r}) is not an integer")
-        if number in self.annotation_ids:
-            raise _Unusable(
-                f"annotation id {number} (image {image!r}) occurs twice, and COCO tools lose one"
-            )
-        self.annotation_ids.add(number)
-        if not 0 < number < MAX_ID:  # harmless here: data/scoring/coco.py has numbers of its own
-            self.report(
-                "repaired", f"annotation id {number} (image {image!r}) is not between 1 and 2^53"
-            )
+    def _annotation_id(self, entry: dict[str, Any]) -> ImageId | None:
+        """The id, which nothing depends on here: data/scoring/coco.py has numbers of its own."""
+        number, image = plain_id(entry.get("id")), entry.get("image_id")
+        if number is None:
+            text = f"annotation id {entry.get('id')!r} (image {image!r}) is not an integer"
+            self.report("repaired", f"{text} (it plays no part)")
+        elif number in self.annotation_ids:
+            text = f"annotation id {number} (image {image!r}) occurs twice"
+            self.report("repaired", f"{text}, and some COCO tools lose one (both are kept)")
+        elif isinstance(number, int) and not 0 < number < MAX_ID:
+            text = f"annotation id {number} (image {image!r}) is not between 1 and 2^53"
+            self.report("repaired", text)
+        if number is not None:
+            self.annotation_ids.add(number)
         return number
+
+    def _note_texts(self, values: Sequence[object], where: str) -> None:
+        if any(isinstance(value, str) for value in values):
+            self.report("note", "numbers are written as texts (read as numbers)", where)
+
+    def _crowd(self, entry: dict[str, Any], where: str) -> bool:
+        value = plain_number(entry.get("iscrowd"))
+        if value is None and entry.get("iscrowd") in (None, ""):
+            self.report("note", "iscrowd is missing or null (taken as 0)", where)
+            return False
+        if value not in (0, 1):
+            raise _Unusable(f"{where}: iscrowd is {entry.get('iscrowd')!r}, not 0 or 1")
+        return bool(value)
+
+    def _area(self, entry: dict[str, Any], default: float, where: str) -> float:
+        value, area = entry.get("area"), plain_number(entry.get("area"))
+        if value in (None, ""):
+            self.report("note", "area is missing or null (taken as that of the box)", where)
+            return default
+        if not is_number(area) or area < 0:
+            raise _Unusable(f"{where}: area {str(value)[:80]} is not a number of px^2")
+        return area
 
     def _check_box(self, box: Numbers, size: tuple[int, int], where: str) -> None:
         problem = box_problem(box, size)
@@ -155,6 +209,9 @@ class CocoEntries:
         """The compressed RLE, or None if segmentations are not read: boxes do not need them."""
         if self.segmentations == "leave":
             return None
+        segmentation, left_out = usable_polygons(segmentation, size)
+        if left_out:
+            self.report("repaired", f"{where}: {left_out} (this part of the mask is left out)")
         problem = segmentation_problem(segmentation, size)
         if self.segmentations == "check":
             if problem:
@@ -170,32 +227,36 @@ def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _image_size(entry: dict[str, Any], where: str) -> tuple[int, int]:
-    """(height, width) px."""
-    height, width = entry.get("height"), entry.get("width")
-    if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
-        raise _Unusable(f"{where}: size {height!r} x {width!r} is not in positive px")
-    return height, width
+def plain_number(value: object) -> int | float | None:
+    """A number as JSON should have it: 64.0, "64" and "64.0" are 64; None if it is no number."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) < LONGEST_NUMBER else None
+        except ValueError:
+            return None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | float) else None
 
 
-def _crowd(entry: dict[str, Any], where: str) -> bool:
-    value = entry.get("iscrowd", 0)
-    if value not in (0, 1):
-        raise _Unusable(f"{where}: iscrowd is {value!r}, not 0 or 1")
-    return bool(value)
-
-
-def _area(entry: dict[str, Any], default: float, where: str) -> float:
-    area = entry.get("area", default)
-    if not is_number(area) or area < 0:
-        raise _Unusable(f"{where}: area {str(area)[:80]} is not a number of px^2")
-    return area
+def plain_id(value: object) -> ImageId | None:
+    """An id: an integer, also of "7" and 7.0, or any other text; None for anything else."""
+    if isinstance(value, str):
+        decimal = value.isdecimal() and len(value) < LONGEST_NUMBER and value == str(int(value))
+        return int(value) if decimal else value or None
+    number = None if isinstance(value, bool) else plain_number(value)
+    return number if _is_int(number) else None
 
 
 def _four_numbers(value: object, where: str, severity: Severity) -> Numbers:
-    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+    given = value if isinstance(value, list) else []
+    numbers = [None if isinstance(item, bool) else plain_number(item) for item in given]
+    usable = [number for number in numbers if is_number(number)]
+    if len(usable) != 4 or len(numbers) != 4:
         raise _Unusable(f"{where} {str(value)[:80]} is not four finite numbers", severity)
-    first, second, third, fourth = map(float, value)
+    first, second, third, fourth = map(float, usable)
     return first, second, third, fourth
 
 

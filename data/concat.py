@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
@@ -28,6 +29,7 @@ class ConcatDataset:
         self.image_ids = _unique_ids(parts, names)
         self.sizes = tuple(size for part in parts for size in part.sizes)
         self.skipped = tuple(sentence for part in parts for sentence in part.skipped)
+        self.category_ids = _common_category_ids(parts)
         self._parts = tuple(parts)
         self._ends = list(accumulate(len(part) for part in parts))
 
@@ -39,6 +41,11 @@ class ConcatDataset:
             raise IndexError(f"image index {index} of {len(self)} images")
         owner = bisect_right(self._ends, index)
         return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
+
+    def file(self, index: int) -> Path:
+        """Where the image file of one image is."""
+        part, i = self._locate(index)
+        return part.file(i)
 
     def target(self, index: int) -> Target:
         """All annotations of one image, crowd and difficult ones included, without opening the
@@ -77,6 +84,12 @@ def _check_classes(parts: Sequence[Dataset], names: Sequence[str]) -> None:
                 f" and {', '.join(part.classes)}; train on splits with the same classes in the same"
                 " order."
             )
+
+
+def _common_category_ids(parts: Sequence[Dataset]) -> tuple[int, ...] | None:
+    """The COCO category ids of the labels 1..K; None if the parts have none, or not the same."""
+    ids = {part.category_ids for part in parts}
+    return ids.pop() if len(ids) == 1 else None
 
 
 def _unique_ids(parts: Sequence[Dataset], names: Sequence[str]) -> tuple[ImageId, ...]:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from data.coco_splits import UNLABELED
 from data.problems import OnBadBox
 
-Layout = Literal["coco", "voc"]
+Layout = Literal["coco", "voc", "yolo"]
 Pixels = Literal["torchvision", "caffe", "tf"]
 
 
@@ -28,6 +28,10 @@ class DataConfig:
     train_short_sides: tuple[int, ...] | None = None
     train_long_side: int | None = None  # limit in training, network px; None: long_side
     flip: bool = True  # augmentation: mirror with probability 1/2
+    # augmentation: each training image's short side times a factor between these; None: 1
+    scale_jitter: tuple[float, float] | None = None
+    crop: float = 1.0  # augmentation: a window of at least this share of each side; 1: all of it
+    color: float = 0.0  # augmentation: brightness, contrast, saturation times 1 +- this; 0: as is
     train_difficult: bool = False  # VOC: difficult objects as training targets
     train_crowd: bool = False  # COCO: crowd regions as training targets
     train_empty: bool = False  # keep images without usable objects in training
@@ -48,6 +52,7 @@ class DataConfig:
         _check_sides(self)
         _check_training_sides(self)
         _check_proposals(self)
+        _check_augmentation(self)
 
 
 def _check_choices(config: DataConfig) -> None:
@@ -121,4 +126,18 @@ def _check_proposals(config: DataConfig) -> None:
         raise ValueError(
             f"DataConfig.proposals_crowd_iou is {config.proposals_crowd_iou}; it is a share above"
             " 0, and 1 keeps all."
+        )
+
+
+def _check_augmentation(config: DataConfig) -> None:
+    low, high = config.scale_jitter or (1.0, 1.0)
+    if not 0 < low <= high:
+        raise ValueError(
+            f"DataConfig.scale_jitter is {config.scale_jitter}; give two positive factors, the"
+            " smaller one first, or None."
+        )
+    if not (0 < config.crop <= 1 and 0 <= config.color < 1):
+        raise ValueError(
+            f"DataConfig.crop is {config.crop} and color {config.color}; crop is a share above 0"
+            " (1: no window), color a share below 1 (0: the colors stay)."
         )

@@ -34,7 +34,8 @@ def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: 
             draw = np.random.default_rng([seed, epoch, index]).random
             mirror = reader.config.flip and draw() < 0.5
             try:
-                rows.append(reader.read_training(index, short_side=short_side, mirror=mirror))
+                row = reader.read_training(index, short_side=short_side, mirror=mirror, draw=draw)
+                rows.append(row)
             except DataError as error:
                 skipped.append((index, str(error)))
         if rows:
@@ -77,9 +78,7 @@ def usable_images(dataset: Dataset, config: DataConfig) -> list[int]:
     Raises:
         DataError: no image has an object that training uses.
     """
-    counts = [
-        len(training_target(dataset.target(index), config).labels) for index in range(len(dataset))
-    ]
+    counts = [learned for learned, _ in _object_counts(dataset, config)]
     if not any(counts):
         raise DataError(
             f"the training data have {len(dataset)} images, but none with an object to train on"
@@ -87,6 +86,33 @@ def usable_images(dataset: Dataset, config: DataConfig) -> list[int]:
             " split or add annotations."
         )
     return [index for index, count in enumerate(counts) if config.train_empty or count > 0]
+
+
+def _object_counts(dataset: Dataset, config: DataConfig) -> list[tuple[int, int]]:
+    """How many objects of each image training learns from, and how many are annotated."""
+    targets = map(dataset.target, range(len(dataset)))
+    return [(len(training_target(item, config).labels), len(item.labels)) for item in targets]
+
+
+def used_images(dataset: Dataset, config: DataConfig) -> str:
+    """In words, how many images training uses, and why it leaves out the others.
+
+    Args:
+        dataset: of the training splits.
+        config: as ``usable_images``.
+    """
+    counts = _object_counts(dataset, config)
+    without = [annotated for learned, annotated in counts if not learned]
+    if not without:
+        return f"{len(counts)} training images"
+    hidden = sum(annotated > 0 for annotated in without)
+    only = f" ({hidden} of them have only crowd or difficult ones)" if hidden else ""
+    if config.train_empty:
+        return f"{len(counts)} training images, {len(without)} of them without objects{only}"
+    return (
+        f"{len(counts) - len(without)} of {len(counts)} training images, the other {len(without)}"
+        f" are without objects and not used{only}"
+    )
 
 
 def train_batches(
@@ -122,6 +148,11 @@ def train_batches(
     """
     usable = usable_images(dataset, config)
     if proposals is not None:
+        if config.crop < 1:
+            raise DataError(
+                "DataConfig.crop takes windows of the images, and saved proposals are boxes of"
+                " whole images; set crop to 1, or train a network with a region proposal network."
+            )
         proposals.check_covers([dataset.image_ids[index] for index in usable])
     sizes = [dataset.sizes[index] for index in usable]
     wide = [config.aspect_grouping and width >= height for height, width in sizes]

@@ -8,12 +8,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from data.errors import DataError
 
 OnBadBox = Literal["error", "skip"]
-Severity = Literal["error", "box", "repaired"]
+Severity = Literal["error", "box", "repaired", "suspect", "note"]
 MAX_ID = 2**53  # larger integers lose digits in JSON readers that use float64
 
 
@@ -22,16 +22,19 @@ class Problem:
     """One thing that is wrong with a data set.
 
     severity: "error": the data set cannot be used; "box": it can if this box is left out;
-    "repaired": the reader copes (it clips the box, fills in the field) and only the validator
-    reports it.
+    "repaired": the reader copes (it clips the box) and only the validator reports it; "suspect": it
+    can be used as it is, and looks like a mistake; "note": something usual that is said, and is
+    nothing wrong (a field left out that has a neutral value). where: the entry of the file, "" for
+    the whole file; notes of one text are counted together.
     """
 
     severity: Severity
     file: str
     text: str
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.text}"
+        return ": ".join(part for part in (self.file, self.where, self.text) if part)
 
 
 def check_problems(problems: Sequence[Problem], on_bad_box: OnBadBox) -> tuple[str, ...]:
@@ -66,9 +69,23 @@ def _unusable(stopping: Sequence[Problem]) -> DataError:
     return DataError(f"{first}{more}; python -m data.validate lists all of them: {advice}.")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a JSON value is a number that float32 can hold (true and false are not numbers)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e38
+
+
+def similar_names(classes: Sequence[str]) -> list[str]:
+    """A sentence for each pair of classes that differ only in upper and lower case or spaces."""
+    seen: dict[str, str] = {}
+    sentences = []
+    for name in classes:
+        other = seen.setdefault("".join(name.casefold().split()), name)
+        if other != name:
+            sentences.append(
+                f"the classes {other!r} and {name!r} differ only in case or spaces, and are learned"
+                " as two; give both one name if they are one"
+            )
+    return sentences
 
 
 def box_problem(
@@ -108,18 +125,22 @@ def _overlaps_image(box: tuple[float, float, float, float], size: tuple[int, int
     return x1 < width and y1 < height and x2 > 0 and y2 > 0
 
 
+def forward_slashes(name: str) -> str:
+    """A file name as every system writes it: Windows' "a\\b.jpg" and "./a//b.jpg" are "a/b.jpg"."""
+    plain = name.replace("\\", "/")
+    return str(PurePosixPath(plain)) if plain else plain
+
+
 def name_problem(name: str) -> str | None:
     """Why a file name from an annotation must not be used, or None: it has to stay inside its image
     folder.
+
+    Args:
+        name: with forward slashes.
     """
     if not name.strip():
         return "the file name is empty"
-    if (
-        "\\" in name
-        or "\0" in name
-        or name.startswith("/")
-        or ".." in PurePosixPath(name).parts
-        or ":" in name
-    ):
+    drive = len(name) > 2 and name[0].isalpha() and name[1:3] == ":/"
+    if "\0" in name or name.startswith("/") or ".." in PurePosixPath(name).parts or drive:
         return f"the file name {name!r} leaves the image folder"
     return None

@@ -4,13 +4,22 @@ Letters: P proposals of one image.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from data.annotations import pack_targets
+from data.augmentation import (
+    ColorFactors,
+    Draw,
+    crop_image,
+    crop_target,
+    draw_colors,
+    draw_scale,
+    draw_window,
+)
 from data.config import DataConfig
 from data.formats.proposal_boxes import filter_crowd_proposals
 from data.formats.saved_proposals import SavedProposals
@@ -61,8 +70,20 @@ class ImageReader:
     config: DataConfig
     proposals: SavedProposals | None
 
-    def read_training(self, index: int, *, short_side: int, mirror: bool) -> NetworkImage:
-        """One image with its targets at ``short_side`` network px, mirrored if so."""
+    def read_training(
+        self, index: int, *, short_side: int, mirror: bool, draw: Draw
+    ) -> NetworkImage:
+        """One image with its targets at ``short_side`` network px, mirrored if so.
+
+        Args:
+            index: of the image.
+            short_side: network px.
+            mirror: left and right exchanged.
+            draw: random numbers of this image in this epoch, for the rest of the augmentation.
+
+        Raises:
+            DataError: the image cannot be read.
+        """
         config, sample = self.config, self.dataset[index]
         limit = config.long_side if config.train_long_side is None else config.train_long_side
         boxes = self._saved_boxes(sample, config.proposals_train)
@@ -70,7 +91,13 @@ class ImageReader:
             crowds = sample.target.boxes[sample.target.crowd]
             boxes = filter_crowd_proposals(boxes, crowds, config.proposals_crowd_iou)
         target = training_target(sample.target, config)
-        return self._to_network(index, sample, target, boxes, short_side, limit, mirror)
+        window = draw_window(config, sample.image, target, draw)
+        if window is not None:
+            sample = replace(sample, image=crop_image(sample.image, window))
+            target = crop_target(target, window)
+        short_side = max(1, round(short_side * draw_scale(config, draw)))
+        colors = draw_colors(config, draw)
+        return self._to_network(index, sample, target, boxes, short_side, limit, mirror, colors)
 
     def read_test(self, index: int) -> NetworkImage:
         """One image without targets, at the config's short side."""
@@ -95,6 +122,7 @@ class ImageReader:
         short_side: int,
         limit: int | None,
         mirror: bool,
+        colors: ColorFactors | None = None,
     ) -> NetworkImage:
         """``limit`` of the long side is that at the config's short side; it scales along."""
         image, target = to_network(
@@ -104,6 +132,7 @@ class ImageReader:
             long_side=None if limit is None else limit * short_side / self.config.short_side,
             pixels=self.config.pixels,
             mirror=mirror,
+            colors=colors,
         )
         old = (sample.image.shape[-2], sample.image.shape[-1])
         if boxes is not None:

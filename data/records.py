@@ -10,6 +10,7 @@ width). Labels are 1..K; 0 is background. All records are frozen, keyword-only, 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -210,6 +211,11 @@ class Dataset(Protocol):
     sizes: tuple[tuple[int, int], ...]
     skipped: tuple[str, ...]
 
+    @property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """Entry k - 1 is the COCO category id of label k; None in other layouts."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample:
@@ -218,6 +224,10 @@ class Dataset(Protocol):
         Raises:
             DataError: it cannot be read; names the file.
         """
+        ...
+
+    def file(self, index: int) -> Path:
+        """Where the image file of one image is."""
         ...
 
     def target(self, index: int) -> Target:

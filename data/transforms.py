@@ -1,5 +1,7 @@
 """From an image as it is stored to the network's input: mirror, resize, normalize, in this order.
 
+A window (data/augmentation.py) is taken before, colors are changed on the resized pixels.
+
 The mirror comes first because there it moves one byte per color value instead of four. Normalizing
 comes last, on fewer or more pixels as the case may be, with the same result: it is affine per
 channel, and bilinear weights sum to 1.
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from data.augmentation import ColorFactors, change_colors
 from data.boxes import flip_horizontal, resize_boxes
 from data.records import Target
 
@@ -133,6 +136,7 @@ def to_network(
     long_side: float | None,
     pixels: str,
     mirror: bool = False,
+    colors: ColorFactors | None = None,
 ) -> tuple[Tensor, Target | None]:
     """One image and its target as the network sees them.
 
@@ -143,6 +147,7 @@ def to_network(
         long_side: limit on the long side, network px; None: no limit.
         pixels: a key of PIXELS.
         mirror: left and right exchanged.
+        colors: by what the colors change; None: they stay.
 
     Returns:
         image (3, h, w) float32 normalized, and the target in network px.
@@ -152,7 +157,10 @@ def to_network(
     if mirror:
         image = image.flip(-1)
         target = None if target is None else mirror_target(target, old[1])
-    result = normalize(resize(image.float(), new), PIXELS[pixels])
+    resized = resize(image.float(), new)
+    if colors is not None:
+        resized = change_colors(resized, colors)
+    result = normalize(resized, PIXELS[pixels])
     return result, None if target is None else scale_target(target, old, new)
 
 

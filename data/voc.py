@@ -1,14 +1,18 @@
 """The PASCAL VOC layout: VOC<year>/{Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages}.
 
 data/voc_annotations.py reads the XML files; this file finds them and the lists of the splits.
+data/layouts.py finds the other arrangements of such files.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.annotations import TableDataset
+from data.annotations import ImageTable, TableDataset
 from data.errors import DataError
+from data.image_files import same_text, without_image_suffix
 from data.problems import OnBadBox, Problem, check_problems, name_problem
-from data.voc_annotations import read_classes, read_voc
+from data.text_files import read_lines
+from data.voc_annotations import VocFolders, annotated_names, read_classes, read_voc
 
 VOC_CLASSES = (
     "aeroplane",
@@ -69,8 +73,7 @@ def _available_years(root: Path) -> list[str]:
 
 
 def read_split(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
-    """The image names in ImageSets/Main/<split>.txt, the first word of each line, and the problems
-    of the list.
+    """The image names in ImageSets/Main/<split>.txt, and the problems of the list.
 
     Raises:
         DataError: the list is missing or empty.
@@ -78,10 +81,24 @@ def read_split(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
     file = folder / "ImageSets" / "Main" / f"{split}.txt"
     if not file.is_file():
         raise _missing_list(folder, file)
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return read_list(file, folder / "Annotations")
+
+
+def read_list(file: Path, annotations: Path) -> tuple[list[str], list[Problem]]:
+    """The image names in a list of a split, one on each line, and the problems of the list.
+
+    Which part of a line is the name, the folder of the XML files says: the whole line, a line of
+    VOC's lists of one class without its last word ("000012  1"), or a line without the suffix of
+    an image. A line to which no XML file belongs is a name as it stands, and will be reported.
+
+    Raises:
+        DataError: the list is empty.
+    """
+    annotated = {same_text(name): name for name in annotated_names(annotations)}
     names: dict[str, None] = {}  # in the order of the list
     problems: list[Problem] = []
-    for name in (line.split()[0] for line in lines if line.strip()):
+    for line in read_lines(file):
+        name = _listed_name(line, annotated)
         if name_problem(name) or "/" in name:
             text = f"{name!r} is not an image name without folder and suffix"
         elif name in names:
@@ -93,6 +110,16 @@ def read_split(folder: Path, split: str) -> tuple[list[str], list[Problem]]:
     if not names:
         raise DataError(f"{file}: the list names no image; put one image name on each line.")
     return list(names), problems
+
+
+def _listed_name(line: str, annotated: dict[str, str]) -> str:
+    """The image that a line of a list names, if one of ``annotated`` (by ``same_text``) fits."""
+    words = line.rsplit(maxsplit=1)
+    flagged = words[0] if len(words) == 2 and words[1] in ("1", "0", "-1") else line
+    for name in (line, flagged, without_image_suffix(line)):
+        if same_text(name) in annotated:
+            return annotated[same_text(name)]
+    return flagged
 
 
 def _missing_list(folder: Path, file: Path) -> DataError:
@@ -132,14 +159,33 @@ class VocDataset(TableDataset):
     ) -> None:
         folder = find_voc_root(Path(root), year)
         names, problems = read_split(folder, split)
+        folders = VocFolders(annotations=folder / "Annotations", images=folder / "JPEGImages")
         if classes is None:
-            classes, unreadable = read_classes(folder)
+            classes, unreadable = read_classes([folders.annotations], names)
             problems += unreadable
-        table, annotation_problems = read_voc(folder, names, classes)
-        self.skipped = check_problems([*problems, *annotation_problems], on_bad_box)
-        if not table.classes:
-            raise DataError(
-                f"{folder / 'Annotations'}: no annotation names an object, so there is no class to"
-                " learn."
-            )
-        super().__init__(table, folder / "JPEGImages")
+        table, of_annotations = read_voc(folders, names, classes)
+        every = [*problems, *of_annotations]
+        skipped = check_voc_table(table, every, on_bad_box, folders.annotations)
+        super().__init__(table, folders.images, skipped)
+
+
+def check_voc_table(
+    table: ImageTable, problems: Sequence[Problem], on_bad_box: OnBadBox, annotations: Path
+) -> tuple[str, ...]:
+    """Stops at what makes annotations unusable; a sentence for each box that is left out.
+
+    Args:
+        table: what is usable of the annotations.
+        problems: all that is wrong.
+        on_bad_box: as in ``VocDataset``.
+        annotations: the folder of the XML files.
+
+    Raises:
+        DataError: something is wrong, or there is no class.
+    """
+    skipped = check_problems(problems, on_bad_box)
+    if not table.classes:
+        raise DataError(
+            f"{annotations}: no annotation names an object, so there is no class to learn."
+        )
+    return skipped

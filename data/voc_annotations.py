@@ -1,11 +1,6 @@
-"""Reads and checks the annotation files of the PASCAL VOC layout, one XML file for each image.
+"""Reads and checks the annotations of a VOC data set: the XML files of some images as one table."""
 
-A VOC box counts pixels from 1 with both ends inside: over the pixels xmin..xmax it covers the
-continuous edges x1 = xmin - 1 and x2 = xmax.
-"""
-
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,197 +8,106 @@ import numpy as np
 
 from data.annotations import FlatTargets, ImageTable, clip_rows
 from data.errors import DataError
-from data.problems import Problem, Severity, box_problem
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-class _NoDoctype(ET.TreeBuilder):
-    """Refuses document type declarations before their entities are read: they can expand without
-    bound.
-    """
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError(
-            "it has a DOCTYPE declaration, which an annotation does not need and this reader"
-            " refuses"
-        )
+from data.image_files import ImageFolder, is_hidden
+from data.problems import Problem
+from data.voc_xml import VocImage, VocObject, read_xml
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocObject:
-    """One object: name; box (x1, y1, x2, y2) continuous px; difficult."""
+class VocFolders:
+    """Where the XML files and where the images are; LabelImg puts both into one folder."""
 
-    name: str
-    box: tuple[float, float, float, float]
-    difficult: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class VocImage:
-    """One XML file: file_name below JPEGImages, (height, width) px, the usable objects, and what is
-    wrong.
-    """
-
-    file_name: str
-    size: tuple[int, int]
-    objects: tuple[VocObject, ...]
-    problems: tuple[Problem, ...]
+    annotations: Path
+    images: Path
 
 
-def read_xml(file: Path) -> VocImage:
-    """Reads and checks one annotation file.
-
-    Raises:
-        DataError: the file is missing, not XML, has a DOCTYPE, or gives no image size.
-    """
-    try:
-        root = ET.fromstring(file.read_bytes(), parser=ET.XMLParser(target=_NoDoctype()))
-    except (OSError, ET.ParseError, ValueError, LookupError) as error:
-        raise DataError(
-            f"{file}: the annotation cannot be read ({error}); correct or restore the file."
-        ) from error
-    try:
-        size = (int(root.findtext("size/height", "")), int(root.findtext("size/width", "")))
-    except ValueError as error:
-        raise DataError(
-            f"{file}: size/height and size/width are not integers; write the image size there."
-        ) from error
-    if min(size) < 1:
-        raise DataError(
-            f"{file}: the image size {size[1]} x {size[0]} px is not positive; write the image"
-            " size there."
-        )
-    suffix = Path(root.findtext("filename", "").strip()).suffix
-    objects: list[VocObject] = []
-    problems: list[Problem] = []
-    for number, element in enumerate(root.findall("object"), start=1):
-        reader = _ObjectReader(file=str(file), number=number, element=element)
-        try:
-            objects.append(reader.read(size))
-        except _Unusable as problem:
-            reader.report(problem.severity, str(problem))
-        problems += reader.problems
-    return VocImage(
-        file_name=file.stem + (suffix if suffix.lower() in IMAGE_SUFFIXES else ".jpg"),
-        size=size,
-        objects=tuple(objects),
-        problems=tuple(problems),
-    )
+def annotated_names(annotations: Path) -> list[str]:
+    """The sorted names of all images that have an XML file, without hidden files."""
+    files = (file for file in annotations.glob("*.[xX][mM][lL]") if not is_hidden(file.name))
+    return sorted(file.stem for file in files)
 
 
-class _Unusable(Exception):
-    """An object that cannot be used: severity and text of its Problem."""
-
-    def __init__(self, severity: Severity, text: str) -> None:
-        super().__init__(text)
-        self.severity: Severity = severity
+def xml_file(annotations: Path, name: str) -> Path:
+    """The annotation file of an image, whose suffix may be .XML."""
+    upper = annotations / f"{name}.XML"
+    return upper if upper.is_file() else annotations / f"{name}.xml"
 
 
-class _ObjectReader:
-    """Reads one object of an annotation file, and collects what is wrong with it."""
-
-    def __init__(self, *, file: str, number: int, element: ET.Element) -> None:
-        self.name = element.findtext("name", "").strip()
-        self.problems: list[Problem] = []
-        self._file = file
-        self._where = f"object {number} ({self.name!r})"
-        self._element = element
-
-    def report(self, severity: Severity, text: str) -> None:
-        text = f"{self._where}: {text}"
-        self.problems.append(Problem(severity=severity, file=self._file, text=text))
-
-    def read(self, size: tuple[int, int]) -> VocObject:
-        """The object, in an image of (height, width) px."""
-        if not self.name:
-            raise _Unusable("error", "the field name is missing or empty")
-        return VocObject(name=self.name, difficult=self._difficult(), box=self._box(size))
-
-    def _difficult(self) -> bool:
-        text = self._element.findtext("difficult")
-        if text is None:
-            self.report("repaired", "the field difficult is missing (taken as 0)")
-            return False
-        if text.strip() not in ("0", "1"):
-            raise _Unusable("error", f"difficult is {text!r}, not 0 or 1")
-        return text.strip() == "1"
-
-    def _box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        sides = ("xmin", "ymin", "xmax", "ymax")
-        texts = [self._element.findtext(f"bndbox/{side}", "") for side in sides]
-        try:
-            xmin, ymin, xmax, ymax = map(float, texts)
-        except ValueError as error:
-            raise _Unusable("box", f"bndbox {texts} is not four numbers") from error
-        if xmax <= xmin or ymax <= ymin:
-            shown = f"({xmin:g}, {ymin:g}, {xmax:g}, {ymax:g})"
-            raise _Unusable("box", f"box {shown} has zero or negative size")
-        box = (xmin - 1, ymin - 1, xmax, ymax)
-        problem = box_problem(box, size)
-        if problem is not None and problem[0] == "box":
-            raise _Unusable(*problem)
-        if problem is not None:
-            self.report(*problem)
-        return box
-
-
-def read_classes(folder: Path) -> tuple[tuple[str, ...], list[Problem]]:
-    """The sorted object names of all files in Annotations/, and a problem for each unreadable file.
+def read_classes(
+    folders: Sequence[Path], listed: Collection[str] = ()
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """The sorted object names of all XML files in some folders.
 
     All files, not those of one split: so all splits agree on the labels.
 
     Args:
-        folder: with Annotations/.
+        folders: of annotations.
+        listed: names of the images that the split has, about which ``read_voc`` speaks.
+
+    Returns:
+        the names, and a problem for each unreadable file that is not listed.
     """
     names: set[str] = set()
     problems = []
-    for file in sorted((folder / "Annotations").glob("*.xml")):
-        try:
-            names.update(item.name for item in read_xml(file).objects)
-        except DataError as error:
-            problems.append(_unreadable(file, error))
+    for folder in folders:
+        for stem in annotated_names(folder):
+            file = xml_file(folder, stem)
+            try:
+                names.update(item.name for item in read_xml(file).objects)
+            except DataError as error:
+                if stem not in listed:
+                    text = f"{_reason(file, error)} (it is not in this split, and is ignored)"
+                    problems.append(Problem(severity="suspect", file=str(file), text=text))
     return tuple(sorted(names)), problems
 
 
-def _unreadable(file: Path, error: DataError) -> Problem:
-    text = str(error).removeprefix(f"{file}: ").removesuffix(".")
-    return Problem(severity="error", file=str(file), text=text)
+def _reason(file: Path, error: DataError) -> str:
+    return str(error).removeprefix(f"{file}: ").removesuffix(".")
 
 
 def read_voc(
-    folder: Path, names: Sequence[str], classes: tuple[str, ...]
+    folders: VocFolders, names: Sequence[str], classes: tuple[str, ...]
 ) -> tuple[ImageTable, list[Problem]]:
     """Reads and checks the annotations of some images; a box that leaves its image is clipped to
     it.
 
     Args:
-        folder: with Annotations/.
-        names: of the images.
+        folders: of the XML files and of the images.
+        names: of the images, without suffix.
         classes: their order gives the labels 1..K.
 
     Returns:
-        what is usable, and what is wrong with the rest.
+        what is usable, and what is wrong with the rest. An image that is not there keeps the name
+        that its XML file gives it; whoever reads it is told.
     """
     images: dict[str, VocImage] = {}
+    file_names: list[str] = []
     problems: list[Problem] = []
+    folder = ImageFolder(folders.images)
     for name in names:
-        file = folder / "Annotations" / f"{name}.xml"
+        file = xml_file(folders.annotations, name)
         try:
             image = read_xml(file)
         except DataError as error:
-            problems.append(_unreadable(file, error))
+            problems.append(Problem(severity="error", file=str(file), text=_reason(file, error)))
             continue
         problems += [*image.problems, *_unknown_classes(file, image, classes)]
         images[name] = image
+        file_names.append(_image_file(folder, image.file_name))
     table = ImageTable(
         classes=classes,
         image_ids=tuple(images),
-        file_names=tuple(image.file_name for image in images.values()),
+        file_names=tuple(file_names),
         sizes=tuple(image.size for image in images.values()),
         targets=_flat_targets(list(images.values()), classes),
     )
     return table, problems
+
+
+def _image_file(folder: ImageFolder, name: str) -> str:
+    """The image that is there; of several that differ in their suffix, the first."""
+    found = folder.find(name)
+    return found or next(iter(folder.alternatives(name)), name)
 
 
 def _unknown_classes(file: Path, image: VocImage, classes: tuple[str, ...]) -> list[Problem]:

@@ -11,22 +11,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
-from postprocess.pipeline import Suppression
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.detection import SIGMA_T, DetectOptions, detect_in_files
+from scripts.engine.detection import DetectOptions, add_postprocess_options, detect_in_files
 
 
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("detect", __doc__)
-    parser.add_argument("checkpoint", type=Path, help="a step-*.pt of scripts.train")
+    parser.add_argument(
+        "checkpoint", type=Path, help="of scripts.train, or a run's folder: its best.pt"
+    )
     parser.add_argument(
         "images",
         type=Path,
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
-        help="JPEG or PNG files, or folders of them (not searched deeper)",
+        help="JPEG, PNG, WebP, BMP or TIFF files, or folders of them (not searched deeper)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where the results go"
@@ -35,14 +35,7 @@ def option_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--score", type=float, default=0.5, help="least score of a detection that is reported"
     )
-    parser.add_argument(
-        "--sigma-t",
-        type=float,
-        default=None,
-        help=f"temperature of var voting, 0 for none (default: {SIGMA_T:g} if the network "
-        "predicts log variances, else 0)",
-    )
-    parser.add_argument("--suppression", choices=get_args(Suppression), default="hard")
+    add_postprocess_options(parser)
     return parser
 
 
@@ -56,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         least_score=given.score,
         sigma_t=given.sigma_t,
         suppression=given.suppression,
+        nms_iou=given.nms_iou,
     )
     return exit_code(lambda: detect_in_files(options))
 

@@ -1,17 +1,24 @@
-"""Trains one run: python -m scripts.train kl_loss/vgg16_coco_kl --scale mini
+"""Trains one run: python -m scripts.train own/small --data DIR
 
-Stopping and resuming changes nothing: the same command continues from the last checkpoint, with the
-same random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a
-signal.
+On photos of your own: own/small (a CPU trains it), own/standard or own/mask (a GPU); layout, splits
+and classes are found in DIR. The runs of the papers: kl_loss/vgg16_coco_kl --scale mini. Stopping
+and resuming changes nothing: the same command continues from the last checkpoint, with the same
+random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a signal.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
-from scripts.engine.command import command_parser, exit_code
-from scripts.engine.environment import add_environment_options, environment_from
+from scripts.engine.command import at_least_one, command_parser, exit_code
+from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.own_data import OwnFolder
+from scripts.engine.own_options import add_own_options, check_options_of
+from scripts.engine.own_recipe import OWN, OwnOptions
+from scripts.engine.own_training import train_own
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.training import train
 from scripts.engine.training_state import AMP_TYPES
@@ -22,8 +29,9 @@ DIVERGED = 4  # exit code
 
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("train", __doc__)
-    parser.add_argument("run", help="paper/run, for example kl_loss/vgg16_coco_kl")
+    parser.add_argument("run", help="own/small, own/standard, own/mask, or PAPER/RUN")
     add_environment_options(parser, proposals=True)
+    parser.set_defaults(scale=None)  # the recipes of own/ have none
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--resume",
@@ -34,13 +42,35 @@ def option_parser() -> argparse.ArgumentParser:
         "--weights", default="auto", help="ImageNet weights: auto (torchvision's), none, or a file"
     )
     parser.add_argument(
+        "--from",
+        type=Path,
+        default=None,
+        dest="start_from",
+        metavar="CHECKPOINT",
+        help="fine-tune this detector: ours, or written by scripts.convert_weights",
+    )
+    parser.add_argument(
+        "--validate-every",
+        type=int,
+        default=None,
+        metavar="N",
+        help="updates between validations, 0 for none (default: own/* an epoch, papers none)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=at_least_one,
+        default=None,
+        metavar="N",
+        help="end the training after N validations without a better AP",
+    )
+    parser.add_argument(
         "--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA"
     )
     parser.add_argument(
         "--batch-size",
         type=int,
         default=None,
-        help="scale the recipe linearly to this many images",
+        help="images an update; the rate, and in the papers' runs the length, follow",
     )
     parser.add_argument(
         "--accumulate",
@@ -54,14 +84,31 @@ def option_parser() -> argparse.ArgumentParser:
         default=None,
         help="stop after so many more updates; the same command continues",
     )
+    add_own_options(parser)
     return parser
+
+
+def record_from(record: type, given: dict[str, Any]) -> Any:
+    """The record whose fields are among the options of a command line."""
+    return record(**{field.name: given[field.name] for field in fields(record)})
+
+
+def train_from(given: dict[str, Any]) -> int:
+    """Trains what the options of the command line say."""
+    is_own = given["run"].startswith(f"{OWN}/")
+    check_options_of(given, is_own=is_own)
+    environment: Environment = environment_from({**given, "scale": given["scale"] or "mini"})
+    options = record_from(TrainOptions, given)
+    if not is_own:
+        return train(given["run"], environment, options)
+    folder = record_from(OwnFolder, {**given, "root": given["data_root"]})
+    return train_own(given["run"], folder, environment, options, record_from(OwnOptions, given))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(option_parser().parse_args(arguments))
-    options = TrainOptions(**{field.name: given[field.name] for field in fields(TrainOptions)})
     try:
-        return exit_code(lambda: train(given["run"], environment_from(given), options))
+        return exit_code(lambda: train_from(given))
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED

@@ -42,6 +42,25 @@ def segmentation_problem(segmentation: object, size: tuple[int, int]) -> str | N
     return _run_length_problem(segmentation, size)
 
 
+def usable_polygons(segmentation: object, size: tuple[int, int]) -> tuple[object, str | None]:
+    """The polygons of an object without those that cannot be used, if any can.
+
+    Args:
+        segmentation: as ``segmentation_problem``.
+        size: (height, width) px of the image.
+
+    Returns:
+        the segmentation, and what is wrong with the first polygon that was left out, or None.
+    """
+    if not isinstance(segmentation, list):
+        return segmentation, None
+    problems = [_polygon_problem(polygon, size) for polygon in segmentation]
+    usable = [part for part, text in zip(segmentation, problems, strict=True) if not text]
+    if not usable or len(usable) == len(segmentation):
+        return segmentation, None
+    return usable, next(text for text in problems if text)
+
+
 def _run_length_problem(segmentation: Rle, size: tuple[int, int]) -> str | None:
     height, width = size
     if segmentation["size"] != [height, width]:

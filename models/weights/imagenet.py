@@ -116,7 +116,10 @@ def load_pretrained(
             deeper ResNet than the detector's.
     """
     own = detector.state_dict()
-    renamed = in_our_names(state, backbone, own)
+    try:
+        renamed = in_our_names(state, backbone, own)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
     fitting = {
         name: value
         for name, value in renamed.items()

@@ -9,6 +9,7 @@ complete and is passed over. Randomness needs no saved generator state: every dr
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import torch
 from experiments.records import Run
 from scripts.engine.files import save_tensors, sha256, why_not_loaded, write_atomically
 
+BEST = "best.pt"  # in a run's folder: the weights with the best validation
 KEPT = 2  # newest checkpoints that stay
 FORMAT = 2  # of what a checkpoint holds; format 1, which has no number, is that of commit 87e4cc2
 LISTED = 5  # class names in an error
+TEST_FIELDS = ("test", "proposals_test")  # of DataConfig, which training does not read
 
 
 def write_checkpoint(path: Path, step: int, state: dict[str, Any]) -> None:
@@ -83,6 +86,28 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def checkpoint_of(path: Path) -> Path:
+    """The checkpoint that is meant: of a run's folder best.pt, else the newest.
+
+    A folder with one seed alone stands for that seed.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    seeds = sorted(path.glob("seed*/"))
+    folder = seeds[0] if len(seeds) == 1 else path
+    best = folder / BEST
+    checkpoint = best if best.is_file() else newest_checkpoint(folder)
+    if checkpoint is None:
+        raise ValueError(
+            f"The folder {path} has neither {BEST} nor a complete step-*.pt; train first, or give "
+            "the folder of one seed of a run."
+        )
+    return checkpoint
+
+
 def note_of(path: Path) -> dict[str, Any]:
     """What was noted beside the checkpoint ``path``; {} if the note is missing or damaged."""
     try:
@@ -141,10 +166,12 @@ def check_same_classes(
     if list(trained) == list(classes):
         return
     theirs, ours = (f"({', '.join(names[:LISTED])}, ...)" for names in (trained, classes))
+    pairs = enumerate(zip_longest(trained, classes, fillvalue="not there"), start=1)
+    number, (their, our) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
     raise ValueError(
         f"The checkpoint {path} was trained on {len(trained)} classes {theirs}, the data set has "
-        f"{len(classes)} {ours}; {use} on data with the same classes in the same order, or train "
-        "again."
+        f"{len(classes)} {ours}: class {number} is {their} there and {our} here; {use} on data "
+        "with the same classes in the same order, or train again in another --out folder."
     )
 
 
@@ -181,13 +208,22 @@ def with_defaults(saved: Any, record: Any) -> Any:
     return {f.name: plain(f.default) for f in missing} | known
 
 
+def read_in_training(run: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of a run without what only its evaluation reads: the test split and how many
+    proposals an image is tested with, and the threshold of its tables.
+    """
+    data = {name: value for name, value in run["data"].items() if name not in TEST_FIELDS}
+    return {name: value for name, value in run.items() if name != "nms_iou"} | {"data": data}
+
+
 def check_same_run(saved: dict[str, Any], run: Run, path: Path) -> None:
-    """Checks that a checkpoint's run is the one asked for.
+    """Checks that a checkpoint's run is the one asked for, in all that its training reads.
 
     Raises:
         ValueError: if it is not, naming the fields that differ.
     """
-    changed = differences(with_defaults(saved, run), plain(asdict(run)))
+    fields_now = plain(asdict(run))
+    changed = differences(read_in_training(with_defaults(saved, run)), read_in_training(fields_now))
     if changed:
         raise ValueError(
             f"The checkpoint {path} comes from another configuration ({'; '.join(changed)}); use "

@@ -40,6 +40,9 @@ def exit_code(work: Callable[[], int | None]) -> int:
     A mistake of the caller is printed as one sentence and returns WRONG_INPUT; Ctrl-C returns
     STOPPED.
     """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return work() or 0
     except (ValueError, OSError) as error:

@@ -23,9 +23,10 @@ from models.weights.detectors import (
 from models.weights.imagenet import backbone_matches
 from scripts.engine.checkpoint import differences, plain, write_checkpoint
 from scripts.engine.coco_classes import COCO, COCO_IDS, class_names, used_classes
+from scripts.engine.fitting import without_coded_layers
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import find_run
-from scripts.engine.start import freeze_all_but, without_coded_layers
+from scripts.engine.start import freeze_all_but
 from scripts.engine.weight_file import read_weights
 
 LISTED = 6  # names of a list

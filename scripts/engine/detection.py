@@ -1,10 +1,11 @@
 """Detects in image files with the network of a checkpoint."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
-from scripts.engine.checkpoint import load_checkpoint
+from scripts.engine.checkpoint import checkpoint_of, load_checkpoint
 from scripts.engine.detection_files import (
     detections_as_lines,
     find_images,
@@ -37,9 +38,10 @@ SKIPPED = 1  # exit code: some images could not be read
 class DetectOptions:
     """The options of scripts.detect.
 
-    checkpoint: of the network. images: files, or folders of them. out: the folder of the results.
+    checkpoint: of the network, or the folder of a run. images: files, or folders of them. out: the folder of the results.
     device: "auto", "cpu" or "cuda". least_score: of a detection that is reported. sigma_t: the
     temperature of variance voting; None: SIGMA_T if the network predicts log variances, else 0.
+    suppression: its kind. nms_iou: its threshold; None: the run's.
     """
 
     checkpoint: Path
@@ -49,15 +51,17 @@ class DetectOptions:
     least_score: float = 0.5
     sigma_t: float | None = None
     suppression: Suppression = "hard"
+    nms_iou: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedDetector:
-    """The network of a checkpoint, the run that it is of, and its class names."""
+    """The network of a checkpoint, the run that it is of, its class names, and its updates."""
 
     detector: Detector
     run: Run
     classes: list[str]
+    updates: int
 
 
 def detect_in_files(options: DetectOptions) -> int:
@@ -67,8 +71,10 @@ def detect_in_files(options: DetectOptions) -> int:
         ValueError: if nothing can be done.
     """
     device = pick_device(options.device)
-    loaded = load_detector(options.checkpoint, device)
-    config = choose_postprocess(loaded.run, options.sigma_t, options.suppression)
+    loaded = load_detector(checkpoint_of(options.checkpoint), device)
+    config = choose_postprocess(
+        loaded.run, options.sigma_t, options.suppression, nms_iou=options.nms_iou
+    )
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[dict[str, Any]]] = {}
@@ -83,7 +89,7 @@ def detect_in_files(options: DetectOptions) -> int:
         size = (image.shape[-2], image.shape[-1])
         lines = detections_as_lines(detections, loaded.classes, options.least_score, size)
         results[str(path)] = lines
-        overlay(image, lines, loaded.classes).save(overlay_file(options.out, path, drawn))
+        overlay(image, lines).save(overlay_file(options.out, path, drawn))
     if not results:
         raise ValueError(f"None of the {len(paths)} images could be read; nothing was written.")
     write_atomically(options.out / "detections.json", json_text(results))
@@ -115,11 +121,38 @@ def load_detector(path: Path, device: torch.device) -> LoadedDetector:
     detector = build_detector(run.model)
     detector.load_state_dict(state["model"])
     detector = detector.to(device).eval().requires_grad_(False)
-    return LoadedDetector(detector=detector, run=run, classes=state["classes"])
+    return LoadedDetector(
+        detector=detector, run=run, classes=state["classes"], updates=state["step"]
+    )
+
+
+def add_postprocess_options(parser: argparse._ActionsContainer) -> None:
+    """The options that change the post-processing of a network: --nms-iou, --sigma-t,
+    --suppression.
+    """
+    parser.add_argument(
+        "--nms-iou",
+        type=float,
+        default=None,
+        metavar="IOU",
+        help="NMS removes a box that overlaps a better one by more (default: the run's)",
+    )
+    parser.add_argument(
+        "--sigma-t",
+        type=float,
+        default=None,
+        help=f"temperature of var voting, 0 for none (default: {SIGMA_T:g} if the network "
+        "predicts log variances, else 0)",
+    )
+    parser.add_argument("--suppression", choices=get_args(Suppression), default="hard")
 
 
 def choose_postprocess(
-    run: Run, sigma_t: float | None, suppression: Suppression
+    run: Run,
+    sigma_t: float | None = None,
+    suppression: Suppression = "hard",
+    *,
+    nms_iou: float | None = None,
 ) -> PostprocessConfig:
     """NMS at the threshold of the network's tables, with variance voting if it can.
 
@@ -131,9 +164,10 @@ def choose_postprocess(
         sigma_t: temperature of variance voting; None: SIGMA_T if the network predicts log
             variances, else 0.
         suppression: its kind.
+        nms_iou: its threshold; None: the run's.
 
     Raises:
-        ValueError: if the network predicts no log variances to vote with.
+        ValueError: a value is not possible, or the network predicts no log variances to vote with.
     """
     if sigma_t is None:
         sigma_t = SIGMA_T if run.model.roi.log_variance else 0.0
@@ -142,7 +176,8 @@ def choose_postprocess(
             f"--sigma-t {sigma_t:g}: this network predicts no log variances to vote with; leave "
             "the option out, or give a checkpoint of a run whose name ends in _kl."
         )
-    return PostprocessConfig(suppression=suppression, iou_threshold=run.nms_iou, sigma_t=sigma_t)
+    threshold = run.nms_iou if nms_iou is None else nms_iou
+    return PostprocessConfig(suppression=suppression, iou_threshold=threshold, sigma_t=sigma_t)
 
 
 def detect(

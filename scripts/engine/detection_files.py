@@ -8,14 +8,18 @@ from typing import Any
 from torch import Tensor
 
 from data.formats.masks import encode_masks
+from data.image_files import IMAGE_SUFFIXES, image_names, is_hidden, is_image_name
 from data.records import Detections
 from postprocess.masks import paste_masks
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+LISTED = 5  # names of files that were passed over
 
 
 def find_images(given: Sequence[Path], out: Path) -> list[Path]:
     """The image files that the command line means; a folder stands for the images in it.
+
+    Prints what of a folder is passed over: files of other kinds and folders, by name. Hidden files
+    are passed over without a word.
 
     Raises:
         ValueError: if a folder holds none, or the results would land among the images, where they
@@ -25,16 +29,34 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
     for path in given:
         inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.glob("*") if p.suffix.lower() in SUFFIXES)
+            inside = [path / name for name in image_names(path)]
+            others = others_in(path)
             if not inside:
+                held = f"; it holds {', '.join(others[:LISTED])}" if others else ""
                 raise ValueError(
-                    f"The folder {path} holds no {', '.join(SUFFIXES)} files; give images, or a "
-                    "folder of them (it is not searched deeper)."
+                    f"The folder {path} holds no {', '.join(IMAGE_SUFFIXES)} files{held}; give "
+                    "images, or a folder of them (it is not searched deeper)."
+                )
+            if others:
+                more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+                print(
+                    f"{path}: {len(inside)} images; passed over, because they are none that can be "
+                    f"read: {', '.join(others[:LISTED])}{more}"
                 )
         images |= dict.fromkeys(inside)
     if any(path.parent.resolve() == out.resolve() for path in images):
         raise ValueError(f"--out {out} is a folder of input images; choose another one.")
     return list(images)
+
+
+def others_in(folder: Path) -> list[str]:
+    """The sorted names of what a folder holds beside images, a folder with a slash behind it."""
+    others = (path for path in folder.iterdir() if not is_hidden(path.name))
+    return sorted(
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in others
+        if path.is_dir() or not is_image_name(path.name)
+    )
 
 
 def detections_as_lines(

@@ -13,29 +13,31 @@ Color = tuple[int, int, int]
 
 MASK_OPACITY = 100  # of 255
 BAND_OPACITY = 90  # of 255
-FONT_SIZE = 12  # px
-LABEL_HEIGHT = 15  # px above the box
-LINE_WIDTH = 2  # px
 SHORTEST_OVERLAY = 480  # px: a smaller image is enlarged, so that the labels can be read
+LARGEST_PLAIN = 1000  # px: of a larger image, lines and labels grow with its longer side
+# px, of an image up to that size
+FONT_SIZE = 12
+LABEL_HEIGHT = 15  # above the box
+LINE_WIDTH = 2
 
 
-def overlay(image: Tensor, lines: Sequence[dict[str, Any]], classes: Sequence[str]) -> Image.Image:
-    """An image with its detections drawn onto it, the best one on top.
+def overlay(image: Tensor, lines: Sequence[dict[str, Any]]) -> Image.Image:
+    """An image with its detections drawn onto it, each in a color of its own, the best one on top.
 
     Args:
         image: (3, H, W) uint8, RGB.
         lines: the detections as ``detections_as_lines`` gives them, best first.
-        classes: the names of the network's classes, which have a color each.
     """
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
     picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     size = (image.shape[-2], image.shape[-1])
-    for line in reversed(lines):
+    tinted = [*zip(lines, map(color, range(len(lines))), strict=True)][::-1]
+    for line, tint in tinted:
         if "mask" in line:
-            draw_mask(picture, line["mask"], size, color(classes.index(line["class"])))
-    for line in reversed(lines):
-        draw_box(picture, line, factor, color(classes.index(line["class"])))
+            draw_mask(picture, line["mask"], size, tint)
+    for line, tint in tinted:
+        draw_box(picture, line, factor, tint)
     return picture.convert("RGB")
 
 
@@ -54,10 +56,11 @@ def draw_box(picture: Image.Image, line: dict[str, Any], factor: int, tint: Colo
         for band in side_bands(box, [value * factor for value in line["sigma"]]):
             ImageDraw.Draw(bands).rectangle(band, fill=(*tint, BAND_OPACITY))
         picture.alpha_composite(bands)
-    font = ImageFont.load_default(size=FONT_SIZE)
+    grown = max(1.0, max(picture.size) / LARGEST_PLAIN)
+    font = ImageFont.load_default(size=round(FONT_SIZE * grown))
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(box, outline=(*tint, 255), width=LINE_WIDTH)
-    corner = (box[0], max(0.0, box[1] - LABEL_HEIGHT))
+    pen.rectangle(box, outline=(*tint, 255), width=round(LINE_WIDTH * grown))
+    corner = (box[0], max(0.0, box[1] - LABEL_HEIGHT * grown))
     text = f"{line['class']} {line['score']:.2f}"
     pen.rectangle(pen.textbbox(corner, text, font=font), fill=(*tint, 255))
     pen.text(corner, text, fill=(0, 0, 0, 255), font=font)
@@ -75,6 +78,6 @@ def side_bands(
 
 
 def color(index: int) -> Color:
-    """A bright color for a class; neighbors differ, because the steps are the golden ratio."""
+    """A bright color for an object; neighbors differ, because the steps are the golden ratio."""
     red, green, blue = colorsys.hsv_to_rgb(index * 0.618 % 1, 0.9, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)

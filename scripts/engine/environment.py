@@ -18,6 +18,7 @@ from experiments.records import Run
 from experiments.scales import at_scale, scale_and_length
 from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
+DATASETS = Path("datasets")  # where data are unless the command line says otherwise
 MINI_FOLDERS = {"coco": "coco", "voc": "VOCdevkit/VOC2007"}
 LISTED = 3  # of the annotations that were left out
 
@@ -67,10 +68,12 @@ def add_environment_options(
     add_place_options(parser)
     parser.add_argument(
         "--data-root",
+        "--data",
+        dest="data_root",
         type=Path,
         default=None,
         metavar="DIR",
-        help="folder of the data set (default: datasets/; the mini data set is rendered there)",
+        help="folder of the data set, which the scale mini does not read (default: datasets/)",
     )
     parser.add_argument(
         "--splits",
@@ -135,8 +138,35 @@ def device_name(name: str) -> str:
 
 
 def scaled_run(run: Run, environment: Environment) -> Run:
-    """A run of runs.py at the scale and on the data of the environment."""
+    """A run of runs.py at the scale and on the data of the environment.
+
+    Raises:
+        ValueError: if data are named that the scale would not read.
+    """
+    check_reads_given_data(environment)
     return on_this_data(at_scale(run, environment.scale), environment)
+
+
+def renders_its_data(scale: str) -> bool:
+    """Whether a scale renders the scenes that it learns from, and so reads no other data."""
+    return scale_and_length(scale)[0] == "mini"
+
+
+def check_reads_given_data(environment: Environment) -> None:
+    """Checks that the scale reads the data that the command line names.
+
+    Raises:
+        ValueError: if it renders its own; it says which scales read data.
+    """
+    given = {"--data-root": environment.data_root, "--splits": environment.splits}
+    named = [f"{option} {value}" for option, value in given.items() if value is not None]
+    if named and renders_its_data(environment.scale):
+        raise ValueError(
+            f"{' '.join(named)}: the scale {environment.scale} renders its own scenes and reads no "
+            "other data. Say which scale was meant: --scale lite or --scale paper (SCALE= with "
+            "make) reads the papers' data there; `python -m scripts.train own/small --data DIR` "
+            "trains on photos of your own."
+        )
 
 
 def on_this_data(run: Run, environment: Environment) -> Run:
@@ -159,6 +189,7 @@ def on_this_data(run: Run, environment: Environment) -> Run:
 
 def open_dataset(run: Run, environment: Environment, split: str | tuple[str, ...]) -> Dataset:
     """The data set of a split; says how many annotations were left out, and names the first."""
+    check_reads_given_data(environment)
     root = data_root(environment.scale, environment.data_root, run.data.layout)
     dataset = build_dataset(run.data, root, split)
     if dataset.skipped:
@@ -170,20 +201,20 @@ def open_dataset(run: Run, environment: Environment, split: str | tuple[str, ...
 
 
 def data_root(scale: str, given: Path | None, layout: str) -> Path:
-    """The folder to read; renders the mini data set on first use.
+    """The folder to read; renders the mini data set into datasets/ on first use.
 
     Args:
         scale: as in Environment.
-        given: --data-root; None: datasets/.
+        given: --data-root, which a scale that renders its data does not have; None: datasets/.
         layout: "coco" or "voc".
 
     Raises:
         DataError: if the folder is not there.
     """
-    root = given or Path("datasets")
-    if scale_and_length(scale)[0] == "mini":
-        ensure_dataset(root / "mini")
-        return root / "mini" / MINI_FOLDERS[layout]
+    root = given or DATASETS
+    if renders_its_data(scale):
+        ensure_dataset(DATASETS / "mini")
+        return DATASETS / "mini" / MINI_FOLDERS[layout]
     if not root.is_dir():
         raise DataError(
             f"The data folder {root} does not exist; pass --data-root DIR (DATA=DIR with make), or "

@@ -37,7 +37,8 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
     """Evaluates every row with each of ``seeds`` seeds and writes the numbers of each seed.
 
     Raises:
-        ValueError: if the table is measured by another command.
+        ValueError: if the table is measured by another command, or no row has numbers with
+            any seed: then nothing is written.
     """
     if table.metric not in SCORERS:
         raise ValueError(
@@ -45,12 +46,30 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
             f"{place.name}`."
         )
     test_sets = LabeledDatasets(environment)
+    empty = []
     for seed in range(seeds):
         lines = evaluate_seed(table, place, environment, seed, test_sets)
+        ran = sum(line["metrics"] is not None for line in lines)
+        if not ran:
+            empty.append(nothing_evaluated(place, seed, lines))
+            continue
         path = place.seed_file(seed)
         write_json(path, seed_results(table, place, environment, seed, lines))
-        ran = sum(line["metrics"] is not None for line in lines)
         print(f"{place.name}, seed {seed}: {ran} of {len(lines)} rows -> {path}", flush=True)
+    if len(empty) == seeds:
+        raise ValueError(empty[0])
+    for sentence in empty:
+        print(sentence)
+
+
+def nothing_evaluated(place: TablePlace, seed: int, lines: Sequence[Line]) -> str:
+    """Why no row of a table has numbers, and what to do, in one sentence."""
+    reasons = " | ".join(dict.fromkeys(str(line["why"]) for line in lines))
+    return (
+        f"{place.name}, seed {seed}: none of its {len(lines)} rows was evaluated, and nothing was "
+        f"written ({reasons}); train its runs first (`python -m scripts.list_runs {place.name} "
+        f"--scale {place.scale}` lists them), or give the --out, --scale and seed that they have."
+    )
 
 
 def evaluate_seed(

@@ -17,6 +17,7 @@ from experiments.records import Run, Table
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment
 from scripts.engine.files import load_tensors, save_tensors
+from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
@@ -119,6 +120,7 @@ def stored_proposals(
         "count": count,
         "images": [str(image) for image in dataset.image_ids[:images]],
         "sizes": [list(size) for size in dataset.sizes[:images]],
+        "pixels": pixels_digest(dataset),
     }
     path = place.first_stage_proposals
     proposals = load_first_stage(path, key)
@@ -159,5 +161,6 @@ def answers(stored: dict[str, Any], key: dict[str, Any]) -> bool:
     """Whether what was computed from ``stored`` contains what ``key`` asks for."""
     images = len(key["images"])
     first = {**stored, "images": stored["images"][:images], "sizes": stored["sizes"][:images]}
-    same = all(first[name] == key[name] for name in ("checkpoint", "images", "sizes"))
+    names = ("checkpoint", "images", "sizes", "pixels")
+    same = all(first.get(name) == key[name] for name in names)
     return same and stored["count"] >= key["count"]

@@ -18,6 +18,7 @@ from postprocess.pipeline import postprocess
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import load_tensors, save_tensors
+from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.trained import (
@@ -118,6 +119,7 @@ def candidates_key(
         "threshold": threshold,
         "images": [str(image) for image in dataset.image_ids],
         "sizes": [list(size) for size in dataset.sizes],
+        "pixels": pixels_digest(dataset),
     }
     if proposals is not None:
         key["proposals"] = proposals.key

@@ -49,6 +49,7 @@ class RunPlace:
     """Where one trained network is kept: <out>/<scale>/<paper>/<run>/seed<seed>.
 
     run: its name at that scale, which is that of runs.py unless the scale makes several runs equal.
+    Data of one's own have no scale and no paper: ``own_place``.
     """
 
     out: Path
@@ -83,6 +84,26 @@ class RunPlace:
     @property
     def has_checkpoints(self) -> bool:
         return any(self.folder.glob("step-*.pt"))
+
+    @property
+    def best(self) -> Path:
+        """The weights with the best validation."""
+        return self.folder / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        """The weights at the end, where a training is validated."""
+        return self.folder / "last.pt"
+
+    @property
+    def metrics(self) -> Path:
+        """A line for each validation."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def trained_images(self) -> Path:
+        """Which images of one's own are trained on."""
+        return self.folder / "images.json"
 
     @property
     def tensorboard(self) -> Path:
@@ -159,6 +180,18 @@ class TablePlace:
     def run_place(self, run: Run, seed: int) -> RunPlace:
         """Where a run of the table, at this scale, is kept."""
         return RunPlace(out=self.out, scale=self.scale, paper=self.paper, run=run.name, seed=seed)
+
+
+def own_place(out: Path, recipe: str, data: str, seed: int) -> RunPlace:
+    """Where a network on data of one's own is kept: <out>/own/<recipe>/<data>/seed<seed>.
+
+    Args:
+        out: the folder of all runs.
+        recipe: its name in experiments/own/.
+        data: the name of the data's folder.
+        seed: of the training.
+    """
+    return RunPlace(out=out, scale="own", paper=recipe, run=data, seed=seed)
 
 
 def table_place(name: str, *, scale: str, out: Path) -> TablePlace:

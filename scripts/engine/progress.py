@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from data.records import Batch
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
+ESTIMATE_AFTER = 10  # updates, after which the time of all is known
 SMOOTHING = 0.98  # of the shown losses
 
 
@@ -36,6 +38,7 @@ class Progress:
         self.images = 0
         self.skipped = 0  # images that could not be read
         self.waited = 0.0  # seconds, for data
+        self.validated = ""  # the newest validation, in the bar
         self.began = self.shown = time.monotonic()
 
     def next_batch(self, batches: Iterator[Batch]) -> Batch:
@@ -67,14 +70,16 @@ class Progress:
         elapsed = time.monotonic() - self.began
         speed, wait = self.images / elapsed, self.waited / elapsed
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
-        text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}"
+        text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
+        left = elapsed / (done - self.start) * (self.total - done)
+        if done - self.start == ESTIMATE_AFTER < self.total - self.start:
+            self.say(f"expected: {left / 60:.0f} min for the {self.total - done} updates to come")
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(1)
         elif time.monotonic() - self.shown > PLAIN_EVERY_S or done == self.total:
             self.shown = time.monotonic()
-            left = elapsed / (done - self.start) * (self.total - done)
             print(
                 f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left", flush=True
             )
@@ -85,6 +90,26 @@ class Progress:
             name if "/" in name else f"head/{name}": value for name, value in statistics.items()
         }
         self.scalars(step, {"train/lr": lr, "data/skipped": self.skipped, **named})
+
+    def validation(self, done: int, scores: Mapping[str, Any], *, note: str) -> None:
+        """Reports a validation: a line, the bar, and each number as a scalar under val/.
+
+        Args:
+            done: updates that are made.
+            scores: of ``validation_scores``.
+            note: what follows the AP in the line.
+        """
+        self.validated = f"  val AP {scores['AP']:.1f}"
+        self.say(
+            f"validation after {done} updates: AP {scores['AP']:.1f}  AP50 {scores['AP50']:.1f}  "
+            f"AP75 {scores['AP75']:.1f}{note}"
+        )
+        for name, value in scores.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                self.writer.add_scalar(f"val/{name}", value, done)
+        for name, value in scores["per_class"].items():
+            if math.isfinite(value):
+                self.writer.add_scalar(f"val_AP/{name}", value, done)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes TensorBoard scalars.

@@ -18,6 +18,7 @@ from experiments.records import Run
 from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import sha256
+from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import OUT, RunPlace, find_run
 from scripts.engine.trained import (
     TrainedRun,
@@ -137,6 +138,7 @@ def file_key(checkpoint: Path, count: int, dataset: Dataset) -> str:
         "checkpoint": recorded_sha256(checkpoint),
         "count": count,
         "images": hashlib.sha256(images.encode()).hexdigest(),
+        "pixels": pixels_digest(dataset),
     }
     return json.dumps(key)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from experiments.records import Run
+from experiments.scales import SCALES
 from scripts.engine.environment import Environment, scaled_run
+from scripts.engine.kept_by_scale import check_keeps_own_run
 from scripts.engine.optimizer import scaled_to_batch
 from scripts.engine.places import find_run
 from scripts.engine.start import FROM_NO_RUN, with_padding, with_pixels_of
@@ -18,7 +21,9 @@ class TrainOptions:
     file. weights: for a start from ImageNet, "auto" (torchvision's), "none", or a file. amp: mixed
     precision on CUDA, "off", "bf16" or "fp16". batch_size: images to scale the recipe to; None: the
     recipe's. accumulate: forward passes an update. stop_after: updates after which the training
-    stops, resumably; None: at the end.
+    stops, resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
+    updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
+    patience: validations without a better AP after which the training ends; None: never.
     """
 
     seed: int = 0
@@ -28,6 +33,9 @@ class TrainOptions:
     batch_size: int | None = None
     accumulate: int = 1
     stop_after: int | None = None
+    start_from: Path | None = None
+    validate_every: int | None = None
+    patience: int | None = None
 
 
 def configured_run(name: str, environment: Environment, options: TrainOptions) -> Run:
@@ -37,7 +45,9 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
         ValueError: if an option does not fit.
     """
     check_numbers(options)
-    run = scaled_run(find_run(name), environment)
+    written = find_run(name)
+    run = scaled_run(written, environment)
+    check_keeps_own_run(name, written, SCALES[environment.scale](written), environment.scale)
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
         run = with_batch_size(run, options.batch_size)
@@ -59,6 +69,7 @@ def check_numbers(options: TrainOptions) -> None:
         ("--seed", options.seed, 0),
         ("--batch-size", options.batch_size, 1),
         ("--stop-after", options.stop_after, 1),
+        ("--validate-every", options.validate_every, 0),
     ):
         if value is not None and value < least:
             raise ValueError(f"{option} is {value}; give {least} or more.")

@@ -4,10 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data.errors import DataError
 from data.formats.masks import Rle
-from data.records import Dataset, Detections, Target
+from data.records import Dataset, Detections, ImageId, Target
 from data.scoring.calibration import evaluate_calibration
-from data.scoring.coco import coco_tables, evaluate_coco, summarize, summarize_per_class
+from data.scoring.coco import (
+    SegmentPair,
+    coco_tables,
+    evaluate_coco,
+    summarize,
+    summarize_per_class,
+)
 from data.scoring.voc import evaluate_voc
 from experiments.records import Run
 from scripts.engine.environment import Environment, open_dataset
@@ -76,22 +83,94 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
     Raises:
         ValueError: if there is no such metric.
     """
-    if metric not in SCORERS:
-        raise ValueError(f"There is no metric {metric!r} of detections; use one of {[*SCORERS]}.")
-    targets = labeled.targets
-    if metric == "coco":
-        targets = [without_difficult(target) for target in targets]
+    targets = targets_of_metric(labeled.targets, metric)
     classes = labeled.dataset.classes
     scores = SCORERS[metric](row.detections, targets, classes)
     if row.segments is not None and labeled.segments is not None:
         segments = (row.segments, labeled.segments)
-        masks = evaluate_coco(row.detections, targets, len(classes), segments)
-        scores |= {f"mask_{name}": masks[name] for name in MASK_COLUMNS}
+        scores |= mask_scores(row.detections, targets, classes, segments)
     scores |= evaluate_calibration(row.detections, targets)
     clean = clean_targets(targets)
     if metric == "coco" and clean is not None:
         scores["clean"] = evaluate_coco(row.detections, clean, len(classes))
     return scores
+
+
+def validation_scores(
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    *,
+    image_ids: Sequence[ImageId],
+    classes: Sequence[str],
+    metric: str = "coco",
+    segments: SegmentPair | None = None,
+) -> Scores:
+    """The numbers of detections on labeled images: AP in its forms, by class, and calibration.
+
+    A validation during a training and scripts.score call this function with what
+    ``scripts.engine.dataset_detections.detect_dataset`` finds, so their numbers are the same.
+
+    Args:
+        detections, targets: one entry per image, in the same order; original px.
+        image_ids: of the same images. Of equal scores COCO ranks the one in the image with the
+            smaller id first.
+        classes: the names of the labels 1..K.
+        metric: "coco" or "voc".
+        segments: the masks of the detections and of the targets, of a network with a mask head.
+
+    Returns:
+        percent: "coco": AP, AP50, ..., AP95, APS, APM, APL, AR1, ...; "voc": mAP, mAP75, mAP90,
+        mAP_area; both: "per_class", "mask_AP", ... where there are masks, and the keys of
+        ``evaluate_calibration``.
+
+    Raises:
+        ValueError: there is no such metric, no image, no object, or the arguments do not fit.
+    """
+    targets = targets_of_metric(targets, metric)
+    if not any(len(target.labels) for target in targets):
+        raise DataError(
+            f"There is nothing to score on: the {len(targets)} images have no labeled object; "
+            "choose a split with labels."
+        )
+    order = order_of_ids(image_ids)
+    ranked = [detections[index] for index in order], [targets[index] for index in order]
+    scores = SCORERS[metric](*ranked, classes)
+    if segments is not None:
+        pair = [segments[0][index] for index in order], [segments[1][index] for index in order]
+        scores |= mask_scores(*ranked, classes, pair)
+    return {**scores, **evaluate_calibration(*ranked)}
+
+
+def mask_scores(
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    classes: Sequence[str],
+    segments: SegmentPair,
+) -> Scores:
+    """AP of COCO with the IoUs of masks, as "mask_AP" and so on."""
+    masks = evaluate_coco(detections, targets, len(classes), segments)
+    return {f"mask_{name}": masks[name] for name in MASK_COLUMNS}
+
+
+def order_of_ids(image_ids: Sequence[ImageId]) -> list[int]:
+    """The images in the order in which COCO evaluates them: by id, if all are numbers or all names.
+
+    Numbers and names together have no order; such images stay as they are.
+    """
+    kinds = {type(image_id) for image_id in image_ids}
+    places = range(len(image_ids))
+    return sorted(places, key=lambda place: image_ids[place]) if len(kinds) == 1 else list(places)
+
+
+def targets_of_metric(targets: Sequence[Target], metric: str) -> list[Target]:
+    """The targets as the rules of a metric see them.
+
+    Raises:
+        ValueError: if there is no such metric.
+    """
+    if metric not in SCORERS:
+        raise ValueError(f"There is no metric {metric!r} of detections; use one of {[*SCORERS]}.")
+    return [without_difficult(target) if metric == "coco" else target for target in targets]
 
 
 def without_difficult(target: Target) -> Target:

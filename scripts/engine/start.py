@@ -1,28 +1,35 @@
 """What a network starts from: nothing, ImageNet, or the finished network of another run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from experiments.records import Run
 from models.backbones.base import freeze_norms
 from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
-from models.weights.imagenet import load_pretrained, torchvision_state
-from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_checkpoint
+from models.weights.imagenet import backbone_matches, load_pretrained, torchvision_state
+from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_checkpoint, plain
+from scripts.engine.fitting import Source, fit, load_fitted
 from scripts.engine.places import RunPlace
 from scripts.engine.weight_file import read_weights
 
-# the layers whose outputs mean something else in another box coding, by the group of ModelConfig
-CODED = {"rpn": "rpn.head.offsets.", "roi": "roi.head.predictor.offsets."}
-FROM_NO_RUN = ("imagenet", "scratch")  # values of Run.start that name no other run
+FROM_NO_RUN = ("imagenet", "scratch", "checkpoint")  # values of Run.start that name no other run
 
 
-def prepared_detector(run: Run, weights: str, place: RunPlace, *, resumed: bool) -> Detector:
+def prepared_detector(
+    run: Run,
+    weights: str,
+    place: RunPlace,
+    classes: Sequence[str],
+    *,
+    resumed: bool,
+    start_from: Path | None = None,
+) -> Detector:
     """The network with its starting weights, frozen as it is to be trained.
 
     Only what is pretrained is frozen: the first stages, and every batch norm.
@@ -31,11 +38,15 @@ def prepared_detector(run: Run, weights: str, place: RunPlace, *, resumed: bool)
         run: at its scale.
         weights: "auto" (torchvision's), "none", or a file; for a start from ImageNet.
         place: of ``run``; the run that it starts from is its sibling.
+        classes: that the network predicts.
         resumed: whether a checkpoint will bring the weights.
+        start_from: the checkpoint to fine-tune; None: what ``run.start`` says.
     """
     detector = build_detector(run.model)
-    if run.start == "scratch" or not resumed:
-        print(load_starting_weights(detector, run, weights, place))
+    if start_from is not None and not resumed:
+        print(fine_tune(detector, run, start_from, classes))
+    elif run.start == "scratch" or not resumed:
+        print(load_starting_weights(detector, run, weights, place, classes))
     if is_pretrained(run, place):
         detector.freeze(run.model.backbone.frozen_stages)
     if run.train.trainable_part:
@@ -48,7 +59,9 @@ def prepared_detector(run: Run, weights: str, place: RunPlace, *, resumed: bool)
     return detector
 
 
-def load_starting_weights(detector: Detector, run: Run, weights: str, place: RunPlace) -> str:
+def load_starting_weights(
+    detector: Detector, run: Run, weights: str, place: RunPlace, classes: Sequence[str]
+) -> str:
     """Loads what ``run`` starts from into ``detector`` in place; returns a line that says so."""
     if run.start == "scratch":
         unused = f" ({weights} is not used: this scale starts from scratch)"
@@ -57,7 +70,7 @@ def load_starting_weights(detector: Detector, run: Run, weights: str, place: Run
             "nothing is frozen"
         )
     if run.start != "imagenet":
-        return warm_start(detector, run, place.sibling(run.start))
+        return warm_start(detector, run, place.sibling(run.start), classes)
     if weights == "auto":
         state, source = torchvision_state(run.model.backbone.name)
     else:
@@ -93,33 +106,59 @@ def with_pixels_of(run: Run, earlier: RunPlace) -> Run:
     )
 
 
-def warm_start(detector: nn.Module, run: Run, earlier: RunPlace) -> str:
+def warm_start(detector: nn.Module, run: Run, earlier: RunPlace, classes: Sequence[str]) -> str:
     """Puts the finished network at ``earlier`` into ``detector`` in place.
 
-    Layers that the earlier network lacks keep their initial weights, and so do the box layers if
-    the boxes are coded in another way: an offset of the center is no offset of an edge.
+    Layers that it lacks keep their initial weights, and so do the rows of classes that it does not
+    know, and the box layers if the boxes are coded in another way: an offset of the center is no
+    offset of an edge.
 
     Returns:
-        a line that says so.
+        lines that say so.
 
     Raises:
         ValueError: if there is no finished network, or it is not of the same size.
     """
-    path = finished_checkpoint(run, earlier)
-    state = load_checkpoint(path)
-    own = detector.state_dict()
-    known = {name: value for name, value in state["model"].items() if name in own}
-    known = without_coded_layers(known, state["run"]["model"], asdict(run.model))
-    misfits = [name for name, value in known.items() if value.shape != own[name].shape]
-    if misfits:
+    source = checkpoint_source(finished_checkpoint(run, earlier))
+    fitted = fit(source, detector.state_dict(), plain(asdict(run.model)), classes)
+    if fitted.misfits:
         raise ValueError(
-            f"{run.name} cannot start from {path}: {misfits[0]} (and {len(misfits) - 1} more) has "
-            "another shape there; both runs need the same network and the same classes."
+            f"{run.name} cannot start from {source.path}: {fitted.misfits[0]} (and "
+            f"{len(fitted.misfits) - 1} more) has another shape there; both runs need the same "
+            "network."
         )
-    detector.load_state_dict(known, strict=False)
-    new = sorted({name.rpartition(".")[0] for name in own if name not in known})
-    return (
-        f"weights: {len(known)} of {len(own)} tensors from {path}; new: {', '.join(new) or 'none'}"
+    return load_fitted(detector, fitted, source)
+
+
+def fine_tune(detector: nn.Module, run: Run, path: Path, classes: Sequence[str]) -> str:
+    """Puts every layer of a checkpoint's network that fits into ``detector`` in place.
+
+    Layers of another shape begin anew as well; all else is as in ``warm_start``.
+
+    Returns:
+        lines that say so.
+
+    Raises:
+        ValueError: if it has another backbone.
+    """
+    source = checkpoint_source(path)
+    own = detector.state_dict()
+    fitted = fit(source, own, plain(asdict(run.model)), classes)
+    theirs, name = source.model["backbone"]["name"], run.model.backbone.name
+    other = "" if theirs == name else f" (a {theirs})"
+    backbone_matches(own, fitted.state, f"{path}{other}", f"{name} backbone of {run.name}")
+    return load_fitted(detector, fitted, source)
+
+
+def checkpoint_source(path: Path) -> Source:
+    """The network in a checkpoint.
+
+    Raises:
+        ValueError: as ``load_checkpoint``.
+    """
+    state = load_checkpoint(path)
+    return Source(
+        path=path, state=state["model"], model=state["run"]["model"], classes=state["classes"]
     )
 
 
@@ -144,36 +183,17 @@ def with_padding(model: ModelConfig, tf_padding: bool) -> ModelConfig:
     return replace(model, backbone=replace(model.backbone, tf_padding=tf_padding))
 
 
-def without_coded_layers(
-    state: Mapping[str, Tensor], theirs: Mapping[str, Any], ours: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """The weights without the layers whose outputs mean something else in another box coding.
-
-    Args:
-        state: the weights.
-        theirs: the groups of the ModelConfig that they are of, as plain values.
-        ours: those of the network that takes them over.
-    """
-    changed = tuple(
-        layer
-        for group, layer in CODED.items()
-        if theirs[group]["box_coding"] != ours[group]["box_coding"]
-    )
-    return {name: value for name, value in state.items() if not name.startswith(changed)}
-
-
 def is_pretrained(run: Run, place: RunPlace) -> bool:
-    """Whether the first of the networks that led to ``run`` started from ImageNet weights."""
-    if run.start in FROM_NO_RUN:
-        return run.start == "imagenet"
-    return first_start(place.sibling(run.start)) == "imagenet"
+    """Whether the first of the networks that led to ``run`` started from trained weights."""
+    start = run.start if run.start in FROM_NO_RUN else first_start(place.sibling(run.start))
+    return start != "scratch"
 
 
 def first_start(place: RunPlace) -> str:
     """What the first of the networks that led to the one at ``place`` started from.
 
     Returns:
-        "imagenet" or "scratch".
+        one of FROM_NO_RUN.
 
     Raises:
         ValueError: if a network of that line is not there any more.

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from data.coco import CocoDataset, coco_results
+from data.coco import CocoDataset
 from data.coco_splits import coco_parts
+from data.formats.coco_results import result_entries
 from data.records import Detections, ImageId
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, data_root, open_dataset, scaled_run
@@ -143,7 +144,7 @@ def results_json(
     lines = []
     # image by image: test-dev has millions of boxes
     for image, image_id in zip(detections, image_ids, strict=True):
-        for result in coco_results([image], [image_id], category_ids):
+        for result in result_entries(replace(image, sigma=None), image_id, category_ids):
             result["bbox"] = [round(value, 2) for value in result["bbox"]]
             result["score"] = round(result["score"], 5)
             lines.append(json.dumps(result, allow_nan=False))

@@ -6,7 +6,7 @@ Every random draw is keyed by (seed, step), so stopping and resuming changes not
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from data.loader import train_batches
 from data.records import Batch
@@ -18,16 +18,39 @@ from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.stopping import StopSignals
-from scripts.engine.training_state import Training, check_finished, prepare_training, save_training
+from scripts.engine.training_files import save_training, save_weights
+from scripts.engine.training_state import (
+    Task,
+    Training,
+    check_finished,
+    is_longer_now,
+    prepare_training,
+)
 from scripts.engine.update import update, weighted_sum
+from scripts.engine.validation import (
+    Validation,
+    best_line,
+    check_has_objects,
+    is_out_of_patience,
+    validate,
+    write_lines,
+)
 
 SAVE_EVERY_S = 300.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How far a training came: updates that are made, and whether it is at its end."""
+
+    updates: int
+    finished: bool
+
+
 def train_updates(
     training: Training, batches: Iterator[Batch], progress: Progress, stop: StopSignals
-) -> int:
-    """Makes one update after another, to the end or to a stop; returns how many are made."""
+) -> Outcome:
+    """Makes one update after another, to the end or to a stop."""
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
@@ -51,12 +74,34 @@ def train_updates(
         if statistics:
             progress.statistics(step, statistics, lr=rate)
         done = step + 1
+        if validate_if_due(training, progress, done):
+            return Outcome(updates=done, finished=True)
         if stop.received or done - training.start == options.stop_after:
-            return done
+            return Outcome(updates=done, finished=done == recipe.iterations and not stop.received)
         if time.monotonic() - saved_at > SAVE_EVERY_S and done < recipe.iterations:
-            save_training(training, progress, done)
+            save_training(training, progress, done, is_last=False)
             saved_at = time.monotonic()
-    return recipe.iterations
+    return Outcome(updates=recipe.iterations, finished=True)
+
+
+def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
+    """Validates the network if it is time to, and keeps the best; whether patience has ended."""
+    validation, place = training.validation, training.place
+    if validation is None or not validation.is_due(done, training.run.train.iterations):
+        return False
+    began = time.monotonic()
+    scores = validate(training.detector, training.run, validation, training.device)
+    line = {"updates": done, "epoch": round(done / validation.epoch, 2), **scores}
+    best = best_line(training.metrics)
+    training.metrics.append(line)
+    is_best = best_line(training.metrics) is line
+    if is_best:
+        save_weights(place.best, training, progress, done)
+    write_lines(place.metrics, training.metrics)
+    known = "" if best is None else f", {best['AP']:.1f} after {best['updates']} is the best"
+    note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
+    progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
+    return is_out_of_patience(training.metrics, validation.patience)
 
 
 def train(name: str, environment: Environment, options: TrainOptions) -> int:
@@ -76,18 +121,42 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
     """
     run = configured_run(name, environment, options)
     pick_device(environment.device)  # a missing GPU is said before the data are read
-    place = environment.run_place(name.partition("/")[0], run, options.seed)
     dataset = open_dataset(run, environment, run.data.train)
-    run = with_classes(run, dataset.classes)
-    if place.is_finished and options.resume == "auto":
-        facts = check_finished(run, place, dataset, environment)
+    validation = None
+    if options.validate_every:
+        labeled = open_dataset(run, environment, run.data.test)
+        check_has_objects(labeled, run.data.test)
+        validation = Validation(
+            dataset=labeled,
+            every=options.validate_every,
+            epoch=max(1, len(dataset) // run.train.batch_size),
+            patience=options.patience,
+            workers=environment.workers,
+        )
+    task = Task(
+        run=with_classes(run, dataset.classes),
+        place=environment.run_place(name.partition("/")[0], run, options.seed),
+        dataset=dataset,
+        validation=validation,
+    )
+    return train_task(task, environment, options)
+
+
+def train_task(task: Task, environment: Environment, options: TrainOptions) -> int:
+    """Trains, or continues a training; the arguments, the result and errors are those of
+    ``train``.
+    """
+    run, place = task.run, task.place
+    if place.is_finished and options.resume == "auto" and not is_longer_now(task):
+        facts = check_finished(run, place, task.dataset, environment)
         print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
         return 0
-    training = prepare_training(run, place, dataset, environment, options)
+    training = prepare_training(task, environment, options)
+    place.finished.unlink(missing_ok=True)
     write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
     stop = StopSignals()
     batches = train_batches(
-        dataset,
+        task.dataset,
         run.data,
         batch_size=run.train.batch_size,
         seed=options.seed,
@@ -98,29 +167,48 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
     progress = Progress(
         folder=place.tensorboard, title=run.name, start=training.start, total=run.train.iterations
     )
-    done = train_updates(training, batches, progress, stop)
-    save_training(training, progress, done)
+    outcome = train_updates(training, batches, progress, stop)
+    save_training(training, progress, outcome.updates, is_last=outcome.finished)
+    if training.validation is not None:
+        save_weights(place.last, training, progress, outcome.updates)
     progress.close()
-    if stop.received or done < run.train.iterations:
-        print(f"stopped after {done} of {run.train.iterations} updates; the same command continues")
+    if not outcome.finished:
+        print(
+            f"stopped after {outcome.updates} of {run.train.iterations} updates; the same command "
+            "continues"
+        )
         return STOPPED if stop.received else 0
-    finish(training, progress)
+    finish(training, progress, outcome.updates)
     return 0
 
 
-def finish(training: Training, progress: Progress) -> None:
-    """Writes finished.json and prints what the training took."""
+def finish(training: Training, progress: Progress, updates: int) -> None:
+    """Writes finished.json and prints what the training took.
+
+    Args:
+        training: of the network.
+        progress: of the training.
+        updates: that were made, fewer than planned if patience has ended.
+    """
     train = training.run.train
     seconds = training.seconds(progress)
-    speed = train.iterations * train.batch_size / seconds
+    speed = updates * train.batch_size / seconds
     facts = {
-        "step": train.iterations,
+        "step": updates,
         "seconds": round(seconds, 1),
         "resumed_at": training.start,
         "device": str(training.device),
         "images_per_second": round(speed, 2),
         "skipped_images": progress.skipped,
+        "classes": list(training.classes),
         "proposals": training.proposals_key,
     }
     write_atomically(training.place.finished, json.dumps(facts))
     print(f"trained {training.run.name} in {seconds / 60:.1f} min, {speed:.1f} img/s")
+    best = best_line(training.metrics)
+    if best is not None:
+        early = "" if updates == train.iterations else f" (early, of {train.iterations})"
+        print(
+            f"ended after {updates} updates{early}; best: AP {best['AP']:.2f} after "
+            f"{best['updates']} -> {training.place.best}"
+        )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from data.formats.saved_proposals import SavedProposals
+from data.loader import used_images
 from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
@@ -19,7 +21,6 @@ from scripts.engine.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
     plain,
-    save_checkpoint,
 )
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.optimizer import build_optimizer
@@ -28,8 +29,23 @@ from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.start import prepared_detector
+from scripts.engine.validation import Validation, metric_lines
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be trained: a run with its classes, where it is kept, on what.
+
+    validation: while it trains; None: none. may_grow: a longer schedule continues a shorter one.
+    """
+
+    run: Run
+    place: RunPlace
+    dataset: Dataset
+    validation: Validation | None = None
+    may_grow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +68,8 @@ class Training:
     proposals: SavedProposals | None
     start: int
     seconds_before: float
+    validation: Validation | None
+    metrics: list[dict[str, Any]]  # a line for each validation so far
 
     @property
     def proposals_key(self) -> str | None:
@@ -63,14 +81,13 @@ class Training:
         return self.seconds_before + time.monotonic() - progress.began
 
 
-def prepare_training(
-    run: Run, place: RunPlace, dataset: Dataset, environment: Environment, options: TrainOptions
-) -> Training:
+def prepare_training(task: Task, environment: Environment, options: TrainOptions) -> Training:
     """Builds network and optimizer, and continues from a checkpoint if the options say so.
 
     Raises:
         ValueError: if the folder is used, or the checkpoint is of another training.
     """
+    run, place, dataset = task.run, task.place, task.dataset
     device = pick_device(environment.device)
     if options.resume == "none" and place.has_checkpoints:
         raise ValueError(
@@ -78,21 +95,28 @@ def prepare_training(
             "folder to train again, or choose another --out."
         )
     print(
-        f"data: {len(dataset)} training images, {len(dataset.classes)} classes; device {device}; "
+        f"data: {used_images(dataset, run.data)}, {len(dataset.classes)} classes; device {device}; "
         f"writing {place.folder}"
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
     path = checkpoint_to_resume(options.resume, place)
     amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
     torch.manual_seed(options.seed)
-    detector = prepared_detector(run, options.weights, place, resumed=path is not None)
+    detector = prepared_detector(
+        run,
+        options.weights,
+        place,
+        dataset.classes,
+        resumed=path is not None,
+        start_from=options.start_from,
+    )
     detector = detector.to(device)
     optimizer = build_optimizer(detector, run.train)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
     start, seconds_before = 0, 0.0
     if path is not None:
         state = load_checkpoint(path)
-        check_same_training(state, path, run, dataset, options.seed, proposals)
+        check_same_training(state, path, task, options.seed, proposals)
         detector.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
@@ -112,21 +136,29 @@ def prepare_training(
         proposals=proposals,
         start=start,
         seconds_before=seconds_before,
+        validation=task.validation,
+        metrics=metric_lines(place.metrics, start),
     )
 
 
 def checkpoint_to_resume(resume: str, place: RunPlace) -> Path | None:
-    """The checkpoint that --resume stands for; None to start anew."""
+    """The checkpoint that --resume stands for; None to start anew.
+
+    A file from elsewhere is where the training began: once it has checkpoints of its own, the same
+    command continues from the newest of those.
+    """
     if resume == "none":
         return None
-    return newest_checkpoint(place.folder) if resume == "auto" else Path(resume)
+    if resume != "auto" and Path(resume).resolve().parent == place.folder.resolve():
+        return Path(resume)
+    newest = newest_checkpoint(place.folder)
+    return newest if resume == "auto" or newest is not None else Path(resume)
 
 
 def check_same_training(
     state: dict[str, Any],
     path: Path,
-    run: Run,
-    dataset: Dataset,
+    task: Task,
     seed: int,
     proposals: SavedProposals | None,
 ) -> None:
@@ -138,15 +170,48 @@ def check_same_training(
     Raises:
         ValueError: if it is not.
     """
-    check_same_run(state["run"], run, path)
+    check_has_optimizer(state, path)
+    check_same_run(grown(state["run"], task), task.run, path)
     if state["seed"] != seed:
         raise ValueError(
             f"The checkpoint {path} was trained with seed {state['seed']}; continue it with --seed "
             f"{state['seed']}, or start seed {seed} in its own folder."
         )
     if state["step"]:
-        check_same_classes(path, state["classes"], dataset.classes, "continue")
+        check_same_classes(path, state["classes"], task.dataset.classes, "continue")
         check_same_proposals(None if proposals is None else proposals.key, state, path)
+
+
+def check_has_optimizer(state: dict[str, Any], path: Path) -> None:
+    """Checks that a checkpoint holds what a training needs to go on.
+
+    Raises:
+        ValueError: if it holds the weights alone, as best.pt and last.pt do.
+    """
+    if "optimizer" not in state:
+        raise ValueError(
+            f"{path} holds weights alone, from which a training cannot be continued; give a "
+            f"step-*.pt with --resume, or begin a new training with --from {path}."
+        )
+
+
+LENGTH = ("iterations", "lr_drops", "warmup_iterations")  # fields of TrainConfig
+
+
+def grown(saved: dict[str, Any], task: Task) -> dict[str, Any]:
+    """A saved run with the longer schedule of a task that may grow."""
+    if not task.may_grow or saved["train"]["iterations"] >= task.run.train.iterations:
+        return saved
+    now = plain(asdict(task.run.train))
+    return {**saved, "train": {**saved["train"], **{name: now[name] for name in LENGTH}}}
+
+
+def is_longer_now(task: Task) -> bool:
+    """Whether a finished training goes on, because its schedule has become longer."""
+    if not task.may_grow:
+        return False
+    before = json.loads(task.place.record.read_text())["train"]["iterations"]
+    return before < task.run.train.iterations
 
 
 def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> None:
@@ -176,35 +241,21 @@ def check_finished(
     check_format_in(place.folder)
     check_same_run(json.loads(place.record.read_text()), run, place.folder)
     facts = json.loads(place.finished.read_text())
+    check_same_classes(place.folder, classes_of(place, facts), dataset.classes, "continue")
     if environment.proposals is not None:
         proposals = ensure_proposals(run, place, environment, dataset, "train")
         check_same_proposals(None if proposals is None else proposals.key, facts, place.folder)
     return facts
 
 
-def save_training(training: Training, progress: Progress, step: int) -> None:
-    """Writes the checkpoint after ``step`` updates; a disk that is full ends no training.
+def classes_of(place: RunPlace, facts: dict[str, Any]) -> Sequence[str]:
+    """The classes of the finished network at ``place``; what older trainings left lacks them.
 
-    Raises:
-        OSError, RuntimeError: if the last checkpoint cannot be written.
+    Args:
+        place: of the run.
+        facts: what was noted when it was finished.
     """
-    state = {
-        "model": training.detector.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-        "scaler": training.scaler.state_dict(),
-        "step": step,
-        "seed": training.options.seed,
-        "seconds": training.seconds(progress),
-        "run": plain(asdict(training.run)),
-        "classes": list(training.classes),
-        "proposals": training.proposals_key,
-    }
-    try:
-        save_checkpoint(training.place.folder, step, state)
-    except (OSError, RuntimeError) as error:
-        if step == training.run.train.iterations:
-            raise
-        progress.say(
-            f"warning: the checkpoint at update {step} could not be written ({error}); free some "
-            "disk space; training goes on and the last good checkpoint is kept."
-        )
+    if "classes" in facts:
+        return facts["classes"]
+    path = newest_checkpoint(place.folder)
+    return () if path is None else load_checkpoint(path)["classes"]

@@ -1,12 +1,14 @@
 """Reads the weights of a file, whoever wrote it: names to tensors, float32, on the CPU.
 
-.pth, .pt: a state dict that torch.save wrote, alone or under "state_dict" or "model", read with
-``weights_only=True``. .safetensors: as that library writes it. .pkl: a pickle of Detectron,
-{"blobs": {name: array}} or the names alone, or of Detectron2's model zoo, {"model": {name: array}},
-read without running anything in it (data/formats/plain_pickle.py).
+.pth, .pt: a state dict that torch.save wrote, alone or under one of NESTED, read with
+``weights_only=True``; what lies beside it (optimizers, options) plays no part, whatever it is. A
+prefix that a wrapper gave to every name ("module." of nn.DataParallel) is taken off.
+.safetensors: as that library writes it. .pkl: a pickle of Detectron, {"blobs": {name: array}} or
+the names alone, or of Detectron2's model zoo, {"model": {name: array}}, read without running
+anything in it (data/formats/plain_pickle.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,19 @@ from torch import Tensor
 from data.formats.plain_pickle import load_plain_pickle
 from scripts.engine.files import why_not_loaded
 
-NESTED = ("state_dict", "model", "blobs")  # keys under which files keep the weights
+NESTED = (  # keys under which files keep the weights
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "network",
+    "detector",
+    "weights",
+    "blobs",
+)
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
+LISTED = 6  # keys in a sentence
 COUNTERS = ("lr", "weight_order")  # of Detectron's training
 
 
@@ -38,12 +52,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     state = unwrapped(read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path))
     if not is_state_dict(state):
         raise ValueError(
-            f"The weight file {path} holds no state dict (names to tensors); save "
-            "model.state_dict()."
+            f"The weight file {path} holds no state dict (names to tensors) but {described(state)};"
+            " save model.state_dict(), alone or under the key model_state_dict."
         )
-    return {
-        name: value.float() if value.is_floating_point() else value for name, value in state.items()
-    }
+    return without_prefixes(
+        {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    )
+
+
+def described(content: Any) -> str:
+    """What a file holds instead of weights, for a sentence."""
+    if isinstance(content, Foreign):
+        return f"a pickled object of class {content.name}"
+    if isinstance(content, Mapping):
+        keys = ", ".join(str(key)[:40] for key in list(content)[:LISTED])
+        return f"the keys {keys}{', ...' if len(content) > LISTED else ''}"
+    return f"a {type(content).__name__}"
+
+
+def without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without the prefixes that wrappers put before every name."""
+    for prefix in PREFIXES * 2:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def is_state_dict(content: Any) -> bool:
@@ -62,9 +97,36 @@ def unwrapped(content: Any) -> Any:
     return content
 
 
-def read_torch(path: Path) -> Any:
+class Foreign:
+    """What an object of an unknown class in a file becomes: nothing of that class is run."""
+
+    name = ""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+def foreign_classes(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """A Foreign for each class in a file of torch.save that ``weights_only`` does not know.
+
+    Files of the older format name none.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except ValueError:
+        return []
+    return [(type("Foreign", (Foreign,), {"name": name}), name) for name in names]
+
+
+def read_torch(path: Path) -> Any:
+    """The content of a file of torch.save; objects of unknown classes are Foreign.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    try:
+        with torch.serialization.safe_globals(foreign_classes(path)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no state dict make the unpickler raise anything
         raise ValueError(
             f"The weight file {path} cannot be read as a plain state dict "

@@ -55,9 +55,18 @@ class ReportPlace:
 
     @property
     def folder(self) -> Path:
-        """Where the report is written."""
+        """Where the report is written.
+
+        Raises:
+            ValueError: --results is in experiments/, whose results belong to the repository.
+        """
         if self.publish:
             return self.committed
+        if self.results is not None and self.results.resolve().is_relative_to(EXPERIMENTS):
+            raise ValueError(
+                f"--results {self.results} is in experiments/, where committed results lie; give "
+                "another folder, or --publish to replace the committed ones."
+            )
         return self.results or self.evaluated / "report"
 
     def committed_seeds(self, suffix: str = "") -> list[dict[str, Any]]:

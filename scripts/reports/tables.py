@@ -140,14 +140,6 @@ def table_report(results: Results, committed: Results, scale: str) -> Report:
     )
 
 
-def not_evaluated(table: Table) -> list[dict[str, Any]]:
-    """The one seed of a table of which nothing was evaluated."""
-    rows = [{"group": row.group, "label": row.label, "run": row.run.name,
-             "metrics": None, "why": "not evaluated"}
-            for row in table.rows]  # fmt: skip
-    return [{"seed": 0, "device": "none", "rows": rows}]
-
-
 def write_table(place: ReportPlace) -> str:
     """Writes the report of a table of which the seeds were evaluated.
 
@@ -155,14 +147,20 @@ def write_table(place: ReportPlace) -> str:
         What is to be printed.
 
     Raises:
-        ValueError: the table has a report of its own.
+        ValueError: the table has a report of its own, or nothing of it was evaluated.
     """
     table = find_table(place.table)
     if not table.columns:
         raise ValueError(
             f"{place.table} has its own report: experiments/{place.table}/eval.sh prints it."
         )
-    seeds = stored_seeds(place.evaluated) or not_evaluated(table)
+    seeds = stored_seeds(place.evaluated)
+    if not any(row["metrics"] for seed in seeds for row in seed["rows"]):
+        raise ValueError(
+            f"Nothing of {place.table} was evaluated at the scale {place.scale} below {place.out}, "
+            f"so there is nothing to report; run experiments/{place.table}/eval.sh, or give the "
+            "--scale and --out of the evaluation."
+        )
     results = Results(table, place.with_committed(seeds))
     report = table_report(results, Results(table, place.committed_seeds()), place.scale)
     return write_report(report, place.folder, place.scale)

@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from data.coco import CocoDataset, coco_results, find_annotation_file
+from data.coco import CocoDataset, find_annotation_file
 from data.concat import ConcatDataset
 from data.errors import DataError
+from data.formats.coco_results import result_entries
 from data.formats.masks import compressed_rle
 from data.records import Detections
 
@@ -158,7 +159,11 @@ def test_results_undo_the_label_map_and_the_box_form(tmp_path):
         Detections(boxes=t.boxes, scores=torch.ones(len(t.labels)), labels=t.labels)
         for t in targets
     ]
-    results = coco_results(found, data.image_ids, data.category_ids)
+    results = [
+        entry
+        for image, image_id in zip(found, data.image_ids, strict=True)
+        for entry in result_entries(image, image_id, data.category_ids)
+    ]
     expected = sorted((a["image_id"], a["category_id"], a["bbox"]) for a in GOOD)
     assert sorted((r["image_id"], r["category_id"], r["bbox"]) for r in results) == expected
 

@@ -56,12 +56,12 @@ def test_what_is_no_image(tmp_path):
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()
-    Image.new("RGB", (6, 4)).save(tmp_path / "bitmap.jpg", format="BMP")
+    Image.new("RGB", (6, 4)).save(tmp_path / "moving.jpg", format="GIF")
     for name, says in (
-        ("page.jpg", "not a JPEG or PNG"),
+        ("page.jpg", "not a JPEG, PNG, WEBP, BMP or TIFF image"),
         ("empty.jpg", "is empty"),
         ("folder.jpg", "a folder"),
-        ("bitmap.jpg", "not a JPEG or PNG"),
+        ("moving.jpg", "not a JPEG, PNG, WEBP, BMP or TIFF image"),
         ("missing.jpg", "does not exist"),
     ):
         with pytest.raises(DataError, match=f"{name}: .*{says}"):
@@ -77,5 +77,5 @@ def test_a_promise_of_too_many_pixels_is_refused_before_decoding(tmp_path):
     for side in (10_000, 50_000):  # Pillow warns about the first and stops at the second
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
         (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b""))
-        with pytest.raises(DataError, match=r"bomb.png: the image promises more pixels"):
+        with pytest.raises(DataError, match=r"bomb.png: the image has, .* more than 89 million"):
             read_image(tmp_path / "bomb.png")

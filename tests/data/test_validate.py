@@ -90,7 +90,7 @@ def test_segmentations_are_checked_if_the_file_has_any(tmp_path, capsys):
     assert code == 1
     assert "annotation 2 (image 7, file 'seven.png'): a polygon has 4 numbers" in text
     assert "annotation 1 (image 7, file 'seven.png'): it has no segmentation (only a " in text
-    for line in ("3 objects", "2 problems"):
+    for line in ("3 objects", "2 problems (2 mended)"):
         assert f"train2014: {line}\n" in text
 
 
@@ -115,14 +115,16 @@ def test_every_voc_problem_is_listed(tmp_path, capsys):
     for part in (
         "a.xml: object 1 ('dog'): box (5, 5, 5, 9) has zero or negative size",
         "a.xml: the class 'unicorn' is unknown",
-        "a.xml: object 3 ('dog'): the field difficult is missing",
+        "note: {}: object 3 ('dog'): the field difficult is missing".format(
+            folder / "Annotations" / "a.xml"
+        ),
         "b.xml: object 1 ('dog'): box (0, 0, 90, 20) leaves the image",
         "c.xml: the annotation cannot be read (it has a DOCTYPE",
-        "d.png: the file is not a JPEG or PNG image",
+        "d.png: the file is not a JPEG, PNG, WEBP, BMP or TIFF image",
         "trainval.txt: the image 'd' is listed twice",
         "trainval.txt: '../x' is not an image name",
         "ghost.xml: the annotation cannot be read",
-        "2007_trainval: 9 problems",
+        "2007_trainval: 8 problems (6 errors, 1 objects that cannot be used, 1 mended)",
     ):
         assert part in text
 
@@ -139,8 +141,9 @@ def test_missing_split_counts_as_a_problem(tmp_path, capsys):
     "arguments",
     [
         [],
-        ["--layout", "yolo", "--root", ".", "--splits", "a"],
+        ["--layout", "pascal", "--root", ".", "--splits", "a"],
         ["--layout", "voc", "--root", ".", "--splits", ","],
+        ["--annotations", "a.json"],
     ],
 )
 def test_wrong_command_line_is_exit_code_2(arguments):

@@ -4,6 +4,7 @@ post-processing of it.
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -19,8 +20,9 @@ from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.evaluation import evaluate_table
-from scripts.engine.files import sha256
+from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
+from scripts.engine.places import table_place
 from scripts.evaluate import main
 from scripts.reports import tables
 from scripts.reports.files import ReportPlace
@@ -231,19 +233,41 @@ def test_a_network_of_another_configuration_is_a_sentence(data, trained, capsys)
     assert "data.short_side: 99 -> 64" in capsys.readouterr().err
 
 
-def test_what_is_not_trained_stays_as_not_run(data, tmp_path):
-    assert command(data, tmp_path / "runs") == 0
-    rows = rows_of(tmp_path / "runs")
-    assert [row["metrics"] for row in rows] == [None] * 4
-    assert "no trained network in" in rows[0]["why"]
-    assert report(tmp_path / "runs").count("not run") >= 4 * 3
+def test_what_is_not_trained_stays_as_not_run(data, trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "copy")
+    shutil.rmtree(out / "tiny" / "kl_loss" / "tiny_kl")
+    assert command(data, out) == 0
+    rows = rows_of(out)
+    assert [row["metrics"] is None for row in rows] == [False, True, True, True]
+    assert "no trained network in" in rows[1]["why"]
+    assert report(out).count("not run") >= 3 * 3
 
 
-def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
+def test_an_evaluation_of_nothing_is_an_error_and_writes_nothing(data, tmp_path, capsys):
+    place = table_place("kl_loss/tiny", scale="tiny", out=tmp_path)
+    write_atomically(place.seed_file(0), "an earlier evaluation")
+    assert command(data, tmp_path) == 2
+    assert (
+        "kl_loss/tiny, seed 0: none of its 4 rows was evaluated, and nothing was written (no "
+        "trained network in tiny/kl_loss/tiny/seed0" in capsys.readouterr().err
+    )
+    assert place.seed_file(0).read_text() == "an earlier evaluation"
+
+
+@pytest.mark.parametrize("rows", [[], [{"label": "baseline", "metrics": None}]])
+def test_a_report_of_nothing_is_an_error(tmp_path, rows):
+    if rows:
+        place = table_place("kl_loss/tiny", scale="tiny", out=tmp_path)
+        write_json(place.seed_file(0), {"rows": rows})
+    with pytest.raises(ValueError, match="Nothing of kl_loss/tiny was evaluated at the scale tiny"):
+        report(tmp_path)
+
+
+def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path, capsys):
     out = tmp_path / "runs"
     train(data, out, stop_after=2)
-    evaluate(data, out)
-    assert rows_of(out)[0]["metrics"] is None
+    assert command(data, out) == 2
+    assert "is not finished; train on, or add --unfinished" in capsys.readouterr().err
     evaluate(data, out, unfinished=True)
     assert (rows_of(out)[0]["updates"], rows_of(out)[0]["of_updates"]) == (2, 6)
     assert "UNFINISHED: tiny: only 2 of 6 updates" in report(out)
@@ -251,8 +275,6 @@ def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path):
 
 def test_a_missing_data_folder_is_a_sentence(tmp_path, capsys):
     """Where there is a network to evaluate; rows without one are not run, and need no data."""
-    assert command(tmp_path / "nowhere", tmp_path) == 0
-    assert "0 of 4 rows" in capsys.readouterr().out
     save_checkpoint(tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0", 1, {})
     assert command(tmp_path / "nowhere", tmp_path) == 2
     assert "nowhere does not exist" in capsys.readouterr().err

@@ -6,11 +6,9 @@ import torch
 from data.formats.masks import encode_masks
 from scripts.engine import drawing
 
-CLASSES = ["cat", "dog"]
-
 
 def test_masks_are_translucent_and_lie_under_the_boxes():
-    """On black, 100 of 255 parts of the class's color; the box of the other detection is not tinted
+    """On black, 100 of 255 parts of the object's color; the box of the other detection is not tinted
     by it.
     """
     bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
@@ -29,8 +27,8 @@ def test_masks_are_translucent_and_lie_under_the_boxes():
         "box": [150, 200, 350, 400],
         "mask": encode_masks(0 * bitmap)[0],
     }
-    picture = drawing.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under], CLASSES)
-    cat, dog = drawing.color(0), drawing.color(1)
+    picture = drawing.overlay(torch.zeros(3, 500, 480, dtype=torch.uint8), [line, under])
+    dog, cat = drawing.color(0), drawing.color(1)
     assert picture.getpixel((100, 200)) == tuple(round(value * 100 / 255) for value in dog)
     assert picture.getpixel((300, 300)) == (0, 0, 0)
     assert picture.getpixel((50, 200)) == dog
@@ -47,7 +45,7 @@ def test_a_mask_is_enlarged_with_its_image():
         "sigma": None,
         "mask": encode_masks(bitmap)[0],
     }
-    picture = drawing.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line], CLASSES)
+    picture = drawing.overlay(torch.zeros(3, 48, 64, dtype=torch.uint8), [line])
     assert picture.size == (512, 384)
     # right of the box and its text
     tinted = np.argwhere(np.asarray(picture).any(-1) & (np.arange(512) >= 240))
@@ -58,3 +56,24 @@ def test_a_mask_is_enlarged_with_its_image():
 def test_side_bands_are_one_sigma_to_both_sides():
     bands = list(drawing.side_bands([10, 20, 30, 60], [1, 2, 3, 4]))
     assert bands == [(9, 20, 11, 60), (27, 20, 33, 60), (10, 18, 30, 22), (10, 56, 30, 64)]
+
+
+def test_two_objects_of_a_class_have_two_colors():
+    lines = [
+        {"class": "dog", "score": 0.9, "box": [50, 50, 150, 150], "sigma": None},
+        {"class": "dog", "score": 0.8, "box": [250, 50, 350, 150], "sigma": None},
+    ]
+    picture = drawing.overlay(torch.zeros(3, 480, 480, dtype=torch.uint8), lines)
+    assert picture.getpixel((50, 100)) == drawing.color(0)
+    assert picture.getpixel((250, 100)) == drawing.color(1)
+    assert drawing.color(0) != drawing.color(1)
+
+
+def test_lines_and_labels_grow_with_a_large_image():
+    """4,000 px wide: lines of 8 px instead of 2, and a label four times as high."""
+    line = {"class": "dog", "score": 0.9, "box": [100, 1000, 3900, 1900], "sigma": None}
+    picture = drawing.overlay(torch.zeros(3, 2000, 4000, dtype=torch.uint8), [line])
+    column = np.asarray(picture)[1400, 90:120].any(-1)
+    assert column.sum() == 8
+    label = np.asarray(picture)[900:1000, 105].any(-1)
+    assert label.sum() > 30

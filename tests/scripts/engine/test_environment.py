@@ -34,9 +34,35 @@ def test_splits_and_bad_boxes_change_the_data_only():
 
 
 def test_a_run_is_scaled_and_put_on_the_data():
-    run = scaled_run(runs.vgg16_coco, Environment(scale="mini", splits="a:b"))
+    run = scaled_run(runs.vgg16_coco, Environment(scale="lite", splits="a:b"))
     assert run.data.test == "b"
-    assert run.model == SCALES["mini"](runs.vgg16_coco).model
+    assert run.model == SCALES["lite"](runs.vgg16_coco).model
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"data_root": Path("photos")}, "--data-root photos: the scale mini renders"),
+        ({"splits": "train:val"}, "--splits train:val: the scale mini renders"),
+        (
+            {"data_root": Path("photos"), "splits": "train:val"},
+            "--data-root photos --splits train:val: ",
+        ),
+    ],
+)
+def test_data_that_the_scale_would_not_read_are_refused(tmp_path, monkeypatch, given, named):
+    """Nothing is rendered, least of all into the named folder."""
+    monkeypatch.chdir(tmp_path)
+    environment = Environment(**given)
+    for attempt in (
+        lambda: scaled_run(runs.vgg16_coco, environment),
+        lambda: open_dataset(TINY, environment, TINY.data.train),
+    ):
+        with pytest.raises(ValueError, match=named) as error:
+            attempt()
+        assert "--scale lite or --scale paper" in str(error.value)
+        assert "own/small --data DIR" in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("splits", ["train", "train:", ":val", ""])
@@ -106,8 +132,9 @@ def test_the_mini_data_set_opens_in_the_layout_of_every_run(tmp_path, monkeypatc
     there.
     """
     monkeypatch.setattr(module, "ensure_dataset", lambda root: ensure_dataset(root, train=4, val=2))
+    monkeypatch.chdir(tmp_path)
     run = SCALES["mini"](run)
-    environment = Environment(data_root=tmp_path)
+    environment = Environment()
     train, test = (
         open_dataset(run, environment, split) for split in (run.data.train, run.data.test)
     )

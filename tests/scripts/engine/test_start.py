@@ -28,6 +28,7 @@ HEAD = replace(
     model=change(SMALL, iou=IoUConfig(rois=8)),
     train=replace(TINY.train, trainable_part="iou"),
 )
+CLASSES = ("brick", "ball", "tent", "gem", "ring", "cross")
 RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 
 
@@ -72,7 +73,7 @@ def test_first_the_other_network_must_be_finished(out, data):
 
 
 def test_all_weights_are_taken_over(out, capsys):
-    network = prepared_detector(SAME, "auto", place_of(out, "same"), resumed=False)
+    network = prepared_detector(SAME, "auto", place_of(out, "same"), CLASSES, resumed=False)
     assert all(
         torch.equal(value, weights(out, "first")[name])
         for name, value in network.state_dict().items()
@@ -86,7 +87,9 @@ def test_all_weights_are_taken_over(out, capsys):
 def test_box_layers_begin_anew_in_another_coding(out, capsys):
     """And begin as the same network without a start would: N(0, 0.001), not the other network's."""
     torch.manual_seed(5)
-    network = prepared_detector(WARM, "none", place_of(out, "warm"), resumed=False).state_dict()
+    network = prepared_detector(
+        WARM, "none", place_of(out, "warm"), CLASSES, resumed=False
+    ).state_dict()
     torch.manual_seed(5)
     fresh = build_detector(WARM.model).state_dict()
     taken = weights(out, "first")
@@ -96,7 +99,7 @@ def test_box_layers_begin_anew_in_another_coding(out, capsys):
         )
         assert torch.equal(value, (fresh if anew else taken)[name]), name
     assert (
-        "new: roi.head.predictor.log_variance, roi.head.predictor.offsets, rpn.head.offsets"
+        "new: rpn.head.offsets, roi.head.predictor.offsets, roi.head.predictor.log_variance"
         in capsys.readouterr().out
     )
 
@@ -131,7 +134,61 @@ def test_a_network_of_another_size_is_refused(out):
     with pytest.raises(
         ValueError, match=r"same cannot start from .*step-00000006.pt: .* has another shape there"
     ):
-        prepared_detector(wide, "none", place_of(out, "same"), resumed=False)
+        prepared_detector(wide, "none", place_of(out, "same"), CLASSES, resumed=False)
+
+
+def test_rows_go_by_the_names_of_the_classes(out, capsys):
+    """The earlier network knows brick, ball, tent, gem, ring, cross; this one cross, BALL, leaf."""
+    small = replace(SAME, model=change(SMALL, num_classes=3))
+    names = ("cross", "BALL", "leaf")
+    torch.manual_seed(5)
+    network = prepared_detector(small, "none", place_of(out, "same"), names, resumed=False)
+    torch.manual_seed(5)
+    fresh, taken = build_detector(small.model).state_dict(), weights(out, "first")
+    state = network.state_dict()
+    for layer, block in (("class_logits", 1), ("offsets", 4)):
+        name = f"roi.head.predictor.{layer}.weight"
+        ours, theirs, initial = (
+            weight[name].unflatten(0, (-1, block)) for weight in (state, taken, fresh)
+        )
+        assert torch.equal(ours[[0, 1, 2]], theirs[[0, 6, 2]])  # background, cross, ball
+        assert torch.equal(ours[3], initial[3])  # leaf
+    printed = capsys.readouterr().out
+    assert (
+        "rows by class name: cross, BALL, in roi.head.predictor.class_logits, "
+        "roi.head.predictor.offsets" in printed
+    )
+    assert "new: none" in printed
+
+
+def test_another_order_of_the_same_classes_is_followed(out):
+    turned = CLASSES[::-1]
+    network = prepared_detector(SAME, "none", place_of(out, "same"), turned, resumed=False)
+    bias = network.state_dict()["roi.head.predictor.class_logits.bias"]
+    theirs = weights(out, "first")["roi.head.predictor.class_logits.bias"]
+    assert torch.equal(bias, theirs[[0, 6, 5, 4, 3, 2, 1]])
+
+
+def test_a_checkpoint_of_another_network_gives_what_fits(out, capsys):
+    """To other classes, another width of the proposals' layer, and boxes with log variances."""
+    path = newest_checkpoint(folder_of(out, "first"))
+    other = replace(FIRST, name="tuned", model=change(SMALL, **KL, num_classes=2, rpn_channels=16))
+    network = prepared_detector(
+        other, "auto", place_of(out, "tuned"), ("gem", "leaf"), resumed=False, start_from=path
+    )
+    state, taken = network.state_dict(), weights(out, "first")
+    same = [name for name, value in state.items() if torch.equal(value, taken.get(name, value + 1))]
+    assert all(name in same for name in state if name.startswith("backbone."))
+    printed = capsys.readouterr().out
+    assert f"tensors from {path}" in printed
+    assert "rows by class name: gem, in roi.head.predictor.class_logits\n" in printed
+    for layer in ("rpn.head.conv", "roi.head.predictor.offsets", "roi.head.predictor.log_variance"):
+        assert layer in printed.partition("new: ")[2]
+    vgg = replace(TINY, name="vgg", start="checkpoint")
+    with pytest.raises(ValueError, match=r"step-00000006.pt \(a resnet50\) fits only 0 of the"):
+        prepared_detector(
+            vgg, "auto", place_of(out, "vgg"), CLASSES, resumed=False, start_from=path
+        )
 
 
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):

@@ -23,6 +23,12 @@ def test_a_report_is_written_below_out_unless_it_is_published():
     assert place().evaluated == Path("runs/mini/kl_loss/table1")
 
 
+@pytest.mark.parametrize("inside", ["kl_loss/table1/results", "own"])
+def test_results_of_the_repository_need_publish(inside):
+    with pytest.raises(ValueError, match="is in experiments/, where committed results lie"):
+        _ = place(results=EXPERIMENTS / inside).folder
+
+
 def test_publishing_and_another_folder_exclude_each_other(capsys):
     parser = argparse.ArgumentParser()
     add_report_options(parser)

@@ -1,0 +1,48 @@
+"""The detections of a network on every image of a data set, by one forward pass each."""
+
+import torch
+
+from data.loader import test_batches
+from data.records import Dataset
+from experiments.records import Run
+from models.detector import Detector
+from postprocess.pipeline import PostprocessConfig, postprocess
+from scripts.engine.refinement import RowDetections, add_images, images_in_order, no_detections
+from scripts.engine.trained import BATCH
+
+
+def detect_dataset(
+    detector: Detector,
+    run: Run,
+    dataset: Dataset,
+    config: PostprocessConfig,
+    *,
+    device: torch.device,
+    workers: int = 0,
+) -> RowDetections:
+    """The detections of every image, on the CPU, in the order of the data set.
+
+    Args:
+        detector: on ``device``, in eval mode.
+        run: the network's; its data say how large images are in the network.
+        dataset: the images.
+        config: the post-processing; candidates below its ``score_threshold`` are left out.
+        device: where the network is.
+        workers: processes that read images; changes no result.
+
+    Returns:
+        the detections and, from a network with a mask head, their masks.
+
+    Raises:
+        DataError: there is no image, or one cannot be read.
+    """
+    results = no_detections(with_masks=detector.mask is not None)
+    indices: list[int] = []
+    with torch.no_grad():
+        for batch in test_batches(dataset, run.data, batch_size=BATCH, workers=workers):
+            indices += batch.indices
+            batch = batch.to(device)
+            features = detector.features(batch)
+            candidates = detector.candidates(batch, config.score_threshold, features)
+            add_images(results, detector, features, batch, postprocess(candidates, config))
+    return images_in_order(results, indices)

@@ -1,0 +1,273 @@
+"""From a folder of labeled images to a trained, validated and scored network, and further."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from data.mini.ambiguous import write_dataset
+from experiments.own.recipe import OwnRecipe
+from scripts import score, train
+from scripts.engine import own_recipe
+from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
+from tests.networks import change
+from tests.tiny import TINY, TINY_KL, know_tiny, signal_handlers_kept, train_tiny
+
+RECIPE = OwnRecipe(
+    run=replace(
+        TINY_KL,
+        name="tiny",
+        start="imagenet",
+        nms_iou=0.5,
+        data=replace(TINY.data, on_bad_box="skip", scale_jitter=(0.8, 1.2), crop=0.7, color=0.2),
+    ),
+    epochs=2,
+    least_updates=4,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setattr(own_recipe, "RECIPES", {"tiny": RECIPE})
+    with signal_handlers_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """8 training and 4 validation scenes, in COCO's and in VOC's layout."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "set", seed=0, train=8, val=4)
+
+
+@pytest.fixture(scope="module")
+def data(both):
+    return both / "coco"
+
+
+def command(data, out, *more):
+    options = ["--data", str(data), "--out", str(out), "--device", "cpu"]
+    weights = [] if {"--weights", "--from"} & set(more) else ["--weights", "none"]
+    return train.main(["own/tiny", *options, *weights, *map(str, more)])
+
+
+def folder_of(out, data="coco"):
+    return out / "own" / "tiny" / data / "seed0"
+
+
+def weights(path):
+    return load_checkpoint(path)["model"]
+
+
+def newest(out):
+    return weights(newest_checkpoint(folder_of(out)))
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def lines_of(out):
+    return [json.loads(line) for line in (folder_of(out) / "metrics.jsonl").read_text().split("\n") if line]  # fmt: skip  # noqa: E501
+
+
+def test_a_folder_is_all_that_is_named(data, tmp_path, capsys):
+    """8 images in batches of 2 are 4 updates an epoch; two epochs, validated after each."""
+    assert command(data, tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "images: 8 to train on (train), 4 to validate on (val)" in printed
+    assert "classes: 6 (brick, ball, tent, gem, ring, cross)" in printed
+    assert "schedule: 8 updates of 2 images, 2 epochs of 8 images" in printed
+    assert "validation after 4 updates: AP" in printed
+    folder = folder_of(tmp_path)
+    assert [(line["updates"], line["epoch"]) for line in lines_of(tmp_path)] == [(4, 1.0), (8, 2.0)]
+    assert {"AP", "AP50", "per_class", "coverage1"} <= lines_of(tmp_path)[0].keys()
+    last = load_checkpoint(folder / "last.pt")
+    assert same(last["model"], newest(tmp_path))
+    assert "optimizer" not in last
+    assert (folder / "last.pt").stat().st_size < 0.6 * (folder / "step-00000008.pt").stat().st_size
+    assert command(data, tmp_path) == 0
+    assert "already trained (8 updates), nothing to do" in capsys.readouterr().out
+
+
+def test_the_best_network_scores_what_its_validation_said(data, tmp_path):
+    """To the last digit, by the command that scores any checkpoint."""
+    assert command(data, tmp_path, "--epochs", 3) == 0
+    assert score.main([str(folder_of(tmp_path)), "--data", str(data), "--device", "cpu"]) == 0
+    scored = json.loads((folder_of(tmp_path) / "score-val" / "scores.json").read_text())
+    best = max(lines_of(tmp_path), key=lambda line: line["AP"])
+    assert scored["facts"]["updates"] == best["updates"]
+    numbers = scored["scores"]
+    assert numbers["per_class"] == best["per_class"]
+    shared = numbers.keys() & best.keys()
+    assert len(shared) > 20
+    assert {name: numbers[name] for name in shared} == {name: best[name] for name in shared}
+
+
+def test_validation_changes_not_a_bit_of_the_training(data, tmp_path):
+    assert command(data, tmp_path / "a", "--validate-every", 0) == 0
+    assert command(data, tmp_path / "b", "--validate-every", 1) == 0
+    assert same(newest(tmp_path / "a"), newest(tmp_path / "b"))
+    assert not (folder_of(tmp_path / "a") / "metrics.jsonl").exists()
+    assert len(lines_of(tmp_path / "b")) == 8
+
+
+def test_a_papers_run_is_validated_when_asked(data, tmp_path, monkeypatch):
+    """Dropout and batch norms that learn go on as they would have without it."""
+    run = replace(TINY, model=change(TINY.model, roi_dropout=0.5))
+    know_tiny(monkeypatch, {"kl_loss/tiny": run})
+    states = []
+    for name, every in (("a", None), ("b", 2)):
+        assert train_tiny(data, tmp_path / name, validate_every=every) == 0
+        folder = tmp_path / name / "tiny" / "kl_loss" / "tiny" / "seed0"
+        states.append(weights(newest_checkpoint(folder)))
+        assert (folder / "metrics.jsonl").exists() == (every is not None)
+        assert (folder / "best.pt").exists() == (every is not None)
+    assert same(*states)
+
+
+def test_stopped_and_resumed_is_uninterrupted(data, tmp_path):
+    """Without --weights: the training goes on with what it began with."""
+    assert command(data, tmp_path / "a") == 0
+    assert command(data, tmp_path / "b", "--stop-after", 5) == 0
+    assert command(data, tmp_path / "b", "--weights", "auto") == 0
+    assert same(newest(tmp_path / "a"), newest(tmp_path / "b"))
+    assert lines_of(tmp_path / "a") == lines_of(tmp_path / "b")
+    assert same(
+        weights(folder_of(tmp_path / "a") / "best.pt"),
+        weights(folder_of(tmp_path / "b") / "best.pt"),
+    )
+
+
+def test_more_epochs_go_on_from_the_end(data, tmp_path, capsys):
+    assert command(data, tmp_path) == 0
+    assert command(data, tmp_path, "--epochs", 3) == 0
+    assert "at update 8" in capsys.readouterr().out
+    assert [line["updates"] for line in lines_of(tmp_path)] == [4, 8, 12]
+    assert json.loads((folder_of(tmp_path) / "finished.json").read_text())["step"] == 12
+    assert command(data, tmp_path, "--epochs", 2) == 2
+    assert "train.iterations: 12 -> 8" in capsys.readouterr().err
+
+
+def test_patience_ends_the_training(data, tmp_path, capsys):
+    """With a rate of nearly 0 nothing gets better after the first validation."""
+    options = ("--lr", 1e-12, "--validate-every", 1, "--patience", 2)
+    assert command(data, tmp_path, *options) == 0
+    assert [line["updates"] for line in lines_of(tmp_path)] == [1, 2, 3]
+    assert "ended after 3 updates (early, of 8)" in capsys.readouterr().out
+    assert command(data, tmp_path, *options) == 0
+    assert "already trained (3 updates)" in capsys.readouterr().out
+
+
+def test_another_data_set_is_fine_tuned_by_class_name(data, both, tmp_path, capsys):
+    """VOC's copy of the scenes has the same classes in the order of the alphabet."""
+    assert command(data, tmp_path) == 0
+    best = folder_of(tmp_path) / "best.pt"
+    capsys.readouterr()
+    voc = both / "VOCdevkit" / "VOC2007"
+    assert command(voc, tmp_path, "--from", best, "--splits", "trainval:test") == 0
+    printed = capsys.readouterr().out
+    assert f"tensors from {best}" in printed
+    assert "rows by class name: ball, brick, cross, gem, ring, tent" in printed
+    assert "new: none" in printed
+    tuned = folder_of(tmp_path, "VOC2007")
+    assert json.loads((tuned / "run.json").read_text())["start"] == "checkpoint"
+    assert command(voc, tmp_path, "--splits", "trainval:test", "--weights", "auto") == 0
+    assert "already trained" in capsys.readouterr().out
+
+
+def test_images_are_held_back_where_no_split_is_for_validation(data, tmp_path, capsys):
+    """And scripts.score finds the same ones again."""
+    root = shutil.copytree(data, tmp_path / "photos")
+    for name in ("val", "val_clean"):
+        (root / "annotations" / f"instances_{name}.json").unlink()
+    shutil.rmtree(root / "val")
+    assert command(root, tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    held = int(printed.partition(" to train on (train), ")[2].partition(" to validate on")[0])
+    assert f"images: {8 - held} to train on" in printed
+    assert "held-back) (20% of train, by the names of the images)" in printed
+    folder = folder_of(tmp_path / "out", "photos")
+    assert score.main([str(folder), "--data", str(root), "--device", "cpu"]) == 0
+    scored = json.loads((folder / "score-held-back" / "scores.json").read_text())
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert scored["facts"]["images"] == held
+    assert scored["scores"]["AP"] == max(json.loads(line)["AP"] for line in lines)
+
+
+def test_other_images_under_the_same_name_are_not_gone_on_with(data, tmp_path, capsys):
+    root = shutil.copytree(data, tmp_path / "a" / "photos")
+    assert command(root, tmp_path / "out", "--stop-after", 1) == 0
+    fewer = shutil.copytree(root, tmp_path / "b" / "photos")
+    file = fewer / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    gone = content["images"].pop()["id"]
+    content["annotations"] = [line for line in content["annotations"] if line["image_id"] != gone]
+    file.write_text(json.dumps(content))
+    assert command(fewer, tmp_path / "out") == 2
+    assert "learned from 8 images, and there are 7 with other names" in capsys.readouterr().err
+
+
+def test_weights_alone_cannot_be_continued(data, tmp_path, capsys):
+    assert command(data, tmp_path) == 0
+    last = folder_of(tmp_path) / "last.pt"
+    assert command(data, tmp_path / "other", "--resume", last) == 2
+    assert f"begin a new training with --from {last}" in capsys.readouterr().err
+
+
+def test_a_file_to_resume_is_where_it_began(data, tmp_path):
+    """The same command continues: it does not begin from the file again."""
+    assert command(data, tmp_path / "a", "--stop-after", 2) == 0
+    start = shutil.copy(newest_checkpoint(folder_of(tmp_path / "a")), tmp_path)
+    shutil.copy(newest_checkpoint(folder_of(tmp_path / "a")).with_suffix(".json"), tmp_path)
+    for _ in range(2):
+        assert command(data, tmp_path / "b", "--resume", start, "--stop-after", 2) == 0
+    assert newest_checkpoint(folder_of(tmp_path / "b")).name == "step-00000006.pt"
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--scale", "lite"), "--scale: not for own/tiny: the recipes of own/ have one scale"),
+        (("--skip-bad-boxes",), "--skip-bad-boxes: not for own/tiny"),
+        (("--epochs", 0), "--epochs is 0; give 1 or more"),
+        (("--short-side", 8), "--short-side is 8; give 32 or more"),
+        (("--lr", -1), "--lr is -1; give a positive rate"),
+        (("--backbone", "resnet9"), "backbone.name is 'resnet9'; choose one of"),
+        (("--splits", "train:nowhere"), "has no split 'nowhere'; choose one of"),
+        (("--annotations", "file.json"), "--annotations FILE and --images DIR belong together"),
+        (("--from", "no/such.pt"), "The checkpoint no/such.pt does not exist"),
+    ],
+)
+def test_a_users_mistakes_are_one_sentence(data, tmp_path, capsys, more, sentence):
+    assert command(data, tmp_path, *more) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert len(printed.splitlines()) == 1
+    assert not tmp_path.joinpath("own").exists()
+
+
+def test_hyper_parameters_are_no_options_of_a_papers_run(data, tmp_path, capsys):
+    options = ["--data", str(data), "--out", str(tmp_path), "--scale", "paper", "--epochs", "3"]
+    assert train.main(["kl_loss/vgg16_coco", *options]) == 2
+    assert "--epochs: not for kl_loss/vgg16_coco: a paper's run" in capsys.readouterr().err
+    assert train.main(["own/large", "--data", str(data), "--out", str(tmp_path)]) == 2
+    assert "There is no recipe 'own/large'; choose one of own/tiny" in capsys.readouterr().err
+    assert train.main(["own/tiny", "--out", str(tmp_path)]) == 2
+    assert "Which images? Give their folder with --data DIR" in capsys.readouterr().err
+
+
+def test_a_papers_run_is_fine_tuned_and_goes_on_without_saying_so_again(
+    data, tmp_path, monkeypatch, capsys
+):
+    know_tiny(monkeypatch, {"kl_loss/tiny_kl": replace(TINY_KL, start="imagenet")})
+    assert command(data, tmp_path) == 0
+    best = folder_of(tmp_path) / "best.pt"
+    options = {"run": "kl_loss/tiny_kl", "stop_after": 2}
+    assert train_tiny(data, tmp_path, **options, start_from=best) == 0
+    assert f"tensors from {best}" in capsys.readouterr().out
+    assert train_tiny(data, tmp_path, **options) == 0
+    record = tmp_path / "tiny" / "kl_loss" / "tiny_kl" / "seed0" / "run.json"
+    assert json.loads(record.read_text())["start"] == "checkpoint"
+    assert "step-00000002.pt at update 2" in capsys.readouterr().out
