@@ -1,10 +1,10 @@
-# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [PUBLISH=1]
+# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [LENGTH=4] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [PUBLISH=1]
 PYTHON ?= python3
 PAPERS ?= kl_loss kl_rpn
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-export SCALE SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
+export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
 .PHONY: help install train test lint benchmark doctor tensorboard clean
 help: ## this list

@@ -1,5 +1,6 @@
 # Read by every train.sh and eval.sh: goes to the repository's root and turns the environment into options.
 #   SCALE   mini (default), lite or paper          SEEDS    how many seeds, 0 .. SEEDS-1 (default 1)
+#   LENGTH  how many times as many updates: 4 is --scale mini-4x (default 1)
 #   DATA    folder of the data set                 WEIGHTS  ImageNet weights: a file, none, or auto (torchvision's)
 #   OUT     where runs are kept (default runs)     DEVICE   auto (default), cpu or cuda
 #   WORKERS processes that read images (default 0) SPLITS   TRAIN:TEST, other splits than the run's
@@ -11,6 +12,8 @@
 set -euo pipefail
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
 [[ $SEEDS =~ ^[1-9][0-9]*$ ]] || { echo "error: SEEDS is '$SEEDS'; give a whole number of at least 1." >&2; exit 2; }
+[[ ${LENGTH:-1} =~ ^[1-9][0-9]*$ ]] || { echo "error: LENGTH is '$LENGTH'; give a whole number of at least 1." >&2; exit 2; }
+[ "${LENGTH:-1}" = 1 ] || SCALE=$SCALE-${LENGTH}x
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")
@@ -50,7 +53,7 @@ evaluate_table() { # evaluate_table PAPER/TABLE: measures its rows, writes and p
     case $command in
       evaluate) "$PYTHON" -m scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}" ;;
       benchmark) "$PYTHON" -m scripts.benchmark "$1" "${place[@]}" --device "${DEVICE:-auto}" ;;
-      report | figure6) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
+      report | figure6 | length) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
       *) "$PYTHON" -m "scripts.$command" "$1" --seeds "$SEEDS" "${common[@]}" ${report[@]+"${report[@]}"} ;;
     esac
   done

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from data.config import DataConfig
 from experiments.records import Run, TrainConfig
-from experiments.shrink import pooled_smoothly, same_for_all, shrunk_sides
+from experiments.shrink import pooled_smoothly, same_for_all, shrunk_sample, shrunk_sides
 from models.build import ModelConfig
 from models.roi import RoIConfig
 from models.rpn import RPNConfig
@@ -96,7 +96,7 @@ def lite_rpn(rpn: RPNConfig, *, pyramid: bool) -> RPNConfig:
     return replace(
         rpn,
         channels=256,
-        anchors_per_image=64,
+        anchors_per_image=shrunk_sample(rpn, 64),
         anchor_sizes=(16.0, *sizes) if pyramid else sizes,
         min_size=4.0,
         pre_nms_train=1000 if pyramid else 2000,
@@ -124,6 +124,8 @@ def lite_name(run: Run) -> str:
     """What the network is called whose backbone is MobileNetV2."""
     if run.passes:
         return run.name.replace("r50", "mobilenet")
+    if run.model.roi.head == "none":
+        return run.name
     kl_rpn, weight = run.model.rpn.kind == "kl_rpn", run.train.roi_loss_weight
     name = "mobilenet_rfcn_voc" if run.model.roi.head == "rfcn" else "mobilenet_voc"
     if kl_rpn:

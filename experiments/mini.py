@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from data.config import DataConfig
 from experiments.records import Run, TrainConfig
-from experiments.shrink import pooled_smoothly, same_for_all, shrunk_sides
+from experiments.shrink import pooled_smoothly, same_for_all, shrunk_sample, shrunk_sides
 from models.build import ModelConfig
 from models.roi import RoIConfig
 from models.rpn import RPNConfig
@@ -100,7 +100,7 @@ def mini_rpn(rpn: RPNConfig, *, pyramid: bool) -> RPNConfig:
         rpn,
         channels=thin(rpn.channels),
         anchor_sizes=(8.0, *sizes) if pyramid else sizes,
-        anchors_per_image=26,
+        anchors_per_image=shrunk_sample(rpn, 26),
         min_size=4.0,
         pre_nms_train=pre_nms,
         post_nms_train=300,

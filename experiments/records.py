@@ -10,8 +10,18 @@ from postprocess.pipeline import PostprocessConfig
 from postprocess.refine import Refinement
 
 Optimizer = Literal["sgd", "adam", "adamw"]
-Metric = Literal["coco", "voc", "latency", "recall", "figure3", "figure5"]
-Command = Literal["evaluate", "benchmark", "recall", "figure3", "figure5", "figure6"]
+Metric = Literal["coco", "voc", "latency", "recall", "first_stage", "figure3", "figure5"]
+Command = Literal[
+    "evaluate",
+    "evaluate_length",
+    "benchmark",
+    "recall",
+    "first_stage",
+    "first_stage_length",
+    "figure3",
+    "figure5",
+    "figure6",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,8 @@ class Run:
     end in minutes, too.
     passes: 1 for Detectron's "1x" schedule, 2 for "2x"; mini and lite lengthen theirs by it. 0:
     other schedules.
+    printed_optimizer: whether the small scales keep the run's own optimizer, rate and clipping
+    instead of giving it theirs.
     nms_iou: the threshold of plain NMS in the run's tables, and when it detects in photos.
     proposals: the run whose region proposal network proposed, for Fast R-CNN; "" if the network has
     its own. Like start it is a name of runs.py at every scale.
@@ -64,6 +76,7 @@ class Run:
     start: str = "imagenet"
     short_mini: bool = False
     passes: int = 0
+    printed_optimizer: bool = False
     nms_iou: float = 0.3
     proposals: str = ""
 

@@ -4,10 +4,13 @@
 A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the
 log variance, the losses; what it replaces is size: backbone, resolution, data, schedule. Both sides
 of a comparison get the same.
-How the numbers below were found is written in docs/scales.md.
+Each can be longer than it is: "mini-4x" is mini with four times as many updates. How the numbers
+of the small scales were found is written in docs/scales.md.
 """
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from experiments.lite import lite
 from experiments.mini import mini
@@ -26,3 +29,39 @@ TITLES = {
     "paper's numbers",
     "paper": "paper (published recipe)",
 }
+
+
+def scale_and_length(name: str) -> tuple[str, int]:
+    """("mini", 4) of "mini-4x", ("mini", 1) of "mini".
+
+    Raises:
+        ValueError: the name is not one of SCALES, with or without a length of 2 or more.
+    """
+    parts = re.fullmatch(r"([a-z]+)(?:-([1-9][0-9]*)x)?", name)
+    length = int(parts[2] or 1) if parts else 1
+    if not parts or parts[1] not in SCALES or (parts[2] and length < 2):
+        raise ValueError(
+            f"There is no scale {name!r}; choose one of {', '.join(SCALES)}, or name a longer one: "
+            "mini-4x has four times as many updates as mini."
+        )
+    return parts[1], length
+
+
+def at_scale(run: Run, name: str) -> Run:
+    """A run of runs.py at the scale called ``name``, such as "mini" or "mini-4x".
+
+    A length multiplies the updates and the updates after which the rate drops, not the warm-up.
+    """
+    scale, length = scale_and_length(name)
+    scaled = SCALES[scale](run)
+    train = scaled.train
+    drops = tuple(drop * length for drop in train.lr_drops)
+    return replace(
+        scaled, train=replace(train, iterations=train.iterations * length, lr_drops=drops)
+    )
+
+
+def scale_title(name: str) -> str:
+    """What a report says about the scale called ``name``."""
+    scale, length = scale_and_length(name)
+    return TITLES[scale] if length == 1 else f"{TITLES[scale]}; {length} times as many updates"

@@ -42,6 +42,30 @@ def positive_anchor_loss(
     return gaussian_loss(mean_error, at_least_float32(log_variance), mean_error_weight, 0.0)
 
 
+def positive_anchor_loss_exponent(
+    offsets: Tensor,
+    log_variance: Tensor,
+    target_offsets: Tensor,
+    mean_error_weight: float = MEAN_ERROR_WEIGHT,
+) -> Tensor:
+    """exp(-gamma log_variance) (offsets - target_offsets)^2 / 2 + log_variance / 2: Eq. 7 read with
+    gamma in the exponent, where the paper typesets it.
+
+    It is no divergence of Gaussians. ``positive_anchor_loss`` is the default.
+
+    Args:
+        offsets, log_variance, target_offsets, mean_error_weight: as in ``positive_anchor_loss``.
+
+    Returns:
+        one value per coordinate (..., 4), at least float32.
+
+    Law: least at log_variance = ln(gamma error^2) / gamma.
+    """
+    log_variance = at_least_float32(log_variance)
+    mean_error = at_least_float32(offsets) - at_least_float32(target_offsets)
+    return 0.5 * torch.exp(-mean_error_weight * log_variance) * mean_error**2 + 0.5 * log_variance
+
+
 def negative_anchor_loss(
     offsets: Tensor,
     log_variance: Tensor,

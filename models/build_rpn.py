@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
+from losses.kl_rpn_loss import positive_anchor_loss, positive_anchor_loss_exponent
 from models.anchors import AnchorGenerator, cell_anchors, corner_anchors, rounded_corner_anchors
 from models.kl_rpn import KLRPNHead, kl_rpn_loss
 from models.rpn import BoxCoding, RegionProposalNetwork, RPNConfig
@@ -16,6 +17,8 @@ CELL_RULES = {
     "torchvision": rounded_corner_anchors,
     "detectron2": corner_anchors,
 }
+# where gamma stands in KL-RPN's Eq. 7 -> the loss
+POSITIVE_LOSSES = {"factor": positive_anchor_loss, "exponent": positive_anchor_loss_exponent}
 
 
 def build_rpn(
@@ -79,12 +82,15 @@ def build_rpn_head(
         channels=config.channels,
         anchors_per_position=anchors_per_position,
         log_variance_std=config.log_variance_std,
+        log_variance_bias=config.log_variance_bias,
     )
     loss = partial(
         kl_rpn_loss,
         mean_error_weight=config.mean_error_weight,
         negative_variance=config.negative_variance,
         log_variance_limit=config.log_variance_limit,
+        positive_loss=POSITIVE_LOSSES[config.mean_error_weight_place],
+        train_negative_means=config.train_negative_means,
         reduce_coordinates=torch.sum if config.coordinate_reduction == "sum" else torch.mean,
     )
     return kl_head, loss

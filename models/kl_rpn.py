@@ -22,8 +22,8 @@ class KLRPNHead(nn.Module):
     """RPNOutput of a feature map (N, C, H, W): 3x3 convolution, then 4 means and 4 log variances an
     anchor.
 
-    log_variance_std: the added layer starts as N(0, std), bias 0 (section 3.1 prints "N(0,
-    0.00001)").
+    log_variance_std, log_variance_bias: the added layer starts as N(0, std) with this bias (section
+    3.1 prints "N(0, 0.00001)").
     Law: the layers add 2 * anchors_per_position outputs to those of the RPN with its two-way
     softmax.
     """
@@ -35,6 +35,7 @@ class KLRPNHead(nn.Module):
         channels: int,
         anchors_per_position: int,
         log_variance_std: float = 1e-5,
+        log_variance_bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
@@ -47,6 +48,7 @@ class KLRPNHead(nn.Module):
         ):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.log_variance.bias, log_variance_bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> RPNOutput:
         hidden = F.relu(self.conv(features))
@@ -82,6 +84,8 @@ def kl_rpn_loss(
     negative_variance: float,
     log_variance_limit: float | None,
     reduce_coordinates: Callable[..., Tensor],
+    positive_loss: Callable[[Tensor, Tensor, Tensor, float], Tensor] = positive_anchor_loss,
+    train_negative_means: bool = True,
 ) -> Losses:
     """L_KL of Eq. 8: the losses of the sampled anchors of an image, added and divided by their
     number, then the mean over images.
@@ -93,6 +97,8 @@ def kl_rpn_loss(
         negative_variance: of Eq. 7.
         log_variance_limit: see ``bounded``; None: no limit.
         reduce_coordinates: torch.sum or torch.mean, of an anchor's four values.
+        positive_loss: a reading of Eq. 7.
+        train_negative_means: whether the means of negative anchors get a gradient.
 
     Returns:
         ({"rpn_kl"}, statistics), scalars.
@@ -107,20 +113,21 @@ def kl_rpn_loss(
         """0 off the mask, before any arithmetic: the gradient of inf * 0 is NaN."""
         return values.masked_fill(~mask[..., None], 0.0)
 
-    positive_loss = positive_anchor_loss(
+    positive_losses = positive_loss(
         masked(positive, output.offsets),
         masked(positive, log_variance),
         masked(positive, target_offsets),
         mean_error_weight,
     )
-    negative_loss = negative_anchor_loss(
-        masked(negative, output.offsets),
+    negative_means = output.offsets if train_negative_means else output.offsets.detach()
+    negative_losses = negative_anchor_loss(
+        masked(negative, negative_means),
         masked(negative, log_variance),
         mean_error_weight,
         negative_variance,
     )
     losses = reduce_coordinates(
-        masked(positive, positive_loss) + masked(negative, negative_loss), dim=-1
+        masked(positive, positive_losses) + masked(negative, negative_losses), dim=-1
     )
     count = (positive | negative).sum(1).clamp(min=1)
     statistics = kl_rpn_statistics(output.log_variance, positive, negative, log_variance_limit)

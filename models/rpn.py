@@ -16,13 +16,23 @@ from data.boxes import BoxCoder
 from data.records import Batch
 from models.anchors import AnchorGenerator
 from models.decode import check_finite
+from models.matching import label_anchors
 from models.proposals import propose
-from models.rpn_head import AnchorTargets, Losses, RPNLoss, RPNOutput, anchor_targets, join_levels
+from models.rpn_head import (
+    AnchorTargets,
+    Losses,
+    RPNLoss,
+    RPNOutput,
+    anchor_targets,
+    inside_image,
+    join_levels,
+)
 
 RPNKind = Literal["rpn", "kl_rpn", "saved"]
 BoxCoding = Literal["center_size", "edges"]
 AnchorRule = Literal["caffe", "torchvision", "detectron2"]
 CoordinateReduction = Literal["sum", "mean"]
+MeanErrorWeightPlace = Literal["factor", "exponent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +67,16 @@ class RPNConfig:
     post_nms_test: int = 300
     min_size: float = 16.0  # px, original image: least side of a proposal
     mean_error_weight: float = 0.5  # KL-RPN: gamma of Eq. 4 and 7; 1 is the textbook divergence
+    # KL-RPN: where gamma stands in Eq. 7; the text of the paper allows both
+    mean_error_weight_place: MeanErrorWeightPlace = "factor"
+    # KL-RPN: whether negative anchors train the means; False: their variance alone
+    train_negative_means: bool = True
     # KL-RPN: variance that a negative anchor's offsets should have
     negative_variance: float = 1 / 3
     coordinate_reduction: CoordinateReduction = "sum"  # KL-RPN: of an anchor's four losses
     # KL-RPN: standard deviation of the initial weights of the log variances
     log_variance_std: float = 1e-5
+    log_variance_bias: float = 0.0  # KL-RPN: initial bias of the log variances
     # KL-RPN: bound of |ln sigma^2| in the loss; not in the paper
     log_variance_limit: float | None = 20.0
 
@@ -71,6 +86,7 @@ class RPNConfig:
             ("box_coding", BoxCoding),
             ("anchor_rule", AnchorRule),
             ("coordinate_reduction", CoordinateReduction),
+            ("mean_error_weight_place", MeanErrorWeightPlace),
         ):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
@@ -154,6 +170,24 @@ class RegionProposalNetwork(nn.Module):
             for target, size in zip(batch.targets, batch.image_sizes, strict=True)
         ]
         return AnchorTargets(*(torch.stack(parts) for parts in zip(*images, strict=True)))
+
+    def labels(
+        self, anchors: Tensor, gt_boxes: Tensor, image_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """What every anchor of an image is, before any is sampled: see ``label_anchors``.
+
+        Args:
+            anchors: (A, 4), network px.
+            gt_boxes: (G, 4), network px.
+            image_size: (height, width) without padding, network px.
+        """
+        return label_anchors(
+            anchors,
+            gt_boxes,
+            inside_image(anchors, image_size) | self.straddling_anchors,
+            positive_iou=self.positive_iou,
+            negative_iou=self.negative_iou,
+        )
 
     def losses(self, predictions: AnchorPredictions, batch: Batch) -> Losses:
         """The loss terms rpn_* of a batch with targets, scalars, and statistics."""

@@ -120,9 +120,7 @@ def anchor_targets(
     Returns:
         Sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
     """
-    height, width = image_size
-    inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
-    inside = inside | straddling
+    inside = inside_image(anchors, image_size) | straddling
     labels, index = label_anchors(
         anchors, target.boxes, inside, positive_iou=positive_iou, negative_iou=negative_iou
     )
@@ -130,6 +128,12 @@ def anchor_targets(
     if len(target.boxes) == 0:
         return positive, negative, torch.zeros_like(anchors)
     return positive, negative, coder.encode(target.boxes[index], anchors)
+
+
+def inside_image(anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Which anchors (A, 4) do not cross the boundary of an image of (height, width) px, (A,)."""
+    height, width = image_size
+    return (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
 
 
 def rpn_loss(output: RPNOutput, targets: AnchorTargets) -> Losses:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from experiments.records import Run, Table
-from experiments.scales import SCALES
+from experiments.scales import at_scale
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, device_name, pick_device
 from scripts.engine.files import write_json
@@ -51,7 +51,7 @@ def benchmark(
     if repeats < 1:
         raise ValueError(f"--repeats {repeats} measures nothing; give 1 or more.")
     device = pick_device(environment.device)
-    runs = [SCALES[environment.scale](row.run) for row in table.rows]
+    runs = [at_scale(row.run, environment.scale) for row in table.rows]
     print(
         f"{table.title}; scale {environment.scale}; {device_name(environment.device)}; torch "
         f"{torch.__version__}",
@@ -62,7 +62,7 @@ def benchmark(
     lines = []
     for index, (row, run) in enumerate(zip(table.rows, runs, strict=True)):
         lines.append({**row_line(row, run), "metrics": latencies.metrics(index)})
-    write_json(place.seed_file(0), seed_results(place, environment, 0, lines))
+    write_json(place.seed_file(0), seed_results(table, place, environment, 0, lines))
     operations = time_operations(runs[0], repeats, device)
     path = environment.out / environment.scale / "benchmark.json"
     write_json(path, {**seed_header(place, environment, 0), "operations": operations})

@@ -34,7 +34,9 @@ def report_offsets(table: Table, report: ReportPlace, environment: Environment, 
     """Measures both networks with every seed, writes the report and returns what is printed."""
     place = environment.table_place(report.table)
     measured = measure_offsets(table, place, environment, seeds, images=IMAGES)
-    return write_figure3(Results(table, measured.seeds), report, measured.first)
+    return write_figure3(
+        Results(table, report.with_committed(measured.seeds)), report, measured.first
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,7 +43,15 @@ def report_voting(table: Table, report: ReportPlace, environment: Environment, s
             picture = {"picture": draw(report, after, measured.seed, measured.voting)}
             drawn = True
         results.append({**measured.results, **picture})
-    return write_figure5(Results(table, results), report)
+    shown = report.with_committed(results)
+    if drawn:  # the picture of an earlier report is no longer there
+        shown = [seed if seed in results else without_picture(seed) for seed in shown]
+    return write_figure5(Results(table, shown), report)
+
+
+def without_picture(seed: dict[str, Any]) -> dict[str, Any]:
+    """The results of a seed of which no picture is shown."""
+    return {name: value for name, value in seed.items() if name != "picture"}
 
 
 def draw(report: ReportPlace, after: Row, seed: int, voting: VotingMoves) -> dict[str, Any]:

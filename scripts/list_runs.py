@@ -7,9 +7,9 @@ scale. With --commands instead the commands of scripts/ that measure and print t
 import sys
 from collections.abc import Sequence
 
-from experiments.scales import SCALES
+from experiments.scales import at_scale
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.places import find_table
+from scripts.engine.places import add_scale_option, find_table
 from scripts.engine.training_order import COMMANDS, training_order
 
 
@@ -17,7 +17,9 @@ def list_runs(table: str, scale: str) -> str:
     """Each network as "paper/run backbone", one a line."""
     paper = table.partition("/")[0]
     runs = training_order(find_table(table), paper, scale)
-    return "\n".join(f"{paper}/{run.name} {SCALES[scale](run).model.backbone.name}" for run in runs)
+    return "\n".join(
+        f"{paper}/{run.name} {at_scale(run, scale).model.backbone.name}" for run in runs
+    )
 
 
 def list_commands(table: str) -> str:
@@ -28,7 +30,7 @@ def list_commands(table: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("list_runs", __doc__)
     parser.add_argument("table", help="paper/table, for example kl_loss/table1")
-    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    add_scale_option(parser)
     parser.add_argument("--commands", action="store_true", help="list commands instead of runs")
     options = parser.parse_args(arguments)
     if options.commands:

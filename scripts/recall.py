@@ -34,7 +34,7 @@ def report_recall(table: Table, report: ReportPlace, environment: Environment, s
     """Measures every network with every seed, writes the report and returns what is printed."""
     place = environment.table_place(report.table)
     results = measure_recall(table, place, environment, seeds, counts=COUNTS, ious=IOUS)
-    return write_recall(Results(table, results), report)
+    return write_recall(Results(table, report.with_committed(results)), report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

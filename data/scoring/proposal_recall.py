@@ -52,8 +52,9 @@ def recall(
 
     Returns:
         for each count "recall@count" ({"0.5": percent, ...}), "AR@count" (the mean recall over IoU
-        0.5, 0.55, ..., 0.95) and "proposals@count" (the mean number of proposals that an image
-        used). nan without objects or images.
+        0.5, 0.55, ..., 0.95), "mean_iou@count" (the mean over objects of their best overlap) and
+        "proposals@count" (the mean number of proposals that an image used). nan without objects or
+        images.
 
     Raises:
         DataError: the two sequences do not fit.
@@ -71,6 +72,7 @@ def recall(
     for row, count in zip(best, counts, strict=True):
         scores[f"recall@{count}"] = {str(iou): percent_true(row >= iou) for iou in ious}
         scores[f"AR@{count}"] = percent_true(torch.stack([row >= iou for iou in AVERAGED]))
+        scores[f"mean_iou@{count}"] = 100.0 * row.mean().item()
         used = [float(min(count, len(image.boxes))) for image in proposals]
         scores[f"proposals@{count}"] = torch.tensor(used, dtype=torch.float64).mean().item()
     return scores

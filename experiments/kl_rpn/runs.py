@@ -17,6 +17,7 @@ from models.build import ModelConfig
 from models.roi import RoIConfig
 from models.rpn import RPNConfig
 
+LN_THIRD = -1.0986122886681098  # log variance of a negative anchor at its best, ln(1/3)
 MULTI_SCALE = (400, 500, 600, 700, 800)  # px, short sides of R-FCN's multi-scale training
 COCO = DataConfig(
     layout="coco",
@@ -109,6 +110,106 @@ vgg16_coco_klrpn_weight1 = replace(
     vgg16_coco_klrpn,
     name="vgg16_coco_klrpn_weight1",
     train=replace(vgg16_coco_klrpn.train, roi_loss_weight=1.0),
+)
+
+# the region proposal network alone, ours: what training length and the readings below change in it
+rpn_alone = replace(
+    vgg16_coco, name="rpn_alone", model=replace(VGG16_COCO, roi=replace(VGG16_ROI, head="none"))
+)
+klrpn_alone = replace(
+    rpn_alone,
+    name="klrpn_alone",
+    model=replace(rpn_alone.model, rpn=KLRPN_COCO),
+    train=replace(vgg16_coco_klrpn.train, roi_loss_weight=1.0),
+)
+
+# readings of KL-RPN, ours: one choice that the paper leaves open, or one change, each
+klrpn_gamma_1 = replace(
+    klrpn_alone,
+    name="klrpn_gamma_1",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, mean_error_weight=1.0)),
+)
+klrpn_gamma_exponent = replace(
+    klrpn_alone,
+    name="klrpn_gamma_exponent",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, mean_error_weight_place="exponent")),
+)
+klrpn_detached = replace(
+    klrpn_alone,
+    name="klrpn_detached",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, train_negative_means=False)),
+)
+klrpn_mean = replace(
+    klrpn_alone,
+    name="klrpn_mean",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, coordinate_reduction="mean")),
+)
+klrpn_third = replace(
+    klrpn_alone,
+    name="klrpn_third",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, log_variance_bias=LN_THIRD)),
+)
+klrpn_quarter_positive = replace(
+    klrpn_alone,
+    name="klrpn_quarter_positive",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, positive_share=0.25)),
+)
+klrpn_warm = replace(klrpn_alone, name="klrpn_warm", start="rpn_alone")
+rpn_again = replace(rpn_alone, name="rpn_again", start="rpn_alone")
+klrpn_adam = replace(klrpn_alone, name="klrpn_adam", printed_optimizer=True)
+klrpn_adam_10 = replace(klrpn_adam, name="klrpn_adam_10", train=replace(klrpn_alone.train, lr=6e-4))
+rpn_sgd = replace(rpn_alone, name="rpn_sgd", printed_optimizer=True)
+
+# how many anchors an image are sampled, for both sides: a third of 256, half, twice, 5 and 10 times
+klrpn_anchors_third = replace(
+    klrpn_alone,
+    name="klrpn_anchors_third",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, anchors_per_image=85)),
+)
+klrpn_anchors_half = replace(
+    klrpn_alone,
+    name="klrpn_anchors_half",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, anchors_per_image=128)),
+)
+klrpn_anchors_2 = replace(
+    klrpn_alone,
+    name="klrpn_anchors_2",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, anchors_per_image=512)),
+)
+klrpn_anchors_5 = replace(
+    klrpn_alone,
+    name="klrpn_anchors_5",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, anchors_per_image=1280)),
+)
+klrpn_anchors_10 = replace(
+    klrpn_alone,
+    name="klrpn_anchors_10",
+    model=replace(klrpn_alone.model, rpn=replace(KLRPN_COCO, anchors_per_image=2560)),
+)
+rpn_anchors_third = replace(
+    rpn_alone,
+    name="rpn_anchors_third",
+    model=replace(rpn_alone.model, rpn=replace(RPN_COCO, anchors_per_image=85)),
+)
+rpn_anchors_half = replace(
+    rpn_alone,
+    name="rpn_anchors_half",
+    model=replace(rpn_alone.model, rpn=replace(RPN_COCO, anchors_per_image=128)),
+)
+rpn_anchors_2 = replace(
+    rpn_alone,
+    name="rpn_anchors_2",
+    model=replace(rpn_alone.model, rpn=replace(RPN_COCO, anchors_per_image=512)),
+)
+rpn_anchors_5 = replace(
+    rpn_alone,
+    name="rpn_anchors_5",
+    model=replace(rpn_alone.model, rpn=replace(RPN_COCO, anchors_per_image=1280)),
+)
+rpn_anchors_10 = replace(
+    rpn_alone,
+    name="rpn_anchors_10",
+    model=replace(rpn_alone.model, rpn=replace(RPN_COCO, anchors_per_image=2560)),
 )
 
 r101_coco = Run(name="r101_coco", model=R101_COCO, data=COCO, train=R101_SGD, short_mini=True)

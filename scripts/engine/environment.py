@@ -15,7 +15,7 @@ from data.errors import DataError
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
-from experiments.scales import SCALES
+from experiments.scales import at_scale, scale_and_length
 from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
 DATASETS = Path("datasets")  # where data are unless the command line says otherwise
@@ -27,8 +27,9 @@ LISTED = 3  # of the annotations that were left out
 class Environment:
     """The options that all commands share, as the command line gives them.
 
-    scale: a key of SCALES. out: the folder below which runs and results are kept. data_root: the
-    folder of the data set; None: datasets/. splits: "TRAIN:TEST" instead of the run's own.
+    scale: "mini", "lite", "paper", or a longer one such as "mini-4x". out: the folder below which
+    runs and results are kept. data_root: the folder of the data set; None: datasets/. splits:
+    "TRAIN:TEST" instead of the run's own.
     skip_bad_boxes: annotations without a usable box are left out instead of being an error.
     proposals: "TRAIN_FILE:TEST_FILE" for Fast R-CNN; None: those of the run that it names. device:
     "auto", "cpu" or "cuda". workers: processes that read images. unfinished: networks whose
@@ -143,12 +144,12 @@ def scaled_run(run: Run, environment: Environment) -> Run:
         ValueError: if data are named that the scale would not read.
     """
     check_reads_given_data(environment)
-    return on_this_data(SCALES[environment.scale](run), environment)
+    return on_this_data(at_scale(run, environment.scale), environment)
 
 
 def renders_its_data(scale: str) -> bool:
     """Whether a scale renders the scenes that it learns from, and so reads no other data."""
-    return scale.startswith("mini")
+    return scale_and_length(scale)[0] == "mini"
 
 
 def check_reads_given_data(environment: Environment) -> None:
@@ -203,7 +204,7 @@ def data_root(scale: str, given: Path | None, layout: str) -> Path:
     """The folder to read; renders the mini data set into datasets/ on first use.
 
     Args:
-        scale: a key of SCALES.
+        scale: as in Environment.
         given: --data-root, which a scale that renders its data does not have; None: datasets/.
         layout: "coco" or "voc".
 

@@ -29,11 +29,12 @@ from scripts.engine.trained import TrainedRun, trained_run
 class FirstStage:
     """What the first stage of one run gave on each image.
 
-    proposals: None if it was not run; the reason is in ``facts``. facts: what a line of the results
-    says about the network beside its numbers ("updates", "training", or "why").
+    trained, proposals: None if it was not run; the reason is in ``facts``. facts: what a line of
+    the results says about the network beside its numbers ("updates", "training", or "why").
     """
 
     run: Run
+    trained: TrainedRun | None
     proposals: list[Proposals] | None
     targets: list[Target]
     facts: dict[str, Any]
@@ -75,7 +76,9 @@ def first_stage(
     trained = trained_run(run, place, labeled.dataset, unfinished=environment.unfinished)
     if trained is None:
         facts = {"why": not_trained(place)}
-        return FirstStage(run=run, proposals=None, targets=labeled.targets, facts=facts)
+        return FirstStage(
+            run=run, trained=None, proposals=None, targets=labeled.targets, facts=facts
+        )
     proposals = stored_proposals(
         trained,
         place,
@@ -86,6 +89,7 @@ def first_stage(
     )
     return FirstStage(
         run=run,
+        trained=trained,
         proposals=proposals,
         targets=labeled.targets,
         facts=run_facts(place, trained.updates, trained.of_updates),

@@ -54,7 +54,7 @@ def measure_offsets(
                 facts[name] = {**stage.facts, "metrics": metrics}
                 offsets[name, seed] = high, low
         lines = lines_of_runs(table, environment, facts)
-        results.append(seed_results(place, environment, seed, lines))
+        results.append(seed_results(table, place, environment, seed, lines))
     runs = scaled_runs(table, environment)
     first = {row.label: offsets.get((runs[row.run.name].name, 0)) for row in table.rows}
     return OffsetMeasurement(seeds=results, first=first)

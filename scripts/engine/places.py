@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.records import Run, Table
-from experiments.scales import SCALES
+from experiments.scales import at_scale, scale_and_length
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 OUT = Path("runs")  # where runs are kept unless the command line says otherwise
@@ -16,8 +16,32 @@ OUT = Path("runs")  # where runs are kept unless the command line says otherwise
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which results a command reads or writes: --scale and --out."""
-    parser.add_argument("--scale", choices=sorted(SCALES), default="mini")
+    add_scale_option(parser)
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where runs are kept")
+
+
+def add_scale_option(parser: argparse.ArgumentParser) -> None:
+    """The option --scale."""
+    parser.add_argument(
+        "--scale",
+        type=scale_name,
+        default="mini",
+        metavar="SCALE",
+        help="mini (default), lite or paper; mini-4x is four times as long",
+    )
+
+
+def scale_name(text: str) -> str:
+    """The name of a scale as it is typed.
+
+    Raises:
+        ArgumentTypeError: there is no such scale.
+    """
+    try:
+        scale_and_length(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +139,7 @@ class RunPlace:
         Args:
             run_name: its name in runs.py.
         """
-        run = SCALES[self.scale](find_run(f"{self.paper}/{run_name}"))
+        run = at_scale(find_run(f"{self.paper}/{run_name}"), self.scale)
         return replace(self, run=run.name)
 
     def training_facts(self) -> dict[str, Any] | None:

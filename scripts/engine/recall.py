@@ -42,7 +42,7 @@ def measure_recall(
         for stage in stages:
             facts[stage.run.name] = stage_line(stage, seed, counts, ious)
         lines = lines_of_runs(table, environment, facts)
-        results.append(seed_results(place, environment, seed, lines))
+        results.append(seed_results(table, place, environment, seed, lines))
     return results
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.records import Run
-from experiments.scales import SCALES
+from experiments.scales import at_scale
 from scripts.engine.checkpoint import load_checkpoint
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.kept_by_scale import check_keeps_own_run
@@ -54,7 +54,7 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
     check_numbers(options)
     written = find_run(name)
     run = scaled_run(written, environment)
-    check_keeps_own_run(name, written, SCALES[environment.scale](written), environment.scale)
+    check_keeps_own_run(name, written, at_scale(written, environment.scale), environment.scale)
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
         run = with_batch_size(run, options.batch_size)

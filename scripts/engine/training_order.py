@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 
 from experiments.records import Run, Table
-from experiments.scales import SCALES
+from experiments.scales import at_scale
 from scripts.engine.places import runs_of
 
 # Table.command -> the commands that measure and print the table, in order
 COMMANDS = {
     "evaluate": ("evaluate", "report"),
+    "evaluate_length": ("evaluate", "report", "length"),
     "benchmark": ("benchmark", "report"),
     "recall": ("recall",),
+    "first_stage": ("first_stage",),
+    "first_stage_length": ("first_stage", "length"),
     "figure3": ("figure3", "swap"),
     "figure5": ("figure5",),
     "figure6": ("evaluate", "report", "figure6"),
@@ -38,7 +41,7 @@ def training_order(table: Table, paper: str, scale: str) -> list[Run]:
 
 def add_after_needed(run: Run, runs: Mapping[str, Run], scale: str, order: dict[str, Run]) -> None:
     """Appends a run to ``order``, before it the runs that it needs."""
-    scaled = SCALES[scale](run)
+    scaled = at_scale(run, scale)
     if scaled.name in order:
         return
     for needed in (scaled.proposals, scaled.start):

@@ -66,7 +66,7 @@ def measure_voting(
             {**row_line(row, run), **facts, "metrics": metrics}
             for row, metrics in zip(table.rows, numbers, strict=True)
         ]
-        results = seed_results(place, environment, seed, lines)
+        results = seed_results(table, place, environment, seed, lines)
         yield VotingSeed(seed=seed, results=results, voting=voting)
 
 

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiments.scales import SCALES
+from experiments.scales import at_scale
 from scripts.engine.files import write_atomically
 from scripts.engine.places import find_table, seeds_of, table_place
 from scripts.reports.files import ReportPlace
@@ -48,7 +48,7 @@ def table_curves(place: ReportPlace) -> Curves:
     Raises:
         ValueError: none of its runs was trained.
     """
-    runs = [SCALES[place.scale](row.run) for row in find_table(place.table).rows]
+    runs = [at_scale(row.run, place.scale) for row in find_table(place.table).rows]
     table = table_place(place.table, scale=place.scale, out=place.out)
     curves: Curves = {}
     for run in {run.name: run for run in runs}.values():

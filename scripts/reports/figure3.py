@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from data.scoring.offset_distribution import COORDINATES
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.pictures import save_picture
 from scripts.reports.provenance import report_page
@@ -173,8 +173,9 @@ def write_figure3(results: Results, place: ReportPlace, offsets: dict[str, Offse
     """
     committed = Results(results.table, place.committed_seeds())
     report = figure3_report(results, committed, place.scale)
-    if any(pair is not None for pair in offsets.values()):
+    drawn = [pair is not None for pair in offsets.values()]
+    if all(drawn) or (any(drawn) and not place.publish):
         title = "Offset of proposals from their objects by objectness, seed 0"
         path = place.folder / f"{place.scale}.png"
-        draw(offsets, path, f"{title}\n{TITLES[place.scale]}")
+        draw(offsets, path, f"{title}\n{scale_title(place.scale)}")
     return write_report(report, place.folder, place.scale)

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.scoring.box_moves import IOU, SCORE, STILL
 from experiments.records import Row
-from experiments.scales import TITLES
+from experiments.scales import scale_and_length, scale_title
 from scripts.reports.figure5_scenes import SHARE, Scene, draw
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
@@ -78,7 +78,9 @@ def csv_lines(results: Results) -> list[list[Any]]:
 def picture_place(place: ReportPlace) -> Path:
     """Where the picture goes: rendered scenes beside the report, photos, which are not ours to
     pass on, below --out alone."""
-    folder = place.folder if place.scale == "mini" else place.evaluated / "report"
+    folder = (
+        place.folder if scale_and_length(place.scale)[0] == "mini" else place.evaluated / "report"
+    )
     return folder / f"{place.scale}.png"
 
 
@@ -124,7 +126,7 @@ def draw_picture(
         What the seed's record keeps of it, under "picture": the arguments of ``caption``.
     """
     title = f"Var voting, sigma_t = {row.postprocess.sigma_t:g}, seed {seed}"
-    draw(panels, picture_place(place), f"{title}\n{TITLES[place.scale]}", truth)
+    draw(panels, picture_place(place), f"{title}\n{scale_title(place.scale)}", truth)
     better = sum(scene.better for scene in panels)
     return {"better": better, "worse": len(panels) - better, "truth": truth}
 

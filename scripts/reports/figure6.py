@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from experiments.records import Table
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
@@ -142,10 +142,10 @@ def write_figure6(place: ReportPlace) -> str:
     """
     table = find_table(place.table)
     check_sweep(place.table, table)
-    results = Results(table, stored_seeds(place.evaluated))
+    results = Results(table, place.with_committed(stored_seeds(place.evaluated)))
     parts: list[str | None] = [part for part in PARTS if part is None or results.has(part)]
     ticks = [f"{row.postprocess.sigma_t:g}" for row in results.rows]
     path = place.folder / f"{place.scale}.png"
-    title = f"{table.title}\n{TITLES[place.scale]}; {seeds_text(results)}"
+    title = f"{table.title}\n{scale_title(place.scale)}; {seeds_text(results)}"
     draw(results, parts, ticks, path, title)
     return "\n".join([*sentences(results, parts, ticks), f"picture: {path}"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
+from scripts.reports.merge import merged
 from scripts.reports.results import csv_text
 
 
@@ -30,7 +31,7 @@ class ReportPlace:
 
     Args:
         table: "paper/table", for example "kl_loss/table1".
-        scale: "mini", "lite" or "paper".
+        scale: "mini", "lite", "paper", or a longer one such as "mini-4x".
         out: where runs are kept.
         results: the folder to write into; None: the table's folder below ``out``.
         publish: write into the table's results folder in experiments/.
@@ -72,6 +73,10 @@ class ReportPlace:
         """The committed seeds of this scale; empty if there are none."""
         path = self.committed / f"{self.scale}{suffix}.json"
         return json.loads(path.read_text()) if path.is_file() else []
+
+    def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What a report shows of new ``seeds``: published, they are added to the committed ones."""
+        return merged(self.committed_seeds(), seeds) if self.publish else list(seeds)
 
 
 def report_place_from(options: dict[str, Any]) -> ReportPlace:

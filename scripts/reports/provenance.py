@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.reports.results import Results
 
 
@@ -21,9 +21,9 @@ def provenance(results: Results, scale: str) -> list[str]:
 
 
 def row_lines(seeds: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every row of every seed."""
+    """Every row of every seed; a record of another kind has none."""
     for seed in seeds:
-        yield from seed["rows"]
+        yield from seed.get("rows", ())
 
 
 def line_name(line: dict[str, Any]) -> str:
@@ -44,8 +44,11 @@ def evaluation_line(seeds: Sequence[dict[str, Any]]) -> str:
 
 
 def distinct(seeds: Sequence[dict[str, Any]], key: str) -> str:
-    """The different values of the seeds, sorted; "not recorded" for a seed that has none."""
-    return ", ".join(sorted({seed.get(key, "not recorded") for seed in seeds}))
+    """The different values of the seeds and of rows that were evaluated apart, sorted; "not
+    recorded" for a seed that has none."""
+    values = {seed.get(key, "not recorded") for seed in seeds}
+    values |= {line[key] for line in row_lines(seeds) if key in line}
+    return ", ".join(sorted(values))
 
 
 def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -82,5 +85,5 @@ def report_page(results: Results, scale: str, sections: Sequence[str]) -> str:
     """The markdown file of a report: title, scale, ``sections``, and the notes of its networks."""
     notes = [*provenance(results, scale), *shared_networks(results.seeds)]
     lines = "\n".join(f"* {line}" for line in notes)
-    parts = [f"# {results.table.title}", f"**{TITLES[scale]}**", *sections, lines]
+    parts = [f"# {results.table.title}", f"**{scale_title(scale)}**", *sections, lines]
     return "\n\n".join(parts) + "\n"

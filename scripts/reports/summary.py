@@ -6,7 +6,7 @@ A screen holds it; the full report is in a file.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.reports.provenance import line_name, row_lines, trainings
 from scripts.reports.results import Results, Step, counted, markdown_table, signed
 
@@ -46,7 +46,7 @@ def summary_text(results: Results, committed: Results, scale: str, summary: Summ
     if committed.seeds:
         seeds += f"; committed: {counted(committed.seeds)}"
     parts = [
-        "\n".join(filter(None, [results.table.title, TITLES[scale], summary.note, seeds])),
+        "\n".join(filter(None, [results.table.title, scale_title(scale), summary.note, seeds])),
         steps_table(results, summary.steps),
         rows_table(results, committed, summary.rows),
         "\n".join(warning_lines(results)),

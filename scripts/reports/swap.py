@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.records import Table
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import evaluation_line, seeds_line
 from scripts.reports.results import Cell, cell, counted, markdown_table
@@ -34,7 +34,7 @@ def swap_text(table: Table, scale: str, seeds: Seeds) -> str:
     ]
     parts = [
         f"# {TITLE}",
-        f"**{TITLES[scale]}**",
+        f"**{scale_title(scale)}**",
         markdown_table(["", *[f"IoU {iou}" for iou in IOUS]], lines),
         "\n".join(f"* {note}" for note in notes),
     ]
@@ -52,7 +52,7 @@ def swap_summary(scale: str, seeds: Seeds, committed: Seeds) -> str:
         cells = [recall_cell(side, name, iou) for iou in PRINTED for _, side in sides]
         lines.append([name, *map(str, cells)])
     counts = "; ".join(f"{name}: {counted(side)}" for name, side in reversed(sides))
-    return f"{TITLE}\n{TITLES[scale]}\n{counts}\n\n{markdown_table(['', *header], lines)}"
+    return f"{TITLE}\n{scale_title(scale)}\n{counts}\n\n{markdown_table(['', *header], lines)}"
 
 
 def write_swap(table: Table, seeds: Seeds, place: ReportPlace) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.records import Table
-from experiments.scales import TITLES
+from experiments.scales import scale_title
 from scripts.engine.places import find_table
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import provenance
@@ -78,7 +78,7 @@ def compared_columns(table: Table) -> list[str]:
 def report_text(results: Results, scale: str) -> str:
     """The markdown file of a table; only the paper's own scale is compared with its numbers."""
     table, compared, comparable = results.table, compared_columns(results.table), scale == "paper"
-    parts = [f"# {table.title}", f"**{TITLES[scale]}**"]
+    parts = [f"# {table.title}", f"**{scale_title(scale)}**"]
     if results.has("clean"):
         overlaps = [c for c in table.extra if c.startswith("A") and c not in table.columns]
         parts += [
@@ -161,6 +161,6 @@ def write_table(place: ReportPlace) -> str:
             f"so there is nothing to report; run experiments/{place.table}/eval.sh, or give the "
             "--scale and --out of the evaluation."
         )
-    results = Results(table, seeds)
+    results = Results(table, place.with_committed(seeds))
     report = table_report(results, Results(table, place.committed_seeds()), place.scale)
     return write_report(report, place.folder, place.scale)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from experiments.records import Row, Run, Table, TrainConfig, epoch_schedule
-from experiments.scales import SCALES, TITLES
+from experiments.scales import SCALES, TITLES, at_scale, scale_and_length, scale_title
 from models.build import build_detector, parameter_counts
 from scripts.engine.checkpoint import differences, plain
 from scripts.engine.optimizer import learning_rate
@@ -59,19 +59,19 @@ def test_a_run_is_called_what_it_is_called(name):
 @at_every_scale
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_can_be_built(scale, name):
-    run = SCALES[scale](RUNS[name])
+    run = at_scale(RUNS[name], scale)
     with torch.device("meta"):
         total, _ = parameter_counts(build_detector(run.model))
     assert total < {"mini": 4e6, "lite": 3e7, "paper": 3e8}[scale]  # parameters
     assert replace(run) == run
     assert all(drop < run.train.iterations for drop in run.train.lr_drops)
-    assert len(plain(asdict(run))) == 9
+    assert len(plain(asdict(run))) == 10
 
 
 @at_every_scale
 @pytest.mark.parametrize(("baseline", "kl"), PAIRS)
 def test_a_kl_run_differs_from_its_baseline_in_nothing_else(scale, baseline, kl):
-    changed = differences(*(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl)))
+    changed = differences(*(plain(asdict(at_scale(RUNS[name], scale))) for name in (baseline, kl)))
     coding = {"model.rpn.box_coding"} if RUNS[baseline].model.rpn.kind != "kl_rpn" else set()
     assert {line.partition(":")[0] for line in changed} == {"name"} | KL_HEAD | coding
     assert "model.roi.box_coding: center_size -> edges" in changed
@@ -86,7 +86,7 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
     """At paper scale the paper changes optimizer, rate and clipping as well; at the others only the
     loss weight is the method's (Eq. 9), and with it the unit of the gradient norm."""
     changed = differences(
-        *(plain(asdict(SCALES[scale](RUNS[name]))) for name in (baseline, kl_rpn))
+        *(plain(asdict(at_scale(RUNS[name], scale))) for name in (baseline, kl_rpn))
     )
     fields = {line.partition(":")[0] for line in changed}
     assert fields >= {"name", "model.rpn.kind", "train.roi_loss_weight"}
@@ -94,10 +94,10 @@ def test_a_kl_rpn_run_differs_from_its_baseline_in_the_region_proposal_and_eq_9(
         {"train.optimizer", "train.lr"} if scale == "paper" else set()
     )
     assert fields - {"name", "model.rpn.kind", "train.roi_loss_weight"} <= allowed
-    run = SCALES[scale](RUNS[kl_rpn])
+    run = at_scale(RUNS[kl_rpn], scale)
     assert run.train.roi_loss_weight == 10
     if scale != "paper":
-        assert run.train.max_grad_norm == 10 * SCALES[scale](RUNS[baseline]).train.max_grad_norm
+        assert run.train.max_grad_norm == 10 * at_scale(RUNS[baseline], scale).train.max_grad_norm
 
 
 @pytest.mark.parametrize("name", ["kl_rpn/table1", "kl_rpn/table2"])
@@ -232,6 +232,48 @@ def test_scales():
     assert SCALES.keys() == TITLES.keys() == {"mini", "lite", "paper"}
     assert all("not comparable" in TITLES[scale] for scale in ("mini", "lite"))
     assert all(SCALES["paper"](run) == run for run in RUNS.values())
+
+
+def test_a_length_multiplies_updates_and_drops_and_nothing_else():
+    run = RUNS["kl_rpn/vgg16_coco"]
+    short, long = at_scale(run, "mini"), at_scale(run, "mini-16x")
+    assert (long.train.iterations, long.train.lr_drops) == (16 * 650, (16 * 500,))
+    assert long.train.warmup_iterations == short.train.warmup_iterations == 50
+    same = replace(long.train, iterations=650, lr_drops=(500,))
+    assert replace(long, train=same) == short
+    assert scale_title("mini-16x") == f"{scale_title('mini')}; 16 times as many updates"
+
+
+def test_a_twice_as_long_run_of_a_longer_scale_is_longer_by_both():
+    run = RUNS["kl_loss/r50_fpn_2x"]
+    assert at_scale(run, "mini-4x").train.iterations == 4 * 2 * 500
+
+
+@pytest.mark.parametrize("name", ["mini-1x", "mini-0x", "mini-04x", "mini-x", "tiny-2x", "4x", ""])
+def test_an_unknown_scale_or_length_is_refused_with_an_example(name):
+    with pytest.raises(ValueError, match="choose one of mini, lite, paper, or name a longer one"):
+        scale_and_length(name)
+
+
+def test_the_small_scales_sample_as_many_anchors_as_keep_the_papers_share_of_positives():
+    """5.1 positive anchors an image at mini and 9.7 at lite are a fifth and 15 % of these."""
+    for scale, anchors in (("mini", 26), ("lite", 64), ("paper", 256)):
+        for run in RUNS.values():
+            times = run.model.rpn.anchors_per_image / 256
+            assert at_scale(run, scale).model.rpn.anchors_per_image == round(anchors * times)
+
+
+def test_a_run_with_its_printed_optimizer_keeps_it_at_a_small_scale():
+    run = at_scale(RUNS["kl_rpn/rpn_sgd"], "mini").train
+    assert (run.optimizer, run.lr, run.weight_decay, run.max_grad_norm) == ("sgd", 1e-2, 5e-4, 10.0)
+    run = at_scale(RUNS["kl_rpn/klrpn_adam"], "mini").train
+    assert (run.optimizer, run.lr, run.weight_decay, run.max_grad_norm) == (
+        "adam",
+        6e-5,
+        5e-4,
+        None,
+    )
+    assert (run.iterations, run.batch_size) == (650, 4)
 
 
 def spelled(label):
@@ -404,7 +446,7 @@ def test_recipes_of_detectron(name):
 @pytest.mark.parametrize("scale", ["mini", "paper"])
 def test_a_control_changes_one_thing(scale, name, changed):
     found = differences(
-        *(plain(asdict(SCALES[scale](RUNS[f"kl_loss/{n}"]))) for n in ("r50_fpn_2x", name))
+        *(plain(asdict(at_scale(RUNS[f"kl_loss/{n}"], scale))) for n in ("r50_fpn_2x", name))
     )
     assert {line.partition(":")[0] for line in found} == {"name"} | changed
 
@@ -420,9 +462,9 @@ def test_a_control_changes_one_thing(scale, name, changed):
 )
 def test_a_run_that_needs_another_names_one_that_fits(scale, name):
     """Of the same network, classes and data, so that weights and proposals can be taken over."""
-    run, paper = SCALES[scale](RUNS[name]), name.partition("/")[0]
+    run, paper = at_scale(RUNS[name], scale), name.partition("/")[0]
     for needed in {run.start, run.proposals} - {"imagenet", "scratch", ""}:
-        other = SCALES[scale](RUNS[f"{paper}/{needed}"])
+        other = at_scale(RUNS[f"{paper}/{needed}"], scale)
         assert (other.model.backbone, other.model.num_classes) == (
             run.model.backbone,
             run.model.num_classes,
@@ -438,7 +480,7 @@ def test_a_run_that_needs_another_names_one_that_fits(scale, name):
 
 @pytest.mark.parametrize("scale", ["mini", "lite"])
 def test_two_passes_are_twice_one(scale):
-    once, twice = (SCALES[scale](RUNS[f"kl_loss/r50_fpn_{n}x"]).train for n in (1, 2))
+    once, twice = (at_scale(RUNS[f"kl_loss/r50_fpn_{n}x"], scale).train for n in (1, 2))
     assert twice.iterations == 2 * once.iterations
     assert twice.lr_drops == tuple(2 * drop for drop in once.lr_drops)
     assert replace(twice, iterations=once.iterations, lr_drops=once.lr_drops) == once

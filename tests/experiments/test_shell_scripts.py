@@ -63,6 +63,22 @@ def test_a_count_of_seeds_that_counts_nothing_is_refused(calls, seeds):
     assert error.value.stderr.decode().startswith(f"error: SEEDS is '{seeds}'; give a whole number")
 
 
+@pytest.mark.parametrize("length", ["0", "1.5", "4x"])
+def test_a_length_that_is_no_whole_number_is_refused(calls, length):
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        calls("kl_loss/table1/train.sh", LENGTH=length)
+    assert error.value.returncode == 2
+    assert error.value.stderr.decode().startswith(f"error: LENGTH is '{length}'; give a whole")
+
+
+@pytest.mark.parametrize(("length", "scale"), [("1", "mini"), ("4", "mini-4x")])
+def test_a_length_is_part_of_the_scale(calls, length, scale):
+    for script in ("train.sh", "eval.sh"):
+        lines = calls(f"kl_loss/table1/{script}", LENGTH=length)
+        assert lines
+        assert all(f" --scale {scale} " in line for line in lines)
+
+
 def test_each_seed_trains_every_network(calls):
     common = (
         "--scale mini --out /out --device auto --workers 0 --weights auto --amp off --accumulate 1"

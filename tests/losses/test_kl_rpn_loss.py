@@ -7,7 +7,11 @@ import math
 import pytest
 import torch
 
-from losses.kl_rpn_loss import negative_anchor_loss, positive_anchor_loss
+from losses.kl_rpn_loss import (
+    negative_anchor_loss,
+    positive_anchor_loss,
+    positive_anchor_loss_exponent,
+)
 
 LN3 = math.log(3)
 # (offset, log variance, target): loss, its derivatives by offset and by log variance. The first
@@ -212,4 +216,28 @@ def test_nothing_in_nothing_out():
         positive_anchor_loss(none, none, none).shape
         == negative_anchor_loss(none, none).shape
         == (0, 4)
+    )
+
+
+# the same as POSITIVE with gamma in the exponent: exp(-log_variance / 2) error^2 / 2 +
+# log_variance / 2
+EXPONENT = [
+    ((0.1, 0.0, 0.3), (0.02, -0.2, 0.49)),
+    ((0.1, -4.0, 0.3), (-1.8522188780213868, -1.4778112197861302, 0.42610943901069350)),
+    ((0.5, -2.772588722239781, 0.0), (-0.886294361119891, 2.0, 0.25)),  # exp(ln 4) = 4
+    ((0.5, -5.545177444479562, 0.0), (-0.772588722239781, 8.0, -0.5)),
+]
+
+
+@pytest.mark.parametrize(("inputs", "expected"), EXPONENT)
+def test_positive_anchor_with_gamma_in_the_exponent(inputs, expected):
+    assert with_gradients(positive_anchor_loss_exponent, *inputs) == pytest.approx(
+        expected, rel=1e-5, abs=1e-6
+    )
+
+
+def test_gamma_1_is_the_same_as_factor_and_as_exponent():
+    values = torch.tensor([0.3, -0.2]), torch.tensor([-1.0, 2.0]), torch.tensor([0.1, 0.4])
+    torch.testing.assert_close(
+        positive_anchor_loss_exponent(*values, 1.0), positive_anchor_loss(*values, 1.0)
     )

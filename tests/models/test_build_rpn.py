@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from data.boxes import CenterSizeCoder, EdgeCoder
+from losses.kl_rpn_loss import positive_anchor_loss, positive_anchor_loss_exponent
 from models.build_rpn import build_box_coder, build_rpn
 from models.kl_rpn import KLRPNHead, kl_rpn_loss
 from models.rpn import RPNConfig
@@ -45,8 +46,25 @@ def test_the_loss_of_kl_rpn_has_the_numbers_of_its_config(name, reduce):
         "mean_error_weight": 1.0,
         "negative_variance": 0.2,
         "log_variance_limit": 20.0,
+        "positive_loss": positive_anchor_loss,
+        "train_negative_means": True,
         "reduce_coordinates": reduce,
     }
+
+
+def test_readings_of_kl_rpn_are_switches():
+    changed = built(
+        kind="kl_rpn",
+        mean_error_weight_place="exponent",
+        train_negative_means=False,
+        log_variance_bias=-1.5,
+    )
+    assert changed.loss.keywords["positive_loss"] is positive_anchor_loss_exponent
+    assert not changed.loss.keywords["train_negative_means"]
+    assert (changed.head.log_variance.bias == -1.5).all()
+    assert not changed.head.offsets.bias.any()
+    with pytest.raises(ValueError, match="mean_error_weight_place is 'base'; choose one of"):
+        RPNConfig(mean_error_weight_place="base")
 
 
 def test_anchors_are_those_of_the_rule():

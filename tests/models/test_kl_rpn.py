@@ -117,6 +117,19 @@ def test_loss_and_gradients_of_a_batch():
     )
 
 
+def test_means_of_negative_anchors_can_be_left_to_the_positive_ones():
+    """The loss and every other gradient stay as they are."""
+    inputs = example()
+    loss = loss_of(*inputs, train_negative_means=False)
+    loss.backward()
+    assert loss.item() == pytest.approx(LOSS, abs=1e-6)
+    positive_only = torch.tensor(GRADIENT_MEANS) * torch.tensor(LABELS).eq(1)[..., None]
+    torch.testing.assert_close(inputs[0].offsets.grad, positive_only, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        inputs[0].log_variance.grad, torch.tensor(GRADIENT_LOG_VARIANCES), atol=1e-6, rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize("image", [0, 1])
 def test_every_image_is_divided_by_its_own_sampled_anchors(image):
     output, *rest = example()

@@ -13,18 +13,20 @@ from PIL import Image
 
 from data.records import Candidates
 from experiments.records import Row, Table
+from experiments.scales import TITLES
 from models.build import build_detector, parameter_counts
 from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
 from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.evaluation import check_is_a_papers_data, evaluate_table
+from scripts.engine.evaluation import evaluate_table
 from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
 from scripts.engine.places import table_place
+from scripts.engine.results import own_splits
 from scripts.evaluate import main
-from scripts.reports import provenance, summary, tables
+from scripts.reports import tables
 from scripts.reports.files import ReportPlace
 from tests.tiny import (
     TINY,
@@ -75,8 +77,7 @@ def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL})
     for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
-    for part in (tables, provenance, summary):
-        monkeypatch.setattr(part, "TITLES", {"tiny": "tiny: for tests"})
+    monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
     with signal_handlers_kept():
         yield
 
@@ -290,15 +291,18 @@ def test_a_report_of_nothing_is_an_error(tmp_path, rows):
         report(tmp_path)
 
 
-@pytest.mark.parametrize("splits", ["train:val", "2007_trainval:photos"])
-def test_own_data_stand_beside_no_papers_numbers(data, trained, capsys, splits):
-    assert command(data, trained, "--splits", splits) == 2
-    assert "is no split of COCO or VOC, and a table stands beside" in capsys.readouterr().err
+def test_own_data_stand_beside_no_papers_numbers(data, trained):
+    """They are evaluated, and reported by scripts.score alone."""
+    evaluate(data, trained, splits="train:train")
+    assert rows_of(trained)[0]["metrics"] is not None
+    with pytest.raises(ValueError, match="was evaluated on train:train, which is no split of COCO"):
+        report(trained)
 
 
 @pytest.mark.parametrize("splits", ["a:2007_test", "a:val2017", "a:minival", "a:test-dev", None])
-def test_splits_of_papers_are_evaluated(splits):
-    check_is_a_papers_data(splits)
+def test_splits_of_papers_are_reported(splits):
+    assert own_splits(splits) == {}
+    assert own_splits("2007_trainval:photos") == {"own_splits": "2007_trainval:photos"}
 
 
 def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path, capsys):

@@ -20,8 +20,7 @@ from scripts.engine import environment as environment_module
 from scripts.engine import places, trained
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.voting import in_offset_units
-from scripts.reports import figure5 as figure5_report
-from scripts.reports import figure5_scenes, provenance, summary
+from scripts.reports import figure5_scenes
 from scripts.reports.files import ReportPlace
 from tests.tiny import (
     TINY_KL,
@@ -96,8 +95,8 @@ def data(tmp_path_factory):
 def tiny(monkeypatch, data):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY_KL})
     monkeypatch.setitem(scales.SCALES, "mini", SCALES["mini"])
-    for module in (provenance, summary, figure5_report):
-        monkeypatch.setattr(module, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
+    for name in SCALES:
+        monkeypatch.setitem(scales.TITLES, name, "for tests, not comparable")
     monkeypatch.setattr(places, "find_table", {"kl_loss/figure5": TABLE}.__getitem__)
     monkeypatch.setattr(environment_module, "data_root", lambda scale, given, layout: data)
     KnownCandidates.passes = 0

@@ -19,8 +19,6 @@ from scripts.engine import places, trained
 from scripts.engine import recall as recall_module
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.environment import Environment
-from scripts.reports import figure3 as figure3_report
-from scripts.reports import provenance, summary
 from scripts.reports import recall as recall_report
 from scripts.reports.files import ReportPlace
 from tests.tiny import TINY, tiny_dataset
@@ -108,8 +106,7 @@ def data(tmp_path_factory):
 def stub(monkeypatch, data):
     for name, scale in SCALES.items():
         monkeypatch.setitem(scales.SCALES, name, scale)
-    for part in (provenance, summary, figure3_report):
-        monkeypatch.setattr(part, "TITLES", dict.fromkeys(SCALES, "for tests, not comparable"))
+        monkeypatch.setitem(scales.TITLES, name, "for tests, not comparable")
     for part in (recall, recall_report):
         monkeypatch.setattr(part, "COUNTS", COUNTS)
         monkeypatch.setattr(part, "IOUS", IOUS)

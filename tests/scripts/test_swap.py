@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from experiments.records import Row, Table
+from experiments.scales import TITLES
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
 from scripts.engine.swap import UNMOVED, combinations, swapped
-from scripts.reports import swap as swap_report
 from scripts.reports.files import ReportPlace
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene
@@ -53,7 +53,7 @@ def test_each_network_with_its_own_boxes_is_itself():
 def test_the_command_writes_all_combinations(tmp_path, monkeypatch):
     data, out = tiny_dataset(tmp_path / "data"), tmp_path / "runs"
     know_tiny(monkeypatch, {"kl_rpn/tiny": TINY, "kl_rpn/tiny_klrpn": TINY_KLRPN})
-    monkeypatch.setattr(swap_report, "TITLES", {"tiny": "tiny: for tests"})
+    monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
     report = ReportPlace(table="kl_rpn/two", scale="tiny", out=out, results=tmp_path / "results")
     with pytest.raises(ValueError, match=r"no trained network of tiny, seed 0.*train\.sh first"):
         report_swapped(TABLE, report, environment(data, out), 1)

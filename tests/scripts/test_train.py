@@ -275,12 +275,12 @@ def test_a_finished_run_of_other_class_names_is_not_taken_for_this_one(
     assert "class 1 is brick there and BRICK here" in capsys.readouterr().err
 
 
-def test_a_start_from_a_network_of_other_class_names_is_refused(data, tmp_path, tiny, capsys):
+def test_a_start_from_a_network_goes_by_the_names_of_the_classes(data, tmp_path, tiny, capsys):
     train(data, tmp_path / "out")
     tiny["kl_loss/tiny_kl"] = replace(TINY_KL, start="tiny")
     other = renamed_classes(data, tmp_path / "data")
-    with pytest.raises(ValueError, match="class 1 is brick there and BRICK here; start from it on"):
-        train(other, tmp_path / "out", run="kl_loss/tiny_kl", stop_after=1)
+    train(other, tmp_path / "out", run="kl_loss/tiny_kl", stop_after=1)
+    assert "rows by class name" not in capsys.readouterr().out  # BRICK is brick
 
 
 def test_images_that_are_not_used_are_counted(data, tmp_path, capsys):

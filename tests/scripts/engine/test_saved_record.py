@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.records import Run
-from experiments.scales import SCALES
+from experiments.scales import SCALES, at_scale
 from scripts.engine.checkpoint import plain
 from scripts.engine.places import papers, runs_of
 from scripts.engine.saved_record import saved_record
@@ -18,7 +18,7 @@ RUNS = {f"{paper}/{name}": run for paper in papers() for name, run in runs_of(pa
 def test_every_run_comes_back_as_it_was(scale):
     """Groups are records again, tuples tuples, and None stays None."""
     for run in RUNS.values():
-        scaled = SCALES[scale](run)
+        scaled = at_scale(run, scale)
         assert saved_record(Run, plain(asdict(scaled)), Path("x.pt")) == scaled
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from experiments.records import Command
-from experiments.scales import SCALES
+from experiments.scales import SCALES, at_scale
 from scripts.engine.places import EXPERIMENTS, find_table, runs_of
 from scripts.engine.training_order import COMMANDS, training_order
 
@@ -17,17 +17,17 @@ TABLES = sorted("/".join(path.parts[-3:-1]) for path in EXPERIMENTS.glob("*/*/ro
 @pytest.mark.parametrize("name", TABLES)
 def test_every_run_of_a_table_comes_once_after_what_it_needs(name, scale):
     table, paper = find_table(name), name.partition("/")[0]
-    names = [SCALES[scale](run).name for run in training_order(table, paper, scale)]
+    names = [at_scale(run, scale).name for run in training_order(table, paper, scale)]
     if table.command == "benchmark":
         assert names == []
         return
     assert len(names) == len(set(names))
-    assert {SCALES[scale](row.run).name for row in table.rows} <= set(names)
+    assert {at_scale(row.run, scale).name for row in table.rows} <= set(names)
     runs = runs_of(paper)
     for run in training_order(table, paper, scale):
         for needed in {run.start, run.proposals} & runs.keys():
-            before = names.index(SCALES[scale](runs[needed]).name)
-            assert before < names.index(SCALES[scale](run).name)
+            before = names.index(at_scale(runs[needed], scale).name)
+            assert before < names.index(at_scale(run, scale).name)
 
 
 def test_a_starting_network_and_proposals_come_first_even_if_no_row_shows_them():

@@ -1,0 +1,237 @@
+"""The verdict of each claim, from the committed results alone: docs/claims.md and the README's
+summary.
+
+A number speaks if at least two seeds have it (or it is exact), and the interval mean ± 2 standard
+errors lies on one side of what was expected.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from experiments.claims import CLAIMS, Claim, Evidence
+from experiments.scales import scale_and_length
+from scripts.engine.files import write_atomically
+from scripts.engine.places import EXPERIMENTS, find_table
+from scripts.reports.files import ReportPlace
+from scripts.reports.results import Cell, Results, cell, differences, markdown_table, signed
+
+ROOT = EXPERIMENTS.parent
+PAGE, README = ROOT / "docs" / "claims.md", ROOT / "README.md"
+MARKS = ("<!-- claims: begin -->", "<!-- claims: end -->")
+Says = Literal["yes", "no", "unclear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One evidence at one scale: the number over seeds, and what it says to the claim.
+
+    earlier: whether it was made before results recorded their recipe, with more anchors an image.
+    """
+
+    evidence: Evidence
+    scale: str
+    paper: str
+    cell: Cell
+    says: Says
+    earlier: bool
+
+
+def measured(claim: Claim) -> list[Measured]:
+    """Every evidence of a claim at every scale for which committed numbers exist."""
+    found = []
+    for evidence in claim.evidence:
+        table = find_table(evidence.table)
+        for scale in evidence.scales:
+            place = ReportPlace(table=evidence.table, scale=scale, out=Path())
+            results = Results(table, place.committed_seeds())
+            number = cell(values(results, evidence))
+            if number.mean is not None:
+                found.append(
+                    Measured(
+                        evidence=evidence,
+                        scale=scale,
+                        paper=printed(results, evidence),
+                        cell=number,
+                        says=says(number, evidence),
+                        earlier=is_earlier(results, evidence),
+                    )
+                )
+    return found
+
+
+def values(results: Results, evidence: Evidence) -> list[float | None]:
+    """The number of an evidence, one value a seed."""
+    change = group_values(results, evidence, evidence.group)
+    if not evidence.minus_group:
+        return change
+    return differences(change, group_values(results, evidence, evidence.minus_group))
+
+
+def is_earlier(results: Results, evidence: Evidence) -> bool:
+    """Whether some seed's row does not say by which recipe it was made."""
+    key = (evidence.group, evidence.row)
+    return any(
+        (line.get("group", ""), line["label"]) == key and line["metrics"] and "recipe" not in line
+        for seed in results.seeds
+        for line in seed["rows"]
+    )
+
+
+def group_values(results: Results, evidence: Evidence, group: str) -> list[float | None]:
+    """A row minus the other, or minus the level, in one group of the table."""
+    part = evidence.part or ("clean" if results.has("clean") else None)
+    part = None if part == "labels" else part
+    row = results.values(row_index(results, group, evidence.row), evidence.column, part)
+    if not evidence.minus:
+        return [None if value is None else value - evidence.level for value in row]
+    base = results.values(row_index(results, group, evidence.minus), evidence.column, part)
+    change = differences(row, base)
+    if not evidence.relative:
+        return change
+    return [None if a is None or not b else 100 * a / b for a, b in zip(change, base, strict=True)]
+
+
+def row_index(results: Results, group: str, label: str) -> int:
+    """The place of a row in its table.
+
+    Raises:
+        ValueError: the table has no such row.
+    """
+    for index, row in enumerate(results.rows):
+        if (row.group, row.label) == (group, label):
+            return index
+    raise ValueError(f"{results.table.title} has no row {label!r} in the group {group!r}.")
+
+
+def printed(results: Results, evidence: Evidence) -> str:
+    """The same number of the paper, "-" where it prints none."""
+    if not evidence.minus or evidence.minus_group:
+        return "-"
+    row, base = (
+        results.table.printed(results.rows[row_index(results, evidence.group, label)])
+        for label in (evidence.row, evidence.minus)
+    )
+    column = evidence.column
+    if column not in row or column not in base:
+        return "-"
+    change = row[column] - base[column]
+    return f"{100 * change / base[column]:+.1f} %" if evidence.relative else f"{change:+.1f}"
+
+
+def says(number: Cell, evidence: Evidence) -> Says:
+    """What a number says to its claim."""
+    assert number.mean is not None
+    if number.spread is None and not evidence.exact:
+        return "unclear"
+    reach = 2 * (number.spread or 0.0) / math.sqrt(number.seeds)
+    low, high = number.mean - reach, number.mean + reach
+    if evidence.expected == "flat":
+        if -evidence.tolerance <= low and high <= evidence.tolerance:
+            return "yes"
+        return "no" if low > evidence.tolerance or high < -evidence.tolerance else "unclear"
+    if evidence.expected == "down":
+        low, high = -high, -low
+    return "yes" if low > 0 else "no" if high < 0 else "unclear"
+
+
+def verdict(found: Sequence[Measured]) -> str:
+    """One of the four words that INTRODUCTION explains."""
+    yes, no = (sum(one.says == word for one in found) for word in ("yes", "no"))
+    if found and yes == len(found):
+        return "holds"
+    if yes:
+        return "holds in part"
+    return "fails" if no and 2 * no >= len(found) else "unclear"
+
+
+def reason(found: Sequence[Measured]) -> str:
+    """How many numbers say what."""
+    if not found:
+        return "nothing was measured"
+    counts = {word: sum(one.says == word for one in found) for word in ("yes", "no", "unclear")}
+    names = {"yes": "for it", "no": "against it", "unclear": "undecided"}
+    texts = [f"{count} {names[word]}" for word, count in counts.items() if count]
+    single = sum(one.cell.seeds == 1 and not one.evidence.exact for one in found)
+    lone = f" ({single} with one seed alone)" if single else ""
+    return f"{', '.join(texts)}{lone}"
+
+
+def evidence_line(one: Measured) -> list[str]:
+    """What is shown of an evidence at one scale."""
+    evidence = one.evidence
+    name = f"{evidence.group}: {evidence.row}" if evidence.group else evidence.row
+    name += f" - {evidence.minus}" if evidence.minus else ""
+    if evidence.minus_group:
+        name += f", minus the same of {evidence.minus_group}"
+    column = evidence.column + (f" of {evidence.part}" if evidence.part in tuple("xywh") else "")
+    unit = " %" if evidence.relative else ""
+    number = f"{signed(one.cell)}{unit}"
+    scale = f"{one.scale} (earlier)" if one.earlier and not evidence.exact else one.scale
+    seeds = "exact" if evidence.exact else str(one.cell.seeds)
+    return [evidence.table, name, column, scale, one.paper, number, seeds, one.says]
+
+
+def claim_section(number: int, claim: Claim) -> str:
+    """One claim with its numbers and its verdict."""
+    found = measured(claim)
+    header = ["table", "difference", "number", "scale", "paper", "ours", "seeds", "says"]
+    parts = [
+        f"## {number}. {claim.text}",
+        f"*{claim.source}.* **{verdict(found)}**: {reason(found)}.",
+        claim.comment,
+        markdown_table(header, [evidence_line(one) for one in found]) if found else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def summary_table() -> str:
+    """One line a claim."""
+    lines = []
+    for number, claim in enumerate(CLAIMS, 1):
+        found = measured(claim)
+        scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in found)
+        text = f"{number} {claim.text}"
+        lines.append([text, verdict(found), reason(found), ", ".join(scales) or "-"])
+    return markdown_table(["claim", "verdict here", "numbers", "scale"], lines)
+
+
+def claims_text() -> str:
+    """The page docs/claims.md."""
+    sections = [claim_section(number, claim) for number, claim in enumerate(CLAIMS, 1)]
+    return "\n\n".join([INTRODUCTION, summary_table(), *sections]) + "\n"
+
+
+INTRODUCTION = """# The claims of both papers, and what came out here
+
+This page is written by `python -m scripts.claims` from the committed results alone; a test writes
+it again. A number is a difference within each seed, its mean ± sample standard deviation. It speaks
+if two seeds or more have it and mean ± 2 standard errors lies on one side; mini is scored on the
+clean boxes. A claim **holds** if all of its numbers speak for it, **holds in part** if some do,
+**fails** if none does and at least half speak against it, and is **unclear** otherwise. Mini
+(rendered scenes) and lite (photos, a small backbone) show trends; the papers' own scale was not
+trained here. "Earlier" numbers were made before the small scales sampled fewer anchors
+(docs/scales.md)."""
+
+
+def with_summary(readme: str) -> str:
+    """The README with the verdicts between its two marks.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    begin, end = MARKS
+    parts = re.split(f"({re.escape(begin)}\n).*?({re.escape(end)})", readme, flags=re.DOTALL)
+    if len(parts) != 4:
+        raise ValueError(f"README.md must have the lines {begin} and {end} once, in this order.")
+    return f"{parts[0]}{parts[1]}{summary_table()}\n{parts[2]}{parts[3]}"
+
+
+def write_claims() -> str:
+    """Writes both files and returns the summary."""
+    write_atomically(PAGE, claims_text())
+    write_atomically(README, with_summary(README.read_text()))
+    return f"{summary_table()}\n\n-> docs/claims.md, README.md"

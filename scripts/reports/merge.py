@@ -1,0 +1,77 @@
+"""Publishing adds to what is committed: a row that was not run now keeps its committed numbers.
+
+So the seeds and rows of a table may come from several machines and days. Numbers of another recipe
+are never kept beside new ones.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+Seed = dict[str, Any]
+Line = dict[str, Any]
+WHERE = ("commit", "device", "date")  # of an evaluation
+
+
+def merged(committed: Sequence[Seed], new: Sequence[Seed]) -> list[Seed]:
+    """The seeds of both, in order; where both have a row, the new numbers count.
+
+    Committed numbers are kept if nothing better is there and their recipe is that of the new
+    table's row, in whatever seed. An unfinished network never replaces a finished one.
+
+    Args:
+        committed: the seeds in a table's results folder.
+        new: the seeds that were evaluated now.
+    """
+    rows = {line_key(line): line for seed in new for line in seed["rows"]}
+    seeds = {seed["seed"]: seed for seed in new}
+    for old in committed:
+        kept = {
+            line_key(line): with_place(line, old)
+            for line in old["rows"]
+            if line["metrics"] and same_recipe(line, rows.get(line_key(line), {}))
+        }
+        number = old["seed"]
+        if number in seeds:
+            seeds[number] = {**old, **seeds[number], "rows": better(seeds[number]["rows"], kept)}
+        elif kept:
+            lines = [kept.get(key, without_numbers(line)) for key, line in rows.items()]
+            seeds[number] = {**old, "rows": lines}
+    return [seeds[number] for number in sorted(seeds)]
+
+
+def line_key(line: Line) -> tuple[str, str]:
+    """Group and label of a row."""
+    return line.get("group", ""), line["label"]
+
+
+def with_place(line: Line, seed: Seed) -> Line:
+    """A row that says where and when it was evaluated, which its seed said until now."""
+    return {**{name: seed[name] for name in WHERE if name in seed}, **line}
+
+
+def same_recipe(committed: Line, new: Line) -> bool:
+    """Whether two rows were made in the same way; not if that is not known."""
+    return "recipe" in committed and committed["recipe"] == new.get("recipe")
+
+
+def better(new: Sequence[Line], kept: dict[tuple[str, str], Line]) -> list[Line]:
+    """The new rows, and committed ones where these have numbers and the new ones do not, or are of
+    a finished network and the new ones are not."""
+    lines = []
+    for line in new:
+        old = kept.get(line_key(line))
+        worse = not line["metrics"] or (not is_finished(line) and old and is_finished(old))
+        lines.append(old if old and worse else line)
+    return lines
+
+
+def is_finished(line: Line) -> bool:
+    """Whether the network of a row was trained to its end."""
+    return line.get("updates") == line.get("of_updates")
+
+
+def without_numbers(line: Line) -> Line:
+    """The same row of a seed with which it was not run."""
+    names: Sequence[str] = ("group", "label", "run", "recipe")
+    kept = {name: line[name] for name in names if name in line}
+    return {**kept, "metrics": None, "why": "not run with this seed"}

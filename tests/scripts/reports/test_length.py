@@ -1,0 +1,79 @@
+"""Curves over training length: which lengths are found, what a line through differences says."""
+
+import json
+
+import pytest
+
+from experiments.records import Row, Table
+from experiments.scales import TITLES
+from postprocess.pipeline import PostprocessConfig
+from scripts.reports import length
+from scripts.reports.files import ReportPlace
+from scripts.reports.length import fit_sentence, measured_lengths, write_length
+from tests.tiny import TINY, TINY_KLRPN
+
+PLAIN = PostprocessConfig()
+TABLE = Table(
+    title="Two over length",
+    metric="first_stage",
+    rows=(Row("RPN", TINY, PLAIN), Row("KL-RPN", TINY_KLRPN, PLAIN)),
+    comparisons=(("KL-RPN", "RPN"),),
+)
+PLACE = {"table": "kl_rpn/two", "scale": "mini"}
+
+
+def write(out, scale, updates, *values):
+    """Results of one seed for each pair of values."""
+    rows = [
+        [
+            {"group": "", "label": row.label, "run": row.run.name, "updates": updates,
+             "of_updates": updates, "metrics": {"recall50": value, "clean": {"recall70": value}}}
+            for row, value in zip(TABLE.rows, pair, strict=True)
+        ]
+        for pair in values
+    ]  # fmt: skip
+    seeds = [{"seed": i, "rows": lines} for i, lines in enumerate(rows)]
+    path = out / scale / "kl_rpn" / "two" / "report" / f"{scale}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(seeds))
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch):
+    monkeypatch.setattr(length, "find_table", lambda name: TABLE)
+
+
+def test_every_length_of_the_scale_and_no_other_is_drawn(tmp_path):
+    write(tmp_path, "mini-4x", 400, (80.0, 76.0))
+    write(tmp_path, "mini", 100, (50.0, 40.0), (60.0, 40.0))
+    write(tmp_path, "mini-2x", 200, (70.0, 63.0))
+    write(tmp_path, "lite", 999, (1.0, 1.0))
+    write(tmp_path, "mini-8x", 800)  # nothing was measured
+    place = ReportPlace(**PLACE, out=tmp_path)
+    assert list(measured_lengths(place, TABLE)) == [100, 200, 400]
+    assert "100, 200, 400 updates" in write_length(place)
+    text = (place.folder / "mini_length.md").read_text()
+    assert TITLES["mini"] in text
+    assert "Seeds by updates: 100: 2, 200: 1, 400: 1" in text
+    assert "| KL-RPN - RPN" in text
+    assert "-15.0 ± 7.1" in text  # of -10 and -20, differenced within each seed
+    csv = (place.folder / "mini_length.csv").read_text()
+    assert "100,KL-RPN - RPN,recall50,-15.0,7.0711,2" in csv.splitlines()
+    assert (place.folder / "mini_length.png").stat().st_size > 1000
+
+
+def test_a_table_that_was_not_measured_says_what_measures_it(tmp_path):
+    with pytest.raises(ValueError, match=r"No length of kl_rpn/two at scale mini .*eval.sh"):
+        write_length(ReportPlace(**PLACE, out=tmp_path))
+
+
+def test_a_line_through_differences():
+    """-8, -6, -4 at 2, 4, 8: it gains 2 with each doubling and is 0 at 2^5."""
+    assert fit_sentence("AP", {2: -8.0, 4: -6.0, 8: -4.0}) == [
+        "AP: +2 with each doubling (R² 1.00 over 3 lengths); extrapolated, the line reaches 0 at "
+        "32 updates."
+    ]
+    assert fit_sentence("AP", {2: -8.0, 4: -8.5, 8: -9.0}) == [
+        "AP: -0.5 with each doubling (R² 1.00 over 3 lengths)."
+    ]
+    assert fit_sentence("AP", {2: -8.0, 4: -6.0}) == []
