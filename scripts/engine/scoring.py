@@ -74,11 +74,16 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
         and, with "coco" where the clean boxes are known, AP against these under "clean".
 
     Raises:
-        ValueError: if there is no such metric.
+        ValueError: if there is no such metric, or no object to find.
     """
     if metric not in SCORERS:
         raise ValueError(f"There is no metric {metric!r} of detections; use one of {[*SCORERS]}.")
     targets = labeled.targets
+    if not any(len(target.labels) for target in targets):
+        raise ValueError(
+            f"None of the {len(targets)} test images has an object, so no detection can be right; "
+            "choose another test split or label its images."
+        )
     if metric == "coco":
         targets = [without_difficult(target) for target in targets]
     classes = labeled.dataset.classes

@@ -2,6 +2,8 @@
 error.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,3 +50,10 @@ def test_a_metric_that_is_not_known_is_an_error(labeled, perfect, metric):
         match=rf"There is no metric '{metric}' of detections; use one of \['coco', 'voc'\]",
     ):
         score(perfect, labeled, metric)
+
+
+def test_a_test_set_without_objects_is_an_error(labeled, perfect):
+    """Not a table of nan."""
+    none = [target.select(torch.zeros(0, dtype=torch.long)) for target in labeled.targets]
+    with pytest.raises(ValueError, match="None of the 3 test images has an object"):
+        score(perfect, replace(labeled, targets=none), "coco")
