@@ -81,9 +81,14 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
         and, with "coco" where the clean boxes are known, AP against these under "clean".
 
     Raises:
-        ValueError: if there is no such metric.
+        ValueError: if there is no such metric, or no object to find.
     """
     targets = targets_of_metric(labeled.targets, metric)
+    if not any(len(target.labels) for target in targets):
+        raise ValueError(
+            f"None of the {len(targets)} test images has an object, so no detection can be right; "
+            "choose another test split or label its images."
+        )
     classes = labeled.dataset.classes
     scores = SCORERS[metric](row.detections, targets, classes)
     if row.segments is not None and labeled.segments is not None:

@@ -127,7 +127,7 @@ def test_every_voc_problem_is_listed(tmp_path, capsys):
         "d.png: the file is not a JPEG, PNG, WEBP, BMP or TIFF image",
         "trainval.txt: the image 'd' is listed twice",
         "trainval.txt: '../x' is not an image name",
-        "ghost.xml: the annotation cannot be read",
+        "ghost.xml: the annotation does not exist",
         "2007_trainval: 8 problems (6 errors, 1 objects that cannot be used, 1 mended)",
     ):
         assert part in text

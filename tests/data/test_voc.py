@@ -128,6 +128,11 @@ def test_split_list_is_checked(tmp_path):
             VocDataset(tmp_path, 2007, "bad")
 
 
+def test_a_folder_of_another_layout_says_how_to_look_into_it(tmp_path):
+    with pytest.raises(DataError, match=r"no folder Annotations; python -m data.validate --root"):
+        VocDataset(tmp_path, None, "train", classes=None)
+
+
 def test_missing_year_and_split_say_where_what_and_how(tmp_path):
     folder = write(tmp_path / "VOC2007", {"a": thing()})
     with pytest.raises(DataError) as error:
