@@ -168,6 +168,7 @@ def test_default_votes_if_it_can():
     assert choose_postprocess(vgg16_coco, None, "hard").sigma_t == 0
     assert choose_postprocess(vgg16_coco, None, "hard").iou_threshold == 0.3
     assert choose_postprocess(r50_fpn_1x, None, "hard").iou_threshold == 0.5
+    assert choose_postprocess(r50_fpn_1x, nms_iou=0.7).iou_threshold == 0.7
     config = choose_postprocess(vgg16_coco_kl, 0.0, "soft_gaussian")
     assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
 
