@@ -18,7 +18,7 @@ from scripts.engine.own_recipe import (
     with_start,
 )
 from scripts.engine.places import RunPlace, own_place
-from scripts.engine.recipe import TrainOptions, check_numbers, goes_on
+from scripts.engine.recipe import TrainOptions, check_accumulate, check_numbers, goes_on
 from scripts.engine.saved_record import saved_record
 from scripts.engine.start import recorded_run
 from scripts.engine.training import train_task
@@ -60,6 +60,7 @@ def train_own(
     own = replace(own, batch_size=own.batch_size or options.batch_size)
     images = len(usable_images(data.train, replace(recipe.run.data, train_empty=own.empty_images)))
     run = own_run(recipe, data, own, images)
+    check_accumulate(options.accumulate, run.train.batch_size)
     place = own_place(environment.out, name.removeprefix(f"{OWN}/"), folder.name, options.seed)
     run = started(run, place, options)
     check_same_images(place, data)

@@ -58,12 +58,21 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
         run = with_batch_size(run, options.batch_size)
-    if not 1 <= options.accumulate <= run.train.batch_size:
-        raise ValueError(
-            f"--accumulate is {options.accumulate}; a batch of {run.train.batch_size} images can "
-            f"be split into 1 to {run.train.batch_size} forward passes."
-        )
+    check_accumulate(options.accumulate, run.train.batch_size)
     return run
+
+
+def check_accumulate(parts: int, batch_size: int) -> None:
+    """Checks that a batch can be split into so many forward passes.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    if not 1 <= parts <= batch_size:
+        raise ValueError(
+            f"--accumulate is {parts}; a batch of {batch_size} images can be split into 1 to "
+            f"{batch_size} forward passes."
+        )
 
 
 def check_numbers(options: TrainOptions) -> None:

@@ -233,6 +233,7 @@ def test_a_file_to_resume_is_where_it_began(data, tmp_path):
         (("--skip-bad-boxes",), "--skip-bad-boxes: not for own/tiny"),
         (("--epochs", 0), "--epochs is 0; give 1 or more"),
         (("--short-side", 8), "--short-side is 8; give 32 or more"),
+        (("--accumulate", 3), "--accumulate is 3; a batch of 2 images"),
         (("--lr", -1), "--lr is -1; give a positive rate"),
         (("--backbone", "resnet9"), "backbone.name is 'resnet9'; choose one of"),
         (("--splits", "train:nowhere"), "has no split 'nowhere'; choose one of"),
