@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install test lint benchmark doctor tensorboard clean
+.PHONY: help install train test lint benchmark doctor tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -25,6 +25,12 @@ reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure
 	  if [ -d experiments/$$paper/$* ]; then found=1; \
 	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
 	[ -n "$$found" ] || { echo "There is no $* in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py)"; exit 2; }
+
+train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT]: train on your own labeled photos
+	@[ -n "$(DATA)" ] || { echo "Which images? make train DATA=DIR, the folder of your labeled photos."; exit 2; }
+	$(BIN)/python -m scripts.train $(or $(RUN),own/small) --data "$(DATA)" --out "$(or $(OUT),runs)" --device $(or $(DEVICE),auto) \
+	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
+	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(FROM),--from "$(FROM)")
 
 test: install ## every test, on the CPU, without network
 	$(BIN)/python -m pytest

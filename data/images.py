@@ -91,11 +91,11 @@ def read_image_file(path: Path, size: tuple[int, int] | None = None) -> ImageFil
         read = stored[::-1] if turn and orientation in SIDEWAYS else stored
         if size is not None and size != read:
             raise _other_size(path, read, size)
-        frames = getattr(image, "n_frames", 1)
         values = _color_values(path) if colors else _values(image, path)
+        frames = getattr(image, "n_frames", 1)
     pixels, bits = eight_bits(values)
     if turn:
-        pixels = np.asarray(Image.fromarray(pixels).transpose(UPRIGHT[orientation]))
+        pixels = np.array(Image.fromarray(pixels).transpose(UPRIGHT[orientation]))
     return ImageFile(
         pixels=torch.from_numpy(_rgb(pixels)).permute(2, 0, 1).contiguous(),
         format=image.format or "",
@@ -132,10 +132,8 @@ def eight_bits(values: NDArray[np.integer]) -> tuple[NDArray[np.uint8], int]:
 
 
 def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) of gray (H, W) or colors (H, W, 3), as memory of its own."""
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    return np.array(pixels)
+    """Colors (H, W, 3) of gray (H, W), or of colors as they are."""
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def _open(path: Path) -> Image.Image:
@@ -149,7 +147,9 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the image to look for it
     try:
-        tag = image.getexif().get(ORIENTATION, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tag = image.getexif().get(ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
         return 1
     return tag if isinstance(tag, int) and tag in UPRIGHT else 1
@@ -179,7 +179,7 @@ def _values(image: Image.Image, path: Path) -> NDArray[np.integer]:
         )
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.int64)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _other_size(path: Path, found: tuple[int, int], labeled: tuple[int, int]) -> DataError:

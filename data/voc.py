@@ -49,6 +49,12 @@ def find_voc_root(root: Path, year: int | None) -> Path:
     Raises:
         DataError: there is none; says where it looked and how to get the data.
     """
+    if year is None and not (root / "Annotations").is_dir():
+        raise DataError(
+            f"{root} is not laid out as VOC is: it has no folder Annotations; python -m"
+            f" data.validate --root {root} says what lies there and whether it can be read. VOC's"
+            " own splits carry a year, such as 2007_trainval."
+        )
     if year is None:
         places = [root]
     else:
@@ -57,9 +63,8 @@ def find_voc_root(root: Path, year: int | None) -> Path:
     for place in places:
         if (place / "Annotations").is_dir():
             return place
-    kind = "a split without a year" if year is None else f"the year {year}"
     raise DataError(
-        f"no VOC data for {kind}: looked for a folder Annotations in"
+        f"no VOC data for the year {year}: looked for a folder Annotations in"
         f" {' and '.join(map(str, places))}; years there:"
         f" {', '.join(_available_years(root)) or 'none'}; correct the data root or the split"
         f" (2007_trainval means year 2007), or fetch the data with: python -m scripts.get_data"

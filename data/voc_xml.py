@@ -55,6 +55,10 @@ def read_xml(file: Path) -> VocImage:
     try:
         content = file.read_bytes().lstrip(b" \t\r\n")  # nothing may stand before <?xml
         root = ET.fromstring(content, parser=ET.XMLParser(target=_NoDoctype()))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{file}: the annotation does not exist; write it, or take its image off the list."
+        ) from error
     except (OSError, ET.ParseError, ValueError, LookupError) as error:
         raise DataError(
             f"{file}: the annotation cannot be read ({error}); correct or restore the file."

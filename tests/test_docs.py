@@ -15,7 +15,15 @@ PAGES = sorted(
 )
 NAMES = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
 # by users and commands
-WRITTEN = ("run.json", "finished.json", "detections.json", "annotations/instances_train.json")
+WRITTEN = (
+    "run.json",
+    "finished.json",
+    "annotations/instances_train.json",
+    "detections.json",
+    "scores.json",
+    "labels.json",
+    "detections_as_dataset.json",
+)
 
 
 def name_of(path):

@@ -14,12 +14,14 @@ class OwnRecipe:
     """A network for data of one's own.
 
     run: the network and its training but for its length. epochs: how often each image is seen.
-    least_updates: few images are seen more often, until there are so many updates.
+    least_updates: few images are seen more often, until there are so many updates. needs_gpu: a CPU
+    takes days.
     """
 
     run: Run
     epochs: int
     least_updates: int
+    needs_gpu: bool = False
 
     def epochs_for(self, images: int, batch_size: int) -> int:
         """How often each of so many images is seen."""

@@ -41,6 +41,6 @@ mask = replace(
 
 RECIPES = {
     "small": OwnRecipe(run=small, epochs=12, least_updates=800),
-    "standard": OwnRecipe(run=standard, epochs=12, least_updates=1500),
-    "mask": OwnRecipe(run=mask, epochs=12, least_updates=1500),
+    "standard": OwnRecipe(run=standard, epochs=12, least_updates=1500, needs_gpu=True),
+    "mask": OwnRecipe(run=mask, epochs=12, least_updates=1500, needs_gpu=True),
 }

@@ -162,6 +162,11 @@ def residual_network(state: Mapping[str, Tensor], *, pyramid: bool) -> dict[str,
         len({name.removeprefix(stage).split(".")[0] for name in state if name.startswith(stage)})
         for stage in stages
     )
+    if not any(blocks):
+        raise ValueError(
+            "The backbone of the weights is no ResNet, as of torchvision's MobileNetV3 and VGG "
+            "detectors; only detectors with a ResNet can be converted."
+        )
     if not all(blocks):
         raise ValueError(
             f"The ResNet of the weights has {blocks} blocks in its four stages; every stage needs "

@@ -38,9 +38,10 @@ SKIPPED = 1  # exit code: some images could not be read
 class DetectOptions:
     """The options of scripts.detect.
 
-    checkpoint: of the network, or the folder of a run. images: files, or folders of them. out: the folder of the results.
-    device: "auto", "cpu" or "cuda". least_score: of a detection that is reported. sigma_t: the
-    temperature of variance voting; None: SIGMA_T if the network predicts log variances, else 0.
+    checkpoint: of the network, or the folder of a run. images: files, or folders of them. out: the
+    folder of the results. device: "auto", "cpu" or "cuda". least_score: of a detection that is
+    reported. sigma_t: the temperature of variance voting; None: SIGMA_T if the network predicts log
+    variances, else 0.
     suppression: its kind. nms_iou: its threshold; None: the run's.
     """
 

@@ -1,6 +1,7 @@
 """The files of scripts.detect: the images that are meant, and the detections as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ LISTED = 5  # names of files that were passed over
 def find_images(given: Sequence[Path], out: Path) -> list[Path]:
     """The image files that the command line means; a folder stands for the images in it.
 
-    Prints what of a folder is passed over: files of other kinds and folders, by name. Hidden files
-    are passed over without a word.
+    Prints how many images of which kind a folder holds, and the names of what is passed over.
 
     Raises:
         ValueError: if a folder holds none, or the results would land among the images, where they
@@ -37,20 +37,28 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
                     f"The folder {path} holds no {', '.join(IMAGE_SUFFIXES)} files{held}; give "
                     "images, or a folder of them (it is not searched deeper)."
                 )
-            if others:
-                more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-                print(
-                    f"{path}: {len(inside)} images; passed over, because they are none that can be "
-                    f"read: {', '.join(others[:LISTED])}{more}"
-                )
+            print(folder_sentence(path, inside, others))
         images |= dict.fromkeys(inside)
     if any(path.parent.resolve() == out.resolve() for path in images):
         raise ValueError(f"--out {out} is a folder of input images; choose another one.")
     return list(images)
 
 
+def folder_sentence(folder: Path, images: Sequence[Path], others: Sequence[str]) -> str:
+    """How many images of which kind a folder holds, and what is passed over."""
+    kinds = Counter(path.suffix.lower() for path in images)
+    counted = ", ".join(f"{number} {suffix}" for suffix, number in sorted(kinds.items()))
+    sentence = f"{folder}: {len(images)} images ({counted})"
+    if not others:
+        return sentence
+    more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+    return f"{sentence}; passed over, being no such image: {', '.join(others[:LISTED])}{more}"
+
+
 def others_in(folder: Path) -> list[str]:
-    """The sorted names of what a folder holds beside images, a folder with a slash behind it."""
+    """The sorted names of what a folder holds beside images, a folder with a slash behind it;
+    hidden files, which systems leave behind, are not among them.
+    """
     others = (path for path in folder.iterdir() if not is_hidden(path.name))
     return sorted(
         f"{path.name}/" if path.is_dir() else path.name

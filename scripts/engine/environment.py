@@ -12,6 +12,7 @@ import torch
 
 from data.build import build_dataset
 from data.errors import DataError
+from data.layouts import find_layout
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
@@ -188,16 +189,38 @@ def on_this_data(run: Run, environment: Environment) -> Run:
 
 
 def open_dataset(run: Run, environment: Environment, split: str | tuple[str, ...]) -> Dataset:
-    """The data set of a split; says how many annotations were left out, and names the first."""
+    """The data set of a split; says how many annotations were left out, and names the first.
+
+    Raises:
+        ValueError: the data are not there, wrong, or in another layout than the run's at its scale.
+    """
     check_reads_given_data(environment)
     root = data_root(environment.scale, environment.data_root, run.data.layout)
-    dataset = build_dataset(run.data, root, split)
+    try:
+        dataset = build_dataset(run.data, root, split)
+    except DataError as error:
+        layout = layout_there(root)
+        if layout in (None, run.data.layout):
+            raise
+        raise DataError(
+            f"{root} is in the {str(layout).upper()} layout, and {run.name} at the scale "
+            f"{environment.scale} reads {run.data.layout.upper()}; `python -m scripts.train "
+            f"own/small --data {root}` trains on any layout."
+        ) from error
     if dataset.skipped:
         listed = " | ".join(dataset.skipped[:LISTED])
         print(
             f"left out: {len(dataset.skipped)} annotations without a usable box, such as: {listed}"
         )
     return dataset
+
+
+def layout_there(root: Path) -> str | None:
+    """The layout of a folder; None if none is found."""
+    try:
+        return find_layout(root).layout
+    except DataError:
+        return None
 
 
 def data_root(scale: str, given: Path | None, layout: str) -> Path:

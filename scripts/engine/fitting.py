@@ -110,9 +110,13 @@ def is_class_layer(name: str, model: Mapping[str, Any]) -> bool:
 
 
 def matching_columns(theirs: Sequence[str], ours: Sequence[str]) -> dict[int, int]:
-    """Our column -> their column of each class that both know; 0 -> 0 is background."""
-    places = {name.casefold(): k for k, name in reversed([*enumerate(theirs, start=1)])}
-    found = {k: places.get(name.casefold()) for k, name in enumerate(ours, start=1)}
+    """Our column -> their column of each class that both know; 0 -> 0 is background.
+
+    The same name in other upper and lower case is the same class, unless theirs has both.
+    """
+    exact = {name: k for k, name in enumerate(theirs, start=1)}
+    alike = {name.casefold(): k for k, name in reversed([*enumerate(theirs, start=1)])}
+    found = {k: exact.get(name, alike.get(name.casefold())) for k, name in enumerate(ours, start=1)}
     return {0: 0} | {k: place for k, place in found.items() if place is not None}
 
 

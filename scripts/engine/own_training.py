@@ -18,7 +18,7 @@ from scripts.engine.own_recipe import (
     with_start,
 )
 from scripts.engine.places import RunPlace, own_place
-from scripts.engine.recipe import TrainOptions, check_numbers
+from scripts.engine.recipe import TrainOptions, check_numbers, goes_on
 from scripts.engine.saved_record import saved_record
 from scripts.engine.start import recorded_run
 from scripts.engine.training import train_task
@@ -51,7 +51,9 @@ def train_own(
     """
     check_numbers(options)
     recipe = find_recipe(name)
-    pick_device(environment.device)  # a missing GPU is said before the data are read
+    device = pick_device(environment.device)  # a missing GPU is said before the data are read
+    if device.type == "cpu" and recipe.needs_gpu:
+        print(f"note: {name} wants a GPU and takes days on a CPU, which trains own/small well")
     data = open_own_data(folder, masks=recipe.run.data.masks)
     print("\n".join(data.sentences))
     check_has_objects(data.validation, data.validation_split)
@@ -74,8 +76,7 @@ def started(run: Run, place: RunPlace, options: TrainOptions) -> Run:
     A training that goes on keeps those that it began with, so that the same command needs no
     --weights or --from any more.
     """
-    begun = place.record.is_file() and place.has_checkpoints and options.resume == "auto"
-    if begun and options.weights == "auto" and options.start_from is None:
+    if goes_on(place, options) and options.weights == "auto" and options.start_from is None:
         before = saved_record(Run, recorded_run(place), place.record)
         return with_conventions(run, before, start=before.start)
     return with_start(run, options.weights, options.start_from)

@@ -5,12 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.records import Run
-from experiments.scales import SCALES
+from experiments.scales import at_scale
+from scripts.engine.checkpoint import load_checkpoint
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.kept_by_scale import check_keeps_own_run
 from scripts.engine.optimizer import scaled_to_batch
-from scripts.engine.places import find_run
-from scripts.engine.start import FROM_NO_RUN, with_padding, with_pixels_of
+from scripts.engine.places import RunPlace, find_run
+from scripts.engine.start import (
+    FROM_NO_RUN,
+    recorded_run,
+    with_padding,
+    with_pixels,
+    with_pixels_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +54,7 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
     check_numbers(options)
     written = find_run(name)
     run = scaled_run(written, environment)
-    check_keeps_own_run(name, written, SCALES[environment.scale](written), environment.scale)
+    check_keeps_own_run(name, written, at_scale(written, environment.scale), environment.scale)
     run = with_weights(run, name.partition("/")[0], environment, options)
     if options.batch_size is not None and options.batch_size != run.train.batch_size:
         run = with_batch_size(run, options.batch_size)
@@ -76,11 +83,22 @@ def check_numbers(options: TrainOptions) -> None:
 
 
 def with_weights(run: Run, paper: str, environment: Environment, options: TrainOptions) -> Run:
-    """The run with the pixels and the padding that its starting weights expect."""
+    """The run with the pixels and the padding that its starting weights expect.
+
+    A training that goes on keeps those that it began with, so that the same command needs no
+    --weights any more.
+    """
+    place = environment.run_place(paper, run, options.seed)
+    if options.start_from is not None:
+        theirs = load_checkpoint(options.start_from)["run"]
+        return replace(with_pixels(run, theirs), start="checkpoint")
+    if options.weights == "auto" and run.start == "imagenet" and goes_on(place, options):
+        before = recorded_run(place)
+        if before["start"] in FROM_NO_RUN:
+            return replace(with_pixels(run, before), start=before["start"])
     if options.weights == "none" and run.start == "imagenet":
         return replace(run, start="scratch")
     if run.start not in FROM_NO_RUN:
-        place = environment.run_place(paper, run, options.seed)
         return with_pixels_of(run, place.sibling(run.start))
     if options.weights == "auto" and run.model.backbone.tf_padding:
         print(
@@ -89,6 +107,11 @@ def with_weights(run: Run, paper: str, environment: Environment, options: TrainO
         model = with_padding(run.model, False)
         return replace(run, model=model, data=replace(run.data, pixels="torchvision"))
     return run
+
+
+def goes_on(place: RunPlace, options: TrainOptions) -> bool:
+    """Whether the training at ``place`` was begun before."""
+    return options.resume == "auto" and place.has_checkpoints and place.record.is_file()
 
 
 def with_batch_size(run: Run, batch_size: int) -> Run:

@@ -1,16 +1,19 @@
 """The results of one seed of a table as they are kept: what was measured, with what, and when."""
 
 import datetime
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data.coco_splits import PAPER_SPLITS
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.places import EXPERIMENTS, RunPlace, TablePlace
 from scripts.engine.recipe_key import row_recipe
 
+PAPERS_NAME = re.compile(r"\d{4}_\w+|[a-z-]+\d{4}")  # "2007_test", "val2017"
 Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run
 
 
@@ -43,8 +46,21 @@ def seed_header(place: TablePlace, environment: Environment, seed: int) -> dict[
         "scale": environment.scale,
         "seed": seed,
         "device": device_name(environment.device),
+        **own_splits(environment.splits),
         **commit_and_date(),
     }
+
+
+def own_splits(splits: str | None) -> dict[str, str]:
+    """{"own_splits"} of data that no paper measures on, {} otherwise.
+
+    Args:
+        splits: "TRAIN:TEST" of the command line; None: those of the run.
+    """
+    test = None if splits is None else splits.partition(":")[2]
+    if not test or test in PAPER_SPLITS or PAPERS_NAME.fullmatch(test):
+        return {}
+    return {"own_splits": str(splits)}
 
 
 def seed_results(

@@ -22,7 +22,13 @@ from scripts.engine.score_source import (
     from_network,
     scored_file,
 )
-from scripts.engine.scoring import Scores, targets_of_metric, validation_scores, voc_scores
+from scripts.engine.scoring import (
+    Scores,
+    check_labeled,
+    targets_of_metric,
+    validation_scores,
+    voc_scores,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +79,14 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
     dataset, split = open_labeled(options.folder, loaded.run if loaded else None)
     out = options.out or file.parent / f"score-{split.replace('/', '-')}"
     check_out(out, file)
+    targets = [dataset.target(index) for index in range(len(dataset))]
+    check_labeled(targets)
     if loaded is None:
         source = from_file(file, dataset, options.network)
     else:
         source = from_network(file, loaded, dataset, options.network)
-        write_detections(out, source.row, dataset)
+        write_detections(out, source.row, dataset, options.folder.image_root)
     detections, classes = source.row.detections, dataset.classes
-    targets = [dataset.target(index) for index in range(len(dataset))]
     facts = {
         **source.facts,
         "data": options.folder.name,

@@ -26,18 +26,10 @@ def to_classes(
     Returns:
         the detections, and a sentence for each difference of the two lists that changes the
         numbers.
-
-    Raises:
-        DataError: they have no class in common.
     """
     if list(trained) == list(classes):
         return row, []
     unknown = [name for name in classes if name not in trained]
-    if len(unknown) == len(classes):
-        raise DataError(
-            f"The network was trained on the classes {listed(trained)}, and the data have "
-            f"{listed(classes)}: none is the same; give data with the network's classes."
-        )
     label_of = {name: label for label, name in enumerate(classes, start=1)}
     table = torch.tensor([0, *(label_of.get(name, 0) for name in trained)])
     keeps = [table[image.labels] > 0 for image in row.detections]
@@ -57,6 +49,19 @@ def to_classes(
     if unknown:
         sentences.append(f"the network does not know, and so misses: {listed(unknown)}")
     return replace(row, detections=detections, segments=segments), sentences
+
+
+def check_common_class(trained: Sequence[str], classes: Sequence[str]) -> None:
+    """Checks that a network and a data set have a class in common.
+
+    Raises:
+        DataError: they have none.
+    """
+    if not set(trained) & set(classes):
+        raise DataError(
+            f"The network was trained on the classes {listed(trained)}, and the data have "
+            f"{listed(classes)}: none is the same; give data with the network's classes."
+        )
 
 
 def relabeled(image: Detections, table: torch.Tensor, keep: torch.Tensor) -> Detections:

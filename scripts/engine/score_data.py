@@ -37,6 +37,12 @@ class LabeledFolder:
         """The folder or file, for a person."""
         return str(self.root or self.annotations)
 
+    @property
+    def image_root(self) -> Path:
+        """The folder that has all images, maybe in folders of it."""
+        beside = self.annotations.parent if self.annotations is not None else Path()
+        return self.root or self.images or beside
+
 
 def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
     """The data set, and the name of its split.

@@ -3,6 +3,7 @@ scored on.
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,38 @@ LABELS = "labels.json"
 DATASET = "detections_as_dataset.json"
 
 
-def write_detections(out: Path, row: RowDetections, dataset: Dataset) -> None:
+def write_detections(out: Path, row: RowDetections, dataset: Dataset, root: Path) -> None:
     """Writes RESULTS, LABELS and DATASET into ``out``.
 
     RESULTS are COCO's, which pycocotools reads with loadRes; LABELS is the ground truth that they
     belong to; DATASET is a COCO data set whose annotations are the detections, for programs that
-    import no results.
+    import no results. It has boxes alone, because such programs expect polygons as masks.
+
+    Args:
+        out: the folder.
+        row: the detections of every image of the data set.
+        dataset: the images and labels.
+        root: the folder that the names of image files shall be relative to.
     """
     category_ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
     entries = detection_entries(row, dataset, category_ids)
-    frame = {"images": image_entries(dataset), "categories": categories(dataset, category_ids)}
+    frame = {
+        "images": image_entries(dataset, root),
+        "categories": categories(dataset, category_ids),
+    }
     write_atomically(out / RESULTS, list_text(entries))
     labels = label_entries(dataset, category_ids)
     write_atomically(out / LABELS, dataset_text({**frame, "annotations": labels}))
     annotations = [
-        {"id": number, **entry, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+        {"id": number, **boxed(entry), "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
         for number, entry in enumerate(entries, start=1)
     ]
     write_atomically(out / DATASET, dataset_text({**frame, "annotations": annotations}))
+
+
+def boxed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without its mask."""
+    return {name: value for name, value in entry.items() if name != "segmentation"}
 
 
 def detection_entries(
@@ -52,12 +67,12 @@ def detection_entries(
     return entries
 
 
-def image_entries(dataset: Dataset) -> list[dict[str, Any]]:
-    """COCO's images; file_name is the path of the file."""
+def image_entries(dataset: Dataset, root: Path) -> list[dict[str, Any]]:
+    """COCO's images; file_name is the path from ``root`` on."""
     return [
         {
             "id": image_id,
-            "file_name": dataset.file(place).as_posix(),
+            "file_name": Path(os.path.relpath(dataset.file(place), root)).as_posix(),
             "width": width,
             "height": height,
         }

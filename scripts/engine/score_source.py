@@ -14,7 +14,7 @@ from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess
 from scripts.engine.environment import pick_device
 from scripts.engine.refinement import RowDetections
-from scripts.engine.score_classes import to_classes
+from scripts.engine.score_classes import check_common_class, to_classes
 
 RESULTS = ".json"  # how the name of a file with detections ends
 
@@ -103,6 +103,7 @@ def from_network(
         ValueError: the data or an option cannot be used.
     """
     run = loaded.run
+    check_common_class(loaded.classes, dataset.classes)
     config = choose_postprocess(run, options.sigma_t, options.suppression, nms_iou=options.nms_iou)
     if options.least_score is not None:
         config = replace(config, score_threshold=options.least_score)

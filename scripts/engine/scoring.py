@@ -81,9 +81,14 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
         and, with "coco" where the clean boxes are known, AP against these under "clean".
 
     Raises:
-        ValueError: if there is no such metric.
+        ValueError: if there is no such metric, or no object to find.
     """
     targets = targets_of_metric(labeled.targets, metric)
+    if not any(len(target.labels) for target in targets):
+        raise ValueError(
+            f"None of the {len(targets)} test images has an object, so no detection can be right; "
+            "choose another test split or label its images."
+        )
     classes = labeled.dataset.classes
     scores = SCORERS[metric](row.detections, targets, classes)
     if row.segments is not None and labeled.segments is not None:
@@ -127,11 +132,7 @@ def validation_scores(
         ValueError: there is no such metric, no image, no object, or the arguments do not fit.
     """
     targets = targets_of_metric(targets, metric)
-    if not any(len(target.labels) for target in targets):
-        raise DataError(
-            f"There is nothing to score on: the {len(targets)} images have no labeled object; "
-            "choose a split with labels."
-        )
+    check_labeled(targets)
     order = order_of_ids(image_ids)
     ranked = [detections[index] for index in order], [targets[index] for index in order]
     scores = SCORERS[metric](*ranked, classes)
@@ -139,6 +140,19 @@ def validation_scores(
         pair = [segments[0][index] for index in order], [segments[1][index] for index in order]
         scores |= mask_scores(*ranked, classes, pair)
     return {**scores, **evaluate_calibration(*ranked)}
+
+
+def check_labeled(targets: Sequence[Target]) -> None:
+    """Checks that there is an object to score on.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not any(len(target.labels) for target in targets):
+        raise DataError(
+            f"There is nothing to score on: the {len(targets)} images have no labeled object; "
+            "choose a split with labels."
+        )
 
 
 def mask_scores(

@@ -1,7 +1,7 @@
 """What a network starts from: nothing, ImageNet, or the finished network of another run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,15 @@ def with_pixels_of(run: Run, earlier: RunPlace) -> Run:
     """A run with the pixels and padding of the one it starts from: its weights expect them."""
     if not earlier.record.is_file():
         return run  # ``warm_start`` will say so
-    known = recorded_run(earlier)
+    return with_pixels(run, recorded_run(earlier))
+
+
+def with_pixels(run: Run, theirs: Mapping[str, Any]) -> Run:
+    """A run with the pixels and padding of another one, given as plain values."""
     return replace(
         run,
-        model=with_padding(run.model, known["model"]["backbone"]["tf_padding"]),
-        data=replace(run.data, pixels=known["data"]["pixels"]),
+        model=with_padding(run.model, theirs["model"]["backbone"]["tf_padding"]),
+        data=replace(run.data, pixels=theirs["data"]["pixels"]),
     )
 
 

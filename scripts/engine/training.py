@@ -120,7 +120,12 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         DivergedError: if a loss or gradient is not finite.
     """
     run = configured_run(name, environment, options)
-    pick_device(environment.device)  # a missing GPU is said before the data are read
+    device = pick_device(environment.device)  # a missing GPU is said before the data are read
+    if device.type == "cpu" and environment.scale == "paper":
+        print(
+            "note: at the paper scale a network takes hours to days on a GPU, and months on a CPU; "
+            "lite and mini are for CPUs, and own/small for photos of your own"
+        )
     dataset = open_dataset(run, environment, run.data.train)
     validation = None
     if options.validate_every:

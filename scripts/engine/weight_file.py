@@ -68,6 +68,10 @@ def described(content: Any) -> str:
     if isinstance(content, Foreign):
         return f"a pickled object of class {content.name}"
     if isinstance(content, Mapping):
+        foreign = [f"{key} is a {value.name}" for key, value in content.items()
+                   if isinstance(value, Foreign)]  # fmt: skip
+        if foreign and len(foreign) == len(content):
+            return f"objects of other classes ({foreign[0]})"
         keys = ", ".join(str(key)[:40] for key in list(content)[:LISTED])
         return f"the keys {keys}{', ...' if len(content) > LISTED else ''}"
     return f"a {type(content).__name__}"

@@ -139,8 +139,21 @@ class Results:
 
 
 def stored_seeds(folder: Path) -> list[dict[str, Any]]:
-    """The seeds of a table that were evaluated into ``folder``, in order, maybe none."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("seed*.json"))]
+    """The seeds of a table that were evaluated into ``folder``, in order, maybe none.
+
+    Raises:
+        ValueError: if they are of someone's own data, which a paper's numbers have nothing to do
+            with.
+    """
+    seeds = [json.loads(path.read_text()) for path in sorted(folder.glob("seed*.json"))]
+    for seed in seeds:
+        if "own_splits" in seed:
+            raise ValueError(
+                f"{folder} was evaluated on {seed['own_splits']}, which is no split of COCO or VOC,"
+                " and a report stands beside the paper's numbers on those; score data of your own "
+                "with `python -m scripts.score CHECKPOINT --data DIR`."
+            )
+    return seeds
 
 
 def counted(seeds: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from data.coco import CocoDataset, find_annotation_file
+from data.coco_annotations import read_coco
 from data.concat import ConcatDataset
 from data.errors import DataError
 from data.formats.coco_results import result_entries
@@ -270,6 +271,24 @@ def test_bad_segmentations_stop_or_are_skipped_by_name_if_they_are_read(
     assert "annotation 44" in data.skipped[0]
     assert data[0].target.masks.shape == (2, 40, 60)
     assert len(CocoDataset(root, "train2014").target(0).labels) == 3
+
+
+def test_a_part_of_a_mask_that_cannot_be_used_is_left_out_and_the_object_stays(tmp_path):
+    """As Detectron does: two points enclose nothing, the triangle beside them is the mask."""
+    parts = [[4, 4, 9, 9], *TRIANGLE, [1, 1, 2]]
+    root = write(tmp_path, [annotation(14, 7, [10, 5, 20, 20], 3, segmentation=parts)])
+    data = CocoDataset(root, "train2014", masks=True)
+    assert data.skipped == ()
+    alone = write(tmp_path / "b", [annotation(14, 7, [10, 5, 20, 20], 3, segmentation=TRIANGLE)])
+    triangle = CocoDataset(alone, "train2014", masks=True)[0].target.masks
+    assert torch.equal(data[0].target.masks, triangle)
+    (problem,) = [
+        problem
+        for problem in read_coco(root / "annotations/instances_train2014.json", "read").problems
+        if problem.severity != "note"
+    ]
+    assert problem.severity == "repaired"
+    assert "a polygon has 4 numbers" in str(problem)
 
 
 def test_missing_segmentations_are_named_and_a_file_without_any_is_refused(tmp_path):

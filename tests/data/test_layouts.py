@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data.errors import DataError
+from data.finding.records import role_of
 from data.layouts import find_layout, named_layout, open_split
 from data.subset import hold_back
 from tests.data.test_voc import thing
@@ -212,3 +213,32 @@ def test_images_are_held_back_where_there_is_no_validation_split(tmp_path):
     assert len(train) + len(validation) == 12
     assert validation[0].image.shape == (3, 48, 64)
     assert validation.file(0) == tmp_path / validation.name(0)
+
+
+def test_of_two_layouts_the_first_is_used_and_the_other_is_said(tmp_path):
+    """COCO's file goes before YOLO's, which a tool may have written beside it."""
+    coco_file(tmp_path / "labels.json", ["a.png"])
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "classes.txt").write_text("bolt")
+    found = find_layout(tmp_path)
+    assert found.layout == "coco"
+    assert found.sentences[1].startswith("not used: YOLO: all: 1 images in ")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("train", "train"),
+        ("my_trainval", "train"),
+        ("val2017", "validation"),
+        ("valid", "validation"),
+        ("instances-dev", "validation"),
+        ("test_4952", "test"),
+        ("trainer", None),
+        ("contest", None),
+        ("values", None),
+    ],
+)
+def test_the_words_of_a_split_say_what_it_is_for(name, role):
+    assert role_of(name) == role

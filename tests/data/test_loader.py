@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.build import build_dataset
 from data.errors import DataError
-from data.loader import check_unreadable, network_size, test_batches
+from data.loader import check_unreadable, network_size, test_batches, used_images
 from data.mini.ambiguous import write_dataset
 from data.reader import training_target
 from data.records import Target
@@ -171,6 +171,17 @@ def test_images_without_objects_are_left_out_unless_kept():
     # there is nothing to learn from empty images alone
     with pytest.raises(DataError, match="none with an object"):
         take(Synthetic(2, empty=(0, 1)), 1, config=replace(CONFIG, train_empty=True))
+
+
+def test_how_many_images_are_used_is_said():
+    """Of 6 images 2 have no object; a config that keeps them uses all."""
+    dataset = Synthetic(6, empty=(1, 4))
+    assert used_images(Synthetic(6), CONFIG) == "6 training images"
+    assert used_images(dataset, CONFIG) == (
+        "4 of 6 training images, the other 2 are without objects and not used"
+    )
+    keeping = replace(CONFIG, train_empty=True)
+    assert used_images(dataset, keeping) == "6 training images, 2 of them without objects"
 
 
 def test_unreadable_image_is_left_out_and_named():

@@ -1,3 +1,7 @@
+import io
+import sys
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -123,7 +127,7 @@ def test_every_voc_problem_is_listed(tmp_path, capsys):
         "d.png: the file is not a JPEG, PNG, WEBP, BMP or TIFF image",
         "trainval.txt: the image 'd' is listed twice",
         "trainval.txt: '../x' is not an image name",
-        "ghost.xml: the annotation cannot be read",
+        "ghost.xml: the annotation does not exist",
         "2007_trainval: 8 problems (6 errors, 1 objects that cannot be used, 1 mended)",
     ):
         assert part in text
@@ -150,3 +154,92 @@ def test_wrong_command_line_is_exit_code_2(arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
+
+
+def test_a_folder_is_found_and_every_split_is_checked(tmp_path, capsys):
+    """No --layout and no --splits; usual gaps are notes, counted together, and nothing is wrong."""
+    for split, name in (("train", "a"), ("val", "b")):
+        write_voc(tmp_path, {name: thing(difficult="") + thing(difficult="")}, split=split)
+    assert main(["--root", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("VOC: 2 XML files in ")
+    assert "train: note: 2 times: the field difficult is missing or empty (taken as 0); " in text
+    assert "val: 2 objects of class 'dog'\nval: 0 problems\n0 problems in 2 splits\n" in text
+
+
+def test_a_named_file_and_folder_are_checked(tmp_path, capsys):
+    """COCO's file under any name; of its images one is in the folder, and one beside them is not
+    labeled.
+    """
+    write_coco(tmp_path, GOOD)
+    (tmp_path / "annotations" / "instances_train2014.json").rename(tmp_path / "my labels.json")
+    (tmp_path / "train2014" / "five.png").rename(tmp_path / "train2014" / "fünf.png")
+    words = ["--annotations", str(tmp_path / "my labels.json")]
+    assert main([*words, "--images", str(tmp_path / "train2014")]) == 1
+    text = capsys.readouterr().out
+    assert "five.png: the image file does not exist" in text
+    assert "1 images have no labels and are left out, such as 'fünf.png'" in text
+    assert text.endswith("my labels: 1 problems (1 errors)\n1 problems in 1 splits\n")
+
+
+def test_a_folder_without_labels_says_what_it_holds(tmp_path, capsys):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "notes.txt").touch()
+    assert main(["--root", str(tmp_path)]) == 1
+    assert "it holds 1 images, notes.txt. Known are COCO" in capsys.readouterr().out
+
+
+def test_classes_that_differ_only_in_case_are_suspicious(tmp_path, capsys):
+    write_voc(tmp_path, {"a": thing("Cat") + thing("cat") + thing("dog")})
+    code, text = run(capsys, "voc", tmp_path, "trainval")
+    assert code == 1
+    assert "the classes 'Cat' and 'cat' differ only in case or spaces" in text
+    assert "trainval: 1 problems (1 suspicious)" in text
+
+
+@pytest.mark.parametrize(
+    ("tag", "size", "code", "says"),
+    [
+        (1, (48, 64), 0, ""),
+        (3, (48, 64), 1, "the EXIF orientation is 3, and the image's size does not show"),
+        (6, (64, 48), 0, "the EXIF orientation is 6: turned upright, as its labels have it"),
+        (6, (48, 64), 0, "the EXIF orientation is 6: not turned, because its labels have"),
+    ],
+)
+def test_the_orientation_of_a_photo_is_held_against_its_labels(
+    tmp_path, capsys, tag, size, code, says
+):
+    """The photo is stored 64 px wide and 48 high; size: (height, width) in the labels."""
+    images = [{"id": 7, "file_name": "phone.jpg", "width": size[1], "height": size[0]}]
+    write_coco(tmp_path, [annotation(1, 7, [1, 1, 5, 5])], images=images)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    Image.new("RGB", (64, 48)).save(tmp_path / "train2014" / "phone.jpg", exif=exif)
+    assert run(capsys, "coco", tmp_path, "train2014")[0] == code
+    main(["--layout", "coco", "--root", str(tmp_path), "--splits", "train2014"])
+    assert says in capsys.readouterr().out
+
+
+def test_deep_values_and_further_pictures_are_noted(tmp_path, capsys):
+    images = [
+        {"id": 1, "file_name": "deep.png", "width": 6, "height": 4},
+        {"id": 2, "file_name": "pages.tif", "width": 6, "height": 4},
+    ]
+    write_coco(tmp_path, [annotation(1, 1, [1, 1, 2, 2])], images=images)
+    deep = np.full((4, 6), 4095, dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "train2014" / "deep.png")
+    page = Image.new("RGB", (6, 4))
+    page.save(tmp_path / "train2014" / "pages.tif", save_all=True, append_images=[page])
+    code, text = run(capsys, "coco", tmp_path, "train2014")
+    assert code == 0
+    assert "deep.png: gray values or colors of 12 bits are scaled to 8" in text
+    assert "pages.tif: the file has several pictures, of which the first is read" in text
+
+
+def test_a_terminal_that_lacks_letters_gets_their_numbers(tmp_path, monkeypatch):
+    write_voc(tmp_path, {"a": thing("größe")})
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["--root", str(tmp_path)]) == 0
+    terminal.flush()
+    assert rb"objects of class 'gr\xf6\xdfe'" in terminal.buffer.getvalue()

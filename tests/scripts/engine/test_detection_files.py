@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from data.formats.masks import decode_masks
 from data.records import Detections
-from scripts.engine.detection_files import detections_as_lines, overlay_file
+from scripts.engine.detection_files import detections_as_lines, find_images, overlay_file
 
 CLASSES = ["cat", "dog"]
 
@@ -38,3 +39,23 @@ def test_equal_names_get_numbers(tmp_path):
         for folder in ("x", "y", "z")
     ]
     assert names == ["a.png", "a-2.png", "a-3.png"]
+
+
+def test_images_of_every_kind_are_meant_and_the_rest_is_named(tmp_path, capsys):
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    images = ["a.JPG", "b.webp", "c.bmp", "d.tif", "e.tiff", "f.png", "g.jpeg"]
+    for name in (*images, "notes.txt", "clip.mp4", "h.heic", "._a.JPG", ".DS_Store"):
+        (folder / name).touch()
+    assert [path.name for path in find_images([folder], tmp_path / "out")] == images
+    assert capsys.readouterr().out == (
+        f"{folder}: 7 images (1 .bmp, 1 .jpeg, 1 .jpg, 1 .png, 1 .tif, 1 .tiff, 1 .webp); passed "
+        "over, being no such image: clip.mp4, h.heic, more/, notes.txt\n"
+    )
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path):
+    for name in ("clip.mp4", "h.heic"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"holds no .*\.webp.* files; it holds clip.mp4, h.heic"):
+        find_images([tmp_path], tmp_path / "out")

@@ -8,8 +8,8 @@ from scripts.engine import drawing
 
 
 def test_masks_are_translucent_and_lie_under_the_boxes():
-    """On black, 100 of 255 parts of the object's color; the box of the other detection is not tinted
-    by it.
+    """On black, 100 of 255 parts of the object's color; the other detection's box is not tinted by
+    it.
     """
     bitmap = torch.zeros(1, 500, 480, dtype=torch.uint8)
     bitmap[:, 100:300, 50:250] = 1

@@ -77,6 +77,15 @@ def test_data_set_of_a_split(tmp_path):
     assert len(open_dataset(TINY, environment, TINY.data.test)) == 3
 
 
+def test_another_layout_than_the_scale_reads_is_named(tmp_path):
+    """The lite scale turns a COCO run into one that reads VOC."""
+    root = tiny_dataset(tmp_path)
+    environment = Environment(scale="lite", data_root=root, splits="train:val")
+    run = scaled_run(runs.vgg16_coco, environment)
+    with pytest.raises(DataError, match="is in the COCO layout, and mobilenet_voc at the scale"):
+        open_dataset(run, environment, run.data.train)
+
+
 def test_a_missing_data_folder_says_how_to_get_one(tmp_path):
     with pytest.raises(
         DataError, match=r"nowhere does not exist; pass --data-root DIR .*get_data voc2007"

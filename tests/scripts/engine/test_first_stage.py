@@ -16,6 +16,7 @@ def test_proposals_come_back_from_disk(tmp_path):
         "count": 5,
         "images": ["1", "2", "3"],
         "sizes": [[1, 2], [3, 4], [5, 6]],
+        "pixels": "ef01",
     }
     save_first_stage(tmp_path / "p.pt", saved, key)
     for count, images in ((5, 3), (5, 1), (3, 3), (1, 2)):
@@ -38,6 +39,7 @@ def test_proposals_come_back_from_disk(tmp_path):
         {"images": ["1", "2", "4"]},
         {"images": ["1", "2", "3", "4"]},
         {"sizes": [[1, 2], [3, 4], [5, 7]]},
+        {"pixels": "ef02"},
     ):
         assert load_first_stage(tmp_path / "p.pt", key | other) is None
     assert load_first_stage(tmp_path / "none.pt", key) is None

@@ -7,7 +7,7 @@ from data.errors import DataError
 from data.formats.masks import encode_masks
 from data.records import Detections
 from scripts.engine.refinement import RowDetections
-from scripts.engine.score_classes import to_classes
+from scripts.engine.score_classes import check_common_class, to_classes
 
 TRAINED = ["cat", "dog", "cow"]
 BOXES = torch.arange(12.0).reshape(3, 4)
@@ -48,4 +48,5 @@ def test_classes_that_one_side_lacks_are_counted_and_named():
 
 def test_nothing_in_common_is_an_error():
     with pytest.raises(DataError, match="cat, dog, cow, and the data have bird: none is the same"):
-        to_classes(ROW, TRAINED, ["bird"])
+        check_common_class(TRAINED, ["bird"])
+    check_common_class(TRAINED, ["bird", "cow"])

@@ -95,3 +95,10 @@ def test_a_validation_of_nothing_is_an_error():
                 image_ids=range(images),
                 classes=["cat"],
             )
+
+
+def test_a_test_set_without_objects_is_an_error(labeled, perfect):
+    """Not a table of nan."""
+    none = [target.select(torch.zeros(0, dtype=torch.long)) for target in labeled.targets]
+    with pytest.raises(ValueError, match="None of the 3 test images has an object"):
+        score(perfect, replace(labeled, targets=none), "coco")

@@ -1,6 +1,9 @@
 """Weight files of every kind: the tensors in them, and a sentence for everything else."""
 
 import pickle
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,10 @@ import torch
 from scripts.engine.weight_file import read_weights
 
 ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+class Options(SimpleNamespace):
+    """Stands for whatever a training script saves beside its weights; nothing reads it."""
 
 
 def saved(path, content):
@@ -28,6 +35,12 @@ def pickled(path, content, protocol=2):
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {"model": state, "optimizer": {"lr": 0.1}, "iteration": 5},
+        lambda state: {"model_state_dict": state, "loss": 0.5},
+        lambda state: {"model": state, "args": Options(), "best": Path("x"), "now": date.today()},
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        lambda state: {
+            "state_dict": {f"model._orig_mod.{name}": value for name, value in state.items()}
+        },
     ],
 )
 def test_state_dicts_of_torch(tmp_path, nest):
@@ -153,8 +166,21 @@ class Code:
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path, capsys):
-    with pytest.raises(ValueError, match="cannot be read as a plain state dict"):
+    with pytest.raises(ValueError, match=r"no state dict .*features.0.weight is a .*print"):
         read_weights(saved(tmp_path / "evil.pth", {"features.0.weight": Code()}))
     with pytest.raises(ValueError, match=r"evil\.pkl asks for .*print"):
         read_weights(pickled(tmp_path / "evil.pkl", {"blobs": {"conv1_w": Code()}}))
     assert "this ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"epoch": 1, "loss": 0.5}, "but the keys epoch, loss; save model.state_dict"),
+        (Options(), "but a pickled object of class .*Options; save model.state_dict"),
+        ([torch.ones(2)], "but a list; save model.state_dict"),
+    ],
+)
+def test_what_a_file_holds_instead_of_weights_is_said(tmp_path, content, says):
+    with pytest.raises(ValueError, match=rf"x.pth holds no state dict .*{says}"):
+        read_weights(saved(tmp_path / "x.pth", content))
