@@ -95,6 +95,7 @@ def data(tmp_path_factory):
 def tiny(monkeypatch, data):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY_KL})
     monkeypatch.setitem(scales.SCALES, "mini", SCALES["mini"])
+    monkeypatch.setattr(environment_module, "renders_its_data", lambda scale: False)
     for name in SCALES:
         monkeypatch.setitem(scales.TITLES, name, "for tests, not comparable")
     monkeypatch.setattr(places, "find_table", {"kl_loss/figure5": TABLE}.__getitem__)

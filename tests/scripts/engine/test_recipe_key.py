@@ -30,7 +30,7 @@ def test_names_and_headings_do_not_count():
     [
         lambda: key(vgg16_coco, Environment(scale="mini-2x")),
         lambda: key(vgg16_coco, Environment(scale="lite")),
-        lambda: key(vgg16_coco, Environment(scale="mini", splits="train:train")),
+        lambda: key(vgg16_coco, Environment(scale="lite", splits="a:b")),
         lambda: key(vgg16_coco, postprocess=PostprocessConfig(sigma_t=0.01)),
         lambda: key(vgg16_coco, rounds=2),
         lambda: key(replace(vgg16_coco, start="vgg16_coco_kl")),
