@@ -10,7 +10,7 @@ from tests.data.synthetic import CONFIG
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("layout", "yolo", "'coco', 'voc'"),
+        ("layout", "pascal", "'coco', 'voc', 'yolo'"),
         ("pixels", "bgr", "'torchvision', 'caffe', 'tf'"),
         ("on_bad_box", "ignore", "'error', 'skip'"),
         ("train", (), "at least one split"),

@@ -272,3 +272,41 @@ def test_a_papers_run_is_fine_tuned_and_goes_on_without_saying_so_again(
     record = tmp_path / "tiny" / "kl_loss" / "tiny_kl" / "seed0" / "run.json"
     assert json.loads(record.read_text())["start"] == "checkpoint"
     assert "step-00000002.pt at update 2" in capsys.readouterr().out
+
+
+def in_yolo(coco, folder):
+    """The training images of a COCO folder with YOLO's text files, in images/ and labels/."""
+    content = json.loads((coco / "annotations" / "instances_train.json").read_text())
+    numbers = [line["id"] for line in content["categories"]]
+    shutil.copytree(coco / "train", folder / "images")
+    (folder / "labels").mkdir()
+    for image in content["images"]:
+        lines = []
+        for entry in content["annotations"]:
+            if entry["image_id"] == image["id"]:
+                x, y, w, h = entry["bbox"]
+                shares = [(x + w / 2) / image["width"], (y + h / 2) / image["height"]]
+                shares += [w / image["width"], h / image["height"]]
+                lines.append(" ".join(map(str, [numbers.index(entry["category_id"]), *shares])))
+        (folder / "labels" / f"{image['file_name'][:-4]}.txt").write_text("\n".join(lines))
+    names = "\n".join(line["name"] for line in content["categories"])
+    (folder / "classes.txt").write_text(names)
+    return folder
+
+
+def test_yolos_labels_are_trained_on(data, tmp_path, capsys):
+    yolo = in_yolo(data, tmp_path / "photos")
+    assert command(yolo, tmp_path / "out", "--stop-after", 1) == 0
+    printed = capsys.readouterr().out
+    assert "YOLO: " in printed
+    assert "classes: 6 (brick, ball, tent, gem, ring, cross)" in printed
+    assert "(held-back) (20% of " in printed
+
+
+def test_a_coco_file_of_any_name_is_named(data, tmp_path, capsys):
+    labels = shutil.copy(data / "annotations" / "instances_train.json", tmp_path / "my labels.json")
+    options = ["--annotations", labels, "--images", str(data / "train"), "--weights", "none"]
+    more = ["--out", str(tmp_path), "--device", "cpu", "--stop-after", "1"]
+    assert train.main(["own/tiny", *map(str, options), *more]) == 0
+    assert (folder_of(tmp_path, "my labels") / "step-00000001.pt").is_file()
+    assert "(held-back) (20% of " in capsys.readouterr().out
