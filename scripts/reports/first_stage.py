@@ -25,6 +25,7 @@ COLUMNS = (
     ("ln var negative", "log_variance_negative", False),
     ("Figure 3 KS", "ks", False),
 )
+SCREEN = 12  # rows that are printed beside their differences
 NOTE = (
     "Recall (%) and mean IoU (% overlap of an object with its best proposal) are those of the best "
     "100 proposals. `AUC`: how often a positive anchor ranks above a negative one, %. `offset "
@@ -92,11 +93,12 @@ def csv_lines(results: Results) -> list[list[Any]]:
 
 
 def first_stage_summary(results: Results, committed: Results, scale: str) -> str:
-    """What is printed: recall at 0.5 and 0.7 and AUC."""
+    """What is printed: recall at 0.5 and 0.7 and AUC; of a long table the differences alone."""
     shown = [Column(heading=h, name=n, part=p) for h, n, p in columns(results)]
     picked = [shown[0], shown[1], shown[4]]
     note = f"recall against the {'clean boxes' if shown[0].part else 'labels'}, %"
-    summary = Summary(steps=picked, rows=picked[:2], note=note)
+    rows = picked[:2] if len(results.rows) <= SCREEN else []
+    summary = Summary(steps=picked, rows=rows, note=note)
     return summary_text(results, committed, scale, summary)
 
 

@@ -26,7 +26,7 @@ class Summary:
 
     Args:
         steps: the columns in which the table's comparisons are shown.
-        rows: the columns in which its rows are shown.
+        rows: the columns in which its rows are shown; none: the rows are in the report alone.
         note: a sentence below the title, "" for none.
     """
 
@@ -48,7 +48,7 @@ def summary_text(results: Results, committed: Results, scale: str, summary: Summ
     parts = [
         "\n".join(filter(None, [results.table.title, scale_title(scale), summary.note, seeds])),
         steps_table(results, summary.steps),
-        rows_table(results, committed, summary.rows),
+        rows_table(results, committed, summary.rows) if summary.rows else "",
         "\n".join(warning_lines(results)),
     ]
     return "\n\n".join(part for part in parts if part)
