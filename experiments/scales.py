@@ -15,6 +15,7 @@ from dataclasses import replace
 from experiments.lite import lite
 from experiments.mini import mini
 from experiments.records import Run
+from experiments.shrink import lengthened
 
 
 def paper(run: Run) -> Run:
@@ -50,15 +51,16 @@ def scale_and_length(name: str) -> tuple[str, int]:
 def at_scale(run: Run, name: str) -> Run:
     """A run of runs.py at the scale called ``name``, such as "mini" or "mini-4x".
 
-    A length multiplies the updates and the updates after which the rate drops, not the warm-up.
+    See ``lengthened`` for what a length does.
     """
     scale, length = scale_and_length(name)
     scaled = SCALES[scale](run)
-    train = scaled.train
-    drops = tuple(drop * length for drop in train.lr_drops)
-    return replace(
-        scaled, train=replace(train, iterations=train.iterations * length, lr_drops=drops)
-    )
+    return replace(scaled, train=lengthened(scaled.train, length))
+
+
+def renders_its_data(name: str) -> bool:
+    """Whether a scale renders the scenes that it learns from, and so reads no other data."""
+    return scale_and_length(name)[0] == "mini"
 
 
 def scale_title(name: str) -> str:

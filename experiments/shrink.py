@@ -35,13 +35,18 @@ def same_for_all(train: TrainConfig, run: Run) -> TrainConfig:
         )
     limit = train.max_grad_norm
     return replace(
-        train,
+        lengthened(train, passes),
         roi_loss_weight=weight,
         max_grad_norm=None if limit is None else limit * weight,
         trainable_part=run.train.trainable_part,
-        iterations=train.iterations * passes,
-        lr_drops=tuple(drop * passes for drop in train.lr_drops),
     )
+
+
+def lengthened(train: TrainConfig, times: int) -> TrainConfig:
+    """The recipe with ``times`` as many updates, its rate dropping as much later; the warm-up
+    stays."""
+    drops = tuple(drop * times for drop in train.lr_drops)
+    return replace(train, iterations=train.iterations * times, lr_drops=drops)
 
 
 def shrunk_sample(rpn: RPNConfig, anchors: int) -> int:

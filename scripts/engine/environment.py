@@ -16,7 +16,7 @@ from data.layouts import find_layout
 from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
-from experiments.scales import at_scale, scale_and_length
+from experiments.scales import at_scale, renders_its_data
 from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
 DATASETS = Path("datasets")  # where data are unless the command line says otherwise
@@ -146,11 +146,6 @@ def scaled_run(run: Run, environment: Environment) -> Run:
     """
     check_reads_given_data(environment)
     return on_this_data(at_scale(run, environment.scale), environment)
-
-
-def renders_its_data(scale: str) -> bool:
-    """Whether a scale renders the scenes that it learns from, and so reads no other data."""
-    return scale_and_length(scale)[0] == "mini"
 
 
 def check_reads_given_data(environment: Environment) -> None:

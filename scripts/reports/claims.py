@@ -175,9 +175,8 @@ def evidence_line(one: Measured) -> list[str]:
     return [evidence.table, name, column, scale, one.paper, number, seeds, one.says]
 
 
-def claim_section(number: int, claim: Claim) -> str:
+def claim_section(number: int, claim: Claim, found: Sequence[Measured]) -> str:
     """One claim with its numbers and its verdict."""
-    found = measured(claim)
     header = ["table", "difference", "number", "scale", "paper", "ours", "seeds", "says"]
     parts = [
         f"## {number}. {claim.text}",
@@ -188,21 +187,26 @@ def claim_section(number: int, claim: Claim) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def summary_table() -> str:
+def all_measured() -> list[list[Measured]]:
+    """``measured`` of each of CLAIMS."""
+    return [measured(claim) for claim in CLAIMS]
+
+
+def summary_table(numbers: Sequence[Sequence[Measured]]) -> str:
     """One line a claim."""
     lines = []
-    for number, claim in enumerate(CLAIMS, 1):
-        found = measured(claim)
+    for number, (claim, found) in enumerate(zip(CLAIMS, numbers, strict=True), 1):
         scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in found)
         text = f"{number} {claim.text}"
         lines.append([text, verdict(found), reason(found), ", ".join(scales) or "-"])
     return markdown_table(["claim", "verdict here", "numbers", "scale"], lines)
 
 
-def claims_text() -> str:
+def claims_text(numbers: Sequence[Sequence[Measured]]) -> str:
     """The page docs/claims.md."""
-    sections = [claim_section(number, claim) for number, claim in enumerate(CLAIMS, 1)]
-    return "\n\n".join([INTRODUCTION, summary_table(), *sections]) + "\n"
+    pairs = enumerate(zip(CLAIMS, numbers, strict=True), 1)
+    sections = [claim_section(number, claim, found) for number, (claim, found) in pairs]
+    return "\n\n".join([INTRODUCTION, summary_table(numbers), *sections]) + "\n"
 
 
 INTRODUCTION = """# The claims of both papers, and what came out here
@@ -217,7 +221,7 @@ trained here. "Earlier" numbers were made before the small scales sampled fewer 
 (docs/scales.md)."""
 
 
-def with_summary(readme: str) -> str:
+def with_summary(readme: str, summary: str) -> str:
     """The README with the verdicts between its two marks.
 
     Raises:
@@ -227,11 +231,13 @@ def with_summary(readme: str) -> str:
     parts = re.split(f"({re.escape(begin)}\n).*?({re.escape(end)})", readme, flags=re.DOTALL)
     if len(parts) != 4:
         raise ValueError(f"README.md must have the lines {begin} and {end} once, in this order.")
-    return f"{parts[0]}{parts[1]}{summary_table()}\n{parts[2]}{parts[3]}"
+    return f"{parts[0]}{parts[1]}{summary}\n{parts[2]}{parts[3]}"
 
 
 def write_claims() -> str:
     """Writes both files and returns the summary."""
-    write_atomically(PAGE, claims_text())
-    write_atomically(README, with_summary(README.read_text()))
-    return f"{summary_table()}\n\n-> docs/claims.md, README.md"
+    numbers = all_measured()
+    summary = summary_table(numbers)
+    write_atomically(PAGE, claims_text(numbers))
+    write_atomically(README, with_summary(README.read_text(), summary))
+    return f"{summary}\n\n-> docs/claims.md, README.md"

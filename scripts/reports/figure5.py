@@ -6,7 +6,7 @@ from typing import Any
 
 from data.scoring.box_moves import IOU, SCORE, STILL
 from experiments.records import Row
-from experiments.scales import scale_and_length, scale_title
+from experiments.scales import renders_its_data, scale_title
 from scripts.reports.figure5_scenes import SHARE, Scene, draw
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
@@ -78,9 +78,7 @@ def csv_lines(results: Results) -> list[list[Any]]:
 def picture_place(place: ReportPlace) -> Path:
     """Where the picture goes: rendered scenes beside the report, photos, which are not ours to
     pass on, below --out alone."""
-    folder = (
-        place.folder if scale_and_length(place.scale)[0] == "mini" else place.evaluated / "report"
-    )
+    folder = place.folder if renders_its_data(place.scale) else place.evaluated / "report"
     return folder / f"{place.scale}.png"
 
 
