@@ -19,6 +19,7 @@ from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, device_name, pick_device
 from scripts.engine.files import write_json
 from scripts.engine.latency import Latencies, time_rows
+from scripts.engine.numbers import at_least_one
 from scripts.engine.operations import time_operations
 from scripts.engine.places import TablePlace, add_place_options, find_table, table_place
 from scripts.engine.results import row_line, seed_header, seed_results
@@ -32,7 +33,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     add_place_options(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--repeats", type=int, default=20, help="timed calls of each")
+    parser.add_argument("--repeats", type=at_least_one, default=20, help="timed calls of each")
     parser.add_argument(
         "--train-step", action="store_true", help="also time one training step of each run"
     )
@@ -48,8 +49,6 @@ def benchmark(
             f"{place.name} is scored by {table.metric!r}, not by time; use python -m "
             f"scripts.{table.command}."
         )
-    if repeats < 1:
-        raise ValueError(f"--repeats {repeats} measures nothing; give 1 or more.")
     device = pick_device(environment.device)
     runs = [at_scale(row.run, environment.scale) for row in table.rows]
     print(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.convert import convert
+from scripts.engine.numbers import not_negative
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--norm-eps",
-        type=float,
+        type=not_negative,
         default=0.0,
         metavar="EPS",
         help="torchvision only: eps of its norms, 0 in the published COCO weights (default), 1e-5 "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import DetectOptions, add_postprocess_options, detect_in_files
+from scripts.engine.numbers import share
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -33,7 +34,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--score", type=float, default=0.5, help="least score of a detection that is reported"
+        "--score", type=share, default=0.5, help="least score of a detection that is reported"
     )
     add_postprocess_options(parser)
     return parser

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
+from scripts.engine.numbers import at_least_zero
 from scripts.engine.proposals import save_run_proposals
 
 
@@ -19,7 +20,7 @@ def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("save_proposals", __doc__)
     parser.add_argument("run", help="paper/run, for example kl_loss/r50_fpn_rpn")
     add_environment_options(parser, unfinished=True)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least_zero, default=0)
     return parser
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import add_postprocess_options
+from scripts.engine.numbers import at_least_zero, share
 from scripts.engine.score import ScoreOptions, score_detections
 from scripts.engine.score_data import LabeledFolder
 from scripts.engine.score_source import NetworkOptions
@@ -38,15 +39,17 @@ def option_parser() -> argparse.ArgumentParser:
     parser.add_argument("--voc", action="store_true", help="also VOC's mAP")
     parser.add_argument(
         "--confusion-score",
-        type=float,
+        type=share,
         default=0.5,
         help="least score of a detection in the confusion matrix (default: %(default)s)",
     )
     network = parser.add_argument_group("of a checkpoint")
     network.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    network.add_argument("--workers", type=int, default=0, help="processes that read images")
     network.add_argument(
-        "--score", type=float, default=None, help="least score of a box (default: 0.05)"
+        "--workers", type=at_least_zero, default=0, help="processes that read images"
+    )
+    network.add_argument(
+        "--score", type=share, default=None, help="least score of a box (default: 0.05)"
     )
     add_postprocess_options(network)
     return parser

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.numbers import at_least_one
 from scripts.engine.shares import Shares, count_shares
 
 
@@ -19,7 +20,11 @@ def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("shares", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="paper/run")
     parser.add_argument(
-        "--images", type=int, default=None, metavar="N", help="training images, spread evenly"
+        "--images",
+        type=at_least_one,
+        default=None,
+        metavar="N",
+        help="training images, spread evenly",
     )
     add_environment_options(parser)
     return parser
@@ -41,13 +46,7 @@ def shares_text(name: str, shares: Shares) -> str:
 
 
 def print_shares(runs: Sequence[str], environment: Environment, images: int | None) -> None:
-    """Counts and prints one run after the other.
-
-    Raises:
-        ValueError: a number of images that counts nothing.
-    """
-    if images is not None and images < 1:
-        raise ValueError(f"--images is {images}; give 1 or more.")
+    """Counts and prints one run after the other."""
     for name in runs:
         print(shares_text(name, count_shares(name, environment, images)), flush=True)
 

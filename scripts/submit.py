@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
+from scripts.engine.numbers import at_least_zero
 from scripts.engine.places import find_table
 from scripts.engine.submission import write_submissions
 
@@ -25,7 +26,10 @@ def option_parser() -> argparse.ArgumentParser:
         "--split", default="test-dev", help="COCO split to detect on (default: %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the networks; replaces the files of another seed"
+        "--seed",
+        type=at_least_zero,
+        default=0,
+        help="of the networks; replaces the files of another seed",
     )
     return parser
 

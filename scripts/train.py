@@ -13,8 +13,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from scripts.engine.command import at_least_one, command_parser, exit_code
+from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.numbers import at_least_one, at_least_zero
 from scripts.engine.own_data import OwnFolder
 from scripts.engine.own_options import add_own_options, check_options_of
 from scripts.engine.own_recipe import OWN, OwnOptions
@@ -32,7 +33,7 @@ def option_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", help="own/small, own/standard, own/mask, or PAPER/RUN")
     add_environment_options(parser, proposals=True)
     parser.set_defaults(scale=None)  # the recipes of own/ have none
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least_zero, default=0)
     parser.add_argument(
         "--resume",
         default="auto",
@@ -51,7 +52,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--validate-every",
-        type=int,
+        type=at_least_zero,
         default=None,
         metavar="N",
         help="updates between validations, 0 for none (default: own/* an epoch, papers none)",
@@ -68,19 +69,19 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=at_least_one,
         default=None,
         help="images an update; the rate, and in the papers' runs the length, follow",
     )
     parser.add_argument(
         "--accumulate",
-        type=int,
+        type=at_least_one,
         default=1,
         help="forward passes an update (less memory, same batch)",
     )
     parser.add_argument(
         "--stop-after",
-        type=int,
+        type=at_least_one,
         default=None,
         help="stop after so many more updates; the same command continues",
     )

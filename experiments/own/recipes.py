@@ -1,9 +1,9 @@
 """Recipes for data of one's own: what a network is, and how long it learns from how many images.
 
 There is no paper to be faithful to, so length, resolution, rate, batch and backbone are options of
-scripts.train, and windows, sizes and colors of the images vary. Layout, splits, classes and the
-schedule come from the data; the ones below are placeholders. ``small`` is the network of the lite
-scale, so that what learned there can be fine-tuned. All have the KL Loss head of the paper.
+scripts.train. Layout, splits, classes and the schedule come from the data; the ones below are
+placeholders. ``small`` is the network of the lite scale, so that what learned there can be
+fine-tuned. All have the KL Loss head of the paper.
 """
 
 from dataclasses import replace
@@ -15,20 +15,11 @@ from experiments.own.recipe import OwnRecipe
 small = replace(lite(vgg16_voc_kl), name="small", nms_iou=0.5)
 small = replace(
     small,
-    data=replace(
-        small.data,
-        short_side=320,
-        long_side=533,
-        on_bad_box="skip",
-        scale_jitter=(0.8, 1.25),
-        crop=0.7,
-        color=0.2,
-    ),
+    data=replace(small.data, short_side=320, long_side=533, on_bad_box="skip"),
 )
 standard = replace(
     r50_fpn_kl,
     name="standard",
-    data=replace(r50_fpn_kl.data, scale_jitter=(0.75, 1.25), crop=0.7, color=0.2),
     train=replace(r50_fpn_kl.train, batch_size=4, lr=0.005, max_grad_norm=10.0),
     passes=0,
 )

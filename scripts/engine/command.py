@@ -3,14 +3,24 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
+
+from scripts.engine.numbers import at_least_one
 
 WRONG_INPUT = 2  # exit code
 STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
 
 
-def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, as all other errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_INPUT, f"error: {message}; --help lists the options.\n")
+
+
+def command_parser(name: str, description: str | None) -> CommandParser:
     """The parser of scripts/``name``.py, without options; --help keeps the lines of the text."""
-    return argparse.ArgumentParser(
+    return CommandParser(
         prog=f"python -m scripts.{name}",
         description=description,
         allow_abbrev=False,
@@ -21,17 +31,6 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
 def add_seeds_option(parser: argparse.ArgumentParser) -> None:
     """The option of commands that evaluate several seeds."""
     parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
-
-
-def at_least_one(text: str) -> int:
-    """The number that an option counts with, for ``type`` of ``add_argument``.
-
-    Raises:
-        argparse.ArgumentTypeError: if it is no whole number of at least 1.
-    """
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
 
 
 def exit_code(work: Callable[[], int | None]) -> int:

@@ -28,6 +28,7 @@ from scripts.engine.detection_files import (
 from scripts.engine.drawing import overlay
 from scripts.engine.environment import pick_device
 from scripts.engine.files import write_atomically
+from scripts.engine.numbers import not_negative, share
 from scripts.engine.saved_record import saved_record
 
 SIGMA_T = 0.02  # KL Loss section 4
@@ -133,14 +134,14 @@ def add_postprocess_options(parser: argparse._ActionsContainer) -> None:
     """
     parser.add_argument(
         "--nms-iou",
-        type=float,
+        type=share,
         default=None,
         metavar="IOU",
         help="NMS removes a box that overlaps a better one by more (default: the run's)",
     )
     parser.add_argument(
         "--sigma-t",
-        type=float,
+        type=not_negative,
         default=None,
         help=f"temperature of var voting, 0 for none (default: {SIGMA_T:g} if the network "
         "predicts log variances, else 0)",

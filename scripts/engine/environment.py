@@ -17,6 +17,7 @@ from data.mini.ambiguous import ensure_dataset
 from data.records import Dataset
 from experiments.records import Run
 from experiments.scales import at_scale, renders_its_data
+from scripts.engine.numbers import at_least_zero
 from scripts.engine.places import OUT, RunPlace, TablePlace, add_place_options, table_place
 
 DATASETS = Path("datasets")  # where data are unless the command line says otherwise
@@ -89,7 +90,10 @@ def add_environment_options(
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that read images; changes no result"
+        "--workers",
+        type=at_least_zero,
+        default=0,
+        help="processes that read images; changes no result",
     )
     if proposals:
         parser.add_argument(

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from scripts.engine.numbers import at_least_one, positive, whole
+
 # name among the options -> option
 OWN_ALONE = {
     "epochs": "--epochs",
@@ -13,6 +15,7 @@ OWN_ALONE = {
     "lr": "--lr",
     "backbone": "--backbone",
     "empty_images": "--empty-images",
+    "augment": "--augment",
     "annotations": "--annotations",
     "images": "--images",
 }
@@ -32,12 +35,19 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--images", type=Path, metavar="DIR", help="the images that --annotations names"
     )
-    group.add_argument("--epochs", type=int, help="how often each image is seen")
-    group.add_argument("--short-side", type=int, metavar="PX", help="of an image in the network")
-    group.add_argument("--lr", type=float, help="learning rate, for the batch size")
+    group.add_argument("--epochs", type=at_least_one, help="how often each image is seen")
+    group.add_argument(
+        "--short-side", type=whole(32), metavar="PX", help="of an image in the network"
+    )
+    group.add_argument("--lr", type=positive, help="learning rate, for the batch size")
     group.add_argument("--backbone", metavar="NAME", help="such as resnet101")
     group.add_argument(
         "--empty-images", action="store_true", help="train on images without objects as well"
+    )
+    group.add_argument(
+        "--augment",
+        action="store_true",
+        help="vary sizes, windows and colors of the images, for long trainings",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from scripts.engine.saved_record import saved_record
 from scripts.engine.weight_file import read_weights
 
 OWN = "own"
+# fields of DataConfig beside the mirror; a training of few updates is better without
+AUGMENTED: dict[str, Any] = {"scale_jitter": (0.8, 1.25), "crop": 0.7, "color": 0.2}
 FROZEN_STAGES = {"mobilenet_v2": 11}  # of pretrained weights; two elsewhere
 
 
@@ -26,7 +29,8 @@ class OwnOptions:
 
     epochs: how often each image is seen. short_side: network px. lr: for the batch size that is
     trained with. batch_size: images an update. backbone: its name in ModelConfig. empty_images:
-    images without objects are trained on as background.
+    images without objects are trained on as background. augment: sizes, windows and colors of the
+    training images vary.
     """
 
     epochs: int | None = None
@@ -35,6 +39,7 @@ class OwnOptions:
     batch_size: int | None = None
     backbone: str | None = None
     empty_images: bool = False
+    augment: bool = False
 
 
 def find_recipe(name: str) -> OwnRecipe:
@@ -62,7 +67,6 @@ def own_run(recipe: OwnRecipe, data: OwnData, options: OwnOptions, images: int) 
     Raises:
         ValueError: an option that is not possible.
     """
-    check_options(options)
     run = recipe.run
     if options.backbone is not None and options.backbone != run.model.backbone.name:
         run = with_backbone(run, options.backbone)
@@ -87,6 +91,7 @@ def own_images(run: Run, data: OwnData, options: OwnOptions) -> DataConfig:
     long_side = run.data.long_side
     if long_side is not None:
         long_side = round(long_side * side / run.data.short_side)
+    augmented = AUGMENTED if options.augment else {}
     return replace(
         run.data,
         layout=data.found.layout,
@@ -95,6 +100,7 @@ def own_images(run: Run, data: OwnData, options: OwnOptions) -> DataConfig:
         short_side=side,
         long_side=long_side,
         train_empty=options.empty_images,
+        **augmented,
     )
 
 
@@ -109,23 +115,6 @@ def with_backbone(run: Run, name: str) -> Run:
     )
     model = replace(run.model, backbone=backbone)
     return replace(run, model=model, data=replace(run.data, pixels="torchvision"))
-
-
-def check_options(options: OwnOptions) -> None:
-    """Checks that the numbers among the options are possible.
-
-    Raises:
-        ValueError: if one is not.
-    """
-    for option, value, least in (
-        ("--epochs", options.epochs, 1),
-        ("--short-side", options.short_side, 32),
-        ("--batch-size", options.batch_size, 1),
-    ):
-        if value is not None and value < least:
-            raise ValueError(f"{option} is {value}; give {least} or more.")
-    if options.lr is not None and not options.lr > 0:
-        raise ValueError(f"--lr is {options.lr:g}; give a positive rate.")
 
 
 def with_start(run: Run, weights: str, start_from: Path | None) -> Run:

@@ -18,7 +18,7 @@ from scripts.engine.own_recipe import (
     with_start,
 )
 from scripts.engine.places import RunPlace, own_place
-from scripts.engine.recipe import TrainOptions, check_accumulate, check_numbers, goes_on
+from scripts.engine.recipe import TrainOptions, check_accumulate, goes_on
 from scripts.engine.saved_record import saved_record
 from scripts.engine.start import recorded_run
 from scripts.engine.training import train_task
@@ -49,7 +49,6 @@ def train_own(
         ValueError: if something does not fit: an option, a checkpoint, the data.
         DivergedError: if a loss or gradient is not finite.
     """
-    check_numbers(options)
     recipe = find_recipe(name)
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
     if device.type == "cpu" and recipe.needs_gpu:

@@ -51,7 +51,6 @@ def configured_run(name: str, environment: Environment, options: TrainOptions) -
     Raises:
         ValueError: if an option does not fit.
     """
-    check_numbers(options)
     written = find_run(name)
     run = scaled_run(written, environment)
     check_keeps_own_run(name, written, at_scale(written, environment.scale), environment.scale)
@@ -73,22 +72,6 @@ def check_accumulate(parts: int, batch_size: int) -> None:
             f"--accumulate is {parts}; a batch of {batch_size} images can be split into 1 to "
             f"{batch_size} forward passes."
         )
-
-
-def check_numbers(options: TrainOptions) -> None:
-    """Checks that the counts among the options count something.
-
-    Raises:
-        ValueError: if one does not.
-    """
-    for option, value, least in (
-        ("--seed", options.seed, 0),
-        ("--batch-size", options.batch_size, 1),
-        ("--stop-after", options.stop_after, 1),
-        ("--validate-every", options.validate_every, 0),
-    ):
-        if value is not None and value < least:
-            raise ValueError(f"{option} is {value}; give {least} or more.")
 
 
 def with_weights(run: Run, paper: str, environment: Environment, options: TrainOptions) -> Run:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from experiments.records import Table
 from experiments.scales import scale_title
 from scripts.engine.places import find_table
-from scripts.reports.files import ReportPlace
+from scripts.reports.files import ReportPlace, evaluated_seeds
 from scripts.reports.pictures import save_picture
-from scripts.reports.results import Cell, Results, stored_seeds
+from scripts.reports.results import Cell, Results
 
 # what is scored against, in the order of the panels
 PARTS = {"clean": "clean boxes", None: "labels, as in COCO"}
@@ -138,11 +138,11 @@ def write_figure6(place: ReportPlace) -> str:
     """Draws the picture of a table; returns what its curves say and where the picture is.
 
     Raises:
-        ValueError: the table is no sweep of sigma_t.
+        ValueError: the table is no sweep of sigma_t, or nothing of it was evaluated.
     """
     table = find_table(place.table)
     check_sweep(place.table, table)
-    results = Results(table, place.with_committed(stored_seeds(place.evaluated)))
+    results = Results(table, place.with_committed(evaluated_seeds(place)))
     parts: list[str | None] = [part for part in PARTS if part is None or results.has(part)]
     ticks = [f"{row.postprocess.sigma_t:g}" for row in results.rows]
     path = place.folder / f"{place.scale}.png"

@@ -10,7 +10,7 @@ from typing import Any
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
 from scripts.reports.merge import merged
-from scripts.reports.results import csv_text
+from scripts.reports.results import csv_text, stored_seeds
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +77,22 @@ class ReportPlace:
     def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What a report shows of new ``seeds``: published, they are added to the committed ones."""
         return merged(self.committed_seeds(), seeds) if self.publish else list(seeds)
+
+
+def evaluated_seeds(place: ReportPlace) -> list[dict[str, Any]]:
+    """The seeds of a table that scripts.evaluate or scripts.benchmark measured.
+
+    Raises:
+        ValueError: none of its rows was measured, or they are of someone's own data.
+    """
+    seeds = stored_seeds(place.evaluated)
+    if not any(row["metrics"] for seed in seeds for row in seed["rows"]):
+        raise ValueError(
+            f"Nothing of {place.table} was evaluated at the scale {place.scale} below {place.out}, "
+            f"so there is nothing to report; run experiments/{place.table}/eval.sh, or give the "
+            "--scale and --out of the evaluation."
+        )
+    return seeds
 
 
 def report_place_from(options: dict[str, Any]) -> ReportPlace:

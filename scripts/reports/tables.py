@@ -6,7 +6,7 @@ from typing import Any
 from experiments.records import Table
 from experiments.scales import scale_title
 from scripts.engine.places import find_table
-from scripts.reports.files import Report, ReportPlace, write_report
+from scripts.reports.files import Report, ReportPlace, evaluated_seeds, write_report
 from scripts.reports.provenance import provenance
 from scripts.reports.results import (
     Cell,
@@ -14,7 +14,6 @@ from scripts.reports.results import (
     csv_numbers,
     markdown_table,
     signed,
-    stored_seeds,
 )
 from scripts.reports.summary import Column, Summary, paper_step, paper_text, summary_text
 
@@ -154,13 +153,6 @@ def write_table(place: ReportPlace) -> str:
         raise ValueError(
             f"{place.table} has its own report: experiments/{place.table}/eval.sh prints it."
         )
-    seeds = stored_seeds(place.evaluated)
-    if not any(row["metrics"] for seed in seeds for row in seed["rows"]):
-        raise ValueError(
-            f"Nothing of {place.table} was evaluated at the scale {place.scale} below {place.out}, "
-            f"so there is nothing to report; run experiments/{place.table}/eval.sh, or give the "
-            "--scale and --out of the evaluation."
-        )
-    results = Results(table, place.with_committed(seeds))
+    results = Results(table, place.with_committed(evaluated_seeds(place)))
     report = table_report(results, Results(table, place.committed_seeds()), place.scale)
     return write_report(report, place.folder, place.scale)

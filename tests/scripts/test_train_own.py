@@ -21,7 +21,7 @@ RECIPE = OwnRecipe(
         name="tiny",
         start="imagenet",
         nms_iou=0.5,
-        data=replace(TINY.data, on_bad_box="skip", scale_jitter=(0.8, 1.2), crop=0.7, color=0.2),
+        data=replace(TINY.data, on_bad_box="skip"),
     ),
     epochs=2,
     least_updates=4,
@@ -129,9 +129,9 @@ def test_a_papers_run_is_validated_when_asked(data, tmp_path, monkeypatch):
 
 def test_stopped_and_resumed_is_uninterrupted(data, tmp_path):
     """Without --weights: the training goes on with what it began with."""
-    assert command(data, tmp_path / "a") == 0
-    assert command(data, tmp_path / "b", "--stop-after", 5) == 0
-    assert command(data, tmp_path / "b", "--weights", "auto") == 0
+    assert command(data, tmp_path / "a", "--augment") == 0
+    assert command(data, tmp_path / "b", "--augment", "--stop-after", 5) == 0
+    assert command(data, tmp_path / "b", "--augment", "--weights", "auto") == 0
     assert same(newest(tmp_path / "a"), newest(tmp_path / "b"))
     assert lines_of(tmp_path / "a") == lines_of(tmp_path / "b")
     assert same(
@@ -231,10 +231,7 @@ def test_a_file_to_resume_is_where_it_began(data, tmp_path):
     [
         (("--scale", "lite"), "--scale: not for own/tiny: the recipes of own/ have one scale"),
         (("--skip-bad-boxes",), "--skip-bad-boxes: not for own/tiny"),
-        (("--epochs", 0), "--epochs is 0; give 1 or more"),
-        (("--short-side", 8), "--short-side is 8; give 32 or more"),
         (("--accumulate", 3), "--accumulate is 3; a batch of 2 images"),
-        (("--lr", -1), "--lr is -1; give a positive rate"),
         (("--backbone", "resnet9"), "backbone.name is 'resnet9'; choose one of"),
         (("--splits", "train:nowhere"), "has no split 'nowhere'; choose one of"),
         (("--annotations", "file.json"), "--annotations FILE and --images DIR belong together"),
@@ -310,3 +307,13 @@ def test_a_coco_file_of_any_name_is_named(data, tmp_path, capsys):
     assert train.main(["own/tiny", *map(str, options), *more]) == 0
     assert (folder_of(tmp_path, "my labels") / "step-00000001.pt").is_file()
     assert "(held-back) (20% of " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [((), (None, 1.0, 0.0)), (("--augment",), ([0.8, 1.25], 0.7, 0.2))]
+)
+def test_sizes_windows_and_colors_vary_if_asked_for(data, tmp_path, option, expected):
+    assert command(data, tmp_path, "--stop-after", 1, *option) == 0
+    recorded = json.loads(folder_of(tmp_path).joinpath("run.json").read_text())
+    config = recorded.get("run", recorded)["data"]
+    assert (config["scale_jitter"], config["crop"], config["color"]) == expected

@@ -1,17 +1,8 @@
-"""How commands end, and the numbers that their options take."""
-
-import argparse
+"""How commands end."""
 
 import pytest
 
-from scripts.engine.command import STOPPED, at_least_one, exit_code
-
-
-def test_a_count_is_a_whole_number_of_at_least_one():
-    assert at_least_one("3") == 3
-    for text in ("0", "-1", "x", "1.5", ""):
-        with pytest.raises(argparse.ArgumentTypeError, match="is no whole number of at least 1"):
-            at_least_one(text)
+from scripts.engine.command import STOPPED, WRONG_INPUT, command_parser, exit_code
 
 
 def test_ctrl_c_is_no_traceback(capsys):
@@ -20,3 +11,11 @@ def test_ctrl_c_is_no_traceback(capsys):
 
     assert exit_code(work) == STOPPED
     assert capsys.readouterr().err == "stopped; run the same command again to continue\n"
+
+
+def test_a_wrong_option_is_one_sentence(capsys):
+    with pytest.raises(SystemExit) as end:
+        command_parser("train", None).parse_args(["--nonsense"])
+    assert end.value.code == WRONG_INPUT
+    printed = capsys.readouterr().err
+    assert printed == "error: unrecognized arguments: --nonsense; --help lists the options.\n"

@@ -1,5 +1,9 @@
 """Images in, detections out: files, arrays, tensors and Pillow's images are the same image."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -59,3 +63,34 @@ def test_a_folder_stands_for_its_best_checkpoint(checkpoint, tmp_path):
     (tmp_path / "seed1").mkdir()
     with pytest.raises(ValueError, match="give the folder of one seed"):
         checkpoint_of(tmp_path)
+
+
+FROM_ANOTHER_FOLDER = """
+import sys
+import torch
+import data.mine, models
+mine, theirs = data.mine, models
+detector = torch.hub.load(sys.argv[1], "detector", sys.argv[2], source="local", score=0.0)
+(found,) = detector(["photo.png"])
+assert len(found.boxes) == len(found.sigma) > 0
+import data.mine, data.other, models
+assert data.mine is mine and models is theirs and data.other.NAME == "other"
+again = torch.hub.load(sys.argv[1], "detector", sys.argv[2], source="local", score=0.0)
+assert torch.equal(again(["photo.png"])[0].boxes, found.boxes)
+"""
+
+
+def test_from_a_folder_that_has_packages_of_the_same_names(checkpoint, tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png")
+    for path, text in (
+        ("data/__init__.py", ""),
+        ("data/mine.py", ""),
+        ("data/other.py", "NAME = 'other'"),
+        ("models.py", ""),
+        ("program.py", FROM_ANOTHER_FOLDER),
+    ):
+        tmp_path.joinpath(path).parent.mkdir(exist_ok=True)
+        tmp_path.joinpath(path).write_text(text)
+    command = [sys.executable, "program.py", str(Path(hubconf.__file__).parent), str(checkpoint)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
