@@ -1,10 +1,9 @@
 """torch.hub: the detector of a checkpoint, from any folder.
 
 import torch
-detector = torch.hub.load("DIR_OF_THIS_CHECKOUT", "detector", "runs/own/small/photos/seed0",
-                          source="local")
-(found,) = detector(["photo.jpg"])     # boxes (D, 4), scores, labels, sigma (D, 4) px
-[detector.classes[label - 1] for label in found.labels]
+detector = torch.hub.load("DIR_OF_THIS_CHECKOUT", "detector", source="local", path="best.pt")
+found = detector("photo.jpg")     # boxes (D, 4), scores, names, sigma (D, 4) px
+found.draw().save("overlay.png")
 
 A package of your own that is called data, models or scripts as one of this checkout stays yours if
 it is imported before this line.
@@ -51,11 +50,11 @@ with our_packages():
     from scripts.engine.photo_detector import PhotoDetector
 
 
-def detector(checkpoint: str | Path, **options: Any) -> PhotoDetector:
-    """The detector of a checkpoint or of a run's folder, and so ``detector(images)``.
+def detector(path: str | Path, **options: Any) -> PhotoDetector:
+    """The detector of a checkpoint or of a run's folder: ``detector(image)`` or a list of them.
 
     Args:
-        checkpoint: of scripts.train or scripts.convert_weights, or the folder of a run.
+        path: a checkpoint of scripts.train or scripts.convert_weights, or the folder of a run.
         options: of ``PhotoDetector``: device, score, nms_iou, sigma_t, suppression.
     """
-    return PhotoDetector(checkpoint, **options)
+    return PhotoDetector(path, **options)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.detection import DetectOptions, add_postprocess_options, detect_in_files
+from scripts.engine.detect_in_files import DetectOptions, detect_in_files
+from scripts.engine.detection import add_postprocess_options
 from scripts.engine.numbers import share
 
 

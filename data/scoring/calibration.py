@@ -101,6 +101,37 @@ def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
     }
 
 
+def ence(errors: Tensor, sigma: Tensor, bins: int = 10) -> float:
+    """The expected normalized calibration error: 0 if sigma is right wherever it is large or small.
+
+    The sides are sorted by sigma into bins of equal count; in each, the root mean square of the
+    errors should be that of the sigmas. Levi et al., "Evaluating and Calibrating Uncertainty
+    Prediction in Regression Tasks", Sensors 2022, Eq. 8: the mean of |RMV - RMSE| / RMV.
+
+    Args:
+        errors, sigma: (n, 4) px; nan without any.
+        bins: how many.
+    """
+    flat_errors, flat_sigma = errors.double().flatten(), sigma.double().flatten()
+    if not len(flat_sigma):
+        return NAN
+    order = flat_sigma.argsort()
+    parts = zip(
+        flat_errors[order].tensor_split(bins), flat_sigma[order].tensor_split(bins), strict=True
+    )
+    off = [
+        float((root_mean_square(s) - root_mean_square(e)).abs() / root_mean_square(s))
+        for e, s in parts
+        if len(s)
+    ]
+    return sum(off) / len(off)
+
+
+def root_mean_square(values: Tensor) -> Tensor:
+    """The root of the mean of squares of values (n,)."""
+    return values.square().mean().sqrt()
+
+
 def evaluate_calibration(
     detections: Sequence[Detections], targets: Sequence[Target], iou: float = 0.5
 ) -> dict[str, float]:

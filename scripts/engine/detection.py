@@ -1,105 +1,40 @@
-"""Detects in image files with the network of a checkpoint."""
+"""The network of a checkpoint, its post-processing, and its detections in images."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from data.errors import DataError
-from data.images import read_image
 from data.records import Batch, Detections
 from data.transforms import pad, to_network
 from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
-from scripts.engine.checkpoint import checkpoint_of, load_checkpoint
-from scripts.engine.detection_files import (
-    detections_as_lines,
-    find_images,
-    json_text,
-    overlay_file,
-)
-from scripts.engine.drawing import overlay
-from scripts.engine.environment import pick_device
-from scripts.engine.files import write_atomically
+from scripts.engine.checkpoint import load_checkpoint
 from scripts.engine.numbers import not_negative, share
+from scripts.engine.recalibration import Recalibration, read_recalibration, recalibrated
 from scripts.engine.saved_record import saved_record
 
 SIGMA_T = 0.02  # KL Loss section 4
-SKIPPED = 1  # exit code: some images could not be read
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectOptions:
-    """The options of scripts.detect.
-
-    checkpoint: of the network, or the folder of a run. images: files, or folders of them. out: the
-    folder of the results. device: "auto", "cpu" or "cuda". least_score: of a detection that is
-    reported. sigma_t: the temperature of variance voting; None: SIGMA_T if the network predicts log
-    variances, else 0.
-    suppression: its kind. nms_iou: its threshold; None: the run's.
-    """
-
-    checkpoint: Path
-    images: Sequence[Path]
-    out: Path
-    device: str = "auto"
-    least_score: float = 0.5
-    sigma_t: float | None = None
-    suppression: Suppression = "hard"
-    nms_iou: float | None = None
+BATCH = 8  # images at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedDetector:
-    """The network of a checkpoint, the run that it is of, its class names, and its updates."""
+    """The network of a checkpoint, the run that it is of, its class names, its updates, and the
+    factors of its sigmas if it was recalibrated.
+    """
 
     detector: Detector
     run: Run
     classes: list[str]
     updates: int
-
-
-def detect_in_files(options: DetectOptions) -> int:
-    """Writes detections.json and one overlay for each image; returns the exit code, 0 or SKIPPED.
-
-    Raises:
-        ValueError: if nothing can be done.
-    """
-    device = pick_device(options.device)
-    loaded = load_detector(checkpoint_of(options.checkpoint), device)
-    config = choose_postprocess(
-        loaded.run, options.sigma_t, options.suppression, nms_iou=options.nms_iou
-    )
-    paths = find_images(options.images, options.out)
-    options.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, list[dict[str, Any]]] = {}
-    drawn: set[Path] = set()
-    for path in paths:
-        try:
-            image = read_image(path)
-        except DataError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        detections = detect(loaded, image, str(path), config, device)
-        size = (image.shape[-2], image.shape[-1])
-        lines = detections_as_lines(detections, loaded.classes, options.least_score, size)
-        results[str(path)] = lines
-        overlay(image, lines).save(overlay_file(options.out, path, drawn))
-    if not results:
-        raise ValueError(f"None of the {len(paths)} images could be read; nothing was written.")
-    write_atomically(options.out / "detections.json", json_text(results))
-    print(
-        f"{sum(map(len, results.values()))} detections in {len(results)} of {len(paths)} images; "
-        f"{options.out / 'detections.json'}"
-    )
-    return 0 if len(results) == len(paths) else SKIPPED
+    recalibration: Recalibration | None = None
 
 
 def load_detector(path: Path, device: torch.device) -> LoadedDetector:
@@ -124,7 +59,11 @@ def load_detector(path: Path, device: torch.device) -> LoadedDetector:
     detector.load_state_dict(state["model"])
     detector = detector.to(device).eval().requires_grad_(False)
     return LoadedDetector(
-        detector=detector, run=run, classes=state["classes"], updates=state["step"]
+        detector=detector,
+        run=run,
+        classes=state["classes"],
+        updates=state["step"],
+        recalibration=read_recalibration(state),
     )
 
 
@@ -184,33 +123,61 @@ def choose_postprocess(
 
 def detect(
     loaded: LoadedDetector,
-    image: Tensor,
-    name: str,
+    images: Sequence[Tensor],
+    names: Sequence[str],
     config: PostprocessConfig,
     device: torch.device,
-) -> Detections:
-    """The detections of one image, on the CPU, in its own px, with masks if there is a mask head.
+) -> list[Detections]:
+    """The detections of each image, on the CPU, in its own px, with masks if there is a mask head.
+
+    Images of one size in the network go through it together, BATCH at once, so that none is padded
+    to the size of another and each has the detections that it has alone.
 
     Args:
         loaded: the network.
-        image: (3, H, W) uint8, RGB.
-        name: of the image, for errors.
+        images: each (3, H, W) uint8, RGB.
+        names: of the images, for errors.
         config: the post-processing.
         device: where the network is.
     """
-    data, detector = loaded.run.data, loaded.detector
-    resized, _ = to_network(
-        image, None, short_side=data.short_side, long_side=data.long_side, pixels=data.pixels
-    )
-    batch = Batch(
-        images=pad([resized], data.size_divisor),
-        image_sizes=((resized.shape[-2], resized.shape[-1]),),
-        original_sizes=((image.shape[-2], image.shape[-1]),),
-        image_ids=(name,),
-    ).to(device)
+    data = loaded.run.data
+    resized = [
+        to_network(
+            image, None, short_side=data.short_side, long_side=data.long_side, pixels=data.pixels
+        )[0]
+        for image in images
+    ]
+    of_size: dict[tuple[int, int], list[int]] = {}
+    for index, image in enumerate(resized):
+        of_size.setdefault(size_of(image), []).append(index)
+    found: dict[int, Detections] = {}
+    for indices in of_size.values():
+        for start in range(0, len(indices), BATCH):
+            chosen = indices[start : start + BATCH]
+            batch = Batch(
+                images=pad([resized[i] for i in chosen], data.size_divisor),
+                image_sizes=tuple(size_of(resized[i]) for i in chosen),
+                original_sizes=tuple(size_of(images[i]) for i in chosen),
+                image_ids=tuple(names[i] for i in chosen),
+            ).to(device)
+            detections = detect_batch(loaded, batch, config)
+            found |= dict(zip(chosen, detections, strict=True))
+    return [found[index] for index in range(len(images))]
+
+
+def detect_batch(
+    loaded: LoadedDetector, batch: Batch, config: PostprocessConfig
+) -> list[Detections]:
+    """The detections of each image of a batch; see ``detect``."""
+    detector = loaded.detector
     features = detector.features(batch)
-    candidates = detector.candidates(batch, config.score_threshold, features)[0]
-    detections = postprocess(candidates, config)
+    candidates = detector.candidates(batch, config.score_threshold, features)
+    detections = [postprocess(image, config) for image in candidates]
     if detector.mask is not None:
-        detections = detector.mask.masks(features, batch, [detections])[0]
-    return detections.to("cpu")
+        detections = detector.mask.masks(features, batch, detections)
+    return [recalibrated(image.to("cpu"), loaded.recalibration) for image in detections]
+
+
+def size_of(image: Tensor) -> tuple[int, int]:
+    """(height, width) px of an image (3, H, W)."""
+    return image.shape[-2], image.shape[-1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from data.images import read_image
-from data.records import Detections
 from postprocess.pipeline import Suppression
 from scripts.engine.checkpoint import checkpoint_of
-from scripts.engine.detection import choose_postprocess, detect, load_detector
+from scripts.engine.detection import BATCH, choose_postprocess, detect, load_detector
 from scripts.engine.environment import pick_device
+from scripts.engine.photo_detections import PhotoDetections, reported
 
 # a file, RGB (H, W, 3) uint8, RGB (3, H, W) uint8, or an image of Pillow
 Photo = str | Path | NDArray[np.uint8] | Tensor | Image.Image
@@ -24,7 +25,7 @@ class PhotoDetector:
     """The network of a checkpoint with its post-processing.
 
     Args:
-        checkpoint: a file of scripts.train or scripts.convert_weights, or the folder of a run.
+        path: a file of scripts.train or scripts.convert_weights, or the folder of a run.
         device: "auto", "cpu" or "cuda".
         score: least score of a detection that is returned.
         nms_iou, sigma_t, suppression: as in scripts.detect; None: what the network was trained for.
@@ -35,7 +36,7 @@ class PhotoDetector:
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        path: str | Path,
         *,
         device: str = "auto",
         score: float = 0.5,
@@ -44,7 +45,7 @@ class PhotoDetector:
         suppression: Suppression = "hard",
     ) -> None:
         self.device = pick_device(device)
-        self.loaded = load_detector(checkpoint_of(Path(checkpoint)), self.device)
+        self.loaded = load_detector(checkpoint_of(Path(path)), self.device)
         self.config = choose_postprocess(self.loaded.run, sigma_t, suppression, nms_iou=nms_iou)
         self.score = score
 
@@ -53,29 +54,37 @@ class PhotoDetector:
         """Label k means ``classes[k - 1]``."""
         return tuple(self.loaded.classes)
 
-    def __call__(self, images: Sequence[Photo]) -> list[Detections]:
-        """The detections of each image, best first, on the CPU, in px of the image.
+    @overload
+    def __call__(self, images: Photo) -> PhotoDetections: ...
+
+    @overload
+    def __call__(self, images: list[Any] | tuple[Any, ...]) -> list[PhotoDetections]: ...
+
+    def __call__(
+        self, images: Photo | list[Any] | tuple[Any, ...]
+    ) -> PhotoDetections | list[PhotoDetections]:
+        """The detections of an image, or of each of several, best first, in px of the image.
 
         Raises:
             ValueError: an image that cannot be read, naming it.
         """
-        return [
-            self.one(to_pixels(image, place), f"image {place}")
-            for place, image in enumerate(images)
-        ]
+        if isinstance(images, str | Path | np.ndarray | Tensor | Image.Image):
+            return self.several([images])[0]
+        return self.several(images)
 
-    def one(self, pixels: Tensor, name: str) -> Detections:
-        """The detections of one image, RGB (3, H, W) uint8."""
-        found = detect(self.loaded, pixels, name, self.config, self.device)
-        count = int((found.scores >= self.score).sum())
-        parts = (found.boxes, found.scores, found.labels, found.sigma, found.masks)
-        boxes, scores, labels, sigma, masks = (
-            None if part is None else part[:count] for part in parts
-        )
-        assert boxes is not None
-        assert scores is not None
-        assert labels is not None
-        return Detections(boxes=boxes, scores=scores, labels=labels, sigma=sigma, masks=masks)
+    def several(self, images: Sequence[Photo]) -> list[PhotoDetections]:
+        """The detections of each image; BATCH of them are in memory at once."""
+        found: list[PhotoDetections] = []
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            pixels = [to_pixels(image, start + place) for place, image in enumerate(part)]
+            names = [f"image {start + place}" for place in range(len(part))]
+            detections = detect(self.loaded, pixels, names, self.config, self.device)
+            found += [
+                reported(one, image, self.loaded, self.score)
+                for one, image in zip(detections, pixels, strict=True)
+            ]
+        return found
 
 
 def to_pixels(image: Photo, place: int) -> Tensor:

@@ -13,6 +13,7 @@ from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess
 from scripts.engine.environment import pick_device
+from scripts.engine.recalibration import recalibrated
 from scripts.engine.refinement import RowDetections
 from scripts.engine.score_classes import check_common_class, to_classes
 
@@ -115,7 +116,10 @@ def from_network(
         device=pick_device(options.device),
         workers=options.workers,
     )
-    row, notes = to_classes(row, loaded.classes, dataset.classes)
+    found = [recalibrated(image, loaded.recalibration) for image in row.detections]
+    row, notes = to_classes(replace(row, detections=found), loaded.classes, dataset.classes)
+    if loaded.recalibration is not None:
+        notes.append(f"sigma as recalibrated on {loaded.recalibration.fitted_on}")
     facts = {
         "scored": str(checkpoint),
         "kind": "checkpoint",

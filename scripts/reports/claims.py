@@ -17,6 +17,7 @@ from experiments.scales import scale_and_length
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS, find_table
 from scripts.reports.files import ReportPlace
+from scripts.reports.machine_hours import hours_sentence
 from scripts.reports.results import Cell, Results, cell, differences, markdown_table, signed
 
 ROOT = EXPERIMENTS.parent
@@ -206,7 +207,8 @@ def claims_text(numbers: Sequence[Sequence[Measured]]) -> str:
     """The page docs/claims.md."""
     pairs = enumerate(zip(CLAIMS, numbers, strict=True), 1)
     sections = [claim_section(number, claim, found) for number, (claim, found) in pairs]
-    return "\n\n".join([INTRODUCTION, summary_table(numbers), *sections]) + "\n"
+    parts = [INTRODUCTION, hours_sentence(), summary_table(numbers), *sections]
+    return "\n\n".join(parts) + "\n"
 
 
 INTRODUCTION = """# The claims of both papers, and what came out here

@@ -12,6 +12,7 @@ from data.scoring.calibration import (
     EXPECTED_COVERAGE,
     average_ranks,
     calibration,
+    ence,
     evaluate_calibration,
     gaussian_nll,
     match_detections,
@@ -166,3 +167,19 @@ def test_relative_rank_correlation_takes_the_size_of_the_box_out():
     scores = evaluate_calibration([found], [known])
     assert scores["spearman_true"] == pytest.approx(1.0)
     assert math.isnan(scores["spearman_true_relative"])
+
+
+def test_ence_is_the_relative_miss_of_the_root_mean_squares():
+    """Two bins: sigma 1 with errors of 2, and sigma 4 with errors of 3: (1/1 + 1/4) / 2."""
+    sigma = torch.tensor([[1.0, 1.0, 4.0, 4.0]])
+    errors = torch.tensor([[2.0, -2.0, 3.0, -3.0]])
+    assert ence(errors, sigma, bins=2) == pytest.approx(0.625)
+    assert ence(sigma, sigma, bins=2) == 0.0
+    assert math.isnan(ence(torch.zeros(0, 4), torch.zeros(0, 4)))
+
+
+def test_ence_of_a_gaussian_is_near_zero_and_half_if_sigma_is_twice_too_wide():
+    sigma = torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0)) + 0.5
+    errors = sigma * torch.randn(20_000, 4, generator=torch.Generator().manual_seed(1))
+    assert ence(errors, sigma) < 0.02
+    assert ence(errors, 2 * sigma) == pytest.approx(0.5, abs=0.02)

@@ -1,5 +1,6 @@
 """Images in, detections out: files, arrays, tensors and Pillow's images are the same image."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,12 @@ import torch
 from PIL import Image
 
 import hubconf
+from postprocess.intervals import holding_boxes
+from postprocess.sigma_scale import SigmaScale
 from scripts.engine.checkpoint import checkpoint_of
+from scripts.engine.detection import BATCH
 from scripts.engine.photo_detector import PhotoDetector
+from scripts.engine.recalibration import Interval, Recalibration, keep_recalibration
 from tests.scripts.test_detect import write_checkpoint
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -33,13 +38,13 @@ def test_every_form_of_an_image_gives_the_same_detections(checkpoint, tmp_path):
     ]
     detector = hubconf.detector(checkpoint, device="cpu", score=0.0)
     assert isinstance(detector, PhotoDetector)
-    first, *others = detector(forms)
+    first, *others = (detector(form) for form in forms)
     assert len(first.boxes) == len(first.sigma) > 0
     assert set(first.labels.tolist()) <= set(range(1, len(detector.classes) + 1))
     for other in others:
         assert torch.equal(first.boxes, other.boxes)
         assert torch.equal(first.sigma, other.sigma)
-    best = PhotoDetector(checkpoint, device="cpu", score=float(first.scores[1]))([PIXELS])[0]
+    best = PhotoDetector(checkpoint, device="cpu", score=float(first.scores[1]))(PIXELS)
     assert torch.equal(best.boxes, first.boxes[: len(best.boxes)])
     assert len(best.boxes) < len(first.boxes)
     assert detector([]) == []
@@ -65,17 +70,94 @@ def test_a_folder_stands_for_its_best_checkpoint(checkpoint, tmp_path):
         checkpoint_of(tmp_path)
 
 
+def noise(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_batch_finds_what_each_image_has_alone(checkpoint):
+    """Ten images of three sizes, more than a batch, come back in their order."""
+    sizes = [(60, 80), (80, 60), (60, 80), (64, 64)] * 3
+    photos = [noise(seed, *size) for seed, size in enumerate(sizes)]
+    detector = PhotoDetector(checkpoint, device="cpu", score=0.0)
+    together = detector(photos)
+    assert len(together) == 12 > BATCH
+    for photo, found in zip(photos, together, strict=True):
+        alone = detector(photo)
+        assert found.size == photo.shape[:2]
+        assert torch.equal(found.labels, alone.labels)
+        torch.testing.assert_close(found.boxes, alone.boxes, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(found.sigma, alone.sigma, rtol=1e-4, atol=1e-3)
+
+
+def test_what_a_result_says_about_its_detections(checkpoint):
+    found = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
+    assert found.names == [found.classes[label - 1] for label in found.labels.tolist()]
+    assert [line["class"] for line in found.lines()] == found.names
+    assert min(found.draw().size) >= min(found.size)
+    entries = found.to_coco(image_id=7, category_ids=(30, 40))
+    assert [entry["score"] for entry in entries] == found.scores.tolist()
+    assert {entry["image_id"] for entry in entries} == {7}
+    assert {entry["category_id"] for entry in entries} <= {30, 40}
+    assert [entry["sigma"] for entry in entries] == found.sigma.tolist()
+    assert ((found.expected_iou() > 0) & (found.expected_iou() < 1)).all()
+    assert found.within(1e9).tolist() == [[1.0] * 4] * len(found.boxes)
+
+
+def test_intervals_of_raw_sigmas_are_a_gaussians(checkpoint):
+    """95.45 % lie within two sigma; four independent sides are all inside with the fourth power."""
+    found = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
+    ends = found.intervals(0.9545)
+    torch.testing.assert_close(ends[..., 1] - found.boxes, 2 * found.sigma, rtol=1e-4, atol=1e-4)
+    holding = found.interval(0.9).holding
+    assert torch.special.ndtr(torch.tensor(holding)) ** 4 == pytest.approx(0.9)
+    assert torch.equal(found.holding_boxes(0.9), holding_boxes(found.boxes, found.sigma, holding))
+    with pytest.raises(ValueError, match=r"level of 90 is no share"):
+        found.intervals(90)
+
+
+def test_recalibrated_sigmas_have_the_levels_that_were_fitted(checkpoint, tmp_path):
+    path = tmp_path / checkpoint.name
+    shutil.copy(checkpoint, path)
+    keep_recalibration(
+        path,
+        Recalibration(
+            scale=SigmaScale(edges=(), factors=((1.0, 2.0, 3.0, 4.0),)),
+            intervals=(Interval(level=0.9, sides=(1.5, 1.6, 1.7, 1.8), holding=2.5),),
+            by="side",
+            aim="coverage",
+            fitted_on="val",
+            images=3,
+            matched=40,
+        ),
+    )
+    raw = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
+    found = PhotoDetector(path, device="cpu", score=0.0)(PIXELS)
+    torch.testing.assert_close(found.sigma, raw.sigma * torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert found.interval(0.9).sides == (1.5, 1.6, 1.7, 1.8)
+    with pytest.raises(ValueError, match=r"fitted for the levels 0\.9, and not for 0\.8"):
+        found.intervals(0.8)
+
+
+def test_without_sigma_what_needs_it_says_so(tmp_path):
+    plain = write_checkpoint(tmp_path, log_variance=False)
+    found = PhotoDetector(plain, device="cpu", score=0.0)(PIXELS)
+    assert "sigma" not in found.to_coco()[0]
+    for ask in (found.expected_iou, found.intervals, found.holding_boxes, lambda: found.within(1)):
+        with pytest.raises(ValueError, match="predicts no sigma"):
+            ask()
+
+
 FROM_ANOTHER_FOLDER = """
 import sys
 import torch
 import data.mine, models
 mine, theirs = data.mine, models
-detector = torch.hub.load(sys.argv[1], "detector", sys.argv[2], source="local", score=0.0)
-(found,) = detector(["photo.png"])
+detector = torch.hub.load(sys.argv[1], "detector", source="local", path=sys.argv[2], score=0.0)
+found = detector("photo.png")
 assert len(found.boxes) == len(found.sigma) > 0
 import data.mine, data.other, models
 assert data.mine is mine and models is theirs and data.other.NAME == "other"
-again = torch.hub.load(sys.argv[1], "detector", sys.argv[2], source="local", score=0.0)
+again = torch.hub.load(sys.argv[1], "detector", source="local", path=sys.argv[2], score=0.0)
 assert torch.equal(again(["photo.png"])[0].boxes, found.boxes)
 """
 

@@ -1,0 +1,78 @@
+"""The sides of matched detections beside those of their objects, over a data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.records import Detections, Target
+from data.scoring.aligned import check_aligned
+from data.scoring.calibration import match_detections
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedSides:
+    """n detections with the objects that they mean.
+
+    boxes, objects (n, 4) px: the detection's and the labeled one; sigma (n, 4) px; scores (n,);
+    labels (n,) 1..K.
+    """
+
+    boxes: Tensor
+    objects: Tensor
+    sigma: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    @property
+    def errors(self) -> Tensor:
+        """(n, 4) px, the labeled side minus the predicted one."""
+        return self.objects - self.boxes
+
+    def select(self, keep: Tensor) -> "MatchedSides":
+        """The detections that the index or mask ``keep`` (n,) chooses."""
+        return MatchedSides(
+            boxes=self.boxes[keep],
+            objects=self.objects[keep],
+            sigma=self.sigma[keep],
+            scores=self.scores[keep],
+            labels=self.labels[keep],
+        )
+
+
+def matched_sides(
+    detections: Sequence[Detections], targets: Sequence[Target], iou: float = 0.5
+) -> MatchedSides:
+    """Every detection that means an object, see ``match_detections``.
+
+    Args:
+        detections, targets: one entry per image, in the same order; original px.
+        iou: the overlap from which a detection means an object.
+
+    Raises:
+        DataError: the sequences do not fit.
+        ValueError: detections have no sigma.
+    """
+    check_aligned(detections, targets)
+    parts: list[tuple[Tensor, ...]] = []
+    for found, target in zip(detections, targets, strict=True):
+        if found.sigma is None:
+            raise ValueError(
+                "The detections have no sigma; give a network of a run with KL Loss (its name ends "
+                "in _kl)."
+            )
+        rows, columns = match_detections(found, target, iou)
+        parts.append(
+            (
+                found.boxes[rows],
+                target.boxes[columns],
+                found.sigma[rows],
+                found.scores[rows],
+                found.labels[rows],
+            )
+        )
+    boxes, objects, sigma, scores, labels = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
+    return MatchedSides(boxes=boxes, objects=objects, sigma=sigma, scores=scores, labels=labels)

@@ -1,0 +1,94 @@
+"""Makes the sigmas of a detector honest: python -m scripts.calibrate CHECKPOINT --data DIR
+
+Compares the sigmas with the errors on labeled images that the network did not learn from, and keeps
+in the checkpoint by what they are to be multiplied; scripts.detect, scripts.score and Python's
+detector do so from then on. Reports coverage, likelihood and ENCE before and after on other images,
+and intervals that hold a side as often as asked for (conformal prediction). The weights stay.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from postprocess.recalibration import Aim, By
+from scripts.engine.calibrate import CalibrateOptions, calibrate
+from scripts.engine.command import command_parser, exit_code
+from scripts.engine.numbers import at_least_zero
+from scripts.engine.score_data import LabeledFolder
+from scripts.reports.calibrate import write_calibration
+
+
+def option_parser() -> argparse.ArgumentParser:
+    parser = command_parser("calibrate", __doc__)
+    parser.add_argument("checkpoint", type=Path, help="or a run's folder: its best.pt")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, metavar="DIR", help="folder of the labeled images")
+    where.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO file of any name")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="what the file names in --annotations are relative to (default: its folder)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="which images to fit on (default: those that the run was validated on)",
+    )
+    parser.add_argument(
+        "--report-split",
+        metavar="NAME",
+        help="which images to measure on (default: every second one of --split is kept for it)",
+    )
+    parser.add_argument(
+        "--by",
+        choices=get_args(By),
+        default="one",
+        help="one factor, one for each side, or one for each third of the sizes (default: one)",
+    )
+    parser.add_argument(
+        "--aim",
+        choices=get_args(Aim),
+        default="coverage",
+        help="what is made right: how much one and two sigma cover, or the likelihood",
+    )
+    parser.add_argument(
+        "--skip-bad-boxes",
+        action="store_true",
+        help="leave annotations without a usable box out instead of stopping at them",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--workers", type=at_least_zero, default=0, help="processes that read images"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="report only; the checkpoint stays as it is"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = option_parser().parse_args(arguments)
+    options = CalibrateOptions(
+        checkpoint=given.checkpoint,
+        folder=LabeledFolder(
+            root=given.data,
+            annotations=given.annotations,
+            images=given.images,
+            split=given.split,
+            skip_bad_boxes=given.skip_bad_boxes,
+        ),
+        report_split=given.report_split,
+        by=given.by,
+        aim=given.aim,
+        device=given.device,
+        workers=given.workers,
+        keep=not given.dry_run,
+    )
+    return exit_code(lambda: print(write_calibration(calibrate(options))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The detections in one photo, and what their sigmas say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from data.formats.coco_results import result_entries
+from data.formats.masks import encode_masks
+from data.records import Detections, ImageId
+from postprocess.intervals import holding_boxes, intervals
+from postprocess.masks import paste_masks
+from postprocess.sigma_uses import expected_iou, within_probability
+from scripts.engine.detection import LoadedDetector
+from scripts.engine.detection_files import detections_as_lines
+from scripts.engine.drawing import overlay
+from scripts.engine.recalibration import Interval, Recalibration, interval_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoDetections(Detections):
+    """The D detections in a photo, best first: ``Detections``, and what belongs to them.
+
+    classes: label k means ``classes[k - 1]``. photo: (3, H, W) uint8 RGB. recalibration: of the
+    sigmas; None: they are the network's own.
+    """
+
+    classes: tuple[str, ...]
+    photo: Tensor
+    recalibration: Recalibration | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The class of each detection."""
+        return [self.classes[label - 1] for label in self.labels.tolist()]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) px of the photo."""
+        return self.photo.shape[-2], self.photo.shape[-1]
+
+    def within(self, px: float) -> Tensor:
+        """The probability (D, 4) that the object's side lies at most ``px`` from the box's."""
+        return within_probability(self.known_sigma, px)
+
+    def expected_iou(self) -> Tensor:
+        """The expected IoU (D,) of each box with its object, given that the object is there."""
+        return expected_iou(self.boxes, self.known_sigma)
+
+    def intervals(self, level: float = 0.9) -> Tensor:
+        """(D, 4, 2) px: the ends between which each side of the object lies with ``level``.
+
+        Raises:
+            ValueError: recalibrated sigmas have no intervals of this level.
+        """
+        return intervals(self.boxes, self.known_sigma, self.interval(level).sides)
+
+    def holding_boxes(self, level: float = 0.9) -> Tensor:
+        """(D, 4) px: boxes that hold all of the object with ``level``; errors as in intervals."""
+        return holding_boxes(self.boxes, self.known_sigma, self.interval(level).holding)
+
+    def interval(self, level: float) -> Interval:
+        """The interval that was fitted for a level, or a Gaussian's."""
+        return interval_of(self.recalibration, level)
+
+    @property
+    def known_sigma(self) -> Tensor:
+        """The sigmas (D, 4) px.
+
+        Raises:
+            ValueError: the network predicts none.
+        """
+        if self.sigma is None:
+            raise ValueError("This network predicts no sigma; use one of a run with KL Loss.")
+        return self.sigma
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Class, score, box, sigma (and mask) of each, as in detections.json of scripts.detect."""
+        return detections_as_lines(self, self.classes, 0.0, self.size)
+
+    def draw(self) -> Image.Image:
+        """The photo with every box, its class and score, and one sigma as a band on each side."""
+        return overlay(self.photo, self.lines())
+
+    def to_coco(
+        self, image_id: ImageId = 0, category_ids: Sequence[int] | None = None
+    ) -> list[dict[str, Any]]:
+        """The detections as COCO results, with "sigma" and, of a Mask R-CNN, "segmentation".
+
+        Args:
+            image_id: of the photo.
+            category_ids: entry k - 1 is that of label k; None: 1, 2, ...
+        """
+        ids = category_ids or range(1, len(self.classes) + 1)
+        entries = result_entries(self, image_id, ids)
+        if self.masks is None:
+            return entries
+        masks = encode_masks(paste_masks(self.masks, self.boxes, self.size))
+        return [{**e, "segmentation": rle} for e, rle in zip(entries, masks, strict=True)]
+
+
+def reported(
+    detections: Detections, photo: Tensor, loaded: LoadedDetector, least_score: float
+) -> PhotoDetections:
+    """The detections with at least that score, which are the first ones."""
+    count = int((detections.scores >= least_score).sum())
+    parts: dict[str, Any] = {
+        name: None if value is None else value[:count]
+        for name in ("boxes", "scores", "labels", "sigma", "masks")
+        for value in [getattr(detections, name)]
+    }
+    return PhotoDetections(
+        **parts,
+        classes=tuple(loaded.classes),
+        photo=photo,
+        recalibration=loaded.recalibration,
+    )

@@ -1,0 +1,158 @@
+"""Factors and intervals of sigmas: numbers that a person can check, and laws on drawn errors."""
+
+import math
+
+import pytest
+import torch
+
+from postprocess.intervals import (
+    conformal_factor,
+    holding_boxes,
+    holding_factor,
+    intervals,
+    side_factors,
+)
+from postprocess.recalibration import (
+    coverage_factor,
+    fit_scale,
+    likelihood_factor,
+    size_edges,
+)
+from postprocess.sigma_scale import SigmaScale, box_sizes, scale_sigma
+
+ONE = ((2.0, 2.0, 2.0, 2.0),)
+
+
+def gaussian(count, seed=0):
+    return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def boxes_of_sizes(*sizes):
+    return torch.tensor([[5.0, 7.0, 5.0 + size, 7.0 + size] for size in sizes])
+
+
+def test_both_aims_find_the_width_of_a_gaussian():
+    """Errors 1.5 times as large as sigma says: every factor is 1.5."""
+    ratios = 1.5 * gaussian(50_000).abs().flatten()
+    assert coverage_factor(ratios) == pytest.approx(1.5, rel=0.01)
+    assert likelihood_factor(ratios) == pytest.approx(1.5, rel=0.01)
+
+
+def test_what_one_sigma_covers_too_much_two_sigma_cover_too_little():
+    """Of errors with heavier tails, whatever they are, the two coverages add up to a Gaussian's."""
+    ratios = gaussian(20_000).abs().flatten() ** 1.5
+    factor = coverage_factor(ratios)
+    one, two = (float((ratios <= k * factor).double().mean()) for k in (1, 2))
+    assert one + two == pytest.approx(0.6827 + 0.9545, abs=1e-3)
+    assert one > 0.69
+    assert two < 0.95
+
+
+def test_the_likelihood_is_highest_at_its_factor():
+    """The root mean square of 1, 2 and 2 is sqrt(3)."""
+    assert likelihood_factor(torch.tensor([1.0, 2.0, 2.0])) == pytest.approx(math.sqrt(3))
+
+
+def test_each_side_has_its_factor():
+    errors = gaussian(40_000) * torch.tensor([1.0, 2.0, 3.0, 4.0])
+    sigma, boxes = torch.ones_like(errors), torch.rand(len(errors), 4).cumsum(1)
+    scale = fit_scale(errors, sigma, boxes, by="side")
+    assert scale.edges == ()
+    assert scale.factors[0] == pytest.approx((1.0, 2.0, 3.0, 4.0), rel=0.03)
+
+
+def test_each_size_has_its_factor():
+    """A third of the boxes 10 px, a third 20, a third 40, with errors 1, 2 and 3 times sigma."""
+    boxes = boxes_of_sizes(10.0, 20.0, 40.0).repeat(10_000, 1)
+    errors = gaussian(30_000) * torch.tensor([1.0, 2.0, 3.0]).repeat(10_000)[:, None]
+    scale = fit_scale(errors, torch.ones_like(errors), boxes, by="size")
+    assert 10 < scale.edges[0] <= 20 < scale.edges[1] <= 40
+    for row, expected in zip(scale.factors, (1.0, 2.0, 3.0), strict=True):
+        assert row == pytest.approx([expected] * 4, rel=0.03)
+
+
+def test_boxes_of_one_size_have_one_factor():
+    boxes = boxes_of_sizes(10.0).repeat(100, 1)
+    scale = fit_scale(gaussian(100), torch.ones(100, 4), boxes, by="size")
+    assert len(scale.factors) == len(scale.edges) + 1 <= 2
+
+
+def test_fitting_again_changes_nothing():
+    errors, sigma, boxes = (
+        gaussian(5_000) ** 3,
+        torch.ones(5_000, 4),
+        boxes_of_sizes(9.0).repeat(5_000, 1),
+    )
+    once = scale_sigma(sigma, boxes, fit_scale(errors, sigma, boxes))
+    (again,) = fit_scale(errors, once, boxes).factors
+    assert again == pytest.approx([1.0] * 4)
+
+
+@pytest.mark.parametrize(("by", "boxes"), [("one", 7), ("side", 29), ("size", 22)])
+def test_too_few_detections_are_refused(by, boxes):
+    errors = gaussian(boxes)
+    with pytest.raises(ValueError, match=f"{boxes} matched detections .* too few .* {by!r}"):
+        fit_scale(errors, torch.ones_like(errors), boxes_of_sizes(*range(1, boxes + 1)), by=by)
+
+
+def test_a_box_has_the_factor_of_its_size():
+    """Sizes 9, 10 and 25 px with edges 10 and 20: an edge belongs to the bin above it."""
+    scale = SigmaScale(edges=(10.0, 20.0), factors=((1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 5, 6)))
+    found = scale_sigma(torch.full((3, 4), 0.5), boxes_of_sizes(9.0, 10.0, 25.0), scale)
+    assert found.tolist() == [[0.5] * 4, [1.0] * 4, [1.5, 2.0, 2.5, 3.0]]
+    assert scale_sigma(torch.zeros(0, 4), torch.zeros(0, 4), scale).shape == (0, 4)
+
+
+def test_the_size_is_the_root_of_the_area():
+    assert box_sizes(torch.tensor([[0.0, 0.0, 4.0, 9.0], [3.0, 0.0, 1.0, 5.0]])).tolist() == [
+        6.0,
+        0.0,
+    ]
+    assert size_edges(torch.arange(1.0, 8.0)).tolist() == [3.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("edges", "factors"),
+    [
+        ((), ()),
+        ((5.0,), ONE),
+        ((5.0, 5.0), ONE * 3),
+        ((), ((1.0, 1.0, 0.0, 1.0),)),
+        ((), ((1.0,),)),
+    ],
+)
+def test_a_scale_that_is_none_is_refused(edges, factors):
+    with pytest.raises(ValueError, match="rising edges and one row of four positive factors"):
+        SigmaScale(edges=edges, factors=factors)
+
+
+def test_the_conformal_factor_is_an_order_statistic():
+    """Of nine scores 80 % needs the ceil(10 x 0.8) = 8th, 90 % the 9th, and 95 % one more."""
+    scores = torch.tensor([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0])
+    assert conformal_factor(scores, 0.8) == 8.0
+    assert conformal_factor(scores, 0.9) == 9.0
+    assert conformal_factor(scores, 0.95) == math.inf
+    assert conformal_factor(torch.zeros(0), 0.5) == math.inf
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
+def test_new_sides_and_boxes_are_held_as_often_as_asked_for(level):
+    """Whatever the errors' distribution: here the cube of a Gaussian."""
+    fitted, new = gaussian(4_000, seed=1) ** 3, gaussian(4_000, seed=2) ** 3
+    sigma, boxes = torch.full((4_000, 4), 0.7), torch.zeros(4_000, 4)
+    ends = intervals(boxes, sigma, side_factors(fitted, sigma, level))
+    held = (ends[..., 0] <= new) & (new <= ends[..., 1])
+    assert float(held.double().mean()) == pytest.approx(level, abs=0.01)
+    outer = holding_boxes(boxes, sigma, holding_factor(fitted, sigma, level))
+    inside = (outer[:, :2] <= new[:, :2]).all(1) & (new[:, 2:] <= outer[:, 2:]).all(1)
+    assert float(inside.double().mean()) == pytest.approx(level, abs=0.02)
+
+
+def test_a_holding_box_moves_every_side_outwards():
+    """The label sticks out by 2 px at x1 (sigma 1) and 3 px at y2 (sigma 3): 2 sigmas hold it."""
+    errors, sigma = torch.tensor([[-2.0, 1.0, -4.0, 3.0]]), torch.tensor([[1.0, 1.0, 2.0, 3.0]])
+    assert holding_factor(errors, sigma, 0.5) == 2.0
+    assert holding_boxes(torch.zeros(1, 4), sigma, 2.0).tolist() == [[-2.0, -2.0, 4.0, 6.0]]
+    assert intervals(torch.zeros(1, 4), sigma, (1.0, 2.0, 1.0, 2.0)).tolist() == [
+        [[-1.0, 1.0], [-2.0, 2.0], [-2.0, 2.0], [-6.0, 6.0]]
+    ]
