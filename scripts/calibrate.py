@@ -9,6 +9,7 @@ and intervals that hold a side as often as asked for (conformal prediction). The
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -87,7 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=given.workers,
         keep=not given.dry_run,
     )
-    return exit_code(lambda: print(write_calibration(calibrate(options))))
+    return exit_code(lambda: calibrate_and_report(options))
+
+
+def calibrate_and_report(options: CalibrateOptions) -> None:
+    """Fits and measures, writes the report, and prints it."""
+    result = calibrate(options)
+    content = {**asdict(result), "checkpoint": str(result.checkpoint)}
+    print(write_calibration(result.checkpoint, content))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from experiments.records import Run
+from scripts.engine.exported import SUFFIX, read_exported
 from scripts.engine.files import save_tensors, sha256, why_not_loaded, write_atomically
 
 BEST = "best.pt"  # in a run's folder: the weights with the best validation
@@ -57,24 +58,34 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"The checkpoint {path} does not exist; train first, or give the path of an existing "
             "one."
         )
-    if recorded_sha256(path) not in (None, sha256(path)):
+    exported = path.suffix == SUFFIX  # has no note: the one beside it is the checkpoint's
+    if not exported and recorded_sha256(path) not in (None, sha256(path)):
         raise ValueError(
             f"The checkpoint {path} is damaged: its SHA-256 is not the one in the .json file "
             "beside it; delete it to fall back to the one before."
         )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that are no checkpoint make the unpickler raise anything
-        raise ValueError(
-            f"The checkpoint {path} cannot be read ({why_not_loaded(error)}); give a step-*.pt of "
-            "scripts.train."
-        ) from error
+    state = read_exported(path) if exported else read_state(path)
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
         raise ValueError(
             f"{path} is not a checkpoint of scripts.train: it lacks model, step or run."
         )
     check_format(path, state.get("format"))
     return state
+
+
+def read_state(path: Path) -> Any:
+    """What torch.load finds in a file.
+
+    Raises:
+        ValueError: it is damaged, or holds other things than tensors and plain values.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no checkpoint make the unpickler raise anything
+        raise ValueError(
+            f"The checkpoint {path} cannot be read ({why_not_loaded(error)}); give a step-*.pt of "
+            "scripts.train."
+        ) from error
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -11,6 +11,7 @@ from data.records import Detections
 from postprocess.recalibration import Aim, By
 from postprocess.sigma_scale import SigmaScale, scale_sigma
 from scripts.engine.checkpoint import load_checkpoint, plain, write_checkpoint
+from scripts.engine.exported import SUFFIX, write_exported
 
 KEY = "recalibration"  # in a checkpoint
 
@@ -87,7 +88,10 @@ def keep_recalibration(checkpoint: Path, recalibration: Recalibration) -> None:
     """Writes the factors into a checkpoint, in the place of earlier ones; weights stay."""
     state = load_checkpoint(checkpoint)
     state[KEY] = plain(asdict(recalibration))
-    write_checkpoint(checkpoint, state["step"], state)
+    if checkpoint.suffix == SUFFIX:
+        write_exported(checkpoint, state)
+    else:
+        write_checkpoint(checkpoint, state["step"], state)
 
 
 def recalibrated(detections: Detections, recalibration: Recalibration | None) -> Detections:
