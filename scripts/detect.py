@@ -3,18 +3,22 @@
 Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxes (x1, y1, x2, y2)
 and sigmas in px of the original image, and for each image an overlay: every box with its class and
 score, and along each side a translucent band of one sigma to both sides. Mask R-CNN adds "mask", a
-COCO run-length encoding of the image's size, and draws it translucently under the boxes. Exit code:
-0 all images done, 1 some could not be read (they are named), 2 nothing could be done.
+COCO run-length encoding of the image's size, and draws it translucently under the boxes. A video
+becomes NAME.jsonl, one line a frame, and NAME.mp4. A command that was stopped goes on where it was.
+Exit code: 0 all images done, 1 some could not be read (they are named), 2 nothing could be done, 75
+stopped.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detect_in_files import DetectOptions, detect_in_files
 from scripts.engine.detection import add_postprocess_options
+from scripts.engine.detection_results import Format
 from scripts.engine.numbers import share
 
 
@@ -28,7 +32,8 @@ def option_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
-        help="JPEG, PNG, WebP, BMP or TIFF files, or folders of them (not searched deeper)",
+        help="JPEG, PNG, WebP, BMP or TIFF files, folders of them (not searched deeper), patterns "
+        "in quotes, or videos (with PyAV: pip install av)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where the results go"
@@ -37,8 +42,30 @@ def option_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--score", type=share, default=0.5, help="least score of a detection that is reported"
     )
+    parser.add_argument(
+        "--format",
+        type=formats,
+        default=("json",),
+        metavar="LIST",
+        help="json, csv, coco, or several with commas: detections.json (default), detections.csv, "
+        "detections_coco.json",
+    )
+    parser.add_argument("--no-overlays", action="store_true", help="draw no images")
     add_postprocess_options(parser)
     return parser
+
+
+def formats(text: str) -> tuple[Format, ...]:
+    """The formats in a list with commas.
+
+    Raises:
+        argparse.ArgumentTypeError: one of them is unknown.
+    """
+    known: tuple[Format, ...] = get_args(Format)
+    given = text.split(",")
+    if not set(given) <= set(known):
+        raise argparse.ArgumentTypeError(f"{text!r} is not made of {', '.join(known)}")
+    return tuple(name for name in known if name in given)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         images=given.images,
         out=given.out,
         device=given.device,
+        formats=given.format,
+        overlays=not given.no_overlays,
         least_score=given.score,
         sigma_t=given.sigma_t,
         suppression=given.suppression,

@@ -1,8 +1,8 @@
-"""The files of scripts.detect: the images that are meant, and the detections as JSON."""
+"""The files that scripts.detect reads and draws, and the detections in an image as plain values."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from data.image_files import IMAGE_SUFFIXES, image_names, is_hidden, is_image_na
 from data.records import Detections
 from postprocess.masks import paste_masks
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 LISTED = 5  # names of files that were passed over
 
 
@@ -26,10 +27,11 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
             would be read as images.
     """
     images: dict[Path, None] = {}
-    for path in given:
+    for path in matching(given):
         inside = [path]
         if path.is_dir():
             inside = [path / name for name in image_names(path)]
+            inside += sorted(file for file in path.iterdir() if is_video(file))
             others = others_in(path)
             if not inside:
                 held = f"; it holds {', '.join(others[:LISTED])}" if others else ""
@@ -42,6 +44,29 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
     if any(path.parent.resolve() == out.resolve() for path in images):
         raise ValueError(f"--out {out} is a folder of input images; choose another one.")
     return list(images)
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name of a file is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def matching(given: Sequence[Path]) -> list[Path]:
+    """The paths with each pattern, such as photos/*.jpg in quotes, replaced by what it matches.
+
+    Raises:
+        ValueError: a pattern matches nothing.
+    """
+    paths: list[Path] = []
+    for path in given:
+        if path.exists() or not any(sign in str(path) for sign in "*?["):
+            paths.append(path)
+            continue
+        found = sorted(glob(str(path), recursive=True))
+        if not found:
+            raise ValueError(f"No file matches {path}.")
+        paths += map(Path, found)
+    return paths
 
 
 def folder_sentence(folder: Path, images: Sequence[Path], others: Sequence[str]) -> str:
@@ -63,7 +88,7 @@ def others_in(folder: Path) -> list[str]:
     return sorted(
         f"{path.name}/" if path.is_dir() else path.name
         for path in others
-        if path.is_dir() or not is_image_name(path.name)
+        if path.is_dir() or not (is_image_name(path.name) or is_video(path))
     )
 
 
@@ -103,17 +128,14 @@ def rounded(values: Tensor) -> list[float]:
     return [round(value, 2) for value in values.tolist()]
 
 
-def json_text(results: dict[str, list[dict[str, Any]]]) -> str:
-    """The results as JSON with one detection a line."""
-    images = []
-    for name, lines in results.items():
-        detections = ",".join(f"\n  {json.dumps(line)}" for line in lines)
-        images.append(f" {json.dumps(name)}: [{detections}]")
-    return "{\n" + ",\n".join(images) + "\n}\n"
+def overlay_files(out: Path, images: Sequence[Path]) -> dict[Path, Path]:
+    """The overlay of each image: images of the same name from two folders get a number."""
+    taken: set[Path] = set()
+    return {image: overlay_file(out, image, taken) for image in images}
 
 
 def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:
-    """A new name in ``out``: images of the same name from two folders get a number."""
+    """A new name in ``out``, added to those that are ``taken``."""
     endings = ["", *(f"-{number}" for number in range(2, len(taken) + 3))]
     names = (out / f"{image.stem}{ending}.png" for ending in endings)
     path = next(name for name in names if name not in taken)

@@ -1,6 +1,9 @@
 """scripts.detect on tiny untrained networks: what it writes, what it skips, what it refuses."""
 
+import csv
 import json
+import shutil
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -15,6 +18,7 @@ from experiments.records import Run
 from models.build import build_detector
 from models.mask import MaskConfig
 from scripts import detect
+from scripts.engine import detect_in_files
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.detection import choose_postprocess
 from tests.networks import KL, TINY_RESNET, change, model_config
@@ -42,6 +46,8 @@ PLAIN = model_config(
     rpn_post_nms_test=10,
     rpn_channels=51,
 )
+
+SIDES = ("x1", "y1", "x2", "y2")
 
 
 def write_checkpoint(folder, *, log_variance, built=None, unknown=None, **changes):
@@ -234,3 +240,103 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_sentence(
     (line,) = capsys.readouterr().err.splitlines()
     assert "written by an earlier version of this code, whose network had other parts" in line
     assert "git commit 87e4cc2 for format 1" in line
+
+
+def test_patterns_stand_for_the_files_that_they_match(checkpoint, photos, tmp_path, capsys):
+    assert call(checkpoint, photos / "*.png", "--out", tmp_path / "out") == 0
+    assert list(json.loads((tmp_path / "out" / "detections.json").read_text())) == [
+        str(photos / "a.png")
+    ]
+    assert call(checkpoint, photos / "*.tiff", "--out", tmp_path / "other") == 2
+    assert "No file matches" in capsys.readouterr().err
+
+
+def test_the_formats_tell_the_same(checkpoint, photos, tmp_path):
+    out = tmp_path / "out"
+    words = (checkpoint, photos, "--out", out, "--score", 0.2, "--format", "coco,csv,json")
+    assert call(*words, "--no-overlays") == 0
+    assert not list(out.glob("*.png"))
+    found = json.loads((out / "detections.json").read_text())
+    rows = list(csv.DictReader((out / "detections.csv").open()))
+    coco = json.loads((out / "detections_coco.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    classes = {category["id"]: category["name"] for category in coco["categories"]}
+    flat = [(image, line) for image, lines in found.items() for line in lines]
+    assert len(flat) == len(rows) == len(coco["annotations"]) > 0
+    for (image, line), row, entry in zip(flat, rows, coco["annotations"], strict=True):
+        assert image == row["image"] == names[entry["image_id"]]
+        assert line["class"] == row["class"] == classes[entry["category_id"]]
+        assert line["score"] == float(row["score"]) == entry["score"]
+        assert line["sigma"] == entry["sigma"] == [float(row[f"sigma_{s}"]) for s in SIDES]
+        x, y, width, height = entry["bbox"]
+        assert line["box"] == [float(row[s]) for s in SIDES]
+        assert line["box"] == pytest.approx([x, y, x + width, y + height], abs=0.011)
+    assert call(checkpoint, photos, "--out", tmp_path / "csv", "--format", "csv") == 0
+    assert not (tmp_path / "csv" / "detections.json").exists()
+    with pytest.raises(SystemExit):
+        call(checkpoint, photos, "--out", tmp_path / "csv", "--format", "xml")
+
+
+def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkeypatch, capsys):
+    """Stopped at the third image, and torn in the line of the second."""
+    for name in ("c.png", "d.png"):
+        shutil.copy(photos / "a.png", photos / name)
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    assert call(checkpoint, photos, "--out", whole, "--score", 0.2) == 0
+    read, seen = detect_in_files.read_image, []
+
+    def stopped(path):
+        if path.name == "c.png":
+            raise KeyboardInterrupt
+        return read(path)
+
+    def counted(path):
+        seen.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(detect_in_files, "BATCH", 1)
+    monkeypatch.setattr(detect_in_files, "read_image", stopped)
+    assert call(checkpoint, photos, "--out", out, "--score", 0.2) == 75
+    assert not (out / "detections.json").exists()
+    unfinished = out / "unfinished.jsonl"
+    unfinished.write_text(unfinished.read_text()[:-20])
+    assert call(checkpoint, photos, "--out", out, "--score", 0.3) == 2
+    assert "made with another --score; give another --out" in capsys.readouterr().err
+    monkeypatch.setattr(detect_in_files, "read_image", counted)
+    assert call(checkpoint, photos, "--out", out, "--score", 0.2) == 0
+    assert "going on: 1 of 4 images are done" in capsys.readouterr().out
+    assert seen == ["b.jpg", "c.png", "d.png"]
+    assert (out / "detections.json").read_text() == (whole / "detections.json").read_text()
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+def test_a_video_becomes_a_line_and_a_picture_a_frame(checkpoint, tmp_path, capsys):
+    av = pytest.importorskip("av")
+    frames = np.random.default_rng(0).integers(0, 256, (11, 96, 128, 3), dtype=np.uint8)
+    with av.open(str(tmp_path / "film.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode(None))
+    out = tmp_path / "out"
+    assert call(checkpoint, tmp_path / "film.mp4", "--out", out, "--score", 0.2) == 0
+    lines = [json.loads(line) for line in (out / "film.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(11))
+    assert [line["seconds"] for line in lines] == pytest.approx([k / 10 for k in range(11)])
+    assert all(len(d["sigma"]) == 4 for line in lines for d in line["detections"])
+    with av.open(str(out / "film.mp4")) as drawn:
+        pictures = list(drawn.decode(video=0))
+    assert len(pictures) == 11
+    assert (pictures[0].width, pictures[0].height) == (512, 384)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    for name in ("broken.mp4", "missing.mp4"):
+        assert call(checkpoint, tmp_path / name, "--out", out) == 2
+        assert f"{name}: cannot be read as a video" in capsys.readouterr().err
+
+
+def test_without_pyav_a_video_is_one_sentence(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "film.mp4").write_bytes(b"")
+    assert call(checkpoint, tmp_path / "film.mp4", "--out", tmp_path / "out") == 2
+    assert "error: Videos are read by PyAV; install it: pip install av\n" in capsys.readouterr().err
