@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train test lint benchmark doctor tensorboard clean
+.PHONY: help install train test lint benchmark doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -45,6 +45,9 @@ benchmark: install ## latency of Table 2 at full size, and of the core operation
 
 doctor: install ## versions, torchvision's operators, GPU, disk, shared memory; one line that fixes each failure
 	@$(BIN)/python -m scripts.doctor
+
+demo: install ## in three minutes: render scenes, train a small detector, make its sigmas honest, score it, draw four
+	@PYTHON=$(BIN)/python scripts/demo.sh
 
 tensorboard: install ## watch training at http://localhost:6006
 	$(BIN)/tensorboard --logdir $(or $(OUT),runs) --host localhost

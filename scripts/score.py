@@ -108,6 +108,7 @@ def score_and_report(options: ScoreOptions) -> None:
         scores=result.scores,
         voc=result.voc,
         analysis=result.analysis,
+        localization=result.localization,
     )
     print(write_score(report, result.out))
 

@@ -23,6 +23,7 @@ WRITTEN = (
     "scores.json",
     "labels.json",
     "detections_as_dataset.json",
+    "detections_coco.json",
 )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
-from data.records import Dataset
+from data.records import Dataset, Detections, Target
 from data.scoring.analysis import Analysis, analyze
 from data.scoring.coco import SegmentPair
+from data.scoring.localization import localization
+from postprocess.sigma_uses import expected_iou
 from scripts.engine.detection import load_detector
 from scripts.engine.environment import pick_device
 from scripts.engine.places import EXPERIMENTS
@@ -55,7 +57,7 @@ class ScoreResult:
 
     out: where the files go. facts: what was scored on what, as plain values. notes: sentences about
     what was left out. scores: the numbers of ``validation_scores``. voc: those of VOC's metric, or
-    None. analysis: all else.
+    None. analysis: all else. localization: of detections with sigma.
     """
 
     out: Path
@@ -64,6 +66,7 @@ class ScoreResult:
     scores: Scores
     voc: Scores | None
     analysis: Analysis
+    localization: dict[str, float] | None = None
 
 
 def score_detections(options: ScoreOptions) -> ScoreResult:
@@ -114,7 +117,22 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
             classes,
             confusion_score=options.confusion_score,
         ),
+        localization=fit_of_boxes(detections, targets, len(classes)),
     )
+
+
+def fit_of_boxes(
+    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int
+) -> dict[str, float] | None:
+    """Whether the IoU that sigma promises is the measured one; None if some image has no sigma."""
+    expected = [
+        expected_iou(image.boxes.float(), image.sigma.float())
+        for image in detections
+        if image.sigma is not None
+    ]
+    if len(expected) < len(detections):
+        return None
+    return localization(detections, targets_of_metric(targets, "coco"), expected, num_classes)
 
 
 def check_out(out: Path, scored: Path) -> None:

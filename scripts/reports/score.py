@@ -32,7 +32,8 @@ class ScoreReport:
     """What is reported.
 
     facts: what was scored on what. notes: sentences about what was left out. scores: COCO's numbers
-    and the calibration. voc: those of VOC's metric, or None. analysis: all else.
+    and the calibration. voc: those of VOC's metric, or None. analysis: all else. localization:
+    of detections with sigma.
     """
 
     facts: dict[str, Any]
@@ -40,6 +41,7 @@ class ScoreReport:
     scores: dict[str, Any]
     voc: dict[str, Any] | None
     analysis: Analysis
+    localization: dict[str, float] | None = None
 
 
 def write_score(report: ScoreReport, out: Path) -> str:
@@ -73,6 +75,7 @@ def json_content(report: ScoreReport) -> dict[str, Any]:
         "errors": analysis.tide,
         "score_calibration_error": analysis.score_reliability.error,
         "sigma_calibration_error": None if sigma is None else sigma.error,
+        "localization": report.localization,
         "confusion": {
             "least_score": analysis.confusion_score,
             "classes": ["background", *analysis.classes],
@@ -188,6 +191,7 @@ def summary_lines(report: ScoreReport) -> list[str]:
         *voc_line(report.voc),
         *class_lines(analysis),
         *calibration_text(report),
+        *localization_text(report.localization),
         "errors, points of AP50: "
         + "  ".join(f"{kind} {text(analysis.tide['dAP'][kind])}" for kind in KINDS),
         confusion_text(analysis),
@@ -254,6 +258,18 @@ def calibration_text(report: ScoreReport) -> list[str]:
     error = analysis.score_reliability.error
     mean = "" if np.isnan(error) else f"off by {100 * error:.1f} points of 100 in the mean"
     return [*lines, f"scores as probabilities to be right: {mean or 'no detection'}"]
+
+
+def localization_text(fit: dict[str, float] | None) -> list[str]:
+    """Whether the IoU that sigma promises is the measured one."""
+    if fit is None or not fit["matched"]:
+        return []
+    return [
+        f"IoU: {100 * fit['mean_iou']:.1f} measured, {100 * fit['mean_expected']:.1f} expected "
+        f"from sigma; rank correlation {fit['spearman_expected']:.2f} (of the score "
+        f"{fit['spearman_score']:.2f}); AP75 {text(fit['AP75'])}, ranked by both "
+        f"{text(fit['AP75_both'])}"
+    ]
 
 
 def confusion_text(analysis: Analysis) -> str:
