@@ -51,6 +51,12 @@ def option_parser() -> argparse.ArgumentParser:
         "detections_coco.json",
     )
     parser.add_argument("--no-overlays", action="store_true", help="draw no images")
+    parser.add_argument(
+        "--color",
+        choices=("object", "class"),
+        default="object",
+        help="what has a color of its own in overlays (default: object)",
+    )
     add_postprocess_options(parser)
     return parser
 
@@ -77,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device=given.device,
         formats=given.format,
         overlays=not given.no_overlays,
+        by_class=given.color == "class",
         least_score=given.score,
         sigma_t=given.sigma_t,
         suppression=given.suppression,

@@ -30,9 +30,10 @@ class DetectOptions:
 
     checkpoint: of the network, or the folder of a run. images: files, folders of them, patterns, or
     videos. out: the folder of the results. formats: of the files beside detections.json. overlays:
-    whether images are drawn. device: "auto", "cpu" or "cuda". least_score: of a detection that is
-    reported. sigma_t: the temperature of variance voting; None: SIGMA_T if the network predicts log
-    variances, else 0. suppression: its kind. nms_iou: its threshold; None: the run's.
+    whether images are drawn. by_class: whether each class has a color. device: "auto", "cpu" or
+    "cuda". least_score: of a detection that is reported. sigma_t: the temperature of variance
+    voting; None: SIGMA_T if the network predicts log variances, else 0. suppression: its kind.
+    nms_iou: its threshold; None: the run's.
     """
 
     checkpoint: Path
@@ -40,6 +41,7 @@ class DetectOptions:
     out: Path
     formats: Sequence[Format] = ("json",)
     overlays: bool = True
+    by_class: bool = False
     device: str = "auto"
     least_score: float = 0.5
     sigma_t: float | None = None
@@ -68,7 +70,13 @@ def detect_in_files(options: DetectOptions) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     videos = [path for path in paths if is_video(path)]
     for path in videos:
-        detect_in_video(detector, path, options.out, overlays=options.overlays)
+        detect_in_video(
+            detector,
+            path,
+            options.out,
+            overlays=options.overlays,
+            by_class=options.by_class,
+        )
     images = [path for path in paths if not is_video(path)]
     if not images:
         return 0
@@ -113,7 +121,7 @@ def detect_and_keep(
         for paths, pixels in readable(waiting):
             for path, found in zip(paths, detector.several(pixels), strict=True):
                 if options.overlays:
-                    found.draw().save(overlays[path])
+                    found.draw(by_class=options.by_class).save(overlays[path])
                 kept.add(str(path), found.lines())
             bar.update(len(paths))
 

@@ -21,18 +21,22 @@ LABEL_HEIGHT = 15  # above the box
 LINE_WIDTH = 2
 
 
-def overlay(image: Tensor, lines: Sequence[dict[str, Any]]) -> Image.Image:
-    """An image with its detections drawn onto it, each in a color of its own, the best one on top.
+def overlay(
+    image: Tensor, lines: Sequence[dict[str, Any]], classes: Sequence[str] = ()
+) -> Image.Image:
+    """An image with its detections drawn onto it, the best one on top.
 
     Args:
         image: (3, H, W) uint8, RGB.
         lines: the detections as ``detections_as_lines`` gives them, best first.
+        classes: each of them has a color; without classes each detection has one of its own.
     """
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
     picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     size = (image.shape[-2], image.shape[-1])
-    tinted = [*zip(lines, map(color, range(len(lines))), strict=True)][::-1]
+    places = [classes.index(line["class"]) if classes else k for k, line in enumerate(lines)]
+    tinted = [*zip(lines, map(color, places), strict=True)][::-1]
     for line, tint in tinted:
         if "mask" in line:
             draw_mask(picture, line["mask"], size, tint)
@@ -78,6 +82,6 @@ def side_bands(
 
 
 def color(index: int) -> Color:
-    """A bright color for an object; neighbors differ, because the steps are the golden ratio."""
+    """A bright color for an object or class; neighbors differ: the steps are the golden ratio."""
     red, green, blue = colorsys.hsv_to_rgb(index * 0.618 % 1, 0.9, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)

@@ -82,9 +82,13 @@ class PhotoDetections(Detections):
         """Class, score, box, sigma (and mask) of each, as in detections.json of scripts.detect."""
         return detections_as_lines(self, self.classes, 0.0, self.size)
 
-    def draw(self) -> Image.Image:
-        """The photo with every box, its class and score, and one sigma as a band on each side."""
-        return overlay(self.photo, self.lines())
+    def draw(self, *, by_class: bool = False) -> Image.Image:
+        """The photo with every box, its class and score, and one sigma as a band on each side.
+
+        Args:
+            by_class: each class has a color, instead of each detection.
+        """
+        return overlay(self.photo, self.lines(), self.classes if by_class else ())
 
     def to_coco(
         self, image_id: ImageId = 0, category_ids: Sequence[int] | None = None

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
 from data.errors import DataError
 from scripts.engine.detection import BATCH
+from scripts.engine.photo_detections import PhotoDetections
 from scripts.engine.photo_detector import PhotoDetector
 
 CODEC = "mpeg4"  # every build of FFmpeg has it
@@ -31,7 +31,12 @@ def load_av() -> ModuleType:
 
 
 def detect_in_video(
-    detector: PhotoDetector, path: Path, out: Path, *, overlays: bool = True
+    detector: PhotoDetector,
+    path: Path,
+    out: Path,
+    *,
+    overlays: bool = True,
+    by_class: bool = False,
 ) -> None:
     """Writes NAME.jsonl, one line a frame with its time and detections, and NAME.mp4, drawn.
 
@@ -40,6 +45,7 @@ def detect_in_video(
         path: of the video.
         out: the folder of the results.
         overlays: whether NAME.mp4 is written.
+        by_class: whether each class has a color.
 
     Raises:
         DataError: the file is no video that PyAV can read, or PyAV is not installed.
@@ -48,7 +54,11 @@ def detect_in_video(
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            film = Film(av, out / f"{path.stem}.mp4", stream.average_rate) if overlays else None
+            film = (
+                Film(av, out / f"{path.stem}.mp4", stream.average_rate, by_class)
+                if overlays
+                else None
+            )
             with (
                 (out / f"{path.stem}.jsonl").open("w") as lines,
                 tqdm(total=stream.frames or None, unit="frame", disable=None) as bar,
@@ -72,7 +82,7 @@ def write_frames(
             line = {"frame": count, "seconds": frame.time, "detections": found.lines()}
             lines.write(json.dumps(line) + "\n")
             if film is not None:
-                film.add(found.draw())
+                film.add(found)
             count += 1
             bar.update()
     return count
@@ -97,17 +107,20 @@ class Film:
         av: PyAV.
         path: of the file.
         rate: frames a second.
+        by_class: whether each class has a color.
     """
 
-    def __init__(self, av: ModuleType, path: Path, rate: Any) -> None:
+    def __init__(self, av: ModuleType, path: Path, rate: Any, by_class: bool) -> None:
+        self.by_class = by_class
         self.av, self.container = av, av.open(str(path), "w")
         self.stream = self.container.add_stream(CODEC, rate=rate or 25)
         self.stream.bit_rate = BIT_RATE
         self.stream.pix_fmt = "yuv420p"
         self.begun = False
 
-    def add(self, picture: Image.Image) -> None:
+    def add(self, found: PhotoDetections) -> None:
         """One more frame; a last odd row or column is cut off, because the format has none."""
+        picture = found.draw(by_class=self.by_class)
         width, height = (side - side % 2 for side in picture.size)
         if not self.begun:  # a codec that is open keeps its size
             self.stream.width, self.stream.height, self.begun = width, height, True

@@ -77,3 +77,19 @@ def test_lines_and_labels_grow_with_a_large_image():
     assert column.sum() == 8
     label = np.asarray(picture)[900:1000, 105].any(-1)
     assert label.sum() > 30
+
+
+def test_each_object_or_each_class_has_a_color():
+    """Two dogs and a cat, best first; dog is the second of the classes."""
+    lines = [
+        {"class": name, "score": 0.9, "box": [x, 300, x + 60, 400], "sigma": None}
+        for name, x in (("dog", 10), ("dog", 110), ("cat", 210))
+    ]
+    image = torch.zeros(3, 500, 480, dtype=torch.uint8)
+
+    def colors(classes):
+        picture = drawing.overlay(image, lines, classes)
+        return [picture.getpixel((x, 350)) for x in (10, 110, 210)]
+
+    assert colors(()) == [drawing.color(k) for k in (0, 1, 2)]
+    assert colors(("cat", "dog")) == [drawing.color(k) for k in (1, 1, 0)]
