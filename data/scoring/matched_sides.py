@@ -16,7 +16,7 @@ class MatchedSides:
     """n detections with the objects that they mean.
 
     boxes, objects (n, 4) px: the detection's and the labeled one; sigma (n, 4) px; scores (n,);
-    labels (n,) 1..K.
+    labels (n,) 1..K; true_sigma (n, 4) px of the labels' own noise, or None where it is unknown.
     """
 
     boxes: Tensor
@@ -24,21 +24,12 @@ class MatchedSides:
     sigma: Tensor
     scores: Tensor
     labels: Tensor
+    true_sigma: Tensor | None = None
 
     @property
     def errors(self) -> Tensor:
         """(n, 4) px, the labeled side minus the predicted one."""
         return self.objects - self.boxes
-
-    def select(self, keep: Tensor) -> "MatchedSides":
-        """The detections that the index or mask ``keep`` (n,) chooses."""
-        return MatchedSides(
-            boxes=self.boxes[keep],
-            objects=self.objects[keep],
-            sigma=self.sigma[keep],
-            scores=self.scores[keep],
-            labels=self.labels[keep],
-        )
 
 
 def matched_sides(
@@ -63,6 +54,7 @@ def matched_sides(
                 "in _kl)."
             )
         rows, columns = match_detections(found, target, iou)
+        true = target.sigma_true
         parts.append(
             (
                 found.boxes[rows],
@@ -70,9 +62,16 @@ def matched_sides(
                 found.sigma[rows],
                 found.scores[rows],
                 found.labels[rows],
+                torch.zeros(0, 4) if true is None else true[columns],
             )
         )
-    boxes, objects, sigma, scores, labels = (
-        torch.cat(column) for column in zip(*parts, strict=True)
+    boxes, objects, sigma, scores, labels, noise = map(torch.cat, zip(*parts, strict=True))
+    known = all(target.sigma_true is not None for target in targets)
+    return MatchedSides(
+        boxes=boxes,
+        objects=objects,
+        sigma=sigma,
+        scores=scores,
+        labels=labels,
+        true_sigma=noise if known else None,
     )
-    return MatchedSides(boxes=boxes, objects=objects, sigma=sigma, scores=scores, labels=labels)

@@ -68,8 +68,8 @@ class IntervalResult:
 class CalibrateResult:
     """What was fitted and measured.
 
-    before, after: for "all" detections and for parts of them (a class, a size): the numbers of
-    ``calibration``, and ence. reported_on, images: where they were measured.
+    before, after: for "all" detections and for parts of them (a class, a size): see ``numbers_of``.
+    reported_on, images: where they were measured.
     """
 
     checkpoint: Path
@@ -113,8 +113,8 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
         recalibration=recalibration,
         reported_on=reported.name,
         images=reported.images,
-        before=numbers_of(sides.errors, sides.sigma, parts),
-        after=numbers_of(sides.errors, new_sigma, parts),
+        before=numbers_of(sides, sides.sigma, parts),
+        after=numbers_of(sides, new_sigma, parts),
         intervals=[measured(one, sides, new_sigma) for one in recalibration.intervals],
     )
 
@@ -251,15 +251,17 @@ def parts_of(sides: MatchedSides, classes: Sequence[str]) -> dict[str, Tensor]:
     return {name: mask for name, mask in parts.items() if name == "all" or mask.sum() >= FEWEST}
 
 
-def numbers_of(errors: Tensor, sigma: Tensor, parts: dict[str, Tensor]) -> dict[str, Numbers]:
-    """The numbers of ``calibration``, and ence, of each part."""
-    return {
-        name: {
-            **calibration(errors[mask], sigma[mask]),
-            "ence": ence(errors[mask], sigma[mask]),
-        }
-        for name, mask in parts.items()
-    }
+def numbers_of(sides: MatchedSides, sigma: Tensor, parts: dict[str, Tensor]) -> dict[str, Numbers]:
+    """Of each part the numbers of ``calibration``, ence, and where the labels' own noise is known
+    true_ratio, the median of ``sigma`` (n, 4) over the noise's.
+    """
+    numbers = {}
+    for name, mask in parts.items():
+        errors, part = sides.errors[mask], sigma[mask]
+        numbers[name] = {**calibration(errors, part), "ence": ence(errors, part)}
+        if sides.true_sigma is not None:
+            numbers[name]["true_ratio"] = float((part / sides.true_sigma[mask]).median())
+    return numbers
 
 
 def measured(interval: Interval, sides: MatchedSides, sigma: Tensor) -> IntervalResult:

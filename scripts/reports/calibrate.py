@@ -8,7 +8,6 @@ from scripts.engine.files import write_json
 from scripts.reports.results import markdown_table
 
 SIDES = ("x1", "y1", "x2", "y2")
-DIGITS = {"coverage1": 1, "coverage2": 1, "nll": 2, "ence": 3}
 Content = dict[str, Any]  # a CalibrateResult as plain values
 
 
@@ -40,10 +39,13 @@ def parts_table(content: Content) -> str:
     """Coverage, likelihood and ENCE before -> after, of all detections and of their parts."""
     one, two = EXPECTED_COVERAGE.values()
     header = ["detections", "number", f"1 sigma ({one:.1f})", f"2 sigma ({two:.1f})", "NLL", "ENCE"]
+    digits = {"coverage1": 1, "coverage2": 1, "nll": 2, "ence": 3}
+    if "true_ratio" in content["before"]["all"]:
+        header, digits = [*header, "sigma / label noise"], {**digits, "true_ratio": 2}
     lines = []
     for name, before in content["before"].items():
         after = content["after"][name]
-        changes = [f"{before[key]:.{n}f} -> {after[key]:.{n}f}" for key, n in DIGITS.items()]
+        changes = [f"{before[key]:.{n}f} -> {after[key]:.{n}f}" for key, n in digits.items()]
         lines.append([name, str(before["n"]), *changes])
     return markdown_table(header, lines)
 
