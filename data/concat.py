@@ -42,6 +42,11 @@ class ConcatDataset:
         owner = bisect_right(self._ends, index)
         return self._parts[owner], index - (self._ends[owner - 1] if owner else 0)
 
+    def name(self, index: int) -> str:
+        """The file of one image below the image folder, which is the same on every machine."""
+        part, i = self._locate(index)
+        return part.name(i)
+
     def file(self, index: int) -> Path:
         """Where the image file of one image is."""
         part, i = self._locate(index)

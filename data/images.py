@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_png
 
@@ -107,6 +107,16 @@ def read_image_file(path: Path, size: tuple[int, int] | None = None) -> ImageFil
     )
 
 
+def pixels_of(image: Image.Image) -> Tensor:
+    """An image that Pillow has opened as RGB (3, H, W) uint8, turned upright, as its file is read.
+
+    Raises:
+        DataError: it holds floating-point values.
+    """
+    pixels, _ = eight_bits(_values(ImageOps.exif_transpose(image), "the image"))
+    return torch.from_numpy(_rgb(pixels)).permute(2, 0, 1).contiguous()
+
+
 def upright_size(path: Path) -> tuple[int, int]:
     """The (height, width) of an image file as viewers show it, from its header alone.
 
@@ -168,7 +178,7 @@ def _color_values(path: Path) -> NDArray[np.integer]:
     return values.transpose(1, 2, 0)
 
 
-def _values(image: Image.Image, path: Path) -> NDArray[np.integer]:
+def _values(image: Image.Image, path: Path | str) -> NDArray[np.integer]:
     """Gray values (H, W) of more than 8 bits, else colors (H, W, 3): palettes become colors, alpha
     is dropped.
     """

@@ -37,7 +37,7 @@ def _to(record: Record, device: torch.device | str) -> Record:
     return replace(record, **moved)  # type: ignore[type-var]
 
 
-def _select(record: Record, keep: Tensor) -> Record:
+def _select(record: Record, keep: Tensor | slice) -> Record:
     """The same record with the rows ``keep`` of every tensor in it."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]
     return replace(record, **{name: None if v is None else v[keep] for name, v in values.items()})  # type: ignore[type-var]
@@ -199,6 +199,10 @@ class Detections:
     def to(self, device: torch.device | str) -> Detections:
         return _to(self, device)
 
+    def select(self, keep: Tensor | slice) -> Detections:
+        """The detections that an index, a mask (D,) or a slice chooses."""
+        return _select(self, keep)
+
 
 class Dataset(Protocol):
     """What a loader and an evaluator need of a data set; label k means ``classes[k - 1]``.
@@ -224,6 +228,10 @@ class Dataset(Protocol):
         Raises:
             DataError: it cannot be read; names the file.
         """
+        ...
+
+    def name(self, index: int) -> str:
+        """The file of one image below the image folder, which is the same on every machine."""
         ...
 
     def file(self, index: int) -> Path:

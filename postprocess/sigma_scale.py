@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from data.boxes import area
+
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaScale:
@@ -47,4 +49,4 @@ def size_bins(boxes: Tensor, edges: Tensor) -> Tensor:
 
 def box_sizes(boxes: Tensor) -> Tensor:
     """sqrt(width x height) (D,) px of boxes (D, 4)."""
-    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
+    return area(boxes).sqrt()

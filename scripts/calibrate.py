@@ -16,9 +16,11 @@ from typing import get_args
 from postprocess.recalibration import Aim, By
 from scripts.engine.calibrate import CalibrateOptions, calibrate
 from scripts.engine.command import command_parser, exit_code
+from scripts.engine.files import write_json
 from scripts.engine.numbers import at_least_zero
+from scripts.engine.recalibration import report_file
 from scripts.engine.score_data import LabeledFolder
-from scripts.reports.calibrate import write_calibration
+from scripts.reports.calibrate import calibration_text
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -92,10 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def calibrate_and_report(options: CalibrateOptions) -> None:
-    """Fits and measures, writes the report, and prints it."""
+    """Fits and measures, prints the report, and writes it unless nothing is kept."""
     result = calibrate(options)
     content = {**asdict(result), "checkpoint": str(result.checkpoint)}
-    print(write_calibration(result.checkpoint, content))
+    print(calibration_text(content))
+    if options.keep:
+        path = report_file(result.checkpoint)
+        write_json(path, content)
+        print(f"\nkept in {result.checkpoint}; {path}")
 
 
 if __name__ == "__main__":

@@ -73,15 +73,7 @@ def localization(
 def reranked(detections: Detections, scores: Tensor) -> Detections:
     """The detections with other scores (D,), best first."""
     order = scores.argsort(descending=True, stable=True)
-    sigma = None if detections.sigma is None else detections.sigma[order]
-    return replace(
-        detections,
-        boxes=detections.boxes[order],
-        scores=scores[order],
-        labels=detections.labels[order],
-        sigma=sigma,
-        masks=None,
-    )
+    return replace(detections, scores=scores).select(order)
 
 
 def binned_error(expected: Tensor, observed: Tensor) -> float:

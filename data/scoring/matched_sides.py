@@ -15,14 +15,13 @@ from data.scoring.calibration import match_detections
 class MatchedSides:
     """n detections with the objects that they mean.
 
-    boxes, objects (n, 4) px: the detection's and the labeled one; sigma (n, 4) px; scores (n,);
-    labels (n,) 1..K; true_sigma (n, 4) px of the labels' own noise, or None where it is unknown.
+    boxes, objects (n, 4) px: the detection's and the labeled one; sigma (n, 4) px; labels (n,)
+    1..K; true_sigma (n, 4) px of the labels' own noise, or None where it is unknown.
     """
 
     boxes: Tensor
     objects: Tensor
     sigma: Tensor
-    scores: Tensor
     labels: Tensor
     true_sigma: Tensor | None = None
 
@@ -32,46 +31,42 @@ class MatchedSides:
         return self.objects - self.boxes
 
 
-def matched_sides(
-    detections: Sequence[Detections], targets: Sequence[Target], iou: float = 0.5
-) -> MatchedSides:
+def matched_sides(detections: Sequence[Detections], targets: Sequence[Target]) -> MatchedSides:
     """Every detection that means an object, see ``match_detections``.
 
     Args:
         detections, targets: one entry per image, in the same order; original px.
-        iou: the overlap from which a detection means an object.
 
     Raises:
         DataError: the sequences do not fit.
         ValueError: detections have no sigma.
     """
     check_aligned(detections, targets)
-    parts: list[tuple[Tensor, ...]] = []
+    none = torch.zeros(0, 4)
+    parts: list[tuple[Tensor, ...]] = [(none, none, none, torch.zeros(0, dtype=torch.int64), none)]
     for found, target in zip(detections, targets, strict=True):
         if found.sigma is None:
             raise ValueError(
                 "The detections have no sigma; give a network of a run with KL Loss (its name ends "
                 "in _kl)."
             )
-        rows, columns = match_detections(found, target, iou)
+        rows, columns = match_detections(found, target)
         true = target.sigma_true
         parts.append(
             (
                 found.boxes[rows],
                 target.boxes[columns],
                 found.sigma[rows],
-                found.scores[rows],
                 found.labels[rows],
-                torch.zeros(0, 4) if true is None else true[columns],
+                none if true is None else true[columns],
             )
         )
-    boxes, objects, sigma, scores, labels, noise = map(torch.cat, zip(*parts, strict=True))
+    boxes, objects, sigma, labels, noise = map(torch.cat, zip(*parts, strict=True))
     known = all(target.sigma_true is not None for target in targets)
     return MatchedSides(
         boxes=boxes,
         objects=objects,
         sigma=sigma,
-        scores=scores,
         labels=labels,
         true_sigma=noise if known else None,
     )

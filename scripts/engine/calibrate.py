@@ -1,7 +1,11 @@
 """Fits the sigmas of a network on labeled images, and measures them on others."""
 
+import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -19,13 +23,14 @@ from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess, load_detector
 from scripts.engine.environment import pick_device
+from scripts.engine.own_data import HELD_BACK
+from scripts.engine.places import TRAINED_IMAGES
 from scripts.engine.recalibration import Interval, Recalibration, keep_recalibration
 from scripts.engine.score_classes import check_common_class, to_classes
 from scripts.engine.score_data import LabeledFolder, open_labeled
 
 LEVELS = (0.8, 0.9, 0.95)  # of intervals
 FEWEST = 10  # matched detections of a class or size that has a line of its own
-SIZE_NAMES = ("small third", "middle third", "large third")
 Numbers = dict[str, float]
 
 
@@ -101,14 +106,17 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
     checkpoint = checkpoint_of(options.checkpoint)
     loaded = load_detector(checkpoint, pick_device(options.device))
     check_has_sigma(loaded, checkpoint)
-    fitted, reported = fit_and_report_images(loaded, options)
+    fitted, reported = fit_and_report_images(loaded, checkpoint, options)
     recalibration = fit(fitted, options)
-    if options.keep:
-        keep_recalibration(checkpoint, recalibration)
     sides = reported.sides
+    if not len(sides.boxes):
+        raise DataError(
+            f"None of the detections on {reported.name} of {options.folder.name} means an object, "
+            "so there is nothing to measure sigmas on; name other images with --report-split."
+        )
     new_sigma = scale_sigma(sides.sigma, sides.boxes, recalibration.scale)
-    parts = parts_of(sides, reported.classes)
-    return CalibrateResult(
+    parts = parts_of(sides, reported.classes, recalibration.scale.edges)
+    result = CalibrateResult(
         checkpoint=checkpoint,
         recalibration=recalibration,
         reported_on=reported.name,
@@ -117,6 +125,9 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
         after=numbers_of(sides, new_sigma, parts),
         intervals=[measured(one, sides, new_sigma) for one in recalibration.intervals],
     )
+    if options.keep:
+        keep_recalibration(checkpoint, recalibration)
+    return result
 
 
 def check_has_sigma(loaded: LoadedDetector, checkpoint: Path) -> None:
@@ -132,29 +143,50 @@ def check_has_sigma(loaded: LoadedDetector, checkpoint: Path) -> None:
         )
 
 
-def check_not_trained_on(loaded: LoadedDetector, split: str) -> None:
-    """Checks that a network did not learn from a split: its sigmas are too narrow there already.
+def check_not_trained_on(
+    loaded: LoadedDetector, checkpoint: Path, dataset: Dataset, split: str
+) -> None:
+    """Checks that a network did not learn from these images: its sigmas fit them already.
+
+    A run on data of one's own knows its images by name. Of others the name of the split decides,
+    without its year; trainval holds train and val.
 
     Raises:
         DataError: it did.
     """
-    if split in loaded.run.data.train:
+    known = checkpoint.parent / TRAINED_IMAGES
+    names = json.loads(known.read_text()).get("names") if known.is_file() else None
+    if names is not None:
+        shared = {dataset.name(index) for index in range(len(dataset))} & set(names)
+        count = f"{len(shared)} of the {len(dataset)} images of {split}" if shared else ""
+    else:
+        learned = {part for name in loaded.run.data.train for part in parts_of_split(name)}
+        held = split == HELD_BACK and loaded.run.data.test != HELD_BACK
+        count = split if held or learned & parts_of_split(split) else ""
+    if count:
         raise DataError(
-            f"The network learned from {split}, where its errors are smaller than elsewhere; name "
+            f"The network learned from {count}, where its errors are smaller than elsewhere; name "
             "labeled images that it has not seen with --split."
         )
 
 
+def parts_of_split(name: str) -> set[str]:
+    """The splits that a split holds: "2007_trainval" is train and val."""
+    plain = re.sub(r"^\d{4}_", "", name)
+    return {"train", "val"} if plain == "trainval" else {plain}
+
+
 def fit_and_report_images(
-    loaded: LoadedDetector, options: CalibrateOptions
+    loaded: LoadedDetector, checkpoint: Path, options: CalibrateOptions
 ) -> tuple[MatchedImages, MatchedImages]:
     """The images to fit on, and others to measure on.
 
     Raises:
         DataError: they are the same, or the network learned from them.
     """
-    dataset, split = open_labeled(options.folder, loaded.run)
-    check_not_trained_on(loaded, split)
+    run = replace(loaded.run, model=replace(loaded.run.model, mask=None))  # boxes are enough
+    dataset, split = open_labeled(options.folder, run)
+    check_not_trained_on(loaded, checkpoint, dataset, split)
     if options.report_split is None:
         found = detect_all(loaded, dataset, options)
         first, second = halves(dataset)
@@ -163,8 +195,8 @@ def fit_and_report_images(
             matched(f"the other half of {split}", dataset, found, second),
         )
     folder = replace(options.folder, split=options.report_split)
-    other, name = open_labeled(folder, loaded.run)
-    check_not_trained_on(loaded, name)
+    other, name = open_labeled(folder, run)
+    check_not_trained_on(loaded, checkpoint, other, name)
     if name == split:
         raise DataError(f"--report-split {name} is what is fitted on; name other images.")
     return (
@@ -176,8 +208,13 @@ def fit_and_report_images(
 def halves(dataset: Dataset) -> tuple[list[int], list[int]]:
     """Every second image of a data set, in an order that the names of the images decide, and the
     others.
+
+    Raises:
+        DataError: there is only one image.
     """
-    names = [str(image) for image in dataset.image_ids]
+    if len(dataset) < 2:
+        raise DataError("One image cannot be fitted on and measured on; give more labeled images.")
+    names = [dataset.name(index) for index in range(len(dataset))]
     order = sorted(range(len(names)), key=lambda index: (number_of(names[index]), names[index]))
     return sorted(order[::2]), sorted(order[1::2])
 
@@ -223,16 +260,18 @@ def fit(fitted: MatchedImages, options: CalibrateOptions) -> Recalibration:
     except ValueError as error:
         raise ValueError(f"{fitted.name} of {options.folder.name}: {error}") from error
     sigma = scale_sigma(sides.sigma, sides.boxes, scale)
+    intervals = [
+        Interval(
+            level=level,
+            sides=side_factors(sides.errors, sigma, level),
+            holding=holding_factor(sides.errors, sigma, level),
+        )
+        for level in LEVELS
+    ]
     return Recalibration(
         scale=scale,
-        intervals=tuple(
-            Interval(
-                level=level,
-                sides=side_factors(sides.errors, sigma, level),
-                holding=holding_factor(sides.errors, sigma, level),
-            )
-            for level in LEVELS
-        ),
+        # of few detections a high level has no finite factor
+        intervals=tuple(one for one in intervals if math.isfinite(max(*one.sides, one.holding))),
         by=options.by,
         aim=options.aim,
         fitted_on=f"{fitted.name} of {options.folder.name}",
@@ -241,14 +280,31 @@ def fit(fitted: MatchedImages, options: CalibrateOptions) -> Recalibration:
     )
 
 
-def parts_of(sides: MatchedSides, classes: Sequence[str]) -> dict[str, Tensor]:
-    """Masks (n,) of the detections that have lines of their own: all, each class, each size."""
-    everything = torch.ones(len(sides.labels), dtype=torch.bool)
-    sizes = size_bins(sides.boxes, size_edges(box_sizes(sides.boxes)))
-    parts = {"all": everything}
-    parts |= {name: sizes == index for index, name in enumerate(SIZE_NAMES)}
+def parts_of(
+    sides: MatchedSides, classes: Sequence[str], edges: Sequence[float]
+) -> dict[str, Tensor]:
+    """Masks (n,) of the detections that have lines of their own: all, each size, each class.
+
+    Args:
+        sides: the detections.
+        classes: label k is ``classes[k - 1]``.
+        edges: px between the sizes; without any those of thirds.
+    """
+    between = torch.tensor(edges) if edges else size_edges(box_sizes(sides.boxes))
+    sizes = size_bins(sides.boxes, between)
+    parts = {"all": torch.ones(len(sides.labels), dtype=torch.bool)}
+    for index, name in enumerate(size_names(between.tolist())):
+        parts[name] = sizes == index
     parts |= {f"class {name}": sides.labels == k for k, name in enumerate(classes, start=1)}
     return {name: mask for name, mask in parts.items() if name == "all" or mask.sum() >= FEWEST}
+
+
+def size_names(edges: Sequence[float]) -> list[str]:
+    """What the sizes between edges px are called; none without an edge."""
+    if not edges:
+        return []
+    middle = [f"{low:.0f} to {high:.0f} px" for low, high in pairwise(edges)]
+    return [f"below {edges[0]:.0f} px", *middle, f"from {edges[-1]:.0f} px"]
 
 
 def numbers_of(sides: MatchedSides, sigma: Tensor, parts: dict[str, Tensor]) -> dict[str, Numbers]:

@@ -125,8 +125,10 @@ def pick_device(name: str) -> torch.device:
     """The device that "auto" (CUDA if there is a GPU, else the CPU), "cpu" or "cuda" stands for.
 
     Raises:
-        ValueError: for "cuda" without a GPU.
+        ValueError: for "cuda" without a GPU, or another name.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"The device is {name!r}; choose one of auto, cpu and cuda.")
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "--device cuda: torch sees no GPU; run `make doctor`, or use --device cpu."

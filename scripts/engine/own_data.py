@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.annotations import TableDataset
 from data.errors import DataError
@@ -192,8 +193,8 @@ def plain_name(name: str) -> str:
     return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
 
 
-def fingerprint(dataset: OwnDataset) -> dict[str, int | str]:
-    """Which images a network is trained on: their number and the SHA-256 of their names."""
-    names = "\n".join(sorted(dataset.name(index) for index in range(len(dataset))))
-    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
-    return {"images": len(dataset), "sha256_of_names": digest}
+def fingerprint(dataset: OwnDataset) -> dict[str, Any]:
+    """Which images a network is trained on: their number, the SHA-256 of their names, and these."""
+    names = sorted(dataset.name(index) for index in range(len(dataset)))
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    return {"images": len(dataset), "sha256_of_names": digest, "names": names}

@@ -91,7 +91,7 @@ def check_same_images(place: RunPlace, data: OwnData) -> None:
     if not (place.has_checkpoints and place.trained_images.is_file()):
         return
     before, now = json.loads(place.trained_images.read_text()), fingerprint(data.train)
-    if before != now:
+    if before["sha256_of_names"] != now["sha256_of_names"]:
         raise ValueError(
             f"The network in {place.folder} learned from {before['images']} images, and there are "
             f"{now['images']} with other names now; train anew in another --out folder, with "

@@ -60,7 +60,10 @@ class PhotoDetections(Detections):
         return intervals(self.boxes, self.known_sigma, self.interval(level).sides)
 
     def holding_boxes(self, level: float = 0.9) -> Tensor:
-        """(D, 4) px: boxes that hold all of the object with ``level``; errors as in intervals."""
+        """(D, 4) px: boxes that hold all of the object with ``level``; errors as in intervals.
+
+        They are not clipped to the photo.
+        """
         return holding_boxes(self.boxes, self.known_sigma, self.interval(level).holding)
 
     def interval(self, level: float) -> Interval:
@@ -99,7 +102,7 @@ class PhotoDetections(Detections):
             image_id: of the photo.
             category_ids: entry k - 1 is that of label k; None: 1, 2, ...
         """
-        ids = category_ids or range(1, len(self.classes) + 1)
+        ids = range(1, len(self.classes) + 1) if category_ids is None else category_ids
         entries = result_entries(self, image_id, ids)
         if self.masks is None:
             return entries
@@ -111,14 +114,9 @@ def reported(
     detections: Detections, photo: Tensor, loaded: LoadedDetector, least_score: float
 ) -> PhotoDetections:
     """The detections with at least that score, which are the first ones."""
-    count = int((detections.scores >= least_score).sum())
-    parts: dict[str, Any] = {
-        name: None if value is None else value[:count]
-        for name in ("boxes", "scores", "labels", "sigma", "masks")
-        for value in [getattr(detections, name)]
-    }
+    shown = detections.select(slice(int((detections.scores >= least_score).sum())))
     return PhotoDetections(
-        **parts,
+        **vars(shown),
         classes=tuple(loaded.classes),
         photo=photo,
         recalibration=loaded.recalibration,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.images import read_image
+from data.images import pixels_of, read_image
 from postprocess.pipeline import Suppression
 from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.detection import BATCH, choose_postprocess, detect, load_detector
@@ -19,6 +19,11 @@ from scripts.engine.photo_detections import PhotoDetections, reported
 
 # a file, RGB (H, W, 3) uint8, RGB (3, H, W) uint8, or an image of Pillow
 Photo = str | Path | NDArray[np.uint8] | Tensor | Image.Image
+
+
+WANTED = (
+    "give a file, an image of Pillow, or RGB as uint8: an array (H, W, 3) or a tensor (3, H, W)."
+)
 
 
 class PhotoDetector:
@@ -68,12 +73,12 @@ class PhotoDetector:
         Raises:
             ValueError: an image that cannot be read, naming it.
         """
-        if isinstance(images, str | Path | np.ndarray | Tensor | Image.Image):
-            return self.several([images])[0]
-        return self.several(images)
+        if isinstance(images, list | tuple):
+            return self.several(images)
+        return self.several([images])[0]
 
     def several(self, images: Sequence[Photo]) -> list[PhotoDetections]:
-        """The detections of each image; BATCH of them are in memory at once."""
+        """The detections of each image, BATCH at once in the network; each keeps its photo."""
         found: list[PhotoDetections] = []
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
@@ -88,7 +93,7 @@ class PhotoDetector:
 
 
 def to_pixels(image: Photo, place: int) -> Tensor:
-    """An image as RGB (3, H, W) uint8.
+    """An image as RGB (3, H, W) uint8 on the CPU.
 
     Raises:
         ValueError: it is no image, with its place in the list.
@@ -96,13 +101,12 @@ def to_pixels(image: Photo, place: int) -> Tensor:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
-    if isinstance(image, np.ndarray):
-        image = torch.from_numpy(np.array(image))
-        image = image.permute(2, 0, 1) if image.ndim == 3 else image
-    if not (image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3):
-        raise ValueError(
-            f"Image {place} is {tuple(image.shape)} of {image.dtype}; give a file, an image of "
-            "Pillow, or RGB as uint8: an array (H, W, 3) or a tensor (3, H, W)."
-        )
-    return image
+        return pixels_of(image)
+    pixels = torch.from_numpy(np.array(image)) if isinstance(image, np.ndarray) else image
+    if not isinstance(pixels, Tensor):
+        raise ValueError(f"Image {place} is a {type(image).__name__}; {WANTED}")
+    channels = -1 if isinstance(image, np.ndarray) else 0
+    fits = pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[channels] == 3
+    if not (fits and pixels.numel()):
+        raise ValueError(f"Image {place} is {tuple(pixels.shape)} of {pixels.dtype}; {WANTED}")
+    return (pixels.permute(2, 0, 1) if channels else pixels).cpu()

@@ -11,6 +11,7 @@ from experiments.records import Run, Table
 from experiments.scales import at_scale, scale_and_length
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+TRAINED_IMAGES = "images.json"  # in the folder of a run on data of one's own
 OUT = Path("runs")  # where runs are kept unless the command line says otherwise
 
 
@@ -103,7 +104,7 @@ class RunPlace:
     @property
     def trained_images(self) -> Path:
         """Which images of one's own are trained on."""
-        return self.folder / "images.json"
+        return self.folder / TRAINED_IMAGES
 
     @property
     def tensorboard(self) -> Path:

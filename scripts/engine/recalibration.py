@@ -47,6 +47,11 @@ class Recalibration:
     matched: int
 
 
+def report_file(checkpoint: Path) -> Path:
+    """What scripts.calibrate measured, beside the checkpoint that it wrote into."""
+    return checkpoint.with_name(f"{checkpoint.name}.calibration.json")
+
+
 def read_recalibration(state: Mapping[str, Any]) -> Recalibration | None:
     """What a loaded checkpoint says about its sigmas; None if it was not recalibrated."""
     saved = state.get(KEY)

@@ -66,12 +66,7 @@ def check_common_class(trained: Sequence[str], classes: Sequence[str]) -> None:
 
 def relabeled(image: Detections, table: torch.Tensor, keep: torch.Tensor) -> Detections:
     """The detections ``keep`` (D,) of one image with their labels in the data set."""
-    return Detections(
-        boxes=image.boxes[keep],
-        scores=image.scores[keep],
-        labels=table[image.labels][keep],
-        sigma=None if image.sigma is None else image.sigma[keep],
-    )
+    return replace(image, labels=table[image.labels]).select(keep)
 
 
 def kept(rles: Sequence[Rle], keep: torch.Tensor) -> list[Rle]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.engine.checkpoint import plain, save_checkpoint, write_checkpoint
 from scripts.engine.progress import Progress
+from scripts.engine.recalibration import report_file
 from scripts.engine.training_state import Training
 
 
@@ -26,6 +27,10 @@ def save_weights(path: Path, training: Training, progress: Progress, step: int) 
     """Writes the weights alone, a third of a checkpoint; a disk that is full ends no training."""
     try:
         write_checkpoint(path, step, weights_of(training, progress, step))
+        report = report_file(path)
+        if report.is_file():
+            report.unlink()
+            progress.say(f"note: {path} is new and its sigmas are not calibrated any more")
     except (OSError, RuntimeError) as error:
         progress.say(f"warning: {path} could not be written ({error}); free some disk space.")
 

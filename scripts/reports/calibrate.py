@@ -1,22 +1,17 @@
-"""What scripts.calibrate fitted and measured: as JSON beside the checkpoint, and as text."""
+"""What scripts.calibrate fitted and measured, as text."""
 
-from pathlib import Path
 from typing import Any
 
 from data.scoring.calibration import EXPECTED_COVERAGE
-from scripts.engine.files import write_json
 from scripts.reports.results import markdown_table
 
 SIDES = ("x1", "y1", "x2", "y2")
 Content = dict[str, Any]  # a CalibrateResult as plain values
 
 
-def write_calibration(checkpoint: Path, content: Content) -> str:
-    """Writes CHECKPOINT.calibration.json; returns what is to be printed."""
-    path = checkpoint.with_suffix(".calibration.json")
-    write_json(path, content)
-    parts = [fitted_text(content), parts_table(content), intervals_table(content), str(path)]
-    return "\n\n".join(parts)
+def calibration_text(content: Content) -> str:
+    """What is printed."""
+    return "\n\n".join([fitted_text(content), parts_table(content), intervals_table(content)])
 
 
 def fitted_text(content: Content) -> str:
@@ -30,7 +25,7 @@ def fitted_text(content: Content) -> str:
         shown = [f"{row[0]:.3f}{start}" for row, start in zip(factors, starts, strict=True)]
     return (
         f"fitted on {fitted['images']} images ({fitted['fitted_on']}), {fitted['matched']} "
-        f"detections; measured on {content['images']} others ({content['reported_on']})\n"
+        f"detections; measured on {content['images']} images ({content['reported_on']})\n"
         f"sigma is multiplied by {', '.join(shown)}"
     )
 
@@ -52,6 +47,8 @@ def parts_table(content: Content) -> str:
 
 def intervals_table(content: Content) -> str:
     """How often intervals held on other images, and how wide they are."""
+    if not content["intervals"]:
+        return "no intervals: 80 % need 4 matched detections, 90 % 9, and 95 % 19"
     header = ["asked", "sides held", "boxes held", "mean width", "a Gaussian's"]
     lines = [
         [

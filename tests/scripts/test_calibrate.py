@@ -10,10 +10,11 @@ from PIL import Image
 
 from data.coco import CocoDataset
 from scripts import calibrate, detect
+from scripts.engine.calibrate import parts_of_split, size_names
 from scripts.engine.checkpoint import load_checkpoint
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import choose_postprocess, load_detector
-from scripts.engine.recalibration import KEY
+from scripts.engine.recalibration import KEY, report_file
 from scripts.engine.score import LabeledFolder, ScoreOptions, score_detections
 from scripts.engine.score_source import NetworkOptions
 from tests.scripts.test_detect import write_checkpoint
@@ -74,7 +75,7 @@ def call(checkpoint, labeled, *more):
 
 
 def numbers(checkpoint):
-    return json.loads(checkpoint.with_suffix(".calibration.json").read_text())
+    return json.loads(report_file(checkpoint).read_text())
 
 
 def test_the_checkpoint_keeps_the_factors_and_its_weights(own, labeled, capsys):
@@ -134,6 +135,7 @@ def test_a_dry_run_leaves_the_checkpoint(own, labeled):
     assert call(own, labeled, "--dry-run", "--by", "size", "--aim", "likelihood") == 0
     assert own.read_bytes() == before
     assert load_detector(own, CPU).recalibration is None
+    assert not report_file(own).exists()
 
 
 def test_what_cannot_be_calibrated_is_one_sentence(own, labeled, tmp_path, capsys):
@@ -159,4 +161,54 @@ def test_what_cannot_be_calibrated_is_one_sentence(own, labeled, tmp_path, capsy
         assert sentence in printed
         assert len(printed.splitlines()) == 1
     assert call(own, data, "--report-split", "other") == 0
-    assert "measured on 12 others (other)" in capsys.readouterr().out
+    assert "measured on 12 images (other)" in capsys.readouterr().out
+
+
+def test_images_that_a_run_on_own_data_learned_from_are_known_by_name(own, labeled, capsys):
+    """Whatever the split is called: of the twelve images it learned from two."""
+    names = [CocoDataset(labeled, "val").name(place) for place in (0, 6)]
+    (own.parent / "images.json").write_text(json.dumps({"images": 2, "names": names}))
+    assert call(own, labeled) == 2
+    assert "The network learned from 2 of the 12 images of val" in capsys.readouterr().err
+    (own.parent / "images.json").write_text(json.dumps({"images": 1, "names": ["other.png"]}))
+    assert call(own, labeled, "--dry-run") == 0
+
+
+@pytest.mark.parametrize(
+    ("learned", "split", "shared"),
+    [
+        ("2007_trainval", "trainval", True),
+        ("2007_trainval", "val", True),
+        ("train", "trainval", True),
+        ("2007_trainval", "2007_test", False),
+        ("train", "val", False),
+    ],
+)
+def test_a_split_holds_what_its_name_says(learned, split, shared):
+    assert bool(parts_of_split(learned) & parts_of_split(split)) == shared
+
+
+def test_sizes_are_named_by_their_pixels():
+    assert size_names([40.4, 80.0]) == ["below 40 px", "40 to 80 px", "from 80 px"]
+    assert size_names([10.0]) == ["below 10 px", "from 10 px"]
+    assert size_names([]) == []
+
+
+def test_nothing_is_kept_if_nothing_can_be_measured(own, labeled, tmp_path, capsys):
+    """Labels of the other split are far from every detection; and one image has no halves."""
+    shutil.copytree(labeled, tmp_path / "data")
+    file = tmp_path / "data" / "annotations" / "instances_val.json"
+    content = json.loads(file.read_text())
+    far = [{**a, "bbox": [0, 0, 2, 90]} for a in content["annotations"]]
+    shutil.copytree(labeled / "val", tmp_path / "data" / "far")
+    file.with_name("instances_far.json").write_text(json.dumps({**content, "annotations": far}))
+    before = own.read_bytes()
+    assert call(own, tmp_path / "data", "--report-split", "far") == 2
+    assert "None of the detections on far" in capsys.readouterr().err
+    one = {**content, "images": content["images"][:1]}
+    one["annotations"] = [a for a in content["annotations"] if a["image_id"] == 1]
+    file.write_text(json.dumps(one))
+    assert call(own, tmp_path / "data") == 2
+    assert "One image cannot be fitted on and measured on" in capsys.readouterr().err
+    assert own.read_bytes() == before
+    assert not report_file(own).exists()
