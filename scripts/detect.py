@@ -4,7 +4,8 @@ Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxe
 and sigmas in px of the original image, and for each image an overlay: every box with its class and
 score, and along each side a translucent band of one sigma to both sides. Mask R-CNN adds "mask", a
 COCO run-length encoding of the image's size, and draws it translucently under the boxes. A video
-becomes NAME.jsonl, one line a frame, and NAME.mp4. A command that was stopped goes on where it was.
+becomes NAME.jsonl, one line a frame, and NAME.mp4. A command that was stopped goes on with the
+images that are not done; videos begin anew.
 Exit code: 0 all images done, 1 some could not be read (they are named), 2 nothing could be done, 75
 stopped.
 """

@@ -14,7 +14,12 @@ from data.images import read_image
 from postprocess.pipeline import Suppression
 from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.detection import BATCH
-from scripts.engine.detection_files import find_images, is_video, overlay_files
+from scripts.engine.detection_files import (
+    find_images,
+    is_video,
+    overlay_file,
+    overlay_files,
+)
 from scripts.engine.detection_results import Format, write_results
 from scripts.engine.files import sha256
 from scripts.engine.photo_detector import PhotoDetector
@@ -29,7 +34,7 @@ class DetectOptions:
     """The options of scripts.detect.
 
     checkpoint: of the network, or the folder of a run. images: files, folders of them, patterns, or
-    videos. out: the folder of the results. formats: of the files beside detections.json. overlays:
+    videos. out: the folder of the results. formats: of the results. overlays:
     whether images are drawn. by_class: whether each class has a color. device: "auto", "cpu" or
     "cuda". least_score: of a detection that is reported. sigma_t: the temperature of variance
     voting; None: SIGMA_T if the network predicts log variances, else 0. suppression: its kind.
@@ -52,7 +57,7 @@ class DetectOptions:
 def detect_in_files(options: DetectOptions) -> int:
     """Writes the detections and one overlay for each image; returns the exit code, 0 or SKIPPED.
 
-    A command that was stopped goes on with the images that are not done.
+    A command that was stopped goes on with the images that are not done; videos begin anew.
 
     Raises:
         ValueError: if nothing can be done.
@@ -68,66 +73,77 @@ def detect_in_files(options: DetectOptions) -> int:
     )
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
-    videos = [path for path in paths if is_video(path)]
-    for path in videos:
-        detect_in_video(
-            detector,
-            path,
-            options.out,
-            overlays=options.overlays,
-            by_class=options.by_class,
-        )
     images = [path for path in paths if not is_video(path)]
-    if not images:
-        return 0
+    done = detect_in_images(detector, images, checkpoint, options) if images else 0
+    taken = {options.out / f"{path.stem}.png" for path in images}
+    for path in paths:
+        if is_video(path):
+            target = overlay_file(options.out, path, taken).with_suffix("")
+            done += video_is_done(detector, path, target, options)
+    if not done:
+        raise ValueError(f"None of the {len(paths)} files could be read; nothing was written.")
+    return 0 if done == len(paths) else SKIPPED
+
+
+def video_is_done(
+    detector: PhotoDetector, path: Path, target: Path, options: DetectOptions
+) -> bool:
+    """Whether a video could be read; one that cannot is named."""
+    try:
+        detect_in_video(
+            detector, path, target, overlays=options.overlays, by_class=options.by_class
+        )
+    except DataError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def detect_in_images(
+    detector: PhotoDetector, images: list[Path], checkpoint: Path, options: DetectOptions
+) -> int:
+    """Detects in the images and writes the results; returns how many could be read."""
     kept = UnfinishedDetections(options.out, made_by(checkpoint, options))
-    if kept.done:
-        print(f"going on: {len(kept.done)} of {len(images)} images are done")
-    detect_and_keep(detector, images, kept, options)
-    results = {str(path): kept.done[str(path)] for path in images if str(path) in kept.done}
-    if not results:
-        kept.end()
-        raise ValueError(f"None of the {len(images)} images could be read; nothing was written.")
-    written = write_results(options.out, results, detector.classes, options.formats)
+    before = kept.done(images)
+    if before:
+        print(f"going on: {len(before)} of {len(images)} images are done")
+    overlays = overlay_files(options.out, images, {k: row["overlay"] for k, row in before.items()})
+    waiting = [path for path in images if path not in before]
+    with tqdm(total=len(waiting), unit="image", disable=None) as bar:
+        for count, paths, pixels in readable(waiting):
+            for path, found in zip(paths, detector.several(pixels), strict=True):
+                if options.overlays:
+                    found.draw(by_class=options.by_class).save(overlays[path])
+                overlay = overlays[path].name
+                kept.add(
+                    path, {"size": found.size, "overlay": overlay, "detections": found.lines()}
+                )
+            bar.update(count)
+    done = kept.done(images)
+    if done:
+        written = write_results(options.out, done, detector.classes, options.formats)
+        count = sum(len(row["detections"]) for row in done.values())
+        files = ", ".join(map(str, written))
+        print(f"{count} detections in {len(done)} of {len(images)} images; {files}")
     kept.end()
-    print(
-        f"{sum(map(len, results.values()))} detections in {len(results)} of {len(images)} images; "
-        f"{', '.join(map(str, written))}"
-    )
-    return 0 if len(results) == len(images) else SKIPPED
+    return len(done)
 
 
 def made_by(checkpoint: Path, options: DetectOptions) -> dict[str, Any]:
-    """What decides the detections of an image, by the names of the options."""
+    """What decides the results of an image, by the names of the options."""
     return {
         "checkpoint": sha256(checkpoint),
         "--score": options.least_score,
         "--nms-iou": options.nms_iou,
         "--sigma-t": options.sigma_t,
         "--suppression": options.suppression,
+        "--no-overlays": not options.overlays,
+        "--color": options.by_class,
     }
 
 
-def detect_and_keep(
-    detector: PhotoDetector,
-    images: Sequence[Path],
-    kept: UnfinishedDetections,
-    options: DetectOptions,
-) -> None:
-    """Detects in the images that are not done; an image that cannot be read is named."""
-    overlays = overlay_files(options.out, images)
-    waiting = [path for path in images if str(path) not in kept.done]
-    with tqdm(total=len(waiting), unit="image", disable=None) as bar:
-        for paths, pixels in readable(waiting):
-            for path, found in zip(paths, detector.several(pixels), strict=True):
-                if options.overlays:
-                    found.draw(by_class=options.by_class).save(overlays[path])
-                kept.add(str(path), found.lines())
-            bar.update(len(paths))
-
-
-def readable(paths: Sequence[Path]) -> Iterator[tuple[list[Path], list[Tensor]]]:
-    """The images that can be read, up to BATCH at once; the others are named."""
+def readable(paths: Sequence[Path]) -> Iterator[tuple[int, list[Path], list[Tensor]]]:
+    """The images that can be read, of BATCH at once (how many these were); others are named."""
     for start in range(0, len(paths), BATCH):
         names: list[Path] = []
         pixels: list[Tensor] = []
@@ -137,4 +153,4 @@ def readable(paths: Sequence[Path]) -> Iterator[tuple[list[Path], list[Tensor]]]
                 names.append(path)
             except DataError as error:
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
-        yield names, pixels
+        yield len(paths[start : start + BATCH]), names, pixels

@@ -47,8 +47,8 @@ def find_images(given: Sequence[Path], out: Path) -> list[Path]:
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name of a file is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    """Whether the name of a file is that of a video; systems leave hidden ones behind."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(path.name)
 
 
 def matching(given: Sequence[Path]) -> list[Path]:
@@ -62,10 +62,11 @@ def matching(given: Sequence[Path]) -> list[Path]:
         if path.exists() or not any(sign in str(path) for sign in "*?["):
             paths.append(path)
             continue
-        found = sorted(glob(str(path), recursive=True))
+        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+        found = [file for file in found if is_video(file) or is_image_name(file.name)]
         if not found:
-            raise ValueError(f"No file matches {path}.")
-        paths += map(Path, found)
+            raise ValueError(f"No image and no video matches {path}.")
+        paths += found
     return paths
 
 
@@ -73,7 +74,7 @@ def folder_sentence(folder: Path, images: Sequence[Path], others: Sequence[str])
     """How many images of which kind a folder holds, and what is passed over."""
     kinds = Counter(path.suffix.lower() for path in images)
     counted = ", ".join(f"{number} {suffix}" for suffix, number in sorted(kinds.items()))
-    sentence = f"{folder}: {len(images)} images ({counted})"
+    sentence = f"{folder}: {len(images)} files ({counted})"
     if not others:
         return sentence
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
@@ -128,10 +129,20 @@ def rounded(values: Tensor) -> list[float]:
     return [round(value, 2) for value in values.tolist()]
 
 
-def overlay_files(out: Path, images: Sequence[Path]) -> dict[Path, Path]:
-    """The overlay of each image: images of the same name from two folders get a number."""
-    taken: set[Path] = set()
-    return {image: overlay_file(out, image, taken) for image in images}
+def overlay_files(out: Path, images: Sequence[Path], drawn: dict[Path, str]) -> dict[Path, Path]:
+    """The overlay of each image: images of the same name from two folders get a number.
+
+    Args:
+        out: the folder.
+        images: all of them.
+        drawn: the names of overlays that are there and stay.
+    """
+    files = {image: out / name for image, name in drawn.items()}
+    taken = set(files.values())
+    for image in images:
+        if image not in files:
+            files[image] = overlay_file(out, image, taken)
+    return files
 
 
 def overlay_file(out: Path, image: Path, taken: set[Path]) -> Path:

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,80 +12,76 @@ from scripts.engine.files import write_atomically
 
 Format = Literal["json", "csv", "coco"]
 FILES = {"json": "detections.json", "csv": "detections.csv", "coco": "detections_coco.json"}
+SIDES = ("x1", "y1", "x2", "y2")
+Rows = Mapping[Path, dict[str, Any]]  # of each image: size (height, width) px, and detections
 
 
 def write_results(
-    out: Path,
-    results: dict[str, list[dict[str, Any]]],
-    classes: Sequence[str],
-    formats: Sequence[Format],
+    out: Path, rows: Rows, classes: Sequence[str], formats: Sequence[Format]
 ) -> list[Path]:
     """Writes the detections of all images in each format; returns the files.
 
     Args:
         out: the folder.
-        results: of each image, as ``detections_as_lines`` gives them.
+        rows: of each image its "size" and its "detections" as ``detections_as_lines`` gives them.
         classes: names of the classes.
         formats: "json" (detections.json), "csv" (detections.csv) or "coco" (detections_coco.json, a
             COCO file whose annotations are the detections).
     """
-    written = []
-    for name, text in (
-        ("json", json_text(results)),
-        ("csv", csv_of(results)),
-        ("coco", json.dumps(coco_of(results, classes))),
-    ):
-        if name in formats:
-            path = out / FILES[name]
-            write_atomically(path, text)
-            written.append(path)
-    return written
+    texts = {"json": json_text(rows), "csv": csv_of(rows), "coco": coco_text(rows, classes)}
+    for name in formats:
+        write_atomically(out / FILES[name], texts[name])
+    return [out / FILES[name] for name in formats]
 
 
-def json_text(results: dict[str, list[dict[str, Any]]]) -> str:
+def json_text(rows: Rows) -> str:
     """The results as JSON with one detection a line."""
     images = []
-    for name, lines in results.items():
-        detections = ",".join(f"\n  {json.dumps(line)}" for line in lines)
-        images.append(f" {json.dumps(name)}: [{detections}]")
+    for path, row in rows.items():
+        detections = ",".join(f"\n  {json.dumps(line)}" for line in row["detections"])
+        images.append(f" {json.dumps(str(path))}: [{detections}]")
     return "{\n" + ",\n".join(images) + "\n}\n"
 
 
-def csv_of(results: dict[str, list[dict[str, Any]]]) -> str:
-    """One row a detection; empty fields where a network predicts no sigma."""
+def csv_of(rows: Rows) -> str:
+    """One line a detection; empty fields where a network predicts no sigma."""
     text = io.StringIO()
     writer = csv.writer(text)
-    sides = ("x1", "y1", "x2", "y2")
-    writer.writerow(["image", "class", "score", *sides, *(f"sigma_{side}" for side in sides)])
-    for image, lines in results.items():
-        for line in lines:
-            sigma = line["sigma"] or [""] * len(sides)
-            writer.writerow([image, line["class"], line["score"], *line["box"], *sigma])
+    writer.writerow(["image", "class", "score", *SIDES, *(f"sigma_{side}" for side in SIDES)])
+    for path, row in rows.items():
+        for line in row["detections"]:
+            sigma = line["sigma"] or [""] * len(SIDES)
+            writer.writerow([path, line["class"], line["score"], *line["box"], *sigma])
     return text.getvalue()
 
 
-def coco_of(results: dict[str, list[dict[str, Any]]], classes: Sequence[str]) -> dict[str, Any]:
-    """A COCO data set of the detections, with "score" and "sigma" beside what COCO has."""
+def coco_text(rows: Rows, classes: Sequence[str]) -> str:
+    """A COCO data set whose annotations are the boxes that were found, with score and sigma.
+
+    Names of images are relative to the folder that holds them all, which ``info`` names.
+    """
+    folder = os.path.commonpath([path.absolute().parent for path in rows])
     ids = {name: number for number, name in enumerate(classes, start=1)}
+    images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, lines in enumerate(results.values(), start=1):
-        for line in lines:
+    for number, (path, row) in enumerate(rows.items(), start=1):
+        height, width = row["size"]
+        name = Path(os.path.relpath(path.absolute(), folder)).as_posix()
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        for line in row["detections"]:
             x1, y1, x2, y2 = line["box"]
-            entry = {
-                "id": len(annotations) + 1,
-                "image_id": image,
-                "category_id": ids[line["class"]],
-                "bbox": [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
-                "area": round((x2 - x1) * (y2 - y1), 2),
-                "iscrowd": 0,
-                "score": line["score"],
-                "sigma": line["sigma"],
-            }
             annotations.append(
-                {**entry, **({"segmentation": line["mask"]} if "mask" in line else {})}
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": ids[line["class"]],
+                    "bbox": [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
+                    "area": round((x2 - x1) * (y2 - y1), 2),
+                    "iscrowd": 0,
+                    "score": line["score"],
+                    "sigma": line["sigma"],
+                }
             )
-    return {
-        "images": [{"id": k, "file_name": name} for k, name in enumerate(results, start=1)],
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in ids.items()],
-    }
+    categories = [{"id": number, "name": name} for name, number in ids.items()]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    return json.dumps({"info": {"images": folder}, **content})

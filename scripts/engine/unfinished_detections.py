@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "unfinished.jsonl"
-Lines = list[dict[str, Any]]
+Row = dict[str, Any]  # image, stamp, size (height, width) px, overlay, detections
 
 
 class UnfinishedDetections:
@@ -13,36 +13,49 @@ class UnfinishedDetections:
 
     Args:
         folder: of the results.
-        made_by: what decides the detections: the network and its options, as plain values.
+        made_by: what decides the results: the network and its options, as plain values.
 
     Raises:
-        ValueError: the file holds detections that something else made.
+        ValueError: the file holds results that something else made.
     """
 
     def __init__(self, folder: Path, made_by: dict[str, Any]) -> None:
         self.path = folder / NAME
-        self.done: dict[str, Lines] = {}
-        header, *images = whole_lines(self.path) or [made_by]
+        header, *rows = whole_lines(self.path) or [made_by]
         if header != made_by:
             changed = sorted(key for key in made_by if header.get(key) != made_by[key])
             raise ValueError(
                 f"{self.path} holds detections that were made with another {', '.join(changed)}; "
                 "give another --out folder, or delete the file to begin anew."
             )
-        for image in images:
-            self.done[image["image"]] = image["detections"]
-        rows = [header, *images]  # without a line that was torn
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.rows: dict[str, Row] = {row["image"]: row for row in rows}
+        lines = [header, *rows]  # without a line that was torn
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def add(self, image: str, detections: Lines) -> None:
-        """Keeps the detections of one more image."""
-        self.done[image] = detections
+    def done(self, images: list[Path]) -> dict[Path, Row]:
+        """The rows of those images that are done and have not changed since."""
+        rows = {path: self.rows.get(str(path)) for path in images}
+        return {path: row for path, row in rows.items() if row and row["stamp"] == stamp(path)}
+
+    def add(self, path: Path, row: Row) -> None:
+        """Keeps the result of one more image."""
+        row = {"image": str(path), "stamp": stamp(path), **row}
+        self.rows[str(path)] = row
         with self.path.open("a") as file:
-            file.write(json.dumps({"image": image, "detections": detections}) + "\n")
+            file.write(json.dumps(row) + "\n")
 
     def end(self) -> None:
         """Removes the file: all images are done."""
         self.path.unlink()
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Size and time of a file, by which a file that was replaced is known; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:

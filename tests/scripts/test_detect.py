@@ -1,10 +1,13 @@
 """scripts.detect on tiny untrained networks: what it writes, what it skips, what it refuses."""
 
+import contextlib
 import csv
 import json
 import shutil
 import sys
 from dataclasses import asdict
+from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +16,17 @@ from PIL import Image
 
 from data.config import DataConfig
 from data.formats.masks import decode_masks
+from data.layouts import named_layout, open_split
 from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from experiments.records import Run
 from models.build import build_detector
 from models.mask import MaskConfig
 from scripts import detect
-from scripts.engine import detect_in_files
+from scripts.engine import detect_in_files, video
 from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.detection import choose_postprocess
+from scripts.engine.detection_files import overlay_files
+from scripts.engine.unfinished_detections import UnfinishedDetections
 from tests.networks import KL, TINY_RESNET, change, model_config
 from tests.tiny import TINY
 
@@ -151,7 +157,7 @@ def test_nothing_to_detect_in_is_wrong_input(checkpoint, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for given, sentence in (
         ("empty", "empty holds no .jpg, .jpeg, "),
-        ("missing.jpg", "None of the 1 images could be read; nothing was written."),
+        ("missing.jpg", "None of the 1 files could be read; nothing was written."),
     ):
         assert call(checkpoint, tmp_path / given, "--out", tmp_path / "out") == 2
         assert sentence in capsys.readouterr().err
@@ -248,7 +254,7 @@ def test_patterns_stand_for_the_files_that_they_match(checkpoint, photos, tmp_pa
         str(photos / "a.png")
     ]
     assert call(checkpoint, photos / "*.tiff", "--out", tmp_path / "other") == 2
-    assert "No file matches" in capsys.readouterr().err
+    assert "No image and no video matches" in capsys.readouterr().err
 
 
 def test_the_formats_tell_the_same(checkpoint, photos, tmp_path):
@@ -264,13 +270,16 @@ def test_the_formats_tell_the_same(checkpoint, photos, tmp_path):
     flat = [(image, line) for image, lines in found.items() for line in lines]
     assert len(flat) == len(rows) == len(coco["annotations"]) > 0
     for (image, line), row, entry in zip(flat, rows, coco["annotations"], strict=True):
-        assert image == row["image"] == names[entry["image_id"]]
+        assert image == row["image"] == str(photos / names[entry["image_id"]])
         assert line["class"] == row["class"] == classes[entry["category_id"]]
         assert line["score"] == float(row["score"]) == entry["score"]
         assert line["sigma"] == entry["sigma"] == [float(row[f"sigma_{s}"]) for s in SIDES]
         x, y, width, height = entry["bbox"]
         assert line["box"] == [float(row[s]) for s in SIDES]
         assert line["box"] == pytest.approx([x, y, x + width, y + height], abs=0.011)
+    found = named_layout(out / "detections_coco.json", photos)
+    (split,) = found.names
+    assert len(open_split(found, split)) == 2  # our own reader takes it
     assert call(checkpoint, photos, "--out", tmp_path / "csv", "--format", "csv") == 0
     assert not (tmp_path / "csv" / "detections.json").exists()
     with pytest.raises(SystemExit):
@@ -310,25 +319,73 @@ def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkey
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
-def test_a_video_becomes_a_line_and_a_picture_a_frame(checkpoint, tmp_path, capsys):
+def write_video(path, frames=11, rate=10):
     av = pytest.importorskip("av")
-    frames = np.random.default_rng(0).integers(0, 256, (11, 96, 128, 3), dtype=np.uint8)
-    with av.open(str(tmp_path / "film.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
+    pixels = np.random.default_rng(0).integers(0, 256, (frames, 96, 128, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        for frame in frames:
+        for frame in pixels:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
         container.mux(stream.encode(None))
+
+
+def pictures_of(path):
+    with pytest.importorskip("av").open(str(path)) as container:
+        return [frame.to_image() for frame in container.decode(video=0)]
+
+
+def test_videos_and_photos_of_one_name_do_not_meet(checkpoint, photos, tmp_path, capsys):
+    """a.png, a.mp4 and a.mkv; a damaged film and one that a system left behind stop nothing."""
+    write_video(photos / "a.mp4", frames=2)
+    write_video(photos / "a.mkv", frames=3)
+    for name in ("broken.mp4", "._a.mp4"):
+        (photos / name).write_bytes(b"no video")
+    out = tmp_path / "out"
+    assert call(checkpoint, photos, "--out", out, "--score", 0.2) == 1
+    counts = [len((out / f"a-{n}.jsonl").read_text().splitlines()) for n in (2, 3)]
+    assert sorted(counts) == [2, 3]
+    assert sorted(json.loads((out / "detections.json").read_text())) == [
+        str(photos / "a.png"),
+        str(photos / "b.jpg"),
+    ]
+    printed = capsys.readouterr()
+    assert "broken.mp4: cannot be read as a video" in printed.err
+    assert "._a" not in printed.out + printed.err
+    assert not list(out.glob(".*"))
+
+
+def test_a_video_is_shown_as_it_was_held(checkpoint, tmp_path, monkeypatch):
+    """A frame that is to be turned by a quarter is 96 px wide and 128 high."""
+    frame = SimpleNamespace(to_image=lambda: Image.new("RGB", (128, 96)), rotation=-90, time=0.0)
+    container = contextlib.nullcontext(SimpleNamespace(decode=lambda video: [frame]))
+    av = SimpleNamespace(open=lambda path: container, FFmpegError=OSError)
+    ((_, picture),) = video.frames_of(av, tmp_path / "film.mp4")
+    assert picture.size == (96, 128)
+
+
+def test_the_rate_of_a_phone_is_one_that_the_codec_takes(tmp_path):
+    rate = Fraction(1187000, 39601)
+    stream = SimpleNamespace(streams=SimpleNamespace(video=[SimpleNamespace(average_rate=rate)]))
+    av = SimpleNamespace(open=lambda path: contextlib.nullcontext(stream))
+    taken = video.frame_rate(av, tmp_path / "film.mp4")
+    assert max(taken.numerator, taken.denominator) < 65536
+    assert float(taken) == pytest.approx(float(rate), rel=1e-4)
+    film = video.Film(pytest.importorskip("av"), tmp_path / "film.mp4", taken)
+    film.add(Image.new("RGB", (33, 21)))
+    film.close()
+    assert [picture.size for picture in pictures_of(tmp_path / "film.mp4")] == [(32, 20)]
+
+
+def test_a_video_becomes_a_line_and_a_picture_a_frame(checkpoint, tmp_path, capsys):
+    write_video(tmp_path / "film.mp4")
     out = tmp_path / "out"
     assert call(checkpoint, tmp_path / "film.mp4", "--out", out, "--score", 0.2) == 0
     lines = [json.loads(line) for line in (out / "film.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == list(range(11))
     assert [line["seconds"] for line in lines] == pytest.approx([k / 10 for k in range(11)])
     assert all(len(d["sigma"]) == 4 for line in lines for d in line["detections"])
-    with av.open(str(out / "film.mp4")) as drawn:
-        pictures = list(drawn.decode(video=0))
-    assert len(pictures) == 11
-    assert (pictures[0].width, pictures[0].height) == (512, 384)
+    assert [picture.size for picture in pictures_of(out / "film.mp4")] == [(512, 384)] * 11
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     for name in ("broken.mp4", "missing.mp4"):
         assert call(checkpoint, tmp_path / name, "--out", out) == 2
@@ -339,4 +396,35 @@ def test_without_pyav_a_video_is_one_sentence(checkpoint, tmp_path, monkeypatch,
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "film.mp4").write_bytes(b"")
     assert call(checkpoint, tmp_path / "film.mp4", "--out", tmp_path / "out") == 2
-    assert "error: Videos are read by PyAV; install it: pip install av\n" in capsys.readouterr().err
+    assert (
+        "skipped: Videos are read by PyAV; install it: pip install av\n" in capsys.readouterr().err
+    )
+
+
+def test_what_changed_since_a_command_was_stopped_is_done_anew(photos, tmp_path):
+    """a.png is another photo now, b.jpg is gone, and a new folder has an a.png of its own."""
+    out, new = tmp_path / "out", tmp_path / "new"
+    out.mkdir()
+    kept = UnfinishedDetections(out, {"by": 1})
+    for name in ("a.png", "b.jpg"):
+        kept.add(photos / name, {"size": [1, 1], "overlay": name, "detections": []})
+    assert list(kept.done([photos / "b.jpg", photos / "a.png"])) == [
+        photos / "b.jpg",
+        photos / "a.png",
+    ]
+    (photos / "b.jpg").unlink()
+    Image.new("RGB", (9, 9)).save(photos / "a.png")
+    again = UnfinishedDetections(out, {"by": 1})
+    assert again.done([photos / "a.png"]) == {}
+    new.mkdir()
+    files = overlay_files(out, [new / "a.png", photos / "a.png"], {photos / "a.png": "a.png"})
+    assert files == {photos / "a.png": out / "a.png", new / "a.png": out / "a-2.png"}
+    with pytest.raises(ValueError, match="made with another by; give another --out"):
+        UnfinishedDetections(out, {"by": 2})
+
+
+def test_a_pattern_takes_images_alone(checkpoint, photos, tmp_path):
+    (photos / "folder").mkdir()
+    (photos / "notes.txt").write_text("not an image")
+    assert call(checkpoint, photos / "*", "--out", tmp_path / "out", "--score", 0.2) == 0
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())) == 2
