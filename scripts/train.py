@@ -30,7 +30,7 @@ DIVERGED = 4  # exit code
 
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("train", __doc__)
-    parser.add_argument("run", help="own/small, own/standard, own/mask, or PAPER/RUN")
+    parser.add_argument("run", help="own/small, own/standard, own/mask, own/demo, or PAPER/RUN")
     add_environment_options(parser, proposals=True)
     parser.set_defaults(scale=None)  # the recipes of own/ have none
     parser.add_argument("--seed", type=at_least_zero, default=0)
