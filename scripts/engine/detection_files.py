@@ -78,7 +78,8 @@ def folder_sentence(folder: Path, images: Sequence[Path], others: Sequence[str])
     if not others:
         return sentence
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-    return f"{sentence}; passed over, being neither image nor video: {', '.join(others[:LISTED])}{more}"
+    names = f"{', '.join(others[:LISTED])}{more}"
+    return f"{sentence}; passed over, being neither image nor video: {names}"
 
 
 def others_in(folder: Path) -> list[str]:
