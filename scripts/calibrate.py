@@ -16,29 +16,18 @@ from typing import get_args
 from postprocess.recalibration import Aim, By
 from scripts.engine.calibrate import CalibrateOptions, calibrate
 from scripts.engine.command import command_parser, exit_code
+from scripts.engine.environment import add_machine_options
 from scripts.engine.files import write_json
-from scripts.engine.numbers import at_least_zero
 from scripts.engine.recalibration import report_file
-from scripts.engine.score_data import LabeledFolder
+from scripts.engine.score_data import add_labeled_options, labeled_folder_from
 from scripts.reports.calibrate import calibration_text
 
 
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("calibrate", __doc__)
     parser.add_argument("checkpoint", type=Path, help="or a run's folder: its best.pt")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--data", type=Path, metavar="DIR", help="folder of the labeled images")
-    where.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO file of any name")
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="what the file names in --annotations are relative to (default: its folder)",
-    )
-    parser.add_argument(
-        "--split",
-        metavar="NAME",
-        help="which images to fit on (default: those that the run was validated on)",
+    add_labeled_options(
+        parser, split="which images to fit on (default: those that the run was validated on)"
     )
     parser.add_argument(
         "--report-split",
@@ -57,15 +46,7 @@ def option_parser() -> argparse.ArgumentParser:
         default="coverage",
         help="what is made right: how much one and two sigma cover, or the likelihood",
     )
-    parser.add_argument(
-        "--skip-bad-boxes",
-        action="store_true",
-        help="leave annotations without a usable box out instead of stopping at them",
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--workers", type=at_least_zero, default=0, help="processes that read images"
-    )
+    add_machine_options(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="report only; the checkpoint stays as it is"
     )
@@ -76,13 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = option_parser().parse_args(arguments)
     options = CalibrateOptions(
         checkpoint=given.checkpoint,
-        folder=LabeledFolder(
-            root=given.data,
-            annotations=given.annotations,
-            images=given.images,
-            split=given.split,
-            skip_bad_boxes=given.skip_bad_boxes,
-        ),
+        folder=labeled_folder_from(vars(given)),
         report_split=given.report_split,
         by=given.by,
         aim=given.aim,

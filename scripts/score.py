@@ -13,9 +13,10 @@ from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import add_postprocess_options
-from scripts.engine.numbers import at_least_zero, share
+from scripts.engine.environment import add_machine_options
+from scripts.engine.numbers import share
 from scripts.engine.score import ScoreOptions, score_detections
-from scripts.engine.score_data import LabeledFolder
+from scripts.engine.score_data import add_labeled_options, labeled_folder_from
 from scripts.engine.score_source import NetworkOptions
 from scripts.reports.score import ScoreReport, write_score
 
@@ -23,11 +24,8 @@ from scripts.reports.score import ScoreReport, write_score
 def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("score", __doc__)
     parser.add_argument("scored", type=Path, metavar="CHECKPOINT_OR_RESULTS")
-    add_data_options(parser)
-    parser.add_argument(
-        "--skip-bad-boxes",
-        action="store_true",
-        help="leave annotations without a usable box out instead of stopping at them",
+    add_labeled_options(
+        parser, split="which images (default: the run's test split, else validation, else test)"
     )
     parser.add_argument(
         "--out",
@@ -44,10 +42,7 @@ def option_parser() -> argparse.ArgumentParser:
         help="least score of a detection in the confusion matrix (default: %(default)s)",
     )
     network = parser.add_argument_group("of a checkpoint")
-    network.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    network.add_argument(
-        "--workers", type=at_least_zero, default=0, help="processes that read images"
-    )
+    add_machine_options(network)
     network.add_argument(
         "--score", type=share, default=None, help="least score of a box (default: 0.05)"
     )
@@ -55,35 +50,11 @@ def option_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say which labeled images are scored on."""
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--data", type=Path, metavar="DIR", help="folder of the labeled images")
-    where.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO file of any name")
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="what the file names in --annotations are relative to (default: its folder)",
-    )
-    parser.add_argument(
-        "--split",
-        metavar="NAME",
-        help="which images (default: the run's test split, else validation, else test)",
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     given = option_parser().parse_args(arguments)
     options = ScoreOptions(
         scored=given.scored,
-        folder=LabeledFolder(
-            root=given.data,
-            annotations=given.annotations,
-            images=given.images,
-            split=given.split,
-            skip_bad_boxes=given.skip_bad_boxes,
-        ),
+        folder=labeled_folder_from(vars(given)),
         network=NetworkOptions(
             device=given.device,
             workers=given.workers,

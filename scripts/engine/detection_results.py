@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,9 +29,13 @@ def write_results(
         formats: "json" (detections.json), "csv" (detections.csv) or "coco" (detections_coco.json, a
             COCO file whose annotations are the detections).
     """
-    texts = {"json": json_text(rows), "csv": csv_of(rows), "coco": coco_text(rows, classes)}
+    texts: dict[Format, Callable[[Rows], str]] = {
+        "json": json_text,
+        "csv": csv_of,
+        "coco": partial(coco_text, classes=classes),
+    }
     for name in formats:
-        write_atomically(out / FILES[name], texts[name])
+        write_atomically(out / FILES[name], texts[name](rows))
     return [out / FILES[name] for name in formats]
 
 

@@ -88,13 +88,7 @@ def add_environment_options(
         action="store_true",
         help="leave annotations without a usable box out, each named, instead of stopping at them",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--workers",
-        type=at_least_zero,
-        default=0,
-        help="processes that read images; changes no result",
-    )
+    add_machine_options(parser)
     if proposals:
         parser.add_argument(
             "--proposals",
@@ -107,6 +101,17 @@ def add_environment_options(
         parser.add_argument(
             "--unfinished", action="store_true", help="also use runs whose training has not ended"
         )
+
+
+def add_machine_options(parser: argparse._ActionsContainer) -> None:
+    """The options that say on what a command runs; no result depends on them."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--workers",
+        type=at_least_zero,
+        default=0,
+        help="processes that read images; changes no result",
+    )
 
 
 def environment_from(options: dict[str, Any]) -> Environment:

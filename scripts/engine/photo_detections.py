@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from PIL import Image
@@ -83,6 +84,10 @@ class PhotoDetections(Detections):
 
     def lines(self) -> list[dict[str, Any]]:
         """Class, score, box, sigma (and mask) of each, as in detections.json of scripts.detect."""
+        return self._lines
+
+    @cached_property
+    def _lines(self) -> list[dict[str, Any]]:
         return detections_as_lines(self, self.classes, 0.0, self.size)
 
     def draw(self, *, by_class: bool = False) -> Image.Image:

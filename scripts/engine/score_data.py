@@ -1,8 +1,10 @@
 """The labeled images that scripts.score scores on."""
 
+import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.build import DATED_SPLIT, build_dataset
 from data.coco_splits import PAPER_SPLITS
@@ -42,6 +44,36 @@ class LabeledFolder:
         """The folder that has all images, maybe in folders of it."""
         beside = self.annotations.parent if self.annotations is not None else Path()
         return self.root or self.images or beside
+
+
+def add_labeled_options(parser: argparse.ArgumentParser, *, split: str) -> None:
+    """The options that say where the labeled images are; ``split`` is the help of --split."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, metavar="DIR", help="folder of the labeled images")
+    where.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO file of any name")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="what the file names in --annotations are relative to (default: its folder)",
+    )
+    parser.add_argument("--split", metavar="NAME", help=split)
+    parser.add_argument(
+        "--skip-bad-boxes",
+        action="store_true",
+        help="leave annotations without a usable box out instead of stopping at them",
+    )
+
+
+def labeled_folder_from(options: dict[str, Any]) -> LabeledFolder:
+    """The folder among the options of a command line, ``vars`` of what the parser returns."""
+    return LabeledFolder(
+        root=options["data"],
+        annotations=options["annotations"],
+        images=options["images"],
+        split=options["split"],
+        skip_bad_boxes=options["skip_bad_boxes"],
+    )
 
 
 def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
