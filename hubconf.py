@@ -55,6 +55,7 @@ def detector(path: str | Path, **options: Any) -> PhotoDetector:
 
     Args:
         path: a checkpoint of scripts.train or scripts.convert_weights, or the folder of a run.
-        options: of ``PhotoDetector``: device, score, nms_iou, sigma_t, suppression.
+        options: of ``PhotoDetector``: device, score, nms_iou, sigma_t, suppression,
+            probabilities.
     """
     return PhotoDetector(path, **options)

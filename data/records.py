@@ -164,7 +164,8 @@ class Candidates:
     boxes (M, 4), scores (M,), labels (M,) 1..K; variances (M, 4) in offset units squared (what KL
     Loss Eq. 11 votes with) and pixel_variances (M, 4) in px^2 (what a user reads), or None for a
     network without log variance; localization (M,): the IoU with its object that the network
-    predicts for each box (IoU-Net), or None.
+    predicts for each box (IoU-Net), or None; probabilities (M, K + 1): of every class, background
+    first, or None where nobody asked for them.
     """
 
     boxes: Tensor
@@ -173,6 +174,7 @@ class Candidates:
     variances: Tensor | None = None
     pixel_variances: Tensor | None = None
     localization: Tensor | None = None
+    probabilities: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Candidates:
         return _to(self, device)
@@ -187,7 +189,8 @@ class Detections:
     """What a user gets for one image, best score first: boxes (D, 4) original px, scores (D,),
     labels (D,) 1..K, sigma (D, 4) px: the standard deviation of each box side, or None; masks (D,
     M, M): the probability that each cell of an M x M grid over the box belongs to the object, or
-    None (``postprocess.masks.paste_masks`` puts them into the image).
+    None (``postprocess.masks.paste_masks`` puts them into the image); probabilities (D, K + 1): of
+    every class for the same RoI, background first, or None.
     """
 
     boxes: Tensor
@@ -195,6 +198,7 @@ class Detections:
     labels: Tensor
     sigma: Tensor | None = None
     masks: Tensor | None = None
+    probabilities: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Detections:
         return _to(self, device)

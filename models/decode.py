@@ -25,6 +25,8 @@ def decode_all(
     image_size: tuple[int, int],
     score_threshold: float,
     image_id: ImageId,
+    *,
+    with_probabilities: bool = False,
 ) -> Candidates:
     """A candidate for every RoI and class whose score is larger than the threshold.
 
@@ -35,6 +37,7 @@ def decode_all(
         image_size: (height, width), original px.
         score_threshold: of the softmax score of a class.
         image_id: of the image, for the message.
+        with_probabilities: whether candidates have those of all classes.
 
     Returns:
         Candidates in original px.
@@ -42,10 +45,13 @@ def decode_all(
     Raises:
         ValueError: an output is not finite; names the image.
     """
-    scores = outputs[0].softmax(-1)[:, 1:]
-    row, column = (scores > score_threshold).nonzero(as_tuple=True)
-    check_finite(image_id, scores=scores)
-    return decode(rois, outputs, row, column + 1, scores[row, column], coder, image_size, image_id)
+    probabilities = outputs[0].softmax(-1)
+    row, column = (probabilities[:, 1:] > score_threshold).nonzero(as_tuple=True)
+    check_finite(image_id, scores=probabilities)
+    candidates = decode(rois, outputs, row, column + 1, probabilities, coder, image_size, image_id)
+    return (
+        replace(candidates, probabilities=probabilities[row]) if with_probabilities else candidates
+    )
 
 
 def decode_own(
@@ -55,6 +61,8 @@ def decode_own(
     image_size: tuple[int, int],
     score_threshold: float,
     image_id: ImageId,
+    *,
+    with_probabilities: bool = False,
 ) -> Candidates:
     """Candidates that went through the box head once more, each for its own class.
 
@@ -68,6 +76,7 @@ def decode_own(
         image_size: (height, width), original px.
         score_threshold: of the softmax score of a class.
         image_id: of the image, for the message.
+        with_probabilities: whether candidates have those of all classes.
 
     Returns:
         Candidates in original px, at most M.
@@ -76,18 +85,16 @@ def decode_own(
         ValueError: an output is not finite; names the image.
     """
     rows = torch.arange(len(previous.labels), device=previous.labels.device)
-    scores = outputs[0].softmax(-1)[rows, previous.labels]
+    probabilities = outputs[0].softmax(-1)
+    scores = probabilities[rows, previous.labels]
     check_finite(image_id, scores=scores)
     kept = (scores > score_threshold).nonzero()[:, 0]
-    return decode(
-        previous.boxes,
-        outputs,
-        kept,
-        previous.labels[kept],
-        scores[kept],
-        coder,
-        image_size,
-        image_id,
+    label = previous.labels[kept]
+    candidates = decode(
+        previous.boxes, outputs, kept, label, probabilities, coder, image_size, image_id
+    )
+    return (
+        replace(candidates, probabilities=probabilities[kept]) if with_probabilities else candidates
     )
 
 
@@ -96,7 +103,7 @@ def decode(
     outputs: HeadOutputs,
     row: Tensor,
     label: Tensor,
-    scores: Tensor,
+    probabilities: Tensor,
     coder: BoxCoder,
     image_size: tuple[int, int],
     image_id: ImageId,
@@ -108,7 +115,7 @@ def decode(
         outputs: of the head for these RoIs, float32.
         row: (M,) which RoI each candidate comes from.
         label: (M,) the class of each candidate.
-        scores: (M,) their scores.
+        probabilities: (P, K + 1) of all classes for these RoIs.
         coder: of the offsets.
         image_size: (height, width), original px.
         image_id: of the image, for the message.
@@ -131,7 +138,7 @@ def decode(
     check_finite(image_id, boxes=boxes, variances=variances)
     return Candidates(
         boxes=boxes,
-        scores=scores,
+        scores=probabilities[row, label],
         labels=label,
         variances=variances,
         pixel_variances=pixel_variances,

@@ -102,6 +102,8 @@ class Detector(nn.Module):
         score_threshold: float = 0.05,
         features: Features | None = None,
         rounds: int = 1,
+        *,
+        with_probabilities: bool = False,
     ) -> list[Candidates]:
         """Decoded, clipped, scored boxes of each image in original px.
 
@@ -110,6 +112,7 @@ class Detector(nn.Module):
             score_threshold: candidates have a larger class score.
             features: of ``self.features(batch)``, if they are there already.
             rounds: how often boxes go through the box head, see ``RoIStage.candidates``.
+            with_probabilities: whether candidates have those of all classes.
 
         Raises:
             ValueError: outputs that are not finite, naming the image; or a network without a second
@@ -122,7 +125,12 @@ class Detector(nn.Module):
         if self.rpn is not None:
             proposals, _ = self.rpn.detect(features, batch)
         candidates = self.roi.candidates(
-            features, proposals_of(proposals), batch, score_threshold, rounds
+            features,
+            proposals_of(proposals),
+            batch,
+            score_threshold,
+            rounds,
+            with_probabilities=with_probabilities,
         )
         return candidates if self.iou is None else self.iou.rate(features, batch, candidates)
 

@@ -170,6 +170,8 @@ class RoIStage(nn.Module):
         batch: Batch,
         score_threshold: float,
         rounds: int = 1,
+        *,
+        with_probabilities: bool = False,
     ) -> list[Candidates]:
         """Decoded, clipped, scored boxes of each image in original px.
 
@@ -181,6 +183,7 @@ class RoIStage(nn.Module):
             rounds: how often boxes go through the head. 2 is MR-CNN's iterative localization: the
                 candidates of a round are the next one's RoIs, each for its own class, and all
                 rounds' candidates are returned.
+            with_probabilities: whether candidates have those of all classes.
 
         Raises:
             ValueError: outputs that are not finite; names the image.
@@ -193,6 +196,7 @@ class RoIStage(nn.Module):
                 batch.original_sizes[i],
                 score_threshold,
                 batch.image_ids[i],
+                with_probabilities=with_probabilities,
             )
             for i, (boxes, outputs) in enumerate(
                 zip(proposals, self.outputs_of_images(features, proposals), strict=True)
@@ -209,6 +213,7 @@ class RoIStage(nn.Module):
                     batch.original_sizes[i],
                     score_threshold,
                     batch.image_ids[i],
+                    with_probabilities=with_probabilities,
                 )
                 for i, (previous, outputs) in enumerate(
                     zip(latest, self.outputs_of_images(features, rois), strict=True)

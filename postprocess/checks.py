@@ -53,11 +53,15 @@ def check_shapes(where: str, candidates: Candidates) -> None:
     wide = [candidates.boxes, *_variances(candidates)]
     narrow = [candidates.scores, *_localization(candidates)]
     fits = all(x.shape == (count, 4) for x in wide) and all(x.shape == (count,) for x in narrow)
+    probabilities = candidates.probabilities
+    if probabilities is not None:
+        fits &= probabilities.ndim == 2 and len(probabilities) == count
+        wide.append(probabilities)
     if not fits:
         shapes = ", ".join(str(tuple(x.shape)) for x in (*wide, *narrow))
         raise ValueError(
-            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4)"
-            " and localization (M,)."
+            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4),"
+            " probabilities (M, K + 1) and localization (M,)."
         )
 
 

@@ -198,7 +198,7 @@ def postprocess_class(
 
 def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
     """The candidates of all images as one float32 record, without what ``config`` ignores."""
-    unused = {"pixel_variances"}
+    unused = {"pixel_variances", "probabilities"}
     unused |= {"variances"} if config.sigma_t == 0 else set()
     unused |= {"localization"} if config.suppression != "iou_guided" else set()
     used = [f.name for f in fields(Candidates) if f.name not in unused]
@@ -237,7 +237,13 @@ def _detections(image: Candidates, rows: Tensor, boxes: Tensor, scores: Tensor) 
     new scores (D,).
     """
     sigma = None if image.pixel_variances is None else image.pixel_variances[rows].sqrt()
-    return Detections(boxes=boxes, scores=scores, labels=image.labels[rows], sigma=sigma)
+    return Detections(
+        boxes=boxes,
+        scores=scores,
+        labels=image.labels[rows],
+        sigma=sigma,
+        probabilities=None if image.probabilities is None else image.probabilities[rows],
+    )
 
 
 @overload

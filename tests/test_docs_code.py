@@ -30,7 +30,7 @@ def test_the_page_about_sigma_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "sigma.md").read_text(), re.DOTALL)
     names = run(blocks, "sigma.md")
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert (tmp_path / "overlay.png").is_file()
     assert len(names["found"].boxes) == len(names["quality"]) > 0
 

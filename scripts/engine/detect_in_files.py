@@ -38,7 +38,8 @@ class DetectOptions:
     whether images are drawn. by_class: whether each class has a color. device: "auto", "cpu" or
     "cuda". least_score: of a detection that is reported. sigma_t: the temperature of variance
     voting; None: SIGMA_T if the network predicts log variances, else 0. suppression: its kind.
-    nms_iou: its threshold; None: the run's.
+    nms_iou: its threshold; None: the run's. probabilities: whether those of all classes are
+    reported.
     """
 
     checkpoint: Path
@@ -52,6 +53,7 @@ class DetectOptions:
     sigma_t: float | None = None
     suppression: Suppression = "hard"
     nms_iou: float | None = None
+    probabilities: bool = False
 
 
 def detect_in_files(options: DetectOptions) -> int:
@@ -70,6 +72,7 @@ def detect_in_files(options: DetectOptions) -> int:
         nms_iou=options.nms_iou,
         sigma_t=options.sigma_t,
         suppression=options.suppression,
+        probabilities=options.probabilities,
     )
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,7 @@ def made_by(checkpoint: Path, options: DetectOptions) -> dict[str, Any]:
         "--suppression": options.suppression,
         "--no-overlays": not options.overlays,
         "--color": options.by_class,
+        "--probabilities": options.probabilities,
     }
 
 

@@ -127,6 +127,8 @@ def detect(
     names: Sequence[str],
     config: PostprocessConfig,
     device: torch.device,
+    *,
+    with_probabilities: bool = False,
 ) -> list[Detections]:
     """The detections of each image, on the CPU, in its own px, with masks if there is a mask head.
 
@@ -139,6 +141,7 @@ def detect(
         names: of the images, for errors.
         config: the post-processing.
         device: where the network is.
+        with_probabilities: whether detections have those of all classes.
     """
     data = loaded.run.data
     resized = [
@@ -160,18 +163,24 @@ def detect(
                 original_sizes=tuple(size_of(images[i]) for i in chosen),
                 image_ids=tuple(names[i] for i in chosen),
             ).to(device)
-            detections = detect_batch(loaded, batch, config)
+            detections = detect_batch(loaded, batch, config, with_probabilities=with_probabilities)
             found |= dict(zip(chosen, detections, strict=True))
     return [found[index] for index in range(len(images))]
 
 
 def detect_batch(
-    loaded: LoadedDetector, batch: Batch, config: PostprocessConfig
+    loaded: LoadedDetector,
+    batch: Batch,
+    config: PostprocessConfig,
+    *,
+    with_probabilities: bool = False,
 ) -> list[Detections]:
     """The detections of each image of a batch; see ``detect``."""
     detector = loaded.detector
     features = detector.features(batch)
-    candidates = detector.candidates(batch, config.score_threshold, features)
+    candidates = detector.candidates(
+        batch, config.score_threshold, features, with_probabilities=with_probabilities
+    )
     detections = [postprocess(image, config) for image in candidates]
     if detector.mask is not None:
         detections = detector.mask.masks(features, batch, detections)

@@ -106,8 +106,8 @@ def detections_as_lines(
         size: (height, width) px of the image, which is that of the masks.
 
     Returns:
-        "class", "score", "box" and "sigma" (None if there is none) of each, and "mask" if there is
-        one.
+        "class", "score", "box" and "sigma" (None if there is none) of each, and where there are
+        some "probabilities" by the names of all classes, "background" first, and "mask".
     """
     count = int((detections.scores >= least_score).sum())
     sigmas: list[list[float] | None] = [None] * count
@@ -120,10 +120,21 @@ def detections_as_lines(
     ):
         line = {"class": classes[label - 1], "score": round(score, 4), "box": rounded(box)}
         lines.append({**line, "sigma": sigma})
+    if detections.probabilities is not None:
+        by_name = probabilities_by_name(detections.probabilities[:count], classes)
+        lines = [{**line, "probabilities": p} for line, p in zip(lines, by_name, strict=True)]
     if detections.masks is None:
         return lines
     masks = encode_masks(paste_masks(detections.masks[:count], detections.boxes[:count], size))
     return [{**line, "mask": mask} for line, mask in zip(lines, masks, strict=True)]
+
+
+def probabilities_by_name(probabilities: Tensor, classes: Sequence[str]) -> list[dict[str, float]]:
+    """Rows (D, K + 1) of probabilities by the names of all classes, "background" first."""
+    names = ("background", *classes)
+    return [
+        dict(zip(names, (round(p, 4) for p in row), strict=True)) for row in probabilities.tolist()
+    ]
 
 
 def rounded(values: Tensor) -> list[float]:

@@ -49,14 +49,19 @@ def json_text(rows: Rows) -> str:
 
 
 def csv_of(rows: Rows) -> str:
-    """One line a detection; empty fields where a network predicts no sigma."""
+    """One line a detection; empty fields where a network predicts no sigma; last the probabilities
+    of all classes, if the detections have them.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["image", "class", "score", *SIDES, *(f"sigma_{side}" for side in SIDES)])
-    for path, row in rows.items():
-        for line in row["detections"]:
-            sigma = line["sigma"] or [""] * len(SIDES)
-            writer.writerow([path, line["class"], line["score"], *line["box"], *sigma])
+    lines = [(path, line) for path, row in rows.items() for line in row["detections"]]
+    names = lines[0][1].get("probabilities", {}) if lines else {}
+    sides = [*SIDES, *(f"sigma_{side}" for side in SIDES)]
+    writer.writerow(["image", "class", "score", *sides, *(f"probability_{n}" for n in names)])
+    for path, line in lines:
+        values = [*line["box"], *(line["sigma"] or [""] * len(SIDES))]
+        values += line.get("probabilities", {}).values()
+        writer.writerow([path, line["class"], line["score"], *values])
     return text.getvalue()
 
 
@@ -75,6 +80,7 @@ def coco_text(rows: Rows, classes: Sequence[str]) -> str:
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         for line in row["detections"]:
             x1, y1, x2, y2 = line["box"]
+            more = {"probabilities": line["probabilities"]} if "probabilities" in line else {}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -85,6 +91,7 @@ def coco_text(rows: Rows, classes: Sequence[str]) -> str:
                     "iscrowd": 0,
                     "score": line["score"],
                     "sigma": line["sigma"],
+                    **more,
                 }
             )
     categories = [{"id": number, "name": name} for name, number in ids.items()]

@@ -17,7 +17,7 @@ from postprocess.intervals import holding_boxes, intervals
 from postprocess.masks import paste_masks
 from postprocess.sigma_uses import expected_iou, within_probability
 from scripts.engine.detection import LoadedDetector
-from scripts.engine.detection_files import detections_as_lines
+from scripts.engine.detection_files import detections_as_lines, probabilities_by_name
 from scripts.engine.drawing import overlay
 from scripts.engine.recalibration import Interval, Recalibration, interval_of
 
@@ -101,7 +101,8 @@ class PhotoDetections(Detections):
     def to_coco(
         self, image_id: ImageId = 0, category_ids: Sequence[int] | None = None
     ) -> list[dict[str, Any]]:
-        """The detections as COCO results, with "sigma" and, of a Mask R-CNN, "segmentation".
+        """The detections as COCO results, with "sigma" and, of a Mask R-CNN, "segmentation";
+        with "probabilities" by the names of all classes if the detector was asked for them.
 
         Args:
             image_id: of the photo.
@@ -109,6 +110,9 @@ class PhotoDetections(Detections):
         """
         ids = range(1, len(self.classes) + 1) if category_ids is None else category_ids
         entries = result_entries(self, image_id, ids)
+        if self.probabilities is not None:
+            by_name = probabilities_by_name(self.probabilities, self.classes)
+            entries = [{**e, "probabilities": p} for e, p in zip(entries, by_name, strict=True)]
         if self.masks is None:
             return entries
         masks = encode_masks(paste_masks(self.masks, self.boxes, self.size))

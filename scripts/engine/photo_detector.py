@@ -34,6 +34,7 @@ class PhotoDetector:
         device: "auto", "cpu" or "cuda".
         score: least score of a detection that is returned.
         nms_iou, sigma_t, suppression: as in scripts.detect; None: what the network was trained for.
+        probabilities: whether detections have those of all classes.
 
     Raises:
         ValueError: the checkpoint cannot be used.
@@ -48,11 +49,12 @@ class PhotoDetector:
         nms_iou: float | None = None,
         sigma_t: float | None = None,
         suppression: Suppression = "hard",
+        probabilities: bool = False,
     ) -> None:
         self.device = pick_device(device)
         self.loaded = load_detector(checkpoint_of(Path(path)), self.device)
         self.config = choose_postprocess(self.loaded.run, sigma_t, suppression, nms_iou=nms_iou)
-        self.score = score
+        self.score, self.with_probabilities = score, probabilities
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,7 +86,14 @@ class PhotoDetector:
             part = images[start : start + BATCH]
             pixels = [to_pixels(image, start + place) for place, image in enumerate(part)]
             names = [f"image {start + place}" for place in range(len(part))]
-            detections = detect(self.loaded, pixels, names, self.config, self.device)
+            detections = detect(
+                self.loaded,
+                pixels,
+                names,
+                self.config,
+                self.device,
+                with_probabilities=self.with_probabilities,
+            )
             found += [
                 reported(one, image, self.loaded, self.score)
                 for one, image in zip(detections, pixels, strict=True)

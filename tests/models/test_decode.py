@@ -30,6 +30,19 @@ def test_one_candidate_for_each_roi_and_class_above_the_threshold():
         torch.tensor([0.0, 1, 2, 3]).exp() * torch.tensor([4.0, 16, 4, 16]),
     )
     assert found.localization is None
+    assert found.probabilities is None
+
+
+def test_on_request_a_candidate_has_the_probabilities_of_its_roi():
+    outputs = (LOGITS, OFFSETS, LOG_VARIANCE)
+    found = decode_all(ROIS, outputs, CODER, SIZE, 0.2, "one", with_probabilities=True)
+    assert torch.equal(found.probabilities, LOGITS.softmax(-1)[[0, 0, 1]])
+    own = found.probabilities.gather(1, found.labels[:, None])[:, 0]
+    assert torch.equal(own, found.scores)
+    before = Candidates(boxes=ROIS, scores=torch.tensor([0.9, 0.8]), labels=torch.tensor([1, 1]))
+    after = decode_own(before, outputs, CODER, SIZE, 0.2, "one", with_probabilities=True)
+    assert torch.equal(after.probabilities, LOGITS.softmax(-1)[:1])
+    assert join(found, after).probabilities.shape == (4, 3)
 
 
 def test_boxes_are_sorted_and_clipped_and_a_variance_stays_finite():

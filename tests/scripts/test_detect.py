@@ -286,6 +286,25 @@ def test_the_formats_tell_the_same(checkpoint, photos, tmp_path):
         call(checkpoint, photos, "--out", tmp_path / "csv", "--format", "xml")
 
 
+def test_probabilities_of_all_classes_stand_beside_the_score(checkpoint, photos, tmp_path):
+    words = (checkpoint, photos, "--out", tmp_path, "--score", 0.2, "--format", "coco,csv,json")
+    assert call(*words, "--no-overlays", "--probabilities") == 0
+    found = json.loads((tmp_path / "detections.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
+    entries = json.loads((tmp_path / "detections_coco.json").read_text())["annotations"]
+    lines = [line for lines in found.values() for line in lines]
+    assert len(lines) == len(rows) == len(entries) > 0
+    for line, row, entry in zip(lines, rows, entries, strict=True):
+        probabilities = line["probabilities"]
+        assert next(iter(probabilities)) == "background"
+        assert sum(probabilities.values()) == pytest.approx(1.0, abs=1e-3)
+        assert probabilities[line["class"]] == line["score"]  # NMS leaves scores alone
+        assert entry["probabilities"] == probabilities
+        assert {f"probability_{name}": str(p) for name, p in probabilities.items()} == {
+            name: value for name, value in row.items() if name.startswith("probability_")
+        }
+
+
 def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkeypatch, capsys):
     """Stopped at the third image, and torn in the line of the second."""
     for name in ("c.png", "d.png"):

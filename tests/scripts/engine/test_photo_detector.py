@@ -103,6 +103,19 @@ def test_what_a_result_says_about_its_detections(checkpoint):
     assert found.within(1e9).tolist() == [[1.0] * 4] * len(found.boxes)
 
 
+def test_probabilities_of_all_classes_come_on_request(checkpoint):
+    plain = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
+    found = PhotoDetector(checkpoint, device="cpu", score=0.0, probabilities=True)(PIXELS)
+    assert plain.probabilities is None
+    assert "probabilities" not in plain.lines()[0] | plain.to_coco()[0]
+    assert torch.equal(found.boxes, plain.boxes)
+    assert found.probabilities.shape == (len(found.boxes), 1 + len(found.classes))
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(len(found.boxes)))
+    own = found.probabilities.gather(1, found.labels[:, None])[:, 0]
+    assert torch.equal(own, found.scores)  # NMS leaves scores alone
+    assert list(found.to_coco()[0]["probabilities"]) == ["background", *found.classes]
+
+
 def test_intervals_of_raw_sigmas_are_a_gaussians(checkpoint):
     """95.45 % lie within two sigma; four independent sides are all inside with the fourth power."""
     found = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
