@@ -14,13 +14,8 @@ def within_probability(sigma: Tensor, px: float) -> Tensor:
 
     Args:
         sigma: (D, 4) px.
-        px: a distance.
-
-    Raises:
-        ValueError: it is negative.
+        px: a distance, at least 0.
     """
-    if px < 0:
-        raise ValueError(f"A distance of {px} px is negative.")
     return torch.erf(px / sigma / 2**0.5)
 
 

@@ -4,7 +4,8 @@ Writes DIR/detections.json, {image: [{class, score, box, sigma}, ...]} with boxe
 and sigmas in px of the original image, and for each image an overlay: every box with its class and
 score, and along each side a translucent band of one sigma to both sides. Mask R-CNN adds "mask", a
 COCO run-length encoding of the image's size, and draws it translucently under the boxes;
---probabilities adds "probabilities", {class: p}, with "background" for no object. A video
+--interval adds "interval", (low, high) px of each side; --probabilities adds "probabilities",
+{class: p}, with "background" for no object. A video
 becomes NAME.jsonl, one line a frame, and NAME.mp4. A command that was stopped goes on with the
 images that are not done; videos begin anew.
 Exit code: 0 all images done, 1 some could not be read (they are named), 2 nothing could be done, 75
@@ -60,6 +61,13 @@ def option_parser() -> argparse.ArgumentParser:
         help="what has a color of its own in overlays (default: object)",
     )
     parser.add_argument(
+        "--interval",
+        type=share,
+        metavar="LEVEL",
+        help="report between which px each side lies with this probability, such as 0.9; best "
+        "after scripts.calibrate",
+    )
+    parser.add_argument(
         "--probabilities",
         action="store_true",
         help="report the probability of every class, and of none, beside the score",
@@ -96,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         suppression=given.suppression,
         nms_iou=given.nms_iou,
         probabilities=given.probabilities,
+        interval=given.interval,
     )
     return exit_code(lambda: detect_in_files(options))
 

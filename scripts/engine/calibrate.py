@@ -1,7 +1,6 @@
 """Fits the sigmas of a network on labeled images, and measures them on others."""
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from data.holdout import number_of
 from data.records import Dataset, Detections
 from data.scoring.calibration import calibration, ence
 from data.scoring.matched_sides import MatchedSides, matched_sides
-from postprocess.intervals import holding_boxes, holding_factor, intervals, side_factors
-from postprocess.recalibration import Aim, By, fit_scale, size_edges
+from postprocess.error_quantiles import Interval, fit_quantiles, interval_at
+from postprocess.intervals import holding_boxes, intervals
+from postprocess.recalibration import ONE_SIGMA, TWO_SIGMA, Aim, By, fit_scale, size_edges
 from postprocess.sigma_scale import box_sizes, scale_sigma, size_bins
 from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
@@ -25,11 +25,11 @@ from scripts.engine.detection import LoadedDetector, choose_postprocess, load_de
 from scripts.engine.environment import pick_device
 from scripts.engine.own_data import HELD_BACK
 from scripts.engine.places import TRAINED_IMAGES
-from scripts.engine.recalibration import Interval, Recalibration, keep_recalibration
+from scripts.engine.recalibration import Recalibration, keep_recalibration
 from scripts.engine.score_classes import check_common_class, to_classes
 from scripts.engine.score_data import LabeledFolder, open_labeled
 
-LEVELS = (0.8, 0.9, 0.95)  # of intervals
+LEVELS = (ONE_SIGMA, 0.8, 0.9, 0.95, TWO_SIGMA)  # of the intervals that are measured
 FEWEST = 10  # matched detections of a class or size that has a line of its own
 Numbers = dict[str, float]
 
@@ -104,7 +104,7 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
             to fit on.
     """
     checkpoint = checkpoint_of(options.checkpoint)
-    loaded = load_detector(checkpoint, pick_device(options.device))
+    loaded = load_detector(checkpoint, pick_device(options.device), with_factors=False)
     check_has_sigma(loaded, checkpoint)
     fitted, reported = fit_and_report_images(loaded, checkpoint, options)
     recalibration = fit(fitted, options)
@@ -115,6 +115,7 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
             "so there is nothing to measure sigmas on; name other images with --report-split."
         )
     new_sigma = scale_sigma(sides.sigma, sides.boxes, recalibration.scale)
+    quantiles = recalibration.quantiles
     parts = parts_of(sides, reported.classes, recalibration.scale.edges)
     result = CalibrateResult(
         checkpoint=checkpoint,
@@ -123,7 +124,11 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
         images=reported.images,
         before=numbers_of(sides, sides.sigma, parts),
         after=numbers_of(sides, new_sigma, parts),
-        intervals=[measured(one, sides, new_sigma) for one in recalibration.intervals],
+        intervals=[
+            measured(interval_at(quantiles, level), sides, new_sigma)
+            for level in LEVELS
+            if 100 * level <= len(quantiles.holding)
+        ],
     )
     if options.keep:
         keep_recalibration(checkpoint, recalibration)
@@ -249,7 +254,7 @@ def matched(
 
 
 def fit(fitted: MatchedImages, options: CalibrateOptions) -> Recalibration:
-    """The factors, and intervals in the sigmas that they make.
+    """The factors, and the quantiles of the errors in the sigmas that they make.
 
     Raises:
         ValueError: there are too few matched detections.
@@ -260,18 +265,9 @@ def fit(fitted: MatchedImages, options: CalibrateOptions) -> Recalibration:
     except ValueError as error:
         raise ValueError(f"{fitted.name} of {options.folder.name}: {error}") from error
     sigma = scale_sigma(sides.sigma, sides.boxes, scale)
-    intervals = [
-        Interval(
-            level=level,
-            sides=side_factors(sides.errors, sigma, level),
-            holding=holding_factor(sides.errors, sigma, level),
-        )
-        for level in LEVELS
-    ]
     return Recalibration(
         scale=scale,
-        # of few detections a high level has no finite factor
-        intervals=tuple(one for one in intervals if math.isfinite(max(*one.sides, one.holding))),
+        quantiles=fit_quantiles(sides.errors, sigma),
         by=options.by,
         aim=options.aim,
         fitted_on=f"{fitted.name} of {options.folder.name}",

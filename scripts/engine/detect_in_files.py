@@ -39,7 +39,7 @@ class DetectOptions:
     "cuda". least_score: of a detection that is reported. sigma_t: the temperature of variance
     voting; None: SIGMA_T if the network predicts log variances, else 0. suppression: its kind.
     nms_iou: its threshold; None: the run's. probabilities: whether those of all classes are
-    reported.
+    reported. interval: the level of the intervals that are; None: none.
     """
 
     checkpoint: Path
@@ -54,6 +54,7 @@ class DetectOptions:
     suppression: Suppression = "hard"
     nms_iou: float | None = None
     probabilities: bool = False
+    interval: float | None = None
 
 
 def detect_in_files(options: DetectOptions) -> int:
@@ -73,6 +74,7 @@ def detect_in_files(options: DetectOptions) -> int:
         sigma_t=options.sigma_t,
         suppression=options.suppression,
         probabilities=options.probabilities,
+        interval=options.interval,
     )
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -143,6 +145,7 @@ def made_by(checkpoint: Path, options: DetectOptions) -> dict[str, Any]:
         "--no-overlays": not options.overlays,
         "--color": options.by_class,
         "--probabilities": options.probabilities,
+        "--interval": options.interval,
     }
 
 

@@ -37,8 +37,13 @@ class LoadedDetector:
     recalibration: Recalibration | None = None
 
 
-def load_detector(path: Path, device: torch.device) -> LoadedDetector:
+def load_detector(path: Path, device: torch.device, *, with_factors: bool = True) -> LoadedDetector:
     """The trained network of a checkpoint on ``device``.
+
+    Args:
+        path: of the checkpoint.
+        device: where the network goes.
+        with_factors: whether it has the factors of its sigmas, if the checkpoint has some.
 
     Raises:
         ValueError: if the network needs more than images, or gives no boxes of classes.
@@ -63,7 +68,7 @@ def load_detector(path: Path, device: torch.device) -> LoadedDetector:
         run=run,
         classes=state["classes"],
         updates=state["step"],
-        recalibration=read_recalibration(state),
+        recalibration=read_recalibration(state, path) if with_factors else None,
     )
 
 

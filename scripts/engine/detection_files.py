@@ -138,6 +138,7 @@ def probabilities_by_name(probabilities: Tensor, classes: Sequence[str]) -> list
 
 
 def rounded(values: Tensor) -> list[float]:
+    """The values as hundredths of a px."""
     return [round(value, 2) for value in values.tolist()]
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,18 +50,21 @@ def json_text(rows: Rows) -> str:
 
 
 def csv_of(rows: Rows) -> str:
-    """One line a detection; empty fields where a network predicts no sigma; last the probabilities
-    of all classes, if the detections have them.
+    """One line a detection; empty fields where a network predicts no sigma; last the intervals and
+    the probabilities of all classes, if the detections have them.
     """
     text = io.StringIO()
     writer = csv.writer(text)
     lines = [(path, line) for path, row in rows.items() for line in row["detections"]]
-    names = lines[0][1].get("probabilities", {}) if lines else {}
-    sides = [*SIDES, *(f"sigma_{side}" for side in SIDES)]
-    writer.writerow(["image", "class", "score", *sides, *(f"probability_{n}" for n in names)])
+    first = lines[0][1] if lines else {}
+    header = [*SIDES, *(f"sigma_{side}" for side in SIDES)]
+    if "interval" in first:
+        header += [f"{end}_{side}" for side in SIDES for end in ("low", "high")]
+    header += [f"probability_{name}" for name in first.get("probabilities", {})]
+    writer.writerow(["image", "class", "score", *header])
     for path, line in lines:
         values = [*line["box"], *(line["sigma"] or [""] * len(SIDES))]
-        values += line.get("probabilities", {}).values()
+        values += chain(*line.get("interval", []), line.get("probabilities", {}).values())
         writer.writerow([path, line["class"], line["score"], *values])
     return text.getvalue()
 
@@ -80,7 +84,7 @@ def coco_text(rows: Rows, classes: Sequence[str]) -> str:
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         for line in row["detections"]:
             x1, y1, x2, y2 = line["box"]
-            more = {"probabilities": line["probabilities"]} if "probabilities" in line else {}
+            more = {key: line[key] for key in ("interval", "probabilities") if key in line}
             annotations.append(
                 {
                     "id": len(annotations) + 1,

@@ -13,13 +13,14 @@ from torch import Tensor
 from data.formats.coco_results import result_entries
 from data.formats.masks import encode_masks
 from data.records import Detections, ImageId
+from postprocess.error_quantiles import Interval
 from postprocess.intervals import holding_boxes, intervals
 from postprocess.masks import paste_masks
-from postprocess.sigma_uses import expected_iou, within_probability
+from postprocess.sigma_uses import expected_iou
 from scripts.engine.detection import LoadedDetector
-from scripts.engine.detection_files import detections_as_lines, probabilities_by_name
+from scripts.engine.detection_files import detections_as_lines, probabilities_by_name, rounded
 from scripts.engine.drawing import overlay
-from scripts.engine.recalibration import Interval, Recalibration, interval_of
+from scripts.engine.recalibration import Recalibration, interval_of, probability_within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,13 @@ class PhotoDetections(Detections):
     """The D detections in a photo, best first: ``Detections``, and what belongs to them.
 
     classes: label k means ``classes[k - 1]``. photo: (3, H, W) uint8 RGB. recalibration: of the
-    sigmas; None: they are the network's own.
+    sigmas; None: they are the network's own. level: of the intervals in ``lines``; None: none.
     """
 
     classes: tuple[str, ...]
     photo: Tensor
     recalibration: Recalibration | None = None
+    level: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -45,8 +47,14 @@ class PhotoDetections(Detections):
         return self.photo.shape[-2], self.photo.shape[-1]
 
     def within(self, px: float) -> Tensor:
-        """The probability (D, 4) that the object's side lies at most ``px`` from the box's."""
-        return within_probability(self.known_sigma, px)
+        """The probability (D, 4) that the object's side lies at most ``px`` from the box's.
+
+        Of recalibrated sigmas it is what was measured, of others a Gaussian's.
+
+        Raises:
+            ValueError: the distance is negative.
+        """
+        return probability_within(self.recalibration, self.known_sigma, px)
 
     def expected_iou(self) -> Tensor:
         """The expected IoU (D,) of each box with its object, given that the object is there."""
@@ -56,7 +64,7 @@ class PhotoDetections(Detections):
         """(D, 4, 2) px: the ends between which each side of the object lies with ``level``.
 
         Raises:
-            ValueError: recalibrated sigmas have no intervals of this level.
+            ValueError: no interval of this level was fitted, or it is no share.
         """
         return intervals(self.boxes, self.known_sigma, self.interval(level).sides)
 
@@ -83,12 +91,18 @@ class PhotoDetections(Detections):
         return self.sigma
 
     def lines(self) -> list[dict[str, Any]]:
-        """Class, score, box, sigma (and mask) of each, as in detections.json of scripts.detect."""
+        """Class, score, box, sigma (interval, probabilities, mask) of each, as in the
+        detections.json of scripts.detect.
+        """
         return self._lines
 
     @cached_property
     def _lines(self) -> list[dict[str, Any]]:
-        return detections_as_lines(self, self.classes, 0.0, self.size)
+        lines = detections_as_lines(self, self.classes, 0.0, self.size)
+        if self.level is None:
+            return lines
+        ends = [[rounded(side) for side in sides] for sides in self.intervals(self.level)]
+        return [{**line, "interval": sides} for line, sides in zip(lines, ends, strict=True)]
 
     def draw(self, *, by_class: bool = False) -> Image.Image:
         """The photo with every box, its class and score, and one sigma as a band on each side.
@@ -120,13 +134,20 @@ class PhotoDetections(Detections):
 
 
 def reported(
-    detections: Detections, photo: Tensor, loaded: LoadedDetector, least_score: float
+    detections: Detections,
+    photo: Tensor,
+    loaded: LoadedDetector,
+    least_score: float,
+    level: float | None,
 ) -> PhotoDetections:
-    """The detections with at least that score, which are the first ones."""
+    """The detections with at least that score, which are the first ones; ``level`` is that of their
+    intervals.
+    """
     shown = detections.select(slice(int((detections.scores >= least_score).sum())))
     return PhotoDetections(
         **vars(shown),
         classes=tuple(loaded.classes),
         photo=photo,
         recalibration=loaded.recalibration,
+        level=level,
     )

@@ -13,9 +13,16 @@ from torch import Tensor
 from data.images import pixels_of, read_image
 from postprocess.pipeline import Suppression
 from scripts.engine.checkpoint import checkpoint_of
-from scripts.engine.detection import BATCH, choose_postprocess, detect, load_detector
+from scripts.engine.detection import (
+    BATCH,
+    LoadedDetector,
+    choose_postprocess,
+    detect,
+    load_detector,
+)
 from scripts.engine.environment import pick_device
 from scripts.engine.photo_detections import PhotoDetections, reported
+from scripts.engine.recalibration import interval_of
 
 # a file, RGB (H, W, 3) uint8, RGB (3, H, W) uint8, or an image of Pillow
 Photo = str | Path | NDArray[np.uint8] | Tensor | Image.Image
@@ -35,9 +42,10 @@ class PhotoDetector:
         score: least score of a detection that is returned.
         nms_iou, sigma_t, suppression: as in scripts.detect; None: what the network was trained for.
         probabilities: whether detections have those of all classes.
+        interval: the level of the intervals that ``lines`` of a result have; None: they have none.
 
     Raises:
-        ValueError: the checkpoint cannot be used.
+        ValueError: the checkpoint cannot be used, or has no intervals of that level.
     """
 
     def __init__(
@@ -50,11 +58,14 @@ class PhotoDetector:
         sigma_t: float | None = None,
         suppression: Suppression = "hard",
         probabilities: bool = False,
+        interval: float | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.loaded = load_detector(checkpoint_of(Path(path)), self.device)
         self.config = choose_postprocess(self.loaded.run, sigma_t, suppression, nms_iou=nms_iou)
-        self.score, self.with_probabilities = score, probabilities
+        self.score, self.with_probabilities, self.interval = score, probabilities, interval
+        if interval is not None:
+            check_interval(self.loaded, interval)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,10 +106,24 @@ class PhotoDetector:
                 with_probabilities=self.with_probabilities,
             )
             found += [
-                reported(one, image, self.loaded, self.score)
+                reported(one, image, self.loaded, self.score, self.interval)
                 for one, image in zip(detections, pixels, strict=True)
             ]
         return found
+
+
+def check_interval(loaded: LoadedDetector, level: float) -> None:
+    """Checks that a network has intervals of a level.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not loaded.run.model.roi.log_variance:
+        raise ValueError(
+            "This network predicts no sigma, so there are no intervals; leave the level out, or "
+            "use the network of a run with KL Loss."
+        )
+    interval_of(loaded.recalibration, level)
 
 
 def to_pixels(image: Photo, place: int) -> Tensor:

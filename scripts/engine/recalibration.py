@@ -5,11 +5,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from data.records import Detections
+from postprocess.error_quantiles import (
+    ErrorQuantiles,
+    Interval,
+    gaussian_interval,
+    interval_at,
+    share_within,
+)
 from postprocess.recalibration import Aim, By
 from postprocess.sigma_scale import SigmaScale, scale_sigma
+from postprocess.sigma_uses import within_probability
 from scripts.engine.checkpoint import load_checkpoint, plain, write_checkpoint
 from scripts.engine.exported import SUFFIX, write_exported
 
@@ -17,29 +25,16 @@ KEY = "recalibration"  # in a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Intervals that hold the labeled side as often as asked for.
-
-    level: how often, 0..1. sides: the reach around x1, y1, x2 and y2 in (recalibrated) sigmas.
-    holding: by how many sigmas a box is moved outwards to hold the whole object so often.
-    """
-
-    level: float
-    sides: tuple[float, ...]
-    holding: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recalibration:
     """The factors of the sigmas of a network, and where they come from.
 
-    scale: the factors. intervals: one for each level. by, aim: as in
-    ``postprocess.recalibration.fit_scale``. fitted_on: in words. images, matched: on how many
+    scale: the factors. quantiles: of the errors in sigmas that were multiplied by them. by, aim: as
+    in ``postprocess.recalibration.fit_scale``. fitted_on: in words. images, matched: on how many
     images and matched detections.
     """
 
     scale: SigmaScale
-    intervals: tuple[Interval, ...]
+    quantiles: ErrorQuantiles
     by: By
     aim: Aim
     fitted_on: str
@@ -52,26 +47,33 @@ def report_file(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.name}.calibration.json")
 
 
-def read_recalibration(state: Mapping[str, Any]) -> Recalibration | None:
-    """What a loaded checkpoint says about its sigmas; None if it was not recalibrated."""
+def read_recalibration(state: Mapping[str, Any], path: Path) -> Recalibration | None:
+    """What the loaded checkpoint ``path`` says about its sigmas; None if it was not recalibrated.
+
+    Raises:
+        ValueError: an earlier version recalibrated it.
+    """
     saved = state.get(KEY)
     if saved is None:
         return None
+    if "quantiles" not in saved:
+        raise ValueError(
+            f"The factors of sigma in {path} are of an earlier version; run scripts.calibrate on "
+            "it once more."
+        )
     scale = SigmaScale(
         edges=tuple(saved["scale"]["edges"]),
         factors=tuple(tuple(row) for row in saved["scale"]["factors"]),
     )
-    intervals = tuple(
-        Interval(level=one["level"], sides=tuple(one["sides"]), holding=one["holding"])
-        for one in saved["intervals"]
+    quantiles = ErrorQuantiles(
+        sides=tuple(tuple(row) for row in saved["quantiles"]["sides"]),
+        holding=tuple(saved["quantiles"]["holding"]),
     )
-    return Recalibration(**{**saved, "scale": scale, "intervals": intervals})
+    return Recalibration(**{**saved, "scale": scale, "quantiles": quantiles})
 
 
 def interval_of(recalibration: Recalibration | None, level: float) -> Interval:
     """The fitted interval of a level; of sigmas that were not recalibrated a Gaussian's.
-
-    A Gaussian's box holds an object if none of four independent sides lies outside.
 
     Raises:
         ValueError: no interval of this level was fitted, or it is no share.
@@ -79,14 +81,23 @@ def interval_of(recalibration: Recalibration | None, level: float) -> Interval:
     if not 0 < level < 1:
         raise ValueError(f"A level of {level} is no share between 0 and 1; give 0.9, for example.")
     if recalibration is None:
-        both, outside = torch.tensor([(1 + level) / 2, level**0.25], dtype=torch.float64)
-        side = float(torch.special.ndtri(both))
-        return Interval(level=level, sides=(side,) * 4, holding=float(torch.special.ndtri(outside)))
-    for interval in recalibration.intervals:
-        if interval.level == level:
-            return interval
-    known = ", ".join(f"{interval.level:g}" for interval in recalibration.intervals)
-    raise ValueError(f"Intervals were fitted for the levels {known}, and not for {level:g}.")
+        return gaussian_interval(level)
+    return interval_at(recalibration.quantiles, level)
+
+
+def probability_within(recalibration: Recalibration | None, sigma: Tensor, px: float) -> Tensor:
+    """The probability (D, 4) that the object's side lies at most ``px`` from the box's.
+
+    Of recalibrated sigmas (D, 4) px it is what was measured, of others a Gaussian's.
+
+    Raises:
+        ValueError: the distance is negative.
+    """
+    if px < 0:
+        raise ValueError(f"A distance of {px} px is negative.")
+    if recalibration is None:
+        return within_probability(sigma, px)
+    return share_within(recalibration.quantiles, px / sigma)
 
 
 def keep_recalibration(checkpoint: Path, recalibration: Recalibration) -> None:

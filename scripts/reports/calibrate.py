@@ -48,11 +48,11 @@ def parts_table(content: Content) -> str:
 def intervals_table(content: Content) -> str:
     """How often intervals held on other images, and how wide they are."""
     if not content["intervals"]:
-        return "no intervals: 80 % need 4 matched detections, 90 % 9, and 95 % 19"
-    header = ["asked", "sides held", "boxes held", "mean width", "a Gaussian's"]
+        return "no intervals: there are too few matched detections"
+    header = ["interval", "sides held", "boxes held", "mean width", "a Gaussian's"]
     lines = [
         [
-            f"{one['interval']['level']:.0%}",
+            f"{one['interval']['level']:.1%}",
             f"{one['held']:.1%}",
             f"{one['holds']:.1%}",
             f"{one['width']:.1f} px",

@@ -5,13 +5,6 @@ import math
 import pytest
 import torch
 
-from postprocess.intervals import (
-    conformal_factor,
-    holding_boxes,
-    holding_factor,
-    intervals,
-    side_factors,
-)
 from postprocess.recalibration import (
     coverage_factor,
     fit_scale,
@@ -124,35 +117,3 @@ def test_the_size_is_the_root_of_the_area():
 def test_a_scale_that_is_none_is_refused(edges, factors):
     with pytest.raises(ValueError, match="rising edges and one row of four positive factors"):
         SigmaScale(edges=edges, factors=factors)
-
-
-def test_the_conformal_factor_is_an_order_statistic():
-    """Of nine scores 80 % needs the ceil(10 x 0.8) = 8th, 90 % the 9th, and 95 % one more."""
-    scores = torch.tensor([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0])
-    assert conformal_factor(scores, 0.8) == 8.0
-    assert conformal_factor(scores, 0.9) == 9.0
-    assert conformal_factor(scores, 0.95) == math.inf
-    assert conformal_factor(torch.zeros(0), 0.5) == math.inf
-
-
-@pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
-def test_new_sides_and_boxes_are_held_as_often_as_asked_for(level):
-    """Whatever the errors' distribution: here the cube of a Gaussian."""
-    fitted, new = gaussian(4_000, seed=1) ** 3, gaussian(4_000, seed=2) ** 3
-    sigma, boxes = torch.full((4_000, 4), 0.7), torch.zeros(4_000, 4)
-    ends = intervals(boxes, sigma, side_factors(fitted, sigma, level))
-    held = (ends[..., 0] <= new) & (new <= ends[..., 1])
-    assert float(held.double().mean()) == pytest.approx(level, abs=0.01)
-    outer = holding_boxes(boxes, sigma, holding_factor(fitted, sigma, level))
-    inside = (outer[:, :2] <= new[:, :2]).all(1) & (new[:, 2:] <= outer[:, 2:]).all(1)
-    assert float(inside.double().mean()) == pytest.approx(level, abs=0.02)
-
-
-def test_a_holding_box_moves_every_side_outwards():
-    """The label sticks out by 2 px at x1 (sigma 1) and 3 px at y2 (sigma 3): 2 sigmas hold it."""
-    errors, sigma = torch.tensor([[-2.0, 1.0, -4.0, 3.0]]), torch.tensor([[1.0, 1.0, 2.0, 3.0]])
-    assert holding_factor(errors, sigma, 0.5) == 2.0
-    assert holding_boxes(torch.zeros(1, 4), sigma, 2.0).tolist() == [[-2.0, -2.0, 4.0, 6.0]]
-    assert intervals(torch.zeros(1, 4), sigma, (1.0, 2.0, 1.0, 2.0)).tolist() == [
-        [[-1.0, 1.0], [-2.0, 2.0], [-2.0, 2.0], [-6.0, 6.0]]
-    ]

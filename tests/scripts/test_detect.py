@@ -305,6 +305,29 @@ def test_probabilities_of_all_classes_stand_beside_the_score(checkpoint, photos,
         }
 
 
+def test_intervals_stand_beside_the_sigma(checkpoint, photos, tmp_path, capsys):
+    words = (checkpoint, photos, "--out", tmp_path, "--score", 0.2, "--format", "coco,csv,json")
+    assert call(*words, "--no-overlays", "--interval", 0.9545) == 0
+    found = json.loads((tmp_path / "detections.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
+    entries = json.loads((tmp_path / "detections_coco.json").read_text())["annotations"]
+    lines = [line for lines in found.values() for line in lines]
+    assert len(lines) == len(rows) == len(entries) > 0
+    for line, row, entry in zip(lines, rows, entries, strict=True):
+        for place, side in enumerate(SIDES):
+            low, high = line["interval"][place]
+            reach = 2 * line["sigma"][place]  # a Gaussian's
+            expected = (line["box"][place] - reach, line["box"][place] + reach)
+            assert (low, high) == pytest.approx(expected, abs=0.03)
+            assert (low, high) == (float(row[f"low_{side}"]), float(row[f"high_{side}"]))
+        assert entry["interval"] == line["interval"]
+    assert call(*words, "--interval", 1) == 2
+    assert "level of 1.0 is no share between 0 and 1" in capsys.readouterr().err
+    plain = write_checkpoint(tmp_path / "plain", log_variance=False)
+    assert call(plain, photos, "--out", tmp_path / "none", "--interval", 0.9) == 2
+    assert "no sigma, so there are no intervals" in capsys.readouterr().err
+
+
 def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkeypatch, capsys):
     """Stopped at the third image, and torn in the line of the second."""
     for name in ("c.png", "d.png"):

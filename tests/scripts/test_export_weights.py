@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from postprocess.error_quantiles import ErrorQuantiles
 from postprocess.sigma_scale import SigmaScale
 from scripts import export_weights
 from scripts.engine.checkpoint import load_checkpoint
@@ -17,7 +18,7 @@ from tests.scripts.test_detect import write_checkpoint
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 RECALIBRATION = Recalibration(
     scale=SigmaScale(edges=(), factors=((2.0,) * 4,)),
-    intervals=(),
+    quantiles=ErrorQuantiles(sides=((1.0,) * 4,), holding=(1.0,)),
     by="one",
     aim="coverage",
     fitted_on="val",

@@ -11,14 +11,17 @@ import torch
 from PIL import Image
 
 import hubconf
+from postprocess.error_quantiles import ErrorQuantiles
 from postprocess.intervals import holding_boxes
 from postprocess.sigma_scale import SigmaScale
-from scripts.engine.checkpoint import checkpoint_of
-from scripts.engine.detection import BATCH
+from scripts.engine.checkpoint import checkpoint_of, load_checkpoint
+from scripts.engine.checkpoint import write_checkpoint as write_checkpoint_state
+from scripts.engine.detection import BATCH, load_detector
 from scripts.engine.photo_detector import PhotoDetector
-from scripts.engine.recalibration import Interval, Recalibration, keep_recalibration
+from scripts.engine.recalibration import KEY, Recalibration, keep_recalibration
 from tests.scripts.test_detect import write_checkpoint
 
+SIDES = tuple((p / 100, p / 50, p / 50, p / 50) for p in range(1, 91))  # of 1, 2, ... 90 %
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
@@ -135,7 +138,7 @@ def test_recalibrated_sigmas_have_the_levels_that_were_fitted(checkpoint, tmp_pa
         path,
         Recalibration(
             scale=SigmaScale(edges=(), factors=((1.0, 2.0, 3.0, 4.0),)),
-            intervals=(Interval(level=0.9, sides=(1.5, 1.6, 1.7, 1.8), holding=2.5),),
+            quantiles=ErrorQuantiles(sides=SIDES, holding=(2.5,) * 90),
             by="side",
             aim="coverage",
             fitted_on="val",
@@ -146,9 +149,25 @@ def test_recalibrated_sigmas_have_the_levels_that_were_fitted(checkpoint, tmp_pa
     raw = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
     found = PhotoDetector(path, device="cpu", score=0.0)(PIXELS)
     torch.testing.assert_close(found.sigma, raw.sigma * torch.tensor([1.0, 2.0, 3.0, 4.0]))
-    assert found.interval(0.9).sides == (1.5, 1.6, 1.7, 1.8)
-    with pytest.raises(ValueError, match=r"fitted for the levels 0\.9, and not for 0\.8"):
-        found.intervals(0.8)
+    assert found.interval(0.9).sides == pytest.approx((0.9, 1.8, 1.8, 1.8))
+    assert found.interval(0.9).holding == 2.5
+    ends = found.intervals(0.3)
+    torch.testing.assert_close(ends[:, 0, 1] - found.boxes[:, 0], 0.3 * found.sigma[:, 0])
+    expected = (2.0 / found.sigma * torch.tensor([1.0, 0.5, 0.5, 0.5])).clamp(max=0.9)
+    torch.testing.assert_close(found.within(2.0), expected)
+    with pytest.raises(ValueError, match=r"levels from 0\.01 to 0\.9, and not for 0\.95"):
+        found.intervals(0.95)
+    with pytest.raises(ValueError, match="distance of -1 px is negative"):
+        found.within(-1)
+
+
+def test_factors_of_an_earlier_version_are_refused_and_can_be_replaced(checkpoint, tmp_path):
+    state = load_checkpoint(checkpoint)
+    path = tmp_path / checkpoint.name
+    write_checkpoint_state(path, state["step"], {**state, KEY: {"intervals": []}})
+    with pytest.raises(ValueError, match="of an earlier version"):
+        PhotoDetector(path, device="cpu")
+    assert load_detector(path, torch.device("cpu"), with_factors=False).recalibration is None
 
 
 def test_without_sigma_what_needs_it_says_so(tmp_path):
