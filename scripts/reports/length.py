@@ -34,7 +34,7 @@ Lengths = dict[int, Results]  # by updates
 def measured_lengths(place: ReportPlace, table: Table) -> Lengths:
     """The results of every length of the place's scale, shortest first.
 
-    Those below the place's folder of runs count before the committed ones.
+    Which ones count where both are there: see ``seeds_at``.
 
     Raises:
         ValueError: there are none.
@@ -65,10 +65,13 @@ def is_length_of(name: str, base: str) -> bool:
 
 
 def seeds_at(place: ReportPlace) -> list[dict[str, Any]]:
-    """The seeds of one length: those that were reported, otherwise the committed ones."""
+    """The seeds of one length: those that were reported, otherwise the committed ones; published,
+    the other way round, because committed ones hold what was just published and more.
+    """
     path = place.evaluated / "report" / f"{place.scale}.json"
-    seeds: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-    seeds = seeds or place.committed_seeds()
+    reported: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    committed = place.committed_seeds()
+    seeds = committed or reported if place.publish else reported or committed
     return seeds if any(line["metrics"] for seed in seeds for line in seed["rows"]) else []
 
 

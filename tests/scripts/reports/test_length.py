@@ -1,13 +1,14 @@
 """Curves over training length: which lengths are found, what a line through differences says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from experiments.records import Row, Table
 from experiments.scales import TITLES
 from postprocess.pipeline import PostprocessConfig
-from scripts.reports import length
+from scripts.reports import files, length
 from scripts.reports.files import ReportPlace
 from scripts.reports.length import fit_sentence, measured_lengths, write_length
 from tests.tiny import TINY, TINY_KLRPN
@@ -60,6 +61,18 @@ def test_every_length_of_the_scale_and_no_other_is_drawn(tmp_path):
     csv = (place.folder / "mini_length.csv").read_text()
     assert "100,KL-RPN - RPN,recall50,-15.0,7.0711,2" in csv.splitlines()
     assert (place.folder / "mini_length.png").stat().st_size > 1000
+
+
+def test_published_curves_have_every_committed_seed(tmp_path, monkeypatch):
+    """An earlier report below --out does not stand before what was committed since."""
+    monkeypatch.setattr(files, "EXPERIMENTS", tmp_path / "experiments")
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    place = ReportPlace(**PLACE, out=tmp_path, publish=True)
+    place.committed.mkdir(parents=True)
+    both = json.loads((tmp_path / "mini/kl_rpn/two/report/mini.json").read_text()) * 2
+    (place.committed / "mini.json").write_text(json.dumps(both))
+    assert len(measured_lengths(place, TABLE)[100].seeds) == 2
+    assert len(measured_lengths(replace(place, publish=False), TABLE)[100].seeds) == 1
 
 
 def test_a_table_that_was_not_measured_says_what_measures_it(tmp_path):
