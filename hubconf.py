@@ -56,6 +56,6 @@ def detector(path: str | Path, **options: Any) -> PhotoDetector:
     Args:
         path: a checkpoint of scripts.train or scripts.convert_weights, or the folder of a run.
         options: of ``PhotoDetector``: device, score, nms_iou, sigma_t, suppression,
-            probabilities.
+            probabilities, interval.
     """
     return PhotoDetector(path, **options)

@@ -9,6 +9,7 @@ for Regression", JASA 2018, section 2.2, with errors divided by sigma.
 Letters: n matched detections, L percents, D detections.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,9 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorQuantiles:
-    """The factors of sigma for 1, 2, ... L %; L is 99 if there are 99 detections or more.
+    """The factors of sigma for 1, 2, ... L %, over all classes and sizes together.
+
+    L is 99 if there are 99 detections or more, else the highest with a place: 88 % of 8 detections.
 
     sides: L rows of x1, y1, x2, y2: +- factor x sigma holds the labeled side. holding: L factors: a
     box that is moved outwards by factor x sigma holds all of the labeled box.
@@ -86,19 +89,19 @@ def interval_at(quantiles: ErrorQuantiles, level: float) -> Interval:
         ValueError: there are none for this level.
     """
     highest = len(quantiles.holding)
-    if not 1 <= 100 * level <= highest:
+    percent = round(100 * level, 9)  # 100 x 0.55 is a little more than 55
+    if not 1 <= percent <= highest:
         raise ValueError(
             f"Intervals were fitted for levels from 0.01 to {highest / 100:g}, and not for "
             f"{level:g}; a higher one needs more labeled images."
         )
-    low = min(int(100 * level), highest - 1) or 1
-    share = 100 * level - low
     table = torch.tensor(
         [[*row, held] for row, held in zip(quantiles.sides, quantiles.holding, strict=True)],
         dtype=torch.float64,
     )
-    row = torch.lerp(table[low - 1], table[min(low, highest - 1)], share)
-    x1, y1, x2, y2, holding = row.tolist()
+    place = percent - 1  # row 0 is that of 1 %
+    low, high = math.floor(place), math.ceil(place)
+    x1, y1, x2, y2, holding = torch.lerp(table[low], table[high], place - low).tolist()
     return Interval(level=level, sides=(x1, y1, x2, y2), holding=holding)
 
 
@@ -112,9 +115,8 @@ def gaussian_interval(level: float) -> Interval:
 
 
 def share_within(quantiles: ErrorQuantiles, distance: Tensor) -> Tensor:
-    """How often a labeled side lies at most that far away: (D, 4), linear between two percents.
-
-    No more than L % is promised, however far.
+    """How often a labeled side lies at most that far away: (D, 4), 0..1, linear between two
+    percents; no more than L %, however far.
 
     Args:
         quantiles: of the errors.

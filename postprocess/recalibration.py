@@ -4,7 +4,9 @@ Letters: n matched detections, B size bins. A ratio is |error| / sigma of one si
 at most 1 in 68.27 % and at most 2 in 95.45 % of the cases.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,7 +18,7 @@ By = Literal["one", "side", "size"]
 Aim = Literal["coverage", "likelihood"]
 ONE_SIGMA, TWO_SIGMA = 0.6827, 0.9545  # shares of a Gaussian
 SIZES = 3  # bins of equal count with "size"
-FEWEST = 30  # sides of detections that a factor is fitted on
+FEWEST = 20  # detections that a factor is fitted on
 
 
 def coverage_factor(ratios: Tensor) -> float:
@@ -59,21 +61,35 @@ def fit_scale(
     Raises:
         ValueError: there are too few detections for it.
     """
-    count, sides = len(sigma), sigma.numel()
-    needed = FEWEST * {"one": 1, "side": 4, "size": SIZES}[by]
-    if sides < needed:
+    needed = FEWEST * {"one": 1, "side": 1, "size": SIZES}[by]
+    if len(sigma) < needed:
         raise ValueError(
-            f"{count} matched detections ({sides} sides) are too few to fit a scale of sigmas by "
-            f"{by!r}, which needs {needed} sides; label more images, or train longer."
+            f"{len(sigma)} matched detections are too few to fit a scale of sigmas by {by!r}, "
+            f"which needs {needed}; label more images, or train longer."
         )
     ratios = errors.abs() / sigma
-    factor = FACTORS[aim]
+    factor = partial(usable_factor, FACTORS[aim])
     if by == "side":
         return SigmaScale(edges=(), factors=(four([factor(ratios[:, i]) for i in range(4)]),))
     edges = size_edges(box_sizes(boxes)) if by == "size" else torch.zeros(0)
     bins = size_bins(boxes, edges)
     factors = [factor(ratios[bins == b].flatten()) for b in range(len(edges) + 1)]
     return SigmaScale(edges=tuple(edges.tolist()), factors=tuple(four([f] * 4) for f in factors))
+
+
+def usable_factor(fit: Callable[[Tensor], float], ratios: Tensor) -> float:
+    """The factor that ``fit`` finds for the ratios.
+
+    Raises:
+        ValueError: it is not positive and finite.
+    """
+    factor = fit(ratios)
+    if not 0 < factor < math.inf:
+        raise ValueError(
+            "Errors that are 0 or not finite have no factor; are the labels the detections "
+            "themselves?"
+        )
+    return factor
 
 
 def four(values: list[float]) -> tuple[float, float, float, float]:
@@ -85,5 +101,6 @@ def four(values: list[float]) -> tuple[float, float, float, float]:
 def size_edges(sizes: Tensor) -> Tensor:
     """Edges (at most SIZES - 1,) px that part sizes (n,) into bins of equal count."""
     parts = torch.arange(1, SIZES, dtype=torch.float64) / SIZES
-    edges = torch.quantile(sizes.double(), parts).unique().to(sizes)
-    return edges[(edges > sizes.min()) & (edges <= sizes.max())]
+    # "higher" makes each edge one of the sizes, so that no bin is empty where sizes tie
+    edges = torch.quantile(sizes.double(), parts, interpolation="higher").unique().to(sizes)
+    return edges[edges > sizes.min()]

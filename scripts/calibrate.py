@@ -3,7 +3,8 @@
 Compares the sigmas with the errors on labeled images that the network did not learn from, and keeps
 in the checkpoint by what they are to be multiplied; scripts.detect, scripts.score and Python's
 detector do so from then on. Reports coverage, likelihood and ENCE before and after on other images,
-and intervals that hold a side as often as asked for (conformal prediction). The weights stay.
+and intervals that hold a side as often as asked for, on average over all classes (conformal
+prediction). The weights stay.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def option_parser() -> argparse.ArgumentParser:
         "--aim",
         choices=get_args(Aim),
         default="coverage",
-        help="what is made right: how much one and two sigma cover, or the likelihood",
+        help="what is made right: how much one and two sigma cover (default), or the likelihood",
     )
     add_machine_options(parser)
     parser.add_argument(
@@ -72,10 +73,13 @@ def calibrate_and_report(options: CalibrateOptions) -> None:
     """Fits and measures, prints the report, and writes it unless nothing is kept."""
     result = calibrate(options)
     content = {**asdict(result), "checkpoint": str(result.checkpoint)}
+    path = report_file(result.checkpoint)
+    if (
+        options.keep
+    ):  # before anything is printed: a closed pipe must not keep it from being written
+        write_json(path, content)
     print(calibration_text(content))
     if options.keep:
-        path = report_file(result.checkpoint)
-        write_json(path, content)
         print(f"\nkept in {result.checkpoint}; {path}")
 
 

@@ -22,7 +22,7 @@ from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detect_in_files import DetectOptions, detect_in_files
 from scripts.engine.detection import add_postprocess_options
 from scripts.engine.detection_results import Format
-from scripts.engine.numbers import share
+from scripts.engine.numbers import level, share
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def option_parser() -> argparse.ArgumentParser:
         default=("json",),
         metavar="LIST",
         help="json, csv, coco, or several with commas: detections.json (default), detections.csv, "
-        "detections_coco.json",
+        "detections_coco.json; of a video always NAME.jsonl",
     )
     parser.add_argument("--no-overlays", action="store_true", help="draw no images")
     parser.add_argument(
@@ -62,7 +62,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--interval",
-        type=share,
+        type=level,
         metavar="LEVEL",
         help="report between which px each side lies with this probability, such as 0.9; best "
         "after scripts.calibrate",
@@ -83,8 +83,8 @@ def formats(text: str) -> tuple[Format, ...]:
         argparse.ArgumentTypeError: one of them is unknown.
     """
     known: tuple[Format, ...] = get_args(Format)
-    given = text.split(",")
-    if not set(given) <= set(known):
+    given = [name.strip().lower() for name in text.split(",") if name.strip()]
+    if not given or not set(given) <= set(known):
         raise argparse.ArgumentTypeError(f"{text!r} is not made of {', '.join(known)}")
     return tuple(name for name in known if name in given)
 

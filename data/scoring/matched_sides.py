@@ -30,6 +30,17 @@ class MatchedSides:
         """(n, 4) px, the labeled side minus the predicted one."""
         return self.objects - self.boxes
 
+    def select(self, keep: Tensor) -> "MatchedSides":
+        """The detections that the mask ``keep`` (n,) chooses."""
+        true = self.true_sigma
+        return MatchedSides(
+            boxes=self.boxes[keep],
+            objects=self.objects[keep],
+            sigma=self.sigma[keep],
+            labels=self.labels[keep],
+            true_sigma=None if true is None else true[keep],
+        )
+
 
 def matched_sides(detections: Sequence[Detections], targets: Sequence[Target]) -> MatchedSides:
     """Every detection that means an object, see ``match_detections``.

@@ -1,37 +1,35 @@
 """Fits the sigmas of a network on labeled images, and measures them on others."""
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from data.errors import DataError
 from data.holdout import number_of
 from data.records import Dataset, Detections
-from data.scoring.calibration import calibration, ence
 from data.scoring.matched_sides import MatchedSides, matched_sides
-from postprocess.error_quantiles import Interval, fit_quantiles, interval_at
-from postprocess.intervals import holding_boxes, intervals
-from postprocess.recalibration import ONE_SIGMA, TWO_SIGMA, Aim, By, fit_scale, size_edges
-from postprocess.sigma_scale import box_sizes, scale_sigma, size_bins
+from postprocess.error_quantiles import fit_quantiles, interval_at
+from postprocess.recalibration import ONE_SIGMA, TWO_SIGMA, Aim, By, fit_scale
+from postprocess.sigma_scale import scale_sigma
 from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess, load_detector
 from scripts.engine.environment import pick_device
-from scripts.engine.own_data import HELD_BACK
-from scripts.engine.places import TRAINED_IMAGES
 from scripts.engine.recalibration import Recalibration, keep_recalibration
 from scripts.engine.score_classes import check_common_class, to_classes
 from scripts.engine.score_data import LabeledFolder, open_labeled
+from scripts.engine.sigma_measures import (
+    IntervalResult,
+    Numbers,
+    held_of,
+    measured,
+    numbers_of,
+    parts_of,
+)
+from scripts.engine.unseen_images import check_apart, check_not_trained_on
 
 LEVELS = (ONE_SIGMA, 0.8, 0.9, 0.95, TWO_SIGMA)  # of the intervals that are measured
-FEWEST = 10  # matched detections of a class or size that has a line of its own
-Numbers = dict[str, float]
+PART_LEVEL = 0.9  # of the interval that is measured on each class and size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +52,11 @@ class CalibrateOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntervalResult:
-    """An interval, and what it did on images that it was not fitted on.
-
-    held: the share of labeled sides within it, 0..1. holds: the share of labeled boxes inside the
-    box that is to hold them. width: its mean width in px. gaussian_width: that of a Gaussian with
-    the recalibrated sigmas.
-    """
-
-    interval: Interval
-    held: float
-    holds: float
-    width: float
-    gaussian_width: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class CalibrateResult:
     """What was fitted and measured.
 
     before, after: for "all" detections and for parts of them (a class, a size): see ``numbers_of``.
+    held: of each part the share of sides in the interval of PART_LEVEL; empty if there is none.
     reported_on, images: where they were measured.
     """
 
@@ -83,6 +66,7 @@ class CalibrateResult:
     images: int
     before: dict[str, Numbers]
     after: dict[str, Numbers]
+    held: dict[str, float]
     intervals: Sequence[IntervalResult]
 
 
@@ -116,6 +100,8 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
         )
     new_sigma = scale_sigma(sides.sigma, sides.boxes, recalibration.scale)
     quantiles = recalibration.quantiles
+    fitted_levels = [level for level in LEVELS if 100 * level <= len(quantiles.holding)]
+    intervals = {level: interval_at(quantiles, level) for level in fitted_levels}
     parts = parts_of(sides, reported.classes, recalibration.scale.edges)
     result = CalibrateResult(
         checkpoint=checkpoint,
@@ -124,11 +110,10 @@ def calibrate(options: CalibrateOptions) -> CalibrateResult:
         images=reported.images,
         before=numbers_of(sides, sides.sigma, parts),
         after=numbers_of(sides, new_sigma, parts),
-        intervals=[
-            measured(interval_at(quantiles, level), sides, new_sigma)
-            for level in LEVELS
-            if 100 * level <= len(quantiles.holding)
-        ],
+        held=held_of(intervals[PART_LEVEL], sides, new_sigma, parts)
+        if PART_LEVEL in intervals
+        else {},
+        intervals=[measured(interval, sides, new_sigma) for interval in intervals.values()],
     )
     if options.keep:
         keep_recalibration(checkpoint, recalibration)
@@ -146,39 +131,6 @@ def check_has_sigma(loaded: LoadedDetector, checkpoint: Path) -> None:
             f"The network in {checkpoint} predicts no sigma; give one of a run with KL Loss: "
             "own/*, or a name that ends in _kl."
         )
-
-
-def check_not_trained_on(
-    loaded: LoadedDetector, checkpoint: Path, dataset: Dataset, split: str
-) -> None:
-    """Checks that a network did not learn from these images: its sigmas fit them already.
-
-    A run on data of one's own knows its images by name. Of others the name of the split decides,
-    without its year; trainval holds train and val.
-
-    Raises:
-        DataError: it did.
-    """
-    known = checkpoint.parent / TRAINED_IMAGES
-    names = json.loads(known.read_text()).get("names") if known.is_file() else None
-    if names is not None:
-        shared = {dataset.name(index) for index in range(len(dataset))} & set(names)
-        count = f"{len(shared)} of the {len(dataset)} images of {split}" if shared else ""
-    else:
-        learned = {part for name in loaded.run.data.train for part in parts_of_split(name)}
-        held = split == HELD_BACK and loaded.run.data.test != HELD_BACK
-        count = split if held or learned & parts_of_split(split) else ""
-    if count:
-        raise DataError(
-            f"The network learned from {count}, where its errors are smaller than elsewhere; name "
-            "labeled images that it has not seen with --split."
-        )
-
-
-def parts_of_split(name: str) -> set[str]:
-    """The splits that a split holds: "2007_trainval" is train and val."""
-    plain = re.sub(r"^\d{4}_", "", name)
-    return {"train", "val"} if plain == "trainval" else {plain}
 
 
 def fit_and_report_images(
@@ -202,8 +154,7 @@ def fit_and_report_images(
     folder = replace(options.folder, split=options.report_split)
     other, name = open_labeled(folder, run)
     check_not_trained_on(loaded, checkpoint, other, name)
-    if name == split:
-        raise DataError(f"--report-split {name} is what is fitted on; name other images.")
+    check_apart(dataset, other, name)
     return (
         matched(split, dataset, detect_all(loaded, dataset, options), range(len(dataset))),
         matched(name, other, detect_all(loaded, other, options), range(len(other))),
@@ -273,60 +224,4 @@ def fit(fitted: MatchedImages, options: CalibrateOptions) -> Recalibration:
         fitted_on=f"{fitted.name} of {options.folder.name}",
         images=fitted.images,
         matched=len(sides.boxes),
-    )
-
-
-def parts_of(
-    sides: MatchedSides, classes: Sequence[str], edges: Sequence[float]
-) -> dict[str, Tensor]:
-    """Masks (n,) of the detections that have lines of their own: all, each size, each class.
-
-    Args:
-        sides: the detections.
-        classes: label k is ``classes[k - 1]``.
-        edges: px between the sizes; without any those of thirds.
-    """
-    between = torch.tensor(edges) if edges else size_edges(box_sizes(sides.boxes))
-    sizes = size_bins(sides.boxes, between)
-    parts = {"all": torch.ones(len(sides.labels), dtype=torch.bool)}
-    for index, name in enumerate(size_names(between.tolist())):
-        parts[name] = sizes == index
-    parts |= {f"class {name}": sides.labels == k for k, name in enumerate(classes, start=1)}
-    return {name: mask for name, mask in parts.items() if name == "all" or mask.sum() >= FEWEST}
-
-
-def size_names(edges: Sequence[float]) -> list[str]:
-    """What the sizes between edges px are called; none without an edge."""
-    if not edges:
-        return []
-    middle = [f"{low:.0f} to {high:.0f} px" for low, high in pairwise(edges)]
-    return [f"below {edges[0]:.0f} px", *middle, f"from {edges[-1]:.0f} px"]
-
-
-def numbers_of(sides: MatchedSides, sigma: Tensor, parts: dict[str, Tensor]) -> dict[str, Numbers]:
-    """Of each part the numbers of ``calibration``, ence, and where the labels' own noise is known
-    true_ratio, the median of ``sigma`` (n, 4) over the noise's.
-    """
-    numbers = {}
-    for name, mask in parts.items():
-        errors, part = sides.errors[mask], sigma[mask]
-        numbers[name] = {**calibration(errors, part), "ence": ence(errors, part)}
-        if sides.true_sigma is not None:
-            numbers[name]["true_ratio"] = float((part / sides.true_sigma[mask]).median())
-    return numbers
-
-
-def measured(interval: Interval, sides: MatchedSides, sigma: Tensor) -> IntervalResult:
-    """What an interval does on other images; ``sigma`` (n, 4) px is the recalibrated one."""
-    ends = intervals(sides.boxes, sigma, interval.sides)
-    inside = (ends[..., 0] <= sides.objects) & (sides.objects <= ends[..., 1])
-    outer = holding_boxes(sides.boxes, sigma, interval.holding)
-    holds = (outer[:, :2] <= sides.objects[:, :2]) & (sides.objects[:, 2:] <= outer[:, 2:])
-    z = torch.special.ndtri(torch.tensor((1 + interval.level) / 2, dtype=torch.float64))
-    return IntervalResult(
-        interval=interval,
-        held=float(inside.double().mean()),
-        holds=float(holds.all(dim=1).double().mean()),
-        width=float((ends[..., 1] - ends[..., 0]).mean()),
-        gaussian_width=float(2 * z * sigma.double().mean()),
     )

@@ -79,12 +79,14 @@ def detect_in_files(options: DetectOptions) -> int:
     paths = find_images(options.images, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     images = [path for path in paths if not is_video(path)]
-    done = detect_in_images(detector, images, checkpoint, options) if images else 0
+    kept = UnfinishedDetections(options.out, made_by(checkpoint, options))
+    done = detect_in_images(detector, images, kept, options) if images else 0
     taken = {options.out / f"{path.stem}.png" for path in images}
     for path in paths:
         if is_video(path):
             target = overlay_file(options.out, path, taken).with_suffix("")
             done += video_is_done(detector, path, target, options)
+    kept.end()
     if not done:
         raise ValueError(f"None of the {len(paths)} files could be read; nothing was written.")
     return 0 if done == len(paths) else SKIPPED
@@ -105,11 +107,13 @@ def video_is_done(
 
 
 def detect_in_images(
-    detector: PhotoDetector, images: list[Path], checkpoint: Path, options: DetectOptions
+    detector: PhotoDetector,
+    images: list[Path],
+    kept: UnfinishedDetections,
+    options: DetectOptions,
 ) -> int:
     """Detects in the images and writes the results; returns how many could be read."""
-    kept = UnfinishedDetections(options.out, made_by(checkpoint, options))
-    before = kept.done(images)
+    before = kept.done(images, drawn=options.overlays)
     if before:
         print(f"going on: {len(before)} of {len(images)} images are done")
     overlays = overlay_files(options.out, images, {k: row["overlay"] for k, row in before.items()})
@@ -126,11 +130,17 @@ def detect_in_images(
             bar.update(count)
     done = kept.done(images)
     if done:
-        written = write_results(options.out, done, detector.classes, options.formats)
+        written = write_results(
+            options.out,
+            done,
+            detector.classes,
+            options.formats,
+            with_interval=options.interval is not None,
+            with_probabilities=options.probabilities,
+        )
         count = sum(len(row["detections"]) for row in done.values())
         files = ", ".join(map(str, written))
         print(f"{count} detections in {len(done)} of {len(images)} images; {files}")
-    kept.end()
     return len(done)
 
 

@@ -19,7 +19,13 @@ Rows = Mapping[Path, dict[str, Any]]  # of each image: size (height, width) px, 
 
 
 def write_results(
-    out: Path, rows: Rows, classes: Sequence[str], formats: Sequence[Format]
+    out: Path,
+    rows: Rows,
+    classes: Sequence[str],
+    formats: Sequence[Format],
+    *,
+    with_interval: bool = False,
+    with_probabilities: bool = False,
 ) -> list[Path]:
     """Writes the detections of all images in each format; returns the files.
 
@@ -29,10 +35,15 @@ def write_results(
         classes: names of the classes.
         formats: "json" (detections.json), "csv" (detections.csv) or "coco" (detections_coco.json, a
             COCO file whose annotations are the detections).
+        with_interval, with_probabilities: what the detections have, for the header of the CSV file.
     """
     texts: dict[Format, Callable[[Rows], str]] = {
         "json": json_text,
-        "csv": csv_of,
+        "csv": partial(
+            csv_of,
+            classes=classes if with_probabilities else (),
+            with_interval=with_interval,
+        ),
         "coco": partial(coco_text, classes=classes),
     }
     for name in formats:
@@ -49,18 +60,21 @@ def json_text(rows: Rows) -> str:
     return "{\n" + ",\n".join(images) + "\n}\n"
 
 
-def csv_of(rows: Rows) -> str:
-    """One line a detection; empty fields where a network predicts no sigma; last the intervals and
-    the probabilities of all classes, if the detections have them.
+def csv_of(rows: Rows, classes: Sequence[str], *, with_interval: bool) -> str:
+    """One line a detection; empty fields where a network predicts no sigma.
+
+    Args:
+        rows: as in ``write_results``.
+        classes: those of the probabilities; empty if the detections have none.
+        with_interval: whether they have intervals.
     """
     text = io.StringIO()
     writer = csv.writer(text)
     lines = [(path, line) for path, row in rows.items() for line in row["detections"]]
-    first = lines[0][1] if lines else {}
     header = [*SIDES, *(f"sigma_{side}" for side in SIDES)]
-    if "interval" in first:
+    if with_interval:
         header += [f"{end}_{side}" for side in SIDES for end in ("low", "high")]
-    header += [f"probability_{name}" for name in first.get("probabilities", {})]
+    header += [f"probability_{name}" for name in ("background", *classes) if classes]
     writer.writerow(["image", "class", "score", *header])
     for path, line in lines:
         values = [*line["box"], *(line["sigma"] or [""] * len(SIDES))]

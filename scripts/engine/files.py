@@ -15,7 +15,9 @@ from data.files import atomic_file
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a small file so that a reader sees the old content or the new, never a part."""
     with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        # names of files that are no UTF-8 are written as they are
+        text = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        file.write(text)
 
 
 def save_tensors(path: Path, content: Any) -> str:

@@ -23,12 +23,18 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def real(
-    least: float = 0.0, most: float = math.inf, *, open_below: bool = False
+    least: float = 0.0,
+    most: float = math.inf,
+    *,
+    open_below: bool = False,
+    open_above: bool = False,
 ) -> Callable[[str], float]:
-    """A finite number from ``least`` (itself excluded if ``open_below``) to ``most``."""
+    """A finite number from ``least`` (itself excluded if ``open_below``) to ``most`` (itself
+    excluded if ``open_above``).
+    """
     bounds = f"above {least:g}" if open_below else f"of at least {least:g}"
     if most < math.inf:
-        bounds += f" and at most {most:g}"
+        bounds += f" and below {most:g}" if open_above else f" and at most {most:g}"
 
     def number(text: str) -> float:
         try:
@@ -36,7 +42,8 @@ def real(
         except ValueError:
             value = math.nan
         inside = least < value if open_below else least <= value
-        if not (inside and value <= most and math.isfinite(value)):
+        inside &= value < most if open_above else value <= most
+        if not (inside and math.isfinite(value)):
             raise argparse.ArgumentTypeError(f"{text!r} is no number {bounds}")
         return value
 
@@ -46,5 +53,6 @@ def real(
 at_least_one = whole(1)
 at_least_zero = whole(0)
 share = real(0.0, 1.0)
+level = real(0.0, 1.0, open_below=True, open_above=True)
 not_negative = real()
 positive = real(open_below=True)

@@ -13,6 +13,7 @@ from data.finding.records import FoundLayout
 from data.layouts import find_layout, named_layout, open_split
 from data.problems import OnBadBox
 from data.subset import SubsetDataset, hold_back
+from scripts.engine.image_digests import DIGESTS, image_digests
 
 HELD_BACK = "held-back"  # the name of the validation split that no file lists
 HELD_BACK_SHARE = 0.2
@@ -194,7 +195,10 @@ def plain_name(name: str) -> str:
 
 
 def fingerprint(dataset: OwnDataset) -> dict[str, Any]:
-    """Which images a network is trained on: their number, the SHA-256 of their names, and these."""
+    """Which images a network is trained on: their number, the SHA-256 of their names, and the
+    digests of the images themselves.
+    """
     names = sorted(dataset.name(index) for index in range(len(dataset)))
     digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
-    return {"images": len(dataset), "sha256_of_names": digest, "names": names}
+    digests = sorted(image_digests(dataset))
+    return {"images": len(dataset), "sha256_of_names": digest, DIGESTS: digests}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,13 +46,19 @@ class PhotoDetections(Detections):
         """(height, width) px of the photo."""
         return self.photo.shape[-2], self.photo.shape[-1]
 
+    def select(self, keep: Tensor | slice) -> PhotoDetections:
+        """The detections that an index, a mask (D,) or a slice chooses, in the same photo."""
+        own = Detections(**{f.name: getattr(self, f.name) for f in fields(Detections)})
+        return replace(self, **vars(own.select(keep)))
+
     def within(self, px: float) -> Tensor:
         """The probability (D, 4) that the object's side lies at most ``px`` from the box's.
 
-        Of recalibrated sigmas it is what was measured, of others a Gaussian's.
+        Of recalibrated sigmas it is what was measured, and no more than the highest level that was
+        fitted (0.99, or less after fewer than 99 detections); of others it is a Gaussian's.
 
         Raises:
-            ValueError: the distance is negative.
+            ValueError: the distance is negative or no number.
         """
         return probability_within(self.recalibration, self.known_sigma, px)
 
@@ -66,17 +72,17 @@ class PhotoDetections(Detections):
         Raises:
             ValueError: no interval of this level was fitted, or it is no share.
         """
-        return intervals(self.boxes, self.known_sigma, self.interval(level).sides)
+        return intervals(self.boxes, self.known_sigma, self.factors_at(level).sides)
 
     def holding_boxes(self, level: float = 0.9) -> Tensor:
         """(D, 4) px: boxes that hold all of the object with ``level``; errors as in intervals.
 
         They are not clipped to the photo.
         """
-        return holding_boxes(self.boxes, self.known_sigma, self.interval(level).holding)
+        return holding_boxes(self.boxes, self.known_sigma, self.factors_at(level).holding)
 
-    def interval(self, level: float) -> Interval:
-        """The interval that was fitted for a level, or a Gaussian's."""
+    def factors_at(self, level: float) -> Interval:
+        """The factors of sigma that were fitted for a level, or a Gaussian's."""
         return interval_of(self.recalibration, level)
 
     @property
@@ -94,11 +100,16 @@ class PhotoDetections(Detections):
         """Class, score, box, sigma (interval, probabilities, mask) of each, as in the
         detections.json of scripts.detect.
         """
-        return self._lines
+        return [dict(line) for line in self._lines]
 
     @cached_property
     def _lines(self) -> list[dict[str, Any]]:
-        lines = detections_as_lines(self, self.classes, 0.0, self.size)
+        return self.with_intervals(detections_as_lines(self, self.classes, 0.0, self.size))
+
+    def with_intervals(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The lines of all detections with "interval", (low, high) px of each side, if the detector
+        was asked for it.
+        """
         if self.level is None:
             return lines
         ends = [[rounded(side) for side in sides] for sides in self.intervals(self.level)]
@@ -116,14 +127,14 @@ class PhotoDetections(Detections):
         self, image_id: ImageId = 0, category_ids: Sequence[int] | None = None
     ) -> list[dict[str, Any]]:
         """The detections as COCO results, with "sigma" and, of a Mask R-CNN, "segmentation";
-        with "probabilities" by the names of all classes if the detector was asked for them.
+        with "interval" and "probabilities" if the detector was asked for them.
 
         Args:
             image_id: of the photo.
             category_ids: entry k - 1 is that of label k; None: 1, 2, ...
         """
         ids = range(1, len(self.classes) + 1) if category_ids is None else category_ids
-        entries = result_entries(self, image_id, ids)
+        entries = self.with_intervals(result_entries(self, image_id, ids))
         if self.probabilities is not None:
             by_name = probabilities_by_name(self.probabilities, self.classes)
             entries = [{**e, "probabilities": p} for e, p in zip(entries, by_name, strict=True)]

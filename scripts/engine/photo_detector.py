@@ -45,7 +45,8 @@ class PhotoDetector:
         interval: the level of the intervals that ``lines`` of a result have; None: they have none.
 
     Raises:
-        ValueError: the checkpoint cannot be used, or has no intervals of that level.
+        ValueError: the checkpoint cannot be used, or has no intervals of that level; or the score
+            is not between 0 and 1.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class PhotoDetector:
         probabilities: bool = False,
         interval: float | None = None,
     ) -> None:
+        if not 0 <= score <= 1:
+            raise ValueError(f"A score of {score} is no share; try 0.5.")
         self.device = pick_device(device)
         self.loaded = load_detector(checkpoint_of(Path(path)), self.device)
         self.config = choose_postprocess(self.loaded.run, sigma_t, suppression, nms_iou=nms_iou)

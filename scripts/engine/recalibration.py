@@ -51,16 +51,22 @@ def read_recalibration(state: Mapping[str, Any], path: Path) -> Recalibration | 
     """What the loaded checkpoint ``path`` says about its sigmas; None if it was not recalibrated.
 
     Raises:
-        ValueError: an earlier version recalibrated it.
+        ValueError: another version recalibrated it.
     """
     saved = state.get(KEY)
     if saved is None:
         return None
-    if "quantiles" not in saved:
+    try:
+        return from_plain(saved)
+    except (KeyError, TypeError) as error:  # a field is missing, or one is unknown
         raise ValueError(
-            f"The factors of sigma in {path} are of an earlier version; run scripts.calibrate on "
-            "it once more."
-        )
+            f"The factors of sigma in {path} are of another version of this code; run "
+            "scripts.calibrate on it once more."
+        ) from error
+
+
+def from_plain(saved: Mapping[str, Any]) -> Recalibration:
+    """The record of which ``plain`` made these values."""
     scale = SigmaScale(
         edges=tuple(saved["scale"]["edges"]),
         factors=tuple(tuple(row) for row in saved["scale"]["factors"]),
@@ -91,10 +97,10 @@ def probability_within(recalibration: Recalibration | None, sigma: Tensor, px: f
     Of recalibrated sigmas (D, 4) px it is what was measured, of others a Gaussian's.
 
     Raises:
-        ValueError: the distance is negative.
+        ValueError: the distance is negative or no number.
     """
-    if px < 0:
-        raise ValueError(f"A distance of {px} px is negative.")
+    if not px >= 0:
+        raise ValueError(f"A distance of {px} px is none; give 0 or more.")
     if recalibration is None:
         return within_probability(sigma, px)
     return share_within(recalibration.quantiles, px / sigma)

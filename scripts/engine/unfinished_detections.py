@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAME = "unfinished.jsonl"
+NAME = ".unfinished.jsonl"
 Row = dict[str, Any]  # image, stamp, size (height, width) px, overlay, detections
 
 
@@ -32,10 +32,21 @@ class UnfinishedDetections:
         lines = [header, *rows]  # without a line that was torn
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def done(self, images: list[Path]) -> dict[Path, Row]:
-        """The rows of those images that are done and have not changed since."""
+    def done(self, images: list[Path], *, drawn: bool = False) -> dict[Path, Row]:
+        """The rows of those images that are done and have not changed since.
+
+        Args:
+            images: all that are asked for.
+            drawn: whether their overlays must be there.
+        """
         rows = {path: self.rows.get(str(path)) for path in images}
-        return {path: row for path, row in rows.items() if row and row["stamp"] == stamp(path)}
+        same = {path: row for path, row in rows.items() if row and row["stamp"] == stamp(path)}
+        folder = self.path.parent
+        return {
+            path: row
+            for path, row in same.items()
+            if not drawn or (folder / row["overlay"]).is_file()
+        }
 
     def add(self, path: Path, row: Row) -> None:
         """Keeps the result of one more image."""

@@ -81,11 +81,28 @@ def test_fitting_again_changes_nothing():
     assert again == pytest.approx([1.0] * 4)
 
 
-@pytest.mark.parametrize(("by", "boxes"), [("one", 7), ("side", 29), ("size", 22)])
+@pytest.mark.parametrize(("by", "boxes"), [("one", 19), ("side", 19), ("size", 59)])
 def test_too_few_detections_are_refused(by, boxes):
     errors = gaussian(boxes)
     with pytest.raises(ValueError, match=f"{boxes} matched detections .* too few .* {by!r}"):
         fit_scale(errors, torch.ones_like(errors), boxes_of_sizes(*range(1, boxes + 1)), by=by)
+
+
+def test_no_size_bin_is_empty_where_sizes_tie():
+    """Of 8 boxes of size 1 and 64 of size 10 both thirds end at 10."""
+    boxes = boxes_of_sizes(*[1.0] * 8, *[10.0] * 64)
+    assert size_edges(box_sizes(boxes)).tolist() == [10.0]
+    scale = fit_scale(gaussian(72), torch.ones(72, 4), boxes, by="size")
+    assert len(scale.factors) == 2
+    assert size_edges(torch.full((9,), 4.0)).tolist() == []
+
+
+@pytest.mark.parametrize("error", [0.0, math.inf, math.nan])
+@pytest.mark.parametrize("aim", ["coverage", "likelihood"])
+def test_errors_without_a_factor_are_refused(error, aim):
+    errors = torch.full((40, 4), error)
+    with pytest.raises(ValueError, match="Errors that are 0 or not finite have no factor"):
+        fit_scale(errors, torch.ones(40, 4), boxes_of_sizes(*range(1, 41)), aim=aim)
 
 
 def test_a_box_has_the_factor_of_its_size():

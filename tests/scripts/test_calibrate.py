@@ -10,13 +10,15 @@ from PIL import Image
 
 from data.coco import CocoDataset
 from scripts import calibrate, detect
-from scripts.engine.calibrate import parts_of_split, size_names
 from scripts.engine.checkpoint import load_checkpoint
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import choose_postprocess, load_detector
+from scripts.engine.image_digests import image_digest
 from scripts.engine.recalibration import KEY, report_file
 from scripts.engine.score import LabeledFolder, ScoreOptions, score_detections
 from scripts.engine.score_source import NetworkOptions
+from scripts.engine.sigma_measures import size_names
+from scripts.engine.unseen_images import parts_of_split
 from tests.scripts.test_detect import write_checkpoint
 
 CPU = torch.device("cpu")
@@ -69,6 +71,13 @@ def own(checkpoint, tmp_path):
     return tmp_path / checkpoint.name
 
 
+def copy_images(source, target):
+    """The same pixels in files of other bytes, which count as other images."""
+    shutil.copytree(source, target)
+    for path in target.iterdir():
+        path.write_bytes(path.read_bytes() + b"other")
+
+
 def call(checkpoint, labeled, *more):
     words = [checkpoint, "--data", labeled, "--split", "val", "--device", "cpu", *more]
     return calibrate.main([str(word) for word in words])
@@ -89,6 +98,7 @@ def test_the_checkpoint_keeps_the_factors_and_its_weights(own, labeled, capsys):
     printed = capsys.readouterr().out
     assert f"sigma is multiplied by {row[0]:.3f}" in printed
     assert "half of val" in printed
+    assert "in 90 % interval" in printed
     fitted = numbers(own)
     assert after[KEY]["images"] + fitted["images"] == len(IDS)
     off = {name: abs(fitted[name]["all"]["coverage1"] - 68.27) for name in ("before", "after")}
@@ -148,11 +158,11 @@ def test_what_cannot_be_calibrated_is_one_sentence(own, labeled, tmp_path, capsy
             labeled / "annotations" / "instances_val.json",
             tmp_path / "data" / "annotations" / f"instances_{name}.json",
         )
-        shutil.copytree(labeled / "val", tmp_path / "data" / name)
+        copy_images(labeled / "val", tmp_path / "data" / name)
     data = tmp_path / "data"
     for words, sentence in (
         ((plain, labeled), "predicts no sigma; give one of a run with KL Loss"),
-        ((own, labeled, "--report-split", "val"), "--report-split val is what is fitted on"),
+        ((own, labeled, "--report-split", "val"), "12 of the 12 images of --report-split val are"),
         ((own, data, "--report-split", learned), f"The network learned from {learned}"),
         ((own, data, "--split", learned), f"The network learned from {learned}"),
         ((own, labeled, "--split", "nowhere"), "nowhere"),
@@ -165,14 +175,30 @@ def test_what_cannot_be_calibrated_is_one_sentence(own, labeled, tmp_path, capsy
     assert "measured on 12 images (other)" in capsys.readouterr().out
 
 
-def test_images_that_a_run_on_own_data_learned_from_are_known_by_name(own, labeled, capsys):
-    """Whatever the split is called: of the twelve images it learned from two."""
-    names = [CocoDataset(labeled, "val").name(place) for place in (0, 6)]
-    (own.parent / "images.json").write_text(json.dumps({"images": 2, "names": names}))
+def test_images_that_a_run_on_own_data_learned_from_are_known(own, labeled, tmp_path, capsys):
+    """Whatever they and the split are called: of the twelve images it learned from two; others of
+    the same names are new to it.
+    """
+    learned = labeled / "val"
+    digests = [image_digest(learned / f"{place}.png") for place in (1, 7)]
+    known = own.parent / "images.json"
+    known.write_text(json.dumps({"images": 2, "digests": digests}))
     assert call(own, labeled) == 2
     assert "The network learned from 2 of the 12 images of val" in capsys.readouterr().err
-    (own.parent / "images.json").write_text(json.dumps({"images": 1, "names": ["other.png"]}))
+    known.write_text(json.dumps({"images": 1, "digests": ["0123456789abcdef"]}))
     assert call(own, labeled, "--dry-run") == 0
+    assert "note:" not in capsys.readouterr().out
+    known.unlink()
+    assert call(own, labeled, "--dry-run") == 0
+    assert "note: which images the network learned from is not known" in capsys.readouterr().out
+
+
+def test_an_image_is_known_by_its_bytes(tmp_path):
+    for name, content in (("a", b"x" * 70_000), ("b", b"x" * 70_000), ("c", b"x" * 70_001)):
+        (tmp_path / name).write_bytes(content)
+    assert image_digest(tmp_path / "a") == image_digest(tmp_path / "b")
+    assert image_digest(tmp_path / "a") != image_digest(tmp_path / "c")
+    assert image_digest(tmp_path / "d") is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +227,7 @@ def test_nothing_is_kept_if_nothing_can_be_measured(own, labeled, tmp_path, caps
     file = tmp_path / "data" / "annotations" / "instances_val.json"
     content = json.loads(file.read_text())
     far = [{**a, "bbox": [0, 0, 2, 90]} for a in content["annotations"]]
-    shutil.copytree(labeled / "val", tmp_path / "data" / "far")
+    copy_images(labeled / "val", tmp_path / "data" / "far")
     file.with_name("instances_far.json").write_text(json.dumps({**content, "annotations": far}))
     before = own.read_bytes()
     assert call(own, tmp_path / "data", "--report-split", "far") == 2

@@ -24,6 +24,7 @@ from models.mask import MaskConfig
 from scripts import detect
 from scripts.engine import detect_in_files, video
 from scripts.engine.checkpoint import plain, save_checkpoint
+from scripts.engine.command import STOPPED
 from scripts.engine.detection import choose_postprocess
 from scripts.engine.detection_files import overlay_files
 from scripts.engine.unfinished_detections import UnfinishedDetections
@@ -321,8 +322,15 @@ def test_intervals_stand_beside_the_sigma(checkpoint, photos, tmp_path, capsys):
             assert (low, high) == pytest.approx(expected, abs=0.03)
             assert (low, high) == (float(row[f"low_{side}"]), float(row[f"high_{side}"]))
         assert entry["interval"] == line["interval"]
-    assert call(*words, "--interval", 1) == 2
-    assert "level of 1.0 is no share between 0 and 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call(*words, "--interval", 1)
+    assert "'1' is no number above 0 and below 1" in capsys.readouterr().err
+    none = (checkpoint, photos, "--out", tmp_path / "nothing", "--score", 1, "--format", " CSV,")
+    assert call(*none, "--no-overlays", "--interval", 0.9, "--probabilities") == 0
+    header = (tmp_path / "nothing" / "detections.csv").read_text().strip().split(",")
+    assert header[:11] == list(rows[0])[:11]  # the same columns where nothing was found
+    assert header[11:13] == ["low_x1", "high_x1"]
+    assert header[-3:] == ["probability_background", "probability_cat", "probability_dog"]
     plain = write_checkpoint(tmp_path / "plain", log_variance=False)
     assert call(plain, photos, "--out", tmp_path / "none", "--interval", 0.9) == 2
     assert "no sigma, so there are no intervals" in capsys.readouterr().err
@@ -349,7 +357,7 @@ def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkey
     monkeypatch.setattr(detect_in_files, "read_image", stopped)
     assert call(checkpoint, photos, "--out", out, "--score", 0.2) == 75
     assert not (out / "detections.json").exists()
-    unfinished = out / "unfinished.jsonl"
+    unfinished = out / ".unfinished.jsonl"
     unfinished.write_text(unfinished.read_text()[:-20])
     assert call(checkpoint, photos, "--out", out, "--score", 0.3) == 2
     assert "made with another --score; give another --out" in capsys.readouterr().err
@@ -441,6 +449,28 @@ def test_without_pyav_a_video_is_one_sentence(checkpoint, tmp_path, monkeypatch,
     assert (
         "skipped: Videos are read by PyAV; install it: pip install av\n" in capsys.readouterr().err
     )
+
+
+def test_a_stop_in_a_video_keeps_the_images_that_are_done(
+    checkpoint, photos, tmp_path, monkeypatch, capsys
+):
+    """And an overlay that was removed in between is drawn again."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(detect_in_files, "detect_in_video", stopped)
+    (tmp_path / "film.mp4").touch()
+    words = (checkpoint, photos, tmp_path / "film.mp4", "--out", tmp_path / "out")
+    assert call(*words) == STOPPED
+    first, *_ = sorted((tmp_path / "out").glob("*.png"))
+    first.unlink()
+    monkeypatch.setattr(detect_in_files, "detect_in_video", lambda *_, **__: None)
+    capsys.readouterr()
+    assert call(*words) == 0
+    assert "going on: 1 of 2 images are done" in capsys.readouterr().out
+    assert first.is_file()
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_what_changed_since_a_command_was_stopped_is_done_anew(photos, tmp_path):

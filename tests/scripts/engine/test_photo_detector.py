@@ -119,12 +119,33 @@ def test_probabilities_of_all_classes_come_on_request(checkpoint):
     assert list(found.to_coco()[0]["probabilities"]) == ["background", *found.classes]
 
 
+def test_chosen_detections_keep_their_photo(checkpoint, tmp_path):
+    found = PhotoDetector(checkpoint, device="cpu", score=0.0, probabilities=True)(PIXELS)
+    for keep in (slice(3, 6), found.scores > float(found.scores[2]), torch.tensor([4, 0])):
+        chosen = found.select(keep)
+        assert torch.equal(chosen.boxes, found.boxes[keep])
+        assert torch.equal(chosen.probabilities, found.probabilities[keep])
+        assert chosen.classes == found.classes
+        assert torch.equal(chosen.photo, found.photo)
+        assert [line["score"] for line in chosen.lines()] == [
+            round(score, 4) for score in chosen.scores.tolist()
+        ]
+    found.lines()[0]["class"] = "changed"
+    assert found.lines()[0]["class"] != "changed"
+
+
+@pytest.mark.parametrize("score", [50, -0.1, float("nan")])
+def test_a_score_that_is_none_is_refused(checkpoint, score):
+    with pytest.raises(ValueError, match=r"score of .* is no share"):
+        PhotoDetector(checkpoint, device="cpu", score=score)
+
+
 def test_intervals_of_raw_sigmas_are_a_gaussians(checkpoint):
     """95.45 % lie within two sigma; four independent sides are all inside with the fourth power."""
     found = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
     ends = found.intervals(0.9545)
     torch.testing.assert_close(ends[..., 1] - found.boxes, 2 * found.sigma, rtol=1e-4, atol=1e-4)
-    holding = found.interval(0.9).holding
+    holding = found.factors_at(0.9).holding
     assert torch.special.ndtr(torch.tensor(holding)) ** 4 == pytest.approx(0.9)
     assert torch.equal(found.holding_boxes(0.9), holding_boxes(found.boxes, found.sigma, holding))
     with pytest.raises(ValueError, match=r"level of 90 is no share"):
@@ -149,23 +170,26 @@ def test_recalibrated_sigmas_have_the_levels_that_were_fitted(checkpoint, tmp_pa
     raw = PhotoDetector(checkpoint, device="cpu", score=0.0)(PIXELS)
     found = PhotoDetector(path, device="cpu", score=0.0)(PIXELS)
     torch.testing.assert_close(found.sigma, raw.sigma * torch.tensor([1.0, 2.0, 3.0, 4.0]))
-    assert found.interval(0.9).sides == pytest.approx((0.9, 1.8, 1.8, 1.8))
-    assert found.interval(0.9).holding == 2.5
+    assert found.factors_at(0.9).sides == pytest.approx((0.9, 1.8, 1.8, 1.8))
+    assert found.factors_at(0.9).holding == 2.5
     ends = found.intervals(0.3)
     torch.testing.assert_close(ends[:, 0, 1] - found.boxes[:, 0], 0.3 * found.sigma[:, 0])
     expected = (2.0 / found.sigma * torch.tensor([1.0, 0.5, 0.5, 0.5])).clamp(max=0.9)
     torch.testing.assert_close(found.within(2.0), expected)
     with pytest.raises(ValueError, match=r"levels from 0\.01 to 0\.9, and not for 0\.95"):
         found.intervals(0.95)
-    with pytest.raises(ValueError, match="distance of -1 px is negative"):
-        found.within(-1)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match=rf"distance of {wrong} px is none"):
+            found.within(wrong)
+    best = found.select(slice(0, 2))
+    torch.testing.assert_close(best.intervals(0.3), found.intervals(0.3)[:2])
 
 
 def test_factors_of_an_earlier_version_are_refused_and_can_be_replaced(checkpoint, tmp_path):
     state = load_checkpoint(checkpoint)
     path = tmp_path / checkpoint.name
     write_checkpoint_state(path, state["step"], {**state, KEY: {"intervals": []}})
-    with pytest.raises(ValueError, match="of an earlier version"):
+    with pytest.raises(ValueError, match="of another version"):
         PhotoDetector(path, device="cpu")
     assert load_detector(path, torch.device("cpu"), with_factors=False).recalibration is None
 
