@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scripts.engine import stopping
 from scripts.engine import training as module
 from scripts.engine import update as update_module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
@@ -82,6 +83,7 @@ def test_every_stop_signal_ends_after_the_update_with_a_checkpoint(
 
 def test_a_second_signal_ends_at_once_with_what_was_saved_before(data, tmp_path, monkeypatch):
     train(data, tmp_path, stop_after=1)
+    monkeypatch.setattr(stopping, "SAME_S", -1.0)
     signals_at_update(monkeypatch, 2, signal.SIGTERM, signal.SIGTERM)
     assert command(data, tmp_path) == ENDED_AT_ONCE
     assert load_checkpoint(newest_checkpoint(folder_of(tmp_path)))["step"] == 1
@@ -89,7 +91,15 @@ def test_a_second_signal_ends_at_once_with_what_was_saved_before(data, tmp_path,
 
 
 def test_the_warning_of_a_scheduler_may_come_twice(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(stopping, "SAME_S", -1.0)
     signals_at_update(monkeypatch, 2, signal.SIGUSR1, signal.SIGUSR1, signal.SIGHUP)
+    assert command(data, tmp_path) == STOPPED
+
+
+def test_a_signal_that_reaches_a_training_by_two_ways_is_one(data, tmp_path, monkeypatch):
+    """To the process group, and passed on by a launcher."""
+    monkeypatch.setattr(stopping, "SAME_S", 1e6)
+    signals_at_update(monkeypatch, 2, signal.SIGTERM, signal.SIGTERM, signal.SIGINT)
     assert command(data, tmp_path) == STOPPED
 
 
