@@ -127,6 +127,8 @@ def train_batches(
 ) -> Iterator[Batch]:
     """Training batches without end; the k-th is a function of (seed, k) alone.
 
+    What can be checked without reading an image is checked at once, not with the first batch.
+
     An image that cannot be read is left out of its batch, with a sentence in ``Batch.skipped``.
     Targets hold what ``training_target`` keeps; images where that is nothing are not used unless
     ``config.train_empty``.
@@ -159,11 +161,26 @@ def train_batches(
     sampler = EndlessSampler(usable, wide, batch_size=batch_size, seed=seed)
     reader = ImageReader(dataset=dataset, config=config, proposals=proposals)
     make_batch = partial(_training_batch, reader, sampler, seed)
+    return _readable_batches(
+        load_batches(make_batch, range(start, sys.maxsize), workers), images=len(dataset)
+    )
+
+
+def _readable_batches(packed_batches: Iterator[PackedBatch], images: int) -> Iterator[Batch]:
+    """The batches as the network sees them, until too many images were unreadable.
+
+    Args:
+        packed_batches: without their unreadable images.
+        images: number of images in the data set.
+
+    Raises:
+        DataError: ``check_unreadable``.
+    """
     unreadable: set[int] = set()
-    for packed in load_batches(make_batch, range(start, sys.maxsize), workers):
+    for packed in packed_batches:
         unreadable.update(packed.unreadable)
         if packed.skipped:
-            check_unreadable(unreadable, len(dataset), packed.skipped[-1])
+            check_unreadable(unreadable, images, packed.skipped[-1])
         yield packed.unpack()
 
 

@@ -1,6 +1,6 @@
 """Batches that worker processes make: in order, with errors that arrive as sentences."""
 
-import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,14 @@ from torch.utils.data import Dataset as MapDataset
 from data.annotations import FlatTargets
 from data.errors import DataError
 from data.records import Batch, ImageId
+from data.worker_signals import DEAD_WORKERS, signals_held, worker_start
 
 WORKER_TIMEOUT = 120.0  # seconds without a batch until a worker counts as hanging
+RESTARTS = 3  # of workers that died or hang, until they are an error
+
+
+class WorkerError(DataError):
+    """A worker process died or hangs; the images may be in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +79,41 @@ def load_batches(
 ) -> Iterator[PackedBatch]:
     """The batches with these numbers, in order.
 
+    Workers that died or hang are started anew at the batch that is due, with a warning, because
+    batch k does not depend on what was made before it.
+
     Args:
         make_batch: number of a batch -> the batch; runs in the workers.
         numbers: of the batches to make.
         workers: processes that make batches; 0: this process.
 
     Raises:
-        DataError: a batch cannot be made, or a worker process died or hangs.
+        DataError: a batch cannot be made.
+        WorkerError: workers died or hang more than RESTARTS times.
     """
+    made = restarts = 0
+    while True:
+        try:
+            for packed in _batches_of_one_loader(make_batch, numbers[made:], workers):
+                made += 1
+                yield packed
+            return
+        except WorkerError as error:
+            if restarts == RESTARTS:
+                raise
+            restarts += 1
+            print(
+                f"warning: {error} The workers are started anew ({restarts} of {RESTARTS} times) "
+                f"at batch {numbers[made]}, and nothing is lost.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _batches_of_one_loader(
+    make_batch: Callable[[int], PackedBatch], numbers: Sequence[int], workers: int
+) -> Iterator[PackedBatch]:
+    """The batches with these numbers until a worker fails; as ``load_batches``."""
     loader = DataLoader(
         _BatchByNumber(make_batch),
         batch_size=None,
@@ -88,10 +121,13 @@ def load_batches(
         num_workers=workers,
         collate_fn=_identity,
         generator=torch.Generator(),  # without one the loader draws from the global generator
-        worker_init_fn=_start_worker,
+        worker_init_fn=worker_start(),
         timeout=WORKER_TIMEOUT if workers else 0,
     )
-    iterator = iter(loader)
+    with signals_held():
+        iterator = iter(loader)
+    if workers:
+        DEAD_WORKERS.attend()
     try:
         while True:
             item = next_batch(iterator, workers)
@@ -113,7 +149,8 @@ def next_batch(
     is a broken connection (OSError, EOFError) instead of the loader's own RuntimeError.
     """
     try:
-        return next(iterator, None)
+        with DEAD_WORKERS.fetching():
+            return next(iterator, None)
     except (RuntimeError, OSError, EOFError) as error:
         if isinstance(error, RuntimeError):
             worker_died = "DataLoader" in str(error)
@@ -122,7 +159,7 @@ def next_batch(
         if not worker_died:
             raise
         reason = str(error) or type(error).__name__
-        return DataError(
+        return WorkerError(
             f"a worker process that loads images failed ({reason}); killed means too little memory,"
             " a bus error too little shared memory (in Docker: --shm-size); use fewer --workers, 0"
             " loads in this process."
@@ -131,13 +168,3 @@ def next_batch(
 
 def _identity(item: Any) -> Any:
     return item
-
-
-def _start_worker(worker: int) -> None:
-    """Leaves Ctrl-C, which reaches the whole process group, to the main process.
-
-    One thread each is torch's own default, stated here because the workers share the machine's
-    cores.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)

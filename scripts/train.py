@@ -3,7 +3,7 @@
 On photos of your own: own/small (a CPU trains it), own/standard or own/mask (a GPU); layout, splits
 and classes are found in DIR. The runs of the papers: kl_loss/vgg16_coco_kl --scale mini. Stopping
 and resuming changes nothing: the same command continues from the last checkpoint, with the same
-random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a signal.
+random draws. A signal ends it after the update that is under way, with a checkpoint.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from scripts.engine.command import command_parser, exit_code
+from scripts.engine.command import DIVERGED, EXIT_CODES, command_parser, exit_code, failed
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.numbers import at_least_one, at_least_zero
 from scripts.engine.own_data import OwnFolder
@@ -21,15 +21,14 @@ from scripts.engine.own_options import add_own_options, check_options_of
 from scripts.engine.own_recipe import OWN, OwnOptions
 from scripts.engine.own_training import train_own
 from scripts.engine.recipe import TrainOptions
+from scripts.engine.stopping import signals_interrupt
 from scripts.engine.training import train
 from scripts.engine.training_state import AMP_TYPES
 from scripts.engine.update import DivergedError
 
-DIVERGED = 4  # exit code
-
 
 def option_parser() -> argparse.ArgumentParser:
-    parser = command_parser("train", __doc__)
+    parser = command_parser("train", f"{__doc__}\n{EXIT_CODES}")
     parser.add_argument("run", help="own/small, own/standard, own/mask, own/demo, or PAPER/RUN")
     add_environment_options(parser, proposals=True)
     parser.set_defaults(scale=None)  # the recipes of own/ have none
@@ -109,10 +108,10 @@ def train_from(given: dict[str, Any]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(option_parser().parse_args(arguments))
     try:
-        return exit_code(lambda: train_from(given))
+        with signals_interrupt():
+            return exit_code(lambda: train_from(given))
     except DivergedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return DIVERGED
+        return failed(error, DIVERGED)
 
 
 if __name__ == "__main__":

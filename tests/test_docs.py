@@ -18,6 +18,9 @@ NAMES = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
 WRITTEN = (
     "run.json",
     "finished.json",
+    "status.json",
+    "lock.json",
+    "env.json",
     "annotations/instances_train.json",
     "detections.json",
     "scores.json",

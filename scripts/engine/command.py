@@ -1,4 +1,7 @@
-"""How a command ends: well, or with one sentence that says what is wrong."""
+"""How a command ends: well, or with one sentence that says what is wrong.
+
+Exit codes of every command are those below; 3, 4, 5 and 130 come from trainings.
+"""
 
 import argparse
 import sys
@@ -7,8 +10,30 @@ from typing import NoReturn
 
 from scripts.engine.numbers import at_least_one
 
-WRONG_INPUT = 2  # exit code
-STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
+WRONG_INPUT = 2  # exit code: an option, a path, or the data before any work
+BAD_DATA = 3  # exit code: data that cannot be used any more, found after the training began
+DIVERGED = 4  # exit code: a loss or gradient is not finite
+ENVIRONMENT = 5  # exit code: the disk or the memory is full
+STOPPED = 75  # exit code: by a signal, and what was done is saved
+ENDED_AT_ONCE = 130  # exit code: by a second signal, with what was saved before
+
+EXIT_CODES = (  # for the help of a training
+    "Exit codes: 0 done, 2 wrong input, 3 the data fail during the training, 4 a loss is not\n"
+    "finite, 5 the disk or memory is full, 75 stopped by a signal (SIGTERM, SIGINT, SIGHUP or\n"
+    "SIGUSR1) and saved, 130 ended at once by a second signal."
+)
+
+
+class EnvironmentFault(RuntimeError):
+    """The machine cannot go on: its disk or memory is full."""
+
+
+class DataFault(RuntimeError):
+    """The data cannot be used any more, after the training has begun."""
+
+
+class EndedAtOnce(KeyboardInterrupt):
+    """A second signal ended the training before it could save."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -36,8 +61,8 @@ def add_seeds_option(parser: argparse.ArgumentParser) -> None:
 def exit_code(work: Callable[[], int | None]) -> int:
     """Runs ``work`` and returns its exit code.
 
-    A mistake of the caller is printed as one sentence and returns WRONG_INPUT; Ctrl-C returns
-    STOPPED.
+    A mistake of the caller is printed as one sentence and returns WRONG_INPUT; DataFault,
+    EnvironmentFault and EndedAtOnce have codes of their own; Ctrl-C returns STOPPED.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
         if hasattr(stream, "reconfigure"):
@@ -45,8 +70,20 @@ def exit_code(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+        return failed(error, WRONG_INPUT)
+    except DataFault as error:
+        return failed(error, BAD_DATA)
+    except EnvironmentFault as error:
+        return failed(error, ENVIRONMENT)
+    except EndedAtOnce:
+        print("ended at once; the same command continues from the last checkpoint", file=sys.stderr)
+        return ENDED_AT_ONCE
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)
         return STOPPED
+
+
+def failed(error: Exception, code: int) -> int:
+    """Prints the sentence of an error; returns the exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    return code

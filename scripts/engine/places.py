@@ -102,6 +102,21 @@ class RunPlace:
         return self.folder / "metrics.jsonl"
 
     @property
+    def training_lines(self) -> Path:
+        """A line for each step whose losses TensorBoard shows."""
+        return self.folder / "training.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """Where the training stands."""
+        return self.folder / "status.json"
+
+    @property
+    def starts(self) -> Path:
+        """On what the training ran, each time that it was started."""
+        return self.folder / "env.json"
+
+    @property
     def trained_images(self) -> Path:
         """Which images of one's own are trained on."""
         return self.folder / TRAINED_IMAGES

@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from data.records import Batch
+from scripts.engine.scalar_lines import ScalarLines
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
 ESTIMATE_AFTER = 10  # updates, after which the time of all is known
@@ -22,13 +23,15 @@ class Progress:
 
     Args:
         folder: of the TensorBoard files.
+        lines: the file that gets the scalars of ``scalars`` as JSON lines.
         title: what is trained.
         start: updates that are made already.
         total: updates at the end.
     """
 
-    def __init__(self, *, folder: Path, title: str, start: int, total: int) -> None:
+    def __init__(self, *, folder: Path, lines: Path, title: str, start: int, total: int) -> None:
         self.title, self.start, self.total = title, start, total
+        self.lines = ScalarLines(lines, start)
         self.writer = SummaryWriter(str(folder), purge_step=start)
         self.bar: tqdm | None = None
         if sys.stderr.isatty():
@@ -112,7 +115,7 @@ class Progress:
                 self.writer.add_scalar(f"val_AP/{name}", value, done)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes TensorBoard scalars.
+        """Writes TensorBoard scalars, and the same as a JSON line.
 
         Args:
             step: the update, from 0.
@@ -121,6 +124,7 @@ class Progress:
         """
         means = {f"train/{name}": sum(window) / len(window) for name, window in self.window.items()}
         self.window = {}
+        self.lines.add(step, {**means, **values})
         for name, value in {**means, **values}.items():
             if not math.isnan(value):
                 self.writer.add_scalar(name, value, step)

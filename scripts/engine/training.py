@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from data.errors import DataError
 from data.loader import train_batches
 from data.records import Batch
 from scripts.engine.checkpoint import plain
@@ -17,6 +18,9 @@ from scripts.engine.files import write_atomically
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
+from scripts.engine.run_lock import held
+from scripts.engine.run_starts import note_start
+from scripts.engine.run_status import RunStatus
 from scripts.engine.stopping import StopSignals
 from scripts.engine.training_files import save_training, save_weights
 from scripts.engine.training_state import (
@@ -48,14 +52,18 @@ class Outcome:
 
 
 def train_updates(
-    training: Training, batches: Iterator[Batch], progress: Progress, stop: StopSignals
+    training: Training,
+    batches: Iterator[Batch],
+    progress: Progress,
+    stop: StopSignals,
+    status: RunStatus,
 ) -> Outcome:
     """Makes one update after another, to the end or to a stop."""
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
     for step in range(training.start, recipe.iterations):
-        batch = progress.next_batch(batches)
+        batch = next_batch(training, batches, progress, step)
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
         losses, statistics = update(
@@ -73,15 +81,32 @@ def train_updates(
         progress.step(step, losses, total=total, lr=rate, images=len(batch.images))
         if statistics:
             progress.statistics(step, statistics, lr=rate)
-        done = step + 1
+        done = status.step = step + 1
         if validate_if_due(training, progress, done):
             return Outcome(updates=done, finished=True)
         if stop.received or done - training.start == options.stop_after:
             return Outcome(updates=done, finished=done == recipe.iterations and not stop.received)
         if time.monotonic() - saved_at > SAVE_EVERY_S and done < recipe.iterations:
             save_training(training, progress, done, is_last=False)
+            status.write("running")
             saved_at = time.monotonic()
     return Outcome(updates=recipe.iterations, finished=True)
+
+
+def next_batch(
+    training: Training, batches: Iterator[Batch], progress: Progress, step: int
+) -> Batch:
+    """The batch of update ``step``; if there is none, the updates before it are saved first.
+
+    Raises:
+        DataError: the data, or the processes that read them, are at fault.
+    """
+    try:
+        return progress.next_batch(batches)
+    except DataError:
+        if step > training.start:
+            save_training(training, progress, step, is_last=False)
+        raise
 
 
 def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
@@ -117,7 +142,9 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
 
     Raises:
         ValueError: if something does not fit: an option, a checkpoint, the data.
+        DataFault: if the data turn out to be unusable after the training has begun.
         DivergedError: if a loss or gradient is not finite.
+        EndedAtOnce: at a second signal.
     """
     run = configured_run(name, environment, options)
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
@@ -156,35 +183,47 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
         facts = check_finished(run, place, task.dataset, environment)
         print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
         return 0
-    training = prepare_training(task, environment, options)
-    place.finished.unlink(missing_ok=True)
-    write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
-    stop = StopSignals()
-    batches = train_batches(
-        task.dataset,
-        run.data,
-        batch_size=run.train.batch_size,
-        seed=options.seed,
-        start=training.start,
-        workers=environment.workers,
-        proposals=training.proposals,
-    )
-    progress = Progress(
-        folder=place.tensorboard, title=run.name, start=training.start, total=run.train.iterations
-    )
-    outcome = train_updates(training, batches, progress, stop)
-    save_training(training, progress, outcome.updates, is_last=outcome.finished)
-    if training.validation is not None:
-        save_weights(place.last, training, progress, outcome.updates)
-    progress.close()
-    if not outcome.finished:
-        print(
-            f"stopped after {outcome.updates} of {run.train.iterations} updates; the same command "
-            "continues"
+    with held(place.folder):
+        training = prepare_training(task, environment, options)
+        place.finished.unlink(missing_ok=True)
+        write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
+        note_start(place.starts, training.device, training.start)
+        batches = train_batches(
+            task.dataset,
+            run.data,
+            batch_size=run.train.batch_size,
+            seed=options.seed,
+            start=training.start,
+            workers=environment.workers,
+            proposals=training.proposals,
         )
-        return STOPPED if stop.received else 0
-    finish(training, progress, outcome.updates)
-    return 0
+        return train_to_the_end(training, batches)
+
+
+def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
+    """Makes the updates that are left and saves them, at a stop as well; returns the exit code."""
+    place, total = training.place, training.run.train.iterations
+    progress = Progress(
+        folder=place.tensorboard,
+        lines=place.training_lines,
+        title=training.run.name,
+        start=training.start,
+        total=total,
+    )
+    status = RunStatus(path=place.status, of_steps=total, step=training.start)
+    with StopSignals() as stop, status.while_running():
+        outcome = train_updates(training, batches, progress, stop, status)
+        save_training(training, progress, outcome.updates, is_last=outcome.finished)
+        if training.validation is not None:
+            save_weights(place.last, training, progress, outcome.updates)
+        progress.close()
+        if outcome.finished:
+            finish(training, progress, outcome.updates)
+            status.write("done")
+            return 0
+        status.write("preempted")
+        print(f"stopped after {outcome.updates} of {total} updates; the same command continues")
+    return STOPPED if stop.received else 0
 
 
 def finish(training: Training, progress: Progress, updates: int) -> None:

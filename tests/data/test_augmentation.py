@@ -144,17 +144,16 @@ def test_the_batches_are_a_function_of_seed_and_number():
 
 def test_a_window_and_saved_proposals_exclude_each_other():
     proposals = SavedProposals.__new__(SavedProposals)
-    stream = train_batches(
-        Synthetic(4),
-        replace(CONFIG, crop=0.5),
-        batch_size=2,
-        seed=0,
-        start=0,
-        workers=0,
-        proposals=proposals,
-    )
     with pytest.raises(DataError, match="saved proposals are boxes of whole images"):
-        next(stream)
+        train_batches(
+            Synthetic(4),
+            replace(CONFIG, crop=0.5),
+            batch_size=2,
+            seed=0,
+            start=0,
+            workers=0,
+            proposals=proposals,
+        )
 
 
 @pytest.mark.parametrize(

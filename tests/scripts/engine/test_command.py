@@ -2,7 +2,16 @@
 
 import pytest
 
-from scripts.engine.command import STOPPED, WRONG_INPUT, command_parser, exit_code
+from scripts.engine.command import (
+    BAD_DATA,
+    ENVIRONMENT,
+    STOPPED,
+    WRONG_INPUT,
+    DataFault,
+    EnvironmentFault,
+    command_parser,
+    exit_code,
+)
 
 
 def test_ctrl_c_is_no_traceback(capsys):
@@ -19,3 +28,20 @@ def test_a_wrong_option_is_one_sentence(capsys):
     assert end.value.code == WRONG_INPUT
     printed = capsys.readouterr().err
     assert printed == "error: unrecognized arguments: --nonsense; --help lists the options.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("a."), WRONG_INPUT),
+        (OSError("a."), WRONG_INPUT),
+        (DataFault("a."), BAD_DATA),
+        (EnvironmentFault("a."), ENVIRONMENT),
+    ],
+)
+def test_each_kind_of_error_is_a_sentence_with_its_exit_code(error, code, capsys):
+    def work():
+        raise error
+
+    assert exit_code(work) == code
+    assert capsys.readouterr().err == "error: a.\n"

@@ -12,7 +12,8 @@ from scripts.engine.progress import Progress
 @pytest.fixture
 def progress(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PLAIN_EVERY_S", 0.0)
-    shown = Progress(folder=tmp_path, title="net", start=10, total=13)
+    lines = tmp_path / "training.jsonl"
+    shown = Progress(folder=tmp_path, lines=lines, title="net", start=10, total=13)
     yield shown
     shown.close()
 

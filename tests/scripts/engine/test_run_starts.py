@@ -1,0 +1,27 @@
+"""env.json says on what a training ran, and no secrets."""
+
+import json
+
+import torch
+
+from scripts.engine import run_starts
+from scripts.engine.run_starts import note_start
+
+
+def test_starts_are_kept_and_a_damaged_file_is_begun_anew(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "secret-of-this-test")
+    path = tmp_path / "env.json"
+    for step in (0, 10):
+        note_start(path, torch.device("cpu"), step)
+    assert [start["step"] for start in json.loads(path.read_text())] == [0, 10]
+    assert "secret-of-this-test" not in path.read_text()
+    path.write_text("[{")
+    note_start(path, torch.device("cpu"), 20)
+    assert [start["step"] for start in json.loads(path.read_text())] == [20]
+    assert f"warning: {path} is damaged" in capsys.readouterr().out
+
+
+def test_outside_of_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setattr(run_starts, "git", lambda *_: "")
+    start = run_starts.this_start(torch.device("cpu"), 0)
+    assert start["commit"] is start["dirty"] is start["gpu"] is None
