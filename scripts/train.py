@@ -3,7 +3,8 @@
 On photos of your own: own/small (a CPU trains it), own/standard or own/mask (a GPU); layout, splits
 and classes are found in DIR. The runs of the papers: kl_loss/vgg16_coco_kl --scale mini. Stopping
 and resuming changes nothing: the same command continues from the last checkpoint, with the same
-random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a signal.
+random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 5 disk or memory is full,
+75 stopped by a signal.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from scripts.engine.own_recipe import OWN, OwnOptions
 from scripts.engine.own_training import train_own
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.training import train
-from scripts.engine.training_state import AMP_TYPES
 from scripts.engine.update import DivergedError
+from scripts.engine.update_options import add_update_options
 
 DIVERGED = 4  # exit code
 
@@ -64,21 +65,7 @@ def option_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="end the training after N validations without a better AP",
     )
-    parser.add_argument(
-        "--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA"
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least_one,
-        default=None,
-        help="images an update; the rate, and in the papers' runs the length, follow",
-    )
-    parser.add_argument(
-        "--accumulate",
-        type=at_least_one,
-        default=1,
-        help="forward passes an update (less memory, same batch)",
-    )
+    add_update_options(parser)
     parser.add_argument(
         "--stop-after",
         type=at_least_one,

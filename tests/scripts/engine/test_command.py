@@ -2,7 +2,14 @@
 
 import pytest
 
-from scripts.engine.command import STOPPED, WRONG_INPUT, command_parser, exit_code
+from scripts.engine.command import (
+    ENVIRONMENT,
+    STOPPED,
+    WRONG_INPUT,
+    EnvironmentFault,
+    command_parser,
+    exit_code,
+)
 
 
 def test_ctrl_c_is_no_traceback(capsys):
@@ -19,3 +26,11 @@ def test_a_wrong_option_is_one_sentence(capsys):
     assert end.value.code == WRONG_INPUT
     printed = capsys.readouterr().err
     assert printed == "error: unrecognized arguments: --nonsense; --help lists the options.\n"
+
+
+def test_a_full_machine_has_its_own_exit_code(capsys):
+    def work():
+        raise EnvironmentFault("The memory is full.")
+
+    assert exit_code(work) == ENVIRONMENT == 5
+    assert capsys.readouterr().err == "error: The memory is full.\n"
