@@ -5,8 +5,11 @@ a training step never waits for the host. Draws come from torch's global generat
 which a training step seeds.
 Rules: Faster R-CNN section 3.1.2 (anchors), Fast R-CNN section 2.3 (RoIs), details as in
 py-faster-rcnn.
+The IoU of boxes with objects is computed for a few objects at a time, so that a crowded image does
+not need G * A numbers of memory; the result is that of all objects at once, to the bit.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +19,35 @@ from data.boxes import BoxCoder, box_iou
 from data.records import Target
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+PAIRS = 1 << 22  # of an object and a box whose IoU is computed at a time; about 28 bytes each
+Best = tuple[Tensor, Tensor]  # IoU (A,) and index (A,) of the best ground truth of each box
 
 
-def match(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+def iou_by_objects(gt_boxes: Tensor, boxes: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """The IoU of objects (G, 4) with boxes (A, 4), a few objects g at a time: the index of their
+    first, and (g, A).
+    """
+    at_a_time = max(1, PAIRS // max(1, len(boxes)))
+    for first in range(0, len(gt_boxes), at_a_time):
+        yield first, box_iou(gt_boxes[first : first + at_a_time], boxes)
+
+
+def better(best: Best | None, iou: Tensor, first: int) -> Best:
+    """The best of the objects so far and of the next ones; the earlier object where IoUs tie.
+
+    Args:
+        best: of the objects so far; None before the first.
+        iou: (g, A) of the next objects.
+        first: the index of the first of them.
+    """
+    values, indices = iou.max(dim=0)
+    if best is None:
+        return values, indices
+    is_better = values > best[0]
+    return torch.where(is_better, values, best[0]), torch.where(is_better, indices + first, best[1])
+
+
+def match(boxes: Tensor, gt_boxes: Tensor) -> Best:
     """The best ground truth of each box.
 
     Args:
@@ -28,12 +57,14 @@ def match(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (IoU (A,), index (A,)); both are 0 when there is no ground truth.
     """
-    if len(gt_boxes) == 0:
+    best: Best | None = None
+    for first, iou in iou_by_objects(gt_boxes, boxes):
+        best = better(best, iou, first)
+    if best is None:
         return boxes.new_zeros(len(boxes)), torch.zeros(
             len(boxes), dtype=torch.long, device=boxes.device
         )
-    best = box_iou(gt_boxes, boxes).max(dim=0)
-    return best.values, best.indices
+    return best
 
 
 def label_anchors(
@@ -55,15 +86,20 @@ def label_anchors(
     Returns:
         (labels (A,) of POSITIVE, NEGATIVE, IGNORED; index (A,) into the ground truth).
     """
-    if len(gt_boxes) == 0:
+    best: Best | None = None
+    is_best_of_one = torch.zeros_like(inside)
+    for first, every_iou in iou_by_objects(gt_boxes, anchors):
+        iou = every_iou * inside
+        best = better(best, iou, first)
+        best_of_gt = iou.amax(dim=1, keepdim=True).clamp(min=1e-5)
+        is_best_of_one |= (iou == best_of_gt).any(dim=0)
+    if best is None:
         labels = torch.full((len(anchors),), NEGATIVE, device=anchors.device)
         return labels.masked_fill(~inside, IGNORED), torch.zeros_like(labels)
-    iou = box_iou(gt_boxes, anchors) * inside
-    best_iou, best_gt = iou.max(dim=0)
-    best_of_gt = iou.amax(dim=1, keepdim=True).clamp(min=1e-5)
+    best_iou, best_gt = best
     labels = torch.full_like(best_gt, IGNORED)
     labels[best_iou < negative_iou] = NEGATIVE
-    labels[(iou == best_of_gt).any(dim=0)] = POSITIVE
+    labels[is_best_of_one] = POSITIVE
     labels[best_iou >= positive_iou] = POSITIVE
     return labels.masked_fill(~inside, IGNORED), best_gt
 

@@ -23,8 +23,8 @@ from scripts.engine.own_training import train_own
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.stopping import signals_interrupt
 from scripts.engine.training import train
-from scripts.engine.training_state import AMP_TYPES
 from scripts.engine.update import DivergedError
+from scripts.engine.update_options import add_update_options
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -63,21 +63,7 @@ def option_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="end the training after N validations without a better AP",
     )
-    parser.add_argument(
-        "--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA"
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least_one,
-        default=None,
-        help="images an update; the rate, and in the papers' runs the length, follow",
-    )
-    parser.add_argument(
-        "--accumulate",
-        type=at_least_one,
-        default=1,
-        help="forward passes an update (less memory, same batch)",
-    )
+    add_update_options(parser)
     parser.add_argument(
         "--stop-after",
         type=at_least_one,

@@ -15,6 +15,7 @@ from experiments.records import Row, Run
 from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import postprocess
+from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.optimizer import build_optimizer, set_learning_rate
 from scripts.engine.synthetic import (
     largest_size,
@@ -151,7 +152,7 @@ def time_steps(
 
     The learning rate is 0: the work of a step, on weights that stay as they are.
     """
-    scaler = torch.amp.GradScaler(device.type, enabled=False)
+    scaler = LossScaler(device.type, enabled=False)
 
     def step(run: Run) -> Action:
         data, detector = run.data, detectors[run.name].train()

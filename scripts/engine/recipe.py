@@ -27,7 +27,8 @@ class TrainOptions:
     seed: of every random draw. resume: "auto" (continue if there is a checkpoint), "none", or a
     file. weights: for a start from ImageNet, "auto" (torchvision's), "none", or a file. amp: mixed
     precision on CUDA, "off", "bf16" or "fp16". batch_size: images to scale the recipe to; None: the
-    recipe's. accumulate: forward passes an update. stop_after: updates after which the training
+    recipe's. accumulate: forward passes an update. auto_accumulate: more of
+    them where one does not fit into memory. stop_after: updates after which the training
     stops, resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
     updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
     patience: validations without a better AP after which the training ends; None: never.
@@ -39,6 +40,7 @@ class TrainOptions:
     amp: str = "off"
     batch_size: int | None = None
     accumulate: int = 1
+    auto_accumulate: bool = False
     stop_after: int | None = None
     start_from: Path | None = None
     validate_every: int | None = None

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from data.errors import DataError
 from data.loader import train_batches
@@ -15,6 +16,7 @@ from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
+from scripts.engine.memory import within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
@@ -66,17 +68,19 @@ def train_updates(
         batch = next_batch(training, batches, progress, step)
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
-        losses, statistics = update(
+        one_update = partial(
+            update,
             training.detector,
             training.optimizer,
             training.scaler,
-            batch.to(training.device).split(options.accumulate),
             step=step,
             seed=options.seed,
             amp=training.amp,
             max_norm=recipe.max_grad_norm,
             roi_loss_weight=recipe.roi_loss_weight,
         )
+        on_device = batch.to(training.device)
+        losses, statistics = within_memory(one_update, on_device, training.splitting, progress.say)
         total = weighted_sum(losses, recipe.roi_loss_weight)
         progress.step(step, losses, total=total, lr=rate, images=len(batch.images))
         if statistics:
@@ -145,6 +149,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         DataFault: if the data turn out to be unusable after the training has begun.
         DivergedError: if a loss or gradient is not finite.
         EndedAtOnce: at a second signal.
+        EnvironmentFault: if an update does not fit into memory.
     """
     run = configured_run(name, environment, options)
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
@@ -244,6 +249,7 @@ def finish(training: Training, progress: Progress, updates: int) -> None:
         "device": str(training.device),
         "images_per_second": round(speed, 2),
         "skipped_images": progress.skipped,
+        "skipped_updates": training.scaler.skipped,
         "classes": list(training.classes),
         "proposals": training.proposals_key,
     }

@@ -45,6 +45,7 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
         **weights_of(training, progress, step),
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
+        "accumulate": training.splitting.parts,
     }
     try:
         save_checkpoint(training.place.folder, step, state)

@@ -23,6 +23,8 @@ from scripts.engine.checkpoint import (
     plain,
 )
 from scripts.engine.environment import Environment, pick_device
+from scripts.engine.loss_scaler import LossScaler
+from scripts.engine.memory import Splitting
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import RunPlace
 from scripts.engine.progress import Progress
@@ -63,7 +65,8 @@ class Training:
     amp: torch.dtype | None
     detector: Detector
     optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    scaler: LossScaler
+    splitting: Splitting
     classes: tuple[str, ...]
     proposals: SavedProposals | None
     start: int
@@ -112,7 +115,8 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
     )
     detector = detector.to(device)
     optimizer = build_optimizer(detector, run.train)
-    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    scaler = LossScaler(device.type, enabled=amp is torch.float16)
+    splitting = Splitting(parts=options.accumulate, grows=options.auto_accumulate)
     start, seconds_before = 0, 0.0
     if path is not None:
         state = load_checkpoint(path)
@@ -121,6 +125,8 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         optimizer.load_state_dict(state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
             scaler.load_state_dict(state["scaler"])
+        if splitting.grows:
+            splitting.parts = max(splitting.parts, state.get("accumulate", 1))
         start, seconds_before = state["step"], state["seconds"]
         print(f"resume: {path} at update {start}")
     return Training(
@@ -132,6 +138,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         detector=detector,
         optimizer=optimizer,
         scaler=scaler,
+        splitting=splitting,
         classes=dataset.classes,
         proposals=proposals,
         start=start,

@@ -19,6 +19,7 @@ from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts.engine.cost import truncated_millions
 from scripts.engine.environment import pick_device
+from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.optimizer import build_optimizer, learning_rate, set_learning_rate
 from scripts.engine.places import find_run, papers, runs_of
 from scripts.engine.start import freeze_all_but
@@ -162,7 +163,7 @@ def one_step(detector: Detector, run: Run, batch: Batch) -> str:
     losses, statistics = update(
         detector.train(),
         optimizer,
-        torch.amp.GradScaler(batch.images.device.type, enabled=False),
+        LossScaler(batch.images.device.type, enabled=False),
         [batch],
         step=0,
         seed=0,

@@ -15,13 +15,18 @@ from torch import Tensor, nn
 
 from data.records import Batch
 from models.detector import Detector
+from scripts.engine.command import EnvironmentFault
+from scripts.engine.loss_scaler import MOST_SKIPPED, LossScaler
+from scripts.engine.memory import OutOfMemoryFault, raising
 
 STATISTICS_EVERY = 20  # updates
 Number = TypeVar("Number", float, Tensor)
 
 
 class DivergedError(RuntimeError):
-    """A loss or gradient is not finite; the message names the term and the images."""
+    """A loss or gradient is not finite, or was not for many updates under float16; the message says
+    which.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,7 @@ class Accumulated:
 def update(
     detector: Detector,
     optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
+    scaler: LossScaler,
     batches: Sequence[Batch],
     *,
     step: int,
@@ -67,12 +72,16 @@ def update(
         the loss terms, and the statistics of the last micro-batch every STATISTICS_EVERY updates.
 
     Raises:
-        DivergedError: if a term is not finite; the weights are then as before.
-
+        DivergedError: if a term is not finite, or if the scaler skips the MOST_SKIPPED-th update in
+            a row; the weights are then as before.
+        OutOfMemoryFault: if the forward and backward passes do not fit into memory; the weights are
+            then as before.
+        EnvironmentFault: if the optimizer's step does not.
     """
     optimizer.zero_grad(set_to_none=True)
     key = (seed * 10**9 + step) * 1000
-    accumulated = accumulate_gradients(detector, scaler, batches, key, amp, roi_loss_weight)
+    with raising(OutOfMemoryFault, step, batches):
+        accumulated = accumulate_gradients(detector, scaler, batches, key, amp, roi_loss_weight)
     scaler.unscale_(optimizer)
     gradients = [p for p in detector.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
@@ -82,17 +91,20 @@ def update(
     # under float16 an infinite gradient is normal: the scaler skips that update and scales less
     checked = losses if scaler.is_enabled() else {**losses, "gradient norm": norm_value}
     raise_if_not_finite(checked, step, batches)
-    scaler.step(optimizer)
-    scaler.update()
+    with raising(EnvironmentFault, step, batches):
+        scaler.step_if_finite(optimizer, norm_value)
+    raise_if_all_skipped(scaler, step)
     if step % STATISTICS_EVERY:
         return losses, {}
     statistics = {name: float(value) for name, value in accumulated.statistics.items()}
+    if scaler.is_enabled():
+        statistics["amp/skipped_updates"] = float(scaler.skipped)
     return losses, {"gradient_norm": norm_value, **statistics}
 
 
 def accumulate_gradients(
     detector: Detector,
-    scaler: torch.amp.GradScaler,
+    scaler: LossScaler,
     batches: Sequence[Batch],
     key: int,
     amp: torch.dtype | None,
@@ -153,4 +165,18 @@ def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[B
             f"At update {step} {' and '.join(bad)} of images {images} are not finite; the weights "
             "were not changed. Check these images' boxes (python -m data.validate), lower the "
             f"learning rate, or set {config}.log_variance_limit."
+        )
+
+
+def raise_if_all_skipped(scaler: LossScaler, step: int) -> None:
+    """Checks that float16 does not skip one update after another.
+
+    Raises:
+        DivergedError: if the newest MOST_SKIPPED updates were all skipped.
+    """
+    if scaler.in_a_row >= MOST_SKIPPED:
+        raise DivergedError(
+            f"Update {step} is the {scaler.in_a_row}th in a row that was skipped, because gradients"
+            f" are not finite under float16 (losses are scaled by {scaler.get_scale():g}); they "
+            "changed no weight. Train with --amp bf16 or without --amp, or lower the learning rate."
         )

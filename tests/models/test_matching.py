@@ -4,11 +4,13 @@ they are drawn."""
 import pytest
 import torch
 
-from data.boxes import CenterSizeCoder
+from data.boxes import CenterSizeCoder, box_iou
+from models import matching
 from models.matching import (
     IGNORED,
     NEGATIVE,
     POSITIVE,
+    iou_by_objects,
     label_anchors,
     match,
     rank_at_random,
@@ -71,6 +73,31 @@ def test_best_anchors_that_tie_are_all_positive():
 def test_ground_truth_that_touches_no_anchor_makes_none_positive():
     far = torch.tensor([[500.0, 500, 510, 510]])
     assert label(strips(50, 40), far)[0] == [NEGATIVE, NEGATIVE]
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 50, 130])
+def test_a_few_objects_at_a_time_label_as_all_at_once(monkeypatch, pairs):
+    """Corners on a coarse grid: many IoUs tie, within a part of the objects and across parts."""
+    generator = torch.Generator().manual_seed(pairs)
+    corners = torch.randint(0, 4, (60, 2), generator=generator) * 10.0
+    sides = torch.randint(0, 3, (60, 2), generator=generator) * 10.0  # some boxes are empty
+    boxes = torch.cat([corners, corners + sides], dim=1)
+    anchors, gt_boxes = boxes[:47], boxes[47:]
+    inside = torch.rand(47, generator=generator) < 0.8
+    iou = box_iou(gt_boxes, anchors)
+    whole = (*label_anchors(anchors, gt_boxes, inside, **RULE), *match(anchors, gt_boxes))
+    monkeypatch.setattr(matching, "PAIRS", pairs)
+    parts = (*label_anchors(anchors, gt_boxes, inside, **RULE), *match(anchors, gt_boxes))
+    assert all(map(torch.equal, parts, whole))
+    assert torch.equal(parts[3], iou.max(dim=0).indices)
+    assert ((iou == iou.amax(dim=0)).sum(0) > 1).sum() > 20  # ties
+
+
+def test_no_more_pairs_are_held_than_allowed(monkeypatch):
+    monkeypatch.setattr(matching, "PAIRS", 30)
+    parts = list(iou_by_objects(strips(*range(1, 8)), strips(*range(1, 11))))
+    assert [(first, len(iou)) for first, iou in parts] == [(0, 3), (3, 3), (6, 1)]
+    assert list(iou_by_objects(torch.zeros(0, 4), strips(3))) == []
 
 
 def test_anchors_outside_are_ignored_and_do_not_compete():

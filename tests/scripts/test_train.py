@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.detector import Detector
 from scripts.engine import training as module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.command import STOPPED
+from scripts.engine.command import ENVIRONMENT, STOPPED
 from scripts.engine.files import sha256
 from scripts.train import DIVERGED, main
 from tests.networks import change
@@ -94,6 +95,7 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
     finished = json.loads((folder / "finished.json").read_text())
     assert finished["step"] == 6
     assert finished["skipped_images"] == 0
+    assert finished["skipped_updates"] == 0
     assert json.loads((folder / "run.json").read_text())["name"] == "tiny"
     assert list((folder / "tensorboard").glob("events*"))
     assert final(tmp_path)["classes"] == ["brick", "ball", "tent", "gem", "ring", "cross"]
@@ -191,6 +193,40 @@ def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_p
     assert command(data, tmp_path) == DIVERGED
     assert "error: At update 1 " in capsys.readouterr().err
     assert newest_checkpoint(folder_of(tmp_path)) is None
+
+
+def allow_images(monkeypatch, most):
+    """Lets an update pass ``most`` images at a time through the network."""
+    real = Detector.losses
+
+    def losses(self, batch, statistics=None):
+        if len(batch.images) > most:
+            raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB")
+        return real(self, batch, statistics)
+
+    monkeypatch.setattr(Detector, "losses", losses)
+
+
+def test_an_update_without_memory_ends_the_training_with_a_sentence(
+    data, tmp_path, monkeypatch, capsys
+):
+    allow_images(monkeypatch, 1)
+    assert command(data, tmp_path) == ENVIRONMENT
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: Update 0 does not fit into the memory of cpu with 2 images")
+    assert len(printed.splitlines()) == 1
+    assert "--accumulate 2" in printed
+
+
+def test_auto_accumulate_trains_as_accumulate_does(data, tmp_path, monkeypatch, capsys):
+    """Also when it is continued where everything fits."""
+    assert train(data, tmp_path / "a", accumulate=2) == 0
+    with monkeypatch.context() as patch:
+        allow_images(patch, 1)
+        assert command(data, tmp_path / "b", "--auto-accumulate", "--stop-after", "2") == 0
+    assert capsys.readouterr().out.count("(--auto-accumulate)") == 1
+    assert command(data, tmp_path / "b", "--auto-accumulate") == 0
+    assert equal(final(tmp_path / "a")["model"], final(tmp_path / "b")["model"])
 
 
 @pytest.mark.parametrize(

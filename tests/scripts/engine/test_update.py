@@ -11,6 +11,9 @@ import torch
 from data.build import build_dataset
 from data.loader import train_batches
 from models.build import build_detector
+from scripts.engine.command import EnvironmentFault
+from scripts.engine.loss_scaler import MOST_SKIPPED, LossScaler
+from scripts.engine.memory import OutOfMemoryFault
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.update import STATISTICS_EVERY, DivergedError, update, weighted_sum
 from tests.networks import change
@@ -44,7 +47,7 @@ def ready(run=TINY_KL, **model):
     return (
         detector,
         build_optimizer(detector, run.train),
-        torch.amp.GradScaler("cpu", enabled=False),
+        LossScaler("cpu", enabled=False),
     )
 
 
@@ -155,7 +158,7 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
     """
     detector, optimizer, scaler = ready(roi_pooling=pooling, roi_dropout=0.0)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
-    scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
+    scaler = LossScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(
         detector,
         build_optimizer(detector, TINY_KL.train),
@@ -185,7 +188,7 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
     first stage's loss can be compared."""
     detector, optimizer, scaler = ready(TINY_KLRPN, backbone_name="vgg16", roi_rfcn_pooling=pooling)
     exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
-    scaler = torch.amp.GradScaler("cpu", enabled=amp is torch.float16)
+    scaler = LossScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(
         detector,
         build_optimizer(detector, TINY_KLRPN.train),
@@ -235,7 +238,7 @@ def test_the_second_stage_is_weighted(weight, total, batches):
     terms, _ = update(
         detector,
         optimizer,
-        torch.amp.GradScaler("cpu", enabled=False),
+        LossScaler("cpu", enabled=False),
         [batches[0]],
         step=0,
         seed=0,
@@ -248,3 +251,108 @@ def test_the_second_stage_is_weighted(weight, total, batches):
         "roi_class": weight,
         "roi_box": weight,
     }
+
+
+EXPLODING = 1e36  # of the second stage: its gradient is infinite once it is scaled by 65536
+
+
+def made(detector, scaler, batches, step=1, roi_loss_weight=1.0):
+    """One update by plain gradient descent with rate 0.5; the weights after it, and statistics."""
+    optimizer = torch.optim.SGD(detector.parameters(), lr=0.5)
+    statistics = update(
+        detector,
+        optimizer,
+        scaler,
+        batches[:1],
+        step=step,
+        seed=0,
+        roi_loss_weight=roi_loss_weight,
+    )[1]
+    return {name: p.item() for name, p in detector.weights.items()}, statistics
+
+
+def test_skipped_updates_are_counted_and_change_no_weight(batches):
+    detector, scaler = Terms(rpn_kl=1.0, roi_box=2.0), LossScaler("cpu", enabled=True)
+    for count in (1, 2):
+        weights, _ = made(detector, scaler, batches, roi_loss_weight=EXPLODING)
+        assert weights == {"rpn_kl": 1.0, "roi_box": 2.0}
+        assert (scaler.skipped, scaler.in_a_row) == (count, count)
+    assert scaler.get_scale() == 65536 / 4
+    weights, statistics = made(detector, scaler, batches, step=STATISTICS_EVERY)
+    assert weights == {"rpn_kl": 0.5, "roi_box": 1.5}
+    assert statistics["amp/skipped_updates"] == 2.0
+    assert (scaler.skipped, scaler.in_a_row) == (2, 0)
+
+
+def test_a_norm_that_overflows_makes_no_step(batches):
+    """Each gradient is finite in float32, but the sum of their squares is not."""
+    detector, scaler = Terms(rpn_kl=1.0, roi_box=1.0), LossScaler("cpu", enabled=True)
+    weights, _ = made(detector, scaler, batches, roi_loss_weight=1e25)
+    assert weights == {"rpn_kl": 1.0, "roi_box": 1.0}
+    assert scaler.skipped == 1
+
+
+def test_many_skipped_updates_in_a_row_are_a_divergence(batches):
+    detector, scaler = Terms(roi_box=2.0), LossScaler("cpu", enabled=True)
+    for step in range(MOST_SKIPPED - 1):
+        made(detector, scaler, batches, step=step, roi_loss_weight=math.inf)
+    with pytest.raises(DivergedError, match=r"Update 19 is the 20th in a row .*float16 .*bf16"):
+        made(detector, scaler, batches, step=MOST_SKIPPED - 1, roi_loss_weight=math.inf)
+
+
+def test_counts_of_skipped_updates_are_saved_with_the_scale(batches):
+    detector, scaler = Terms(roi_box=2.0), LossScaler("cpu", enabled=True)
+    made(detector, scaler, batches, roi_loss_weight=EXPLODING)
+    other = LossScaler("cpu", enabled=True)
+    other.load_state_dict(scaler.state_dict())
+    assert (other.skipped, other.in_a_row, other.get_scale()) == (1, 1, 32768.0)
+    other.load_state_dict(torch.amp.GradScaler("cpu").state_dict())  # of an older checkpoint
+    assert (other.skipped, other.in_a_row) == (0, 0)
+    assert LossScaler("cpu", enabled=False).state_dict() == {}
+
+
+class Hungry(Terms):
+    """A detector without memory for more than ``most`` images at a time."""
+
+    def __init__(self, most, error):
+        super().__init__(roi_box=2.0)
+        self.most, self.error = most, error
+
+    def losses(self, batch, statistics=None):
+        if len(batch.images) > self.most:
+            raise self.error
+        return super().losses(batch, statistics)
+
+
+def test_an_update_without_memory_is_one_sentence_and_changes_nothing(batches):
+    detector = Hungry(1, torch.OutOfMemoryError("Tried to allocate 20.00 GiB"))
+    height, width = batches[0].padded_size
+    sentence = (
+        rf"^Update 7 does not fit into the memory of cpu with 2 images at a time, padded to "
+        rf"{height} x {width} px\. Train with --accumulate 2 .*--amp bf16 .*--batch-size"
+    )
+    with pytest.raises(OutOfMemoryFault, match=sentence):
+        made(detector, LossScaler("cpu", enabled=False), batches, step=7)
+    assert detector.weights["roi_box"].item() == 2.0
+
+
+def test_a_step_without_memory_cannot_be_made_again(batches):
+    """Some weights may have changed already."""
+    detector = Terms(roi_box=2.0)
+    optimizer = torch.optim.SGD(detector.parameters(), lr=0.5)
+    optimizer.register_step_pre_hook(raise_full)
+    scaler = LossScaler("cpu", enabled=False)
+    with pytest.raises(EnvironmentFault) as caught:
+        update(detector, optimizer, scaler, batches[:1], step=0, seed=0)
+    assert not isinstance(caught.value, OutOfMemoryFault)
+
+
+def raise_full(*_):
+    raise torch.OutOfMemoryError("full")
+
+
+def test_another_error_stays_what_it_is(batches):
+    with pytest.raises(RuntimeError, match=r"^sizes do not match$"):
+        made(
+            Hungry(0, RuntimeError("sizes do not match")), LossScaler("cpu", enabled=False), batches
+        )

@@ -1,0 +1,126 @@
+"""What happens when an update does not fit into memory: one sentence, or smaller parts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from data.records import Batch
+from scripts.engine.command import EnvironmentFault
+
+Result = TypeVar("Result")
+
+# what torch says where it does not raise an OutOfMemoryError
+FULL = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+class OutOfMemoryFault(EnvironmentFault):
+    """The passes of an update did not fit into memory; no weight was changed, so that the update
+    can be made in smaller parts.
+    """
+
+
+@dataclass(kw_only=True)
+class Splitting:
+    """Into how many micro-batches an update is split.
+
+    parts: at most so many. grows: they are doubled when an update does not fit into memory.
+    """
+
+    parts: int
+    grows: bool = False
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch says that the memory of the device or of the host is full."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+
+
+@contextmanager
+def raising(fault: type[EnvironmentFault], step: int, batches: Sequence[Batch]) -> Iterator[None]:
+    """Turns an error of full memory inside into ``fault`` with one sentence.
+
+    Args:
+        fault: OutOfMemoryFault if no weight is changed inside.
+        step: the update.
+        batches: its micro-batches.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise fault(sentence(step, batches)) from error
+
+
+def sentence(step: int, batches: Sequence[Batch]) -> str:
+    """What did not fit, and what to do.
+
+    Args:
+        step: the update.
+        batches: its micro-batches.
+    """
+    largest = max(len(batch.images) for batch in batches)
+    at_once = f"{largest} images" if largest > 1 else "one image"
+    height, width = batches[0].padded_size
+    device = batches[0].images.device
+    if largest > 1:
+        fewer = (
+            f"--accumulate {2 * len(batches)} (the same batch in smaller parts; --auto-accumulate "
+            "chooses by itself)"
+        )
+        batch = ", or a smaller --batch-size (another training, in another --out)"
+    else:
+        fewer, batch = "smaller images (--short-side of own/*)", ", or a machine with more memory"
+    return (
+        f"Update {step} does not fit into the memory of {device} with {at_once} at a time, padded "
+        f"to {height} x {width} px. Train with {fewer}, with --amp bf16 on CUDA{batch}."
+    )
+
+
+def within_memory(
+    one_update: Callable[[Sequence[Batch]], Result],
+    batch: Batch,
+    splitting: Splitting,
+    say: Callable[[str], None],
+) -> Result:
+    """Makes an update, again in twice as many parts each time that it does not fit into memory.
+
+    The parts stay so many. The batch is the same, so the update is, up to what
+    ``accumulate_gradients`` says of micro-batches.
+
+    Args:
+        one_update: of micro-batches.
+        batch: of the update.
+        splitting: whose parts grow, if they may.
+        say: prints a line.
+
+    Returns:
+        what ``one_update`` returns.
+
+    Raises:
+        OutOfMemoryFault: if the parts may not grow, or are single images.
+    """
+    while True:
+        try:
+            return one_update(batch.split(splitting.parts))
+        except OutOfMemoryFault:
+            if not splitting.grows or splitting.parts >= len(batch.images):
+                raise
+        splitting.parts = min(2 * splitting.parts, len(batch.images))
+        if batch.images.device.type == "cuda":
+            torch.cuda.empty_cache()
+        height, width = batch.padded_size
+        say(
+            f"out of memory with images of {height} x {width} px: from now on an update is split "
+            f"into {splitting.parts} forward passes (--auto-accumulate)"
+        )

@@ -1,0 +1,32 @@
+"""The options of scripts.train that say how an update is computed."""
+
+import argparse
+
+from scripts.engine.numbers import at_least_one
+from scripts.engine.training_state import AMP_TYPES
+
+
+def add_update_options(parser: argparse.ArgumentParser) -> None:
+    """Precision, images an update, and into how many passes they are split."""
+    parser.add_argument(
+        "--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=at_least_one,
+        default=None,
+        help="images an update; the rate, and in the papers' runs the length, follow",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=at_least_one,
+        default=1,
+        help="forward passes an update (less memory, same batch)",
+    )
+    parser.add_argument(
+        "--auto-accumulate",
+        action="store_true",
+        help="when an update does not fit into memory, make it again in twice as many forward "
+        "passes, and all after it; the batch stays, but anchors, RoIs and dropout are drawn anew, "
+        "masks and IoU are averaged part by part, and trained batch norms see fewer images",
+    )

@@ -1,0 +1,77 @@
+"""What is an error of full memory, and how an update is split until it fits."""
+
+import pytest
+import torch
+
+from data.records import Batch
+from scripts.engine.command import EnvironmentFault
+from scripts.engine.memory import (
+    OutOfMemoryFault,
+    Splitting,
+    is_out_of_memory,
+    raising,
+    sentence,
+    within_memory,
+)
+
+
+def batch_of(images):
+    return Batch(
+        images=torch.zeros(images, 3, 32, 64),
+        image_sizes=((30, 60),) * images,
+        original_sizes=((30, 60),) * images,
+        image_ids=tuple(range(images)),
+    )
+
+
+def needing(most, tried):
+    """An update that fits ``most`` images at a time; notes the sizes of its micro-batches."""
+
+    def one_update(batches):
+        tried.append([len(batch.images) for batch in batches])
+        with raising(OutOfMemoryFault, 3, batches):
+            if max(tried[-1]) > most:
+                raise torch.OutOfMemoryError("full")
+        return "made"
+
+    return one_update
+
+
+def test_the_allocator_of_the_cpu_is_understood():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError())
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("DataLoader worker exited"))
+    assert not is_out_of_memory(ValueError("CUDA error: out of memory"))
+
+
+def test_parts_double_until_they_fit_and_stay(capsys):
+    splitting, tried = Splitting(parts=1, grows=True), []
+    assert within_memory(needing(2, tried), batch_of(6), splitting, print) == "made"
+    assert tried == [[6], [3, 3], [2, 2, 2]]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "32 x 64 px: from now on an update is split into 4 forward passes" in lines[1]
+    tried.clear()
+    within_memory(needing(2, tried), batch_of(6), splitting, print)
+    assert tried == [[2, 2, 2]]
+
+
+def test_single_images_are_the_end():
+    splitting, tried = Splitting(parts=1, grows=True), []
+    with pytest.raises(OutOfMemoryFault, match=r"one image at a time.*--short-side.*--amp bf16"):
+        within_memory(needing(0, tried), batch_of(3), splitting, print)
+    assert tried == [[3], [2, 1], [1, 1, 1]]
+
+
+def test_parts_do_not_grow_unasked():
+    tried = []
+    with pytest.raises(EnvironmentFault, match=r"Update 3 .* 4 images .*--accumulate 2 "):
+        within_memory(needing(2, tried), batch_of(4), Splitting(parts=1), print)
+    assert tried == [[4]]
+
+
+def test_the_sentence_names_the_largest_part():
+    assert "with 2 images at a time, padded to 32 x 64 px" in sentence(0, batch_of(3).split(2))
