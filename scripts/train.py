@@ -3,7 +3,7 @@
 On photos of your own: own/small (a CPU trains it), own/standard or own/mask (a GPU); layout, splits
 and classes are found in DIR. The runs of the papers: kl_loss/vgg16_coco_kl --scale mini. Stopping
 and resuming changes nothing: the same command continues from the last checkpoint, with the same
-random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 75 stopped by a signal.
+random draws. Exit codes: 0 done, 2 wrong input, 4 a loss is not finite, 5 disk full, 75 stopped.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """Fits the sigmas of a network on labeled images, and measures them on others."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from scripts.engine.checkpoint import checkpoint_of
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import LoadedDetector, choose_postprocess, load_detector
 from scripts.engine.environment import pick_device
+from scripts.engine.files import read_json
 from scripts.engine.own_data import HELD_BACK
 from scripts.engine.places import TRAINED_IMAGES
 from scripts.engine.recalibration import Recalibration, keep_recalibration
@@ -31,6 +31,7 @@ from scripts.engine.score_data import LabeledFolder, open_labeled
 
 LEVELS = (ONE_SIGMA, 0.8, 0.9, 0.95, TWO_SIGMA)  # of the intervals that are measured
 FEWEST = 10  # matched detections of a class or size that has a line of its own
+SAME_IMAGES = "the training, run again, writes it anew"
 Numbers = dict[str, float]
 
 
@@ -160,7 +161,7 @@ def check_not_trained_on(
         DataError: it did.
     """
     known = checkpoint.parent / TRAINED_IMAGES
-    names = json.loads(known.read_text()).get("names") if known.is_file() else None
+    names = read_json(known, SAME_IMAGES).get("names") if known.is_file() else None
     if names is not None:
         shared = {dataset.name(index) for index in range(len(dataset))} & set(names)
         count = f"{len(shared)} of the {len(dataset)} images of {split}" if shared else ""

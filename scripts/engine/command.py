@@ -8,7 +8,12 @@ from typing import NoReturn
 from scripts.engine.numbers import at_least_one
 
 WRONG_INPUT = 2  # exit code
+ENVIRONMENT = 5  # exit code: the disk or the memory is full
 STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
+
+
+class EnvironmentFault(RuntimeError):
+    """The machine cannot go on: its disk or memory is full."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -36,14 +41,17 @@ def add_seeds_option(parser: argparse.ArgumentParser) -> None:
 def exit_code(work: Callable[[], int | None]) -> int:
     """Runs ``work`` and returns its exit code.
 
-    A mistake of the caller is printed as one sentence and returns WRONG_INPUT; Ctrl-C returns
-    STOPPED.
+    A mistake of the caller is printed as one sentence and returns WRONG_INPUT, a full disk or
+    memory ENVIRONMENT; Ctrl-C returns STOPPED.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         return work() or 0
+    except EnvironmentFault as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ENVIRONMENT
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT

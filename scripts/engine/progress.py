@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from data.records import Batch
+from scripts.engine.scalar_log import ScalarLog
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
 ESTIMATE_AFTER = 10  # updates, after which the time of all is known
@@ -29,10 +29,11 @@ class Progress:
 
     def __init__(self, *, folder: Path, title: str, start: int, total: int) -> None:
         self.title, self.start, self.total = title, start, total
-        self.writer = SummaryWriter(str(folder), purge_step=start)
+        self.said: set[str] = set()  # lines of ``say_once``
         self.bar: tqdm | None = None
         if sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True)
+        self.log = ScalarLog(folder, start=start, warn=self.say)
         self.smooth: dict[str, float] = {}
         self.window: dict[str, list[float]] = {}  # losses since the last scalars
         self.images = 0
@@ -106,10 +107,10 @@ class Progress:
         )
         for name, value in scores.items():
             if isinstance(value, int | float) and math.isfinite(value):
-                self.writer.add_scalar(f"val/{name}", value, done)
+                self.log.add(f"val/{name}", value, done)
         for name, value in scores["per_class"].items():
             if math.isfinite(value):
-                self.writer.add_scalar(f"val_AP/{name}", value, done)
+                self.log.add(f"val_AP/{name}", value, done)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes TensorBoard scalars.
@@ -123,15 +124,21 @@ class Progress:
         self.window = {}
         for name, value in {**means, **values}.items():
             if not math.isnan(value):
-                self.writer.add_scalar(name, value, step)
+                self.log.add(name, value, step)
 
     def say(self, line: str) -> None:
         """Prints a line that does not break the bar."""
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
+    def say_once(self, line: str) -> None:
+        """Prints a line unless this training has printed it before."""
+        if line not in self.said:
+            self.said.add(line)
+            self.say(line)
+
     def close(self) -> None:
         """Ends the bar and writes what TensorBoard still waits for."""
-        self.writer.close()
+        self.log.close()
         if self.bar is not None:
             self.bar.close()
