@@ -1,6 +1,7 @@
 """How a command ends: well, or with one sentence that says what is wrong."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,6 +11,10 @@ from scripts.engine.numbers import at_least_one
 WRONG_INPUT = 2  # exit code
 ENVIRONMENT = 5  # exit code: the disk or the memory is full
 STOPPED = 75  # exit code: by Ctrl-C or SIGTERM
+
+
+# the last one: a limit of the file system or of the process
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class EnvironmentFault(RuntimeError):
@@ -54,7 +59,8 @@ def exit_code(work: Callable[[], int | None]) -> int:
         return ENVIRONMENT
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+        full = isinstance(error, OSError) and error.errno in FULL_DISK
+        return ENVIRONMENT if full else WRONG_INPUT
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)
         return STOPPED

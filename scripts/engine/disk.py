@@ -4,7 +4,6 @@ torch.save turns the error of the file below it into a RuntimeError; Python keep
 its context.
 """
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from scripts.engine.command import EnvironmentFault
+from scripts.engine.command import FULL_DISK, EnvironmentFault
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit of the file system or process
 MARGIN = 1.2  # bytes free for each byte that is to be written
 
 
@@ -37,7 +35,7 @@ def full_disk_named(path: Path, size: int = 0) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
-        if cause.errno not in FULL:
+        if cause.errno not in FULL_DISK:
             raise cause from error
         needed = f"it needs {size:,} bytes, " if size else ""
         raise EnvironmentFault(

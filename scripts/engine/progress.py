@@ -1,5 +1,6 @@
 """How training goes: a tqdm bar on a terminal, plain lines elsewhere, and TensorBoard scalars."""
 
+import contextlib
 import math
 import sys
 import time
@@ -81,9 +82,7 @@ class Progress:
             self.bar.update(1)
         elif time.monotonic() - self.shown > PLAIN_EVERY_S or done == self.total:
             self.shown = time.monotonic()
-            print(
-                f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left", flush=True
-            )
+            self.say(f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left")
 
     def statistics(self, step: int, statistics: Mapping[str, float], *, lr: float) -> None:
         """Writes the statistics of an update as scalars; those without a group are of the head."""
@@ -127,9 +126,14 @@ class Progress:
                 self.log.add(name, value, step)
 
     def say(self, line: str) -> None:
-        """Prints a line that does not break the bar."""
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        """Prints a line that does not break the bar.
+
+        A line for which the disk has no room, where the output goes into a file, is lost: there is
+        nowhere to say so, and it must not end the training.
+        """
+        with contextlib.suppress(OSError):
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
 
     def say_once(self, line: str) -> None:
         """Prints a line unless this training has printed it before."""

@@ -6,6 +6,7 @@ import errno
 import resource
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from scripts.engine import disk, step_files
 from scripts.engine.checkpoint import save_checkpoint
-from scripts.engine.command import ENVIRONMENT, EnvironmentFault, exit_code
+from scripts.engine.command import ENVIRONMENT, WRONG_INPUT, EnvironmentFault, exit_code
 from scripts.engine.disk import check_room, full_disk_named, tensor_bytes
 from scripts.engine.files import save_tensors, write_atomically
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
@@ -106,4 +107,6 @@ def test_a_command_ends_with_one_sentence(capsys):
         raise EnvironmentFault("The disk is full.")
 
     assert exit_code(work) == ENVIRONMENT == 5
-    assert capsys.readouterr().err == "error: The disk is full.\n"
+    assert exit_code(lambda: Path("/dev/full").write_text("x") and 0) == ENVIRONMENT
+    assert exit_code(lambda: Path("/no/such/file").read_text() and 0) == WRONG_INPUT
+    assert capsys.readouterr().err.startswith("error: The disk is full.\nerror: ")
