@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 
 from data.errors import DataError
+from data.files import remove_leftovers, temporary_path
 from data.formats.masks import Rle, encode_masks
 from data.mini.appearance import CLASSES, Floats, window
 from data.mini.scenes import FIRST_ID, Scene, Split, scene
@@ -170,7 +171,7 @@ def write_dataset(
     """Renders the mini data set and writes it in COCO's and VOC's layout, replacing an earlier one.
 
     Everything is written into a folder beside ``root`` that is renamed at the end, so ``root`` is
-    never half full.
+    never half full. What a killed process left there is removed.
 
     Args:
         root: Folder to create. Afterwards it holds
@@ -189,7 +190,8 @@ def write_dataset(
     root = Path(root).resolve()
     _check_request(root, train, val)
     stamp = _stamp(seed, train, val)
-    fresh = root.with_name(f".{root.name}-{uuid.uuid4().hex}")
+    remove_leftovers(root.parent)
+    fresh = _temporary_folder(root)
     fresh.mkdir(parents=True)
     try:
         _write_split(fresh, "train", train, seed)
@@ -199,6 +201,11 @@ def write_dataset(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return root
+
+
+def _temporary_folder(root: Path) -> Path:
+    """A new name beside ``root``, which says whose it is: several threads may render at once."""
+    return temporary_path(root.with_name(f"{root.name}-{uuid.uuid4().hex}"))
 
 
 def _check_request(root: Path, train: int, val: int) -> None:
@@ -218,7 +225,7 @@ def _check_request(root: Path, train: int, val: int) -> None:
 
 def _replace_folder(root: Path, fresh: Path, stamp: dict[str, int]) -> None:
     """Renames the folder ``fresh`` to ``root``; what was there before is removed."""
-    stale = fresh.with_name(f"{fresh.name}.old")
+    stale = _temporary_folder(root)
     try:
         if root.exists() and any(root.iterdir()):
             root.rename(stale)

@@ -1,13 +1,14 @@
 """Checkpoints that survive a crash: written to a temporary file, renamed, and verified when read.
 
 A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside
-each lies a ``.json`` with its SHA-256; a checkpoint without that file, or with another hash, is not
-complete and is passed over. Randomness needs no saved generator state: every draw is keyed by
+each lies a ``.json`` with its SHA-256 (intact.py); step_files.py says which of a folder are whole
+and which stay. Randomness needs no saved generator state: every draw is keyed by
 (seed, step), and step is saved.
 """
 
 import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,11 +17,18 @@ from typing import Any
 import torch
 
 from experiments.records import Run
+from scripts.engine.disk import check_room, tensor_bytes
 from scripts.engine.exported import SUFFIX, read_exported
-from scripts.engine.files import save_tensors, sha256, why_not_loaded, write_atomically
+from scripts.engine.files import save_tensors, why_not_loaded
+from scripts.engine.intact import forget_note, is_intact, note_of, recorded_sha256, write_note
+from scripts.engine.step_files import (
+    newest_checkpoint,
+    remove_old,
+    step_files,
+    step_path,
+)
 
 BEST = "best.pt"  # in a run's folder: the weights with the best validation
-KEPT = 2  # newest checkpoints that stay
 FORMAT = 2  # of what a checkpoint holds; format 1, which has no number, is that of commit 87e4cc2
 LISTED = 5  # class names in an error
 TEST_FIELDS = ("test", "proposals_test")  # of DataConfig, which training does not read
@@ -28,23 +36,37 @@ TEST_FIELDS = ("test", "proposals_test")  # of DataConfig, which training does n
 
 def write_checkpoint(path: Path, step: int, state: dict[str, Any]) -> None:
     """Writes one checkpoint and, in the .json file beside it, its hash and format."""
+    forget_note(path)
     digest = save_tensors(path, {**state, "format": FORMAT})
-    note = {"step": step, "sha256": digest, "format": FORMAT}
-    write_atomically(path.with_suffix(".json"), json.dumps(note))
+    write_note(path, digest, step=step, format=FORMAT)
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Writes ``folder/step-<step>.pt``, then removes all but the newest KEPT up to that step.
+def save_checkpoint(
+    folder: Path, step: int, state: dict[str, Any], *, warn: Callable[[str], None] = print
+) -> Path:
+    """Writes ``folder/step-<step>.pt`` and removes older ones that are not needed any more.
 
-    Later ones, which were damaged and passed over, must not count as the newest.
+    Args:
+        folder: of the run.
+        step: updates that are made.
+        state: what the checkpoint holds.
+        warn: is told of older ones that cannot be removed.
+
+    Raises:
+        EnvironmentFault: the disk is full, or has too little room to begin.
     """
-    path = folder / f"step-{step:08d}.pt"
+    path = step_path(folder, step)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_room(folder, max([tensor_bytes(state), *last_size(folder)]))
     write_checkpoint(path, step, state)
-    made = [other for other in sorted(folder.glob("step-*.pt")) if other <= path]
-    for old in made[:-KEPT]:
-        old.with_suffix(".json").unlink(missing_ok=True)
-        old.unlink(missing_ok=True)
+    for reason in remove_old(path):
+        warn(f"warning: {reason}; remove it by hand.")
     return path
+
+
+def last_size(folder: Path) -> list[int]:
+    """[bytes of the newest checkpoint in a folder], [] without one."""
+    return [path.stat().st_size for path in step_files(folder)[:1]]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -59,11 +81,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "one."
         )
     exported = path.suffix == SUFFIX  # has no note: the one beside it is the checkpoint's
-    if not exported and recorded_sha256(path) not in (None, sha256(path)):
-        raise ValueError(
-            f"The checkpoint {path} is damaged: its SHA-256 is not the one in the .json file "
-            "beside it; delete it to fall back to the one before."
-        )
+    if not exported:
+        check_intact(path)
     state = read_exported(path) if exported else read_state(path)
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
         raise ValueError(
@@ -71,6 +90,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     check_format(path, state.get("format"))
     return state
+
+
+def check_intact(path: Path) -> None:
+    """Checks that a checkpoint is as it was written, as far as can be known without its note.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    noted = recorded_sha256(path) is not None
+    if is_intact(path) or not (noted or zipfile.is_zipfile(path)):
+        return
+    reason = (
+        "SHA-256 is not the one in the .json file beside it"
+        if noted
+        else ("content does not have the checksums that are in it")
+    )
+    raise ValueError(
+        f"The checkpoint {path} is damaged: its {reason}; delete it to fall back to the one before."
+    )
 
 
 def read_state(path: Path) -> Any:
@@ -86,15 +124,6 @@ def read_state(path: Path) -> Any:
             f"The checkpoint {path} cannot be read ({why_not_loaded(error)}); give a step-*.pt of "
             "scripts.train."
         ) from error
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete and undamaged checkpoint, or None. Names damaged ones it passes over."""
-    for path in sorted(folder.glob("step-*.pt"), reverse=True):
-        if recorded_sha256(path) == sha256(path):
-            return path
-        print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
-    return None
 
 
 def checkpoint_of(path: Path) -> Path:
@@ -117,20 +146,6 @@ def checkpoint_of(path: Path) -> Path:
             "the folder of one seed of a run."
         )
     return checkpoint
-
-
-def note_of(path: Path) -> dict[str, Any]:
-    """What was noted beside the checkpoint ``path``; {} if the note is missing or damaged."""
-    try:
-        note = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-def recorded_sha256(path: Path) -> str | None:
-    """The hash that was noted when the checkpoint ``path`` was written; None without a note."""
-    return note_of(path).get("sha256")
 
 
 def check_format(path: Path, number: int | None) -> None:
@@ -156,8 +171,9 @@ def check_format(path: Path, number: int | None) -> None:
 
 def check_format_in(folder: Path) -> None:
     """``check_format`` of the newest checkpoint in a folder, from its note; fine without one."""
-    for path in sorted(folder.glob("step-*.pt"))[-1:]:
-        check_format(path, note_of(path).get("format"))
+    for path in step_files(folder)[:1]:
+        if recorded_sha256(path) is not None:
+            check_format(path, note_of(path).get("format"))
 
 
 def check_same_classes(

@@ -4,6 +4,7 @@ Exit codes of every command are those below; 3, 4, 5 and 130 come from trainings
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -16,6 +17,9 @@ DIVERGED = 4  # exit code: a loss or gradient is not finite
 ENVIRONMENT = 5  # exit code: the disk or the memory is full
 STOPPED = 75  # exit code: by a signal, and what was done is saved
 ENDED_AT_ONCE = 130  # exit code: by a second signal, with what was saved before
+
+# the last one: a limit of the file system or of the process
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 EXIT_CODES = (  # for the help of a training
     "Exit codes: 0 done, 2 wrong input, 3 the data fail during the training, 4 a loss is not\n"
@@ -70,7 +74,8 @@ def exit_code(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except (ValueError, OSError) as error:
-        return failed(error, WRONG_INPUT)
+        full = isinstance(error, OSError) and error.errno in FULL_DISK
+        return failed(error, ENVIRONMENT if full else WRONG_INPUT)
     except DataFault as error:
         return failed(error, BAD_DATA)
     except EnvironmentFault as error:

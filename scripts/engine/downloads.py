@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data.errors import DataError
+from data.files import temporary_path
 from scripts.engine.archives import Archive, Part
+from scripts.engine.files import tidy
 from scripts.engine.unpacking import move, unpack_all
 
 BLOCK = 1 << 20  # bytes read at a time
@@ -199,6 +200,7 @@ def get(part: Part, out: Path, keep_archives: bool) -> None:
     Raises:
         DataError: if it cannot be fetched or unpacked.
     """
+    tidy(out)
     missing = [(inside, out / goal) for inside, goal in part.gives if not (out / goal).exists()]
     if not missing:
         goals = ", ".join(str(out / goal) for _, goal in part.gives)
@@ -207,10 +209,14 @@ def get(part: Part, out: Path, keep_archives: bool) -> None:
     paths = [out / "archives" / archive.name for archive in part.archives]
     for archive, path in zip(part.archives, paths, strict=True):
         fetch(archive, path)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unpacking-") as stage:
-        unpack_all(paths, Path(stage))
+    stage = temporary_path(out / "unpacking")
+    try:
+        stage.mkdir()
+        unpack_all(paths, stage)
         for inside, goal in missing:
-            move(Path(stage) / inside, goal, inside, paths)
+            move(stage / inside, goal, inside, paths)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
     if not keep_archives:
         for path in paths:
             path.unlink()

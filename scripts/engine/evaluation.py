@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.records import Row, Run, Table
+from scripts.engine.command import EnvironmentFault
 from scripts.engine.cost import COST_COLUMNS, row_costs
 from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
@@ -39,6 +40,7 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
     Raises:
         ValueError: if the table is measured by another command, or no row has numbers with
             any seed: then nothing is written.
+        EnvironmentFault: the scores, which are printed, cannot be written.
     """
     if table.metric not in SCORERS:
         raise ValueError(
@@ -46,7 +48,7 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
             f"{place.name}`."
         )
     test_sets = LabeledDatasets(environment)
-    empty = []
+    empty, unwritten = [], []
     for seed in range(seeds):
         lines = evaluate_seed(table, place, environment, seed, test_sets)
         ran = sum(line["metrics"] is not None for line in lines)
@@ -54,8 +56,14 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
             empty.append(nothing_evaluated(place, seed, lines))
             continue
         path = place.seed_file(seed)
-        write_json(path, seed_results(table, place, environment, seed, lines))
+        try:
+            write_json(path, seed_results(table, place, environment, seed, lines))
+        except (OSError, EnvironmentFault) as error:
+            unwritten.append(str(error))
+            continue
         print(f"{place.name}, seed {seed}: {ran} of {len(lines)} rows -> {path}", flush=True)
+    if unwritten:
+        raise EnvironmentFault(f"The scores are printed above and not kept: {unwritten[0]}")
     if len(empty) == seeds:
         raise ValueError(empty[0])
     for sentence in empty:

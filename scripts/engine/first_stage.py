@@ -14,9 +14,9 @@ import torch
 
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run, Table
-from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment
-from scripts.engine.files import load_tensors, save_tensors
+from scripts.engine.intact import known_sha256
+from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.proposals import network_proposals
@@ -116,7 +116,7 @@ def stored_proposals(
         images: how many images, from the first.
     """
     key = {
-        "checkpoint": recorded_sha256(trained.checkpoint),
+        "checkpoint": known_sha256(trained.checkpoint),
         "count": count,
         "images": [str(image) for image in dataset.image_ids[:images]],
         "sizes": [list(size) for size in dataset.sizes[:images]],
@@ -131,14 +131,14 @@ def stored_proposals(
 
 
 def save_first_stage(path: Path, proposals: Sequence[Proposals], key: dict[str, Any]) -> None:
-    """Writes the proposals with ``key``, which says what they were computed from."""
+    """Keeps the proposals, if that is possible, with ``key``: what they were computed from."""
     content = {
         "key": key,
         "counts": [len(image.boxes) for image in proposals],
         "boxes": torch.cat([image.boxes for image in proposals]),
         "objectness": torch.cat([image.objectness for image in proposals]),
     }
-    save_tensors(path, content)
+    keep_tensors(path, content)
 
 
 def load_first_stage(path: Path, key: dict[str, Any]) -> list[Proposals] | None:

@@ -15,9 +15,9 @@ from data.formats.saved_proposals import SavedProposals
 from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
 from postprocess.pipeline import postprocess
-from scripts.engine.checkpoint import recorded_sha256
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.files import load_tensors, save_tensors
+from scripts.engine.intact import known_sha256
+from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace
 from scripts.engine.proposals import ensure_proposals
@@ -115,7 +115,7 @@ def candidates_key(
 ) -> dict[str, Any]:
     """What a file of candidates was computed from."""
     key = {
-        "checkpoint": recorded_sha256(trained.checkpoint),
+        "checkpoint": known_sha256(trained.checkpoint),
         "threshold": threshold,
         "images": [str(image) for image in dataset.image_ids],
         "sizes": [list(size) for size in dataset.sizes],
@@ -140,12 +140,12 @@ FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localiza
 
 
 def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str, Any]) -> None:
-    """Writes the candidates with ``key``, which says what they were computed from."""
+    """Keeps the candidates, if that is possible, with ``key``: what they were computed from."""
     content: dict[str, Any] = {"key": key, "counts": [len(image.scores) for image in candidates]}
     for name in FIELDS:
         parts = [getattr(image, name) for image in candidates]
         content[name] = None if any(part is None for part in parts) else torch.cat(parts)
-    save_tensors(path, content)
+    keep_tensors(path, content)
 
 
 def load_candidates(path: Path, key: dict[str, Any]) -> list[Candidates] | None:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from data.loader import usable_images
 from experiments.records import Run
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.files import write_atomically
+from scripts.engine.files import read_json, write_atomically
 from scripts.engine.own_data import OwnData, OwnFolder, fingerprint, open_own_data
 from scripts.engine.own_recipe import (
     OWN,
@@ -90,13 +91,26 @@ def check_same_images(place: RunPlace, data: OwnData) -> None:
     """
     if not (place.has_checkpoints and place.trained_images.is_file()):
         return
-    before, now = json.loads(place.trained_images.read_text()), fingerprint(data.train)
+    before, now = images_before(place), fingerprint(data.train)
     if before["sha256_of_names"] != now["sha256_of_names"]:
         raise ValueError(
             f"The network in {place.folder} learned from {before['images']} images, and there are "
             f"{now['images']} with other names now; train anew in another --out folder, with "
             f"--from {place.last} to begin with what it knows."
         )
+
+
+def images_before(place: RunPlace) -> dict[str, Any]:
+    """What was noted about the images that the network at ``place`` learned from.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    return read_json(
+        place.trained_images,
+        "delete it if the images are still the same ones, and run the same command again",
+        keys=("sha256_of_names", "images"),
+    )
 
 
 def own_validation(

@@ -2,13 +2,13 @@
 
 import argparse
 import importlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.records import Run, Table
 from experiments.scales import at_scale, scale_and_length
+from scripts.engine.files import read_json
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 TRAINED_IMAGES = "images.json"  # in the folder of a run on data of one's own
@@ -160,7 +160,9 @@ class RunPlace:
 
     def training_facts(self) -> dict[str, Any] | None:
         """What finished.json says: updates, seconds, device; None if the training has not ended."""
-        return json.loads(self.finished.read_text()) if self.is_finished else None
+        if not self.is_finished:
+            return None
+        return read_json(self.finished, "delete it and run the same training again")
 
 
 @dataclass(frozen=True, kw_only=True)

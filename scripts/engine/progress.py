@@ -1,5 +1,6 @@
 """How training goes: a tqdm bar on a terminal, plain lines elsewhere, and TensorBoard scalars."""
 
+import contextlib
 import math
 import sys
 import time
@@ -7,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from data.records import Batch
 from scripts.engine.scalar_lines import ScalarLines
+from scripts.engine.scalar_log import ScalarLog
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
 ESTIMATE_AFTER = 10  # updates, after which the time of all is known
@@ -32,10 +33,11 @@ class Progress:
     def __init__(self, *, folder: Path, lines: Path, title: str, start: int, total: int) -> None:
         self.title, self.start, self.total = title, start, total
         self.lines = ScalarLines(lines, start)
-        self.writer = SummaryWriter(str(folder), purge_step=start)
+        self.said: set[str] = set()  # lines of ``say_once``
         self.bar: tqdm | None = None
         if sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True)
+        self.log = ScalarLog(folder, start=start, warn=self.say)
         self.smooth: dict[str, float] = {}
         self.window: dict[str, list[float]] = {}  # losses since the last scalars
         self.images = 0
@@ -83,9 +85,7 @@ class Progress:
             self.bar.update(1)
         elif time.monotonic() - self.shown > PLAIN_EVERY_S or done == self.total:
             self.shown = time.monotonic()
-            print(
-                f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left", flush=True
-            )
+            self.say(f"{self.title}  {done}/{self.total}  {text}  {left / 60:.1f} min left")
 
     def statistics(self, step: int, statistics: Mapping[str, float], *, lr: float) -> None:
         """Writes the statistics of an update as scalars; those without a group are of the head."""
@@ -109,10 +109,10 @@ class Progress:
         )
         for name, value in scores.items():
             if isinstance(value, int | float) and math.isfinite(value):
-                self.writer.add_scalar(f"val/{name}", value, done)
+                self.log.add(f"val/{name}", value, done)
         for name, value in scores["per_class"].items():
             if math.isfinite(value):
-                self.writer.add_scalar(f"val_AP/{name}", value, done)
+                self.log.add(f"val_AP/{name}", value, done)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes TensorBoard scalars, and the same as a JSON line.
@@ -127,15 +127,26 @@ class Progress:
         self.lines.add(step, {**means, **values})
         for name, value in {**means, **values}.items():
             if not math.isnan(value):
-                self.writer.add_scalar(name, value, step)
+                self.log.add(name, value, step)
 
     def say(self, line: str) -> None:
-        """Prints a line that does not break the bar."""
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        """Prints a line that does not break the bar.
+
+        A line for which the disk has no room, where the output goes into a file, is lost: there is
+        nowhere to say so, and it must not end the training.
+        """
+        with contextlib.suppress(OSError):
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+
+    def say_once(self, line: str) -> None:
+        """Prints a line unless this training has printed it before."""
+        if line not in self.said:
+            self.said.add(line)
+            self.say(line)
 
     def close(self) -> None:
         """Ends the bar and writes what TensorBoard still waits for."""
-        self.writer.close()
+        self.log.close()
         if self.bar is not None:
             self.bar.close()

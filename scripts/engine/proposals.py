@@ -15,9 +15,10 @@ from data.formats.saved_proposals import (
 )
 from data.records import Dataset, Proposals
 from experiments.records import Run
-from scripts.engine.checkpoint import recorded_sha256
+from scripts.engine.disk import full_disk_named
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.files import sha256
+from scripts.engine.intact import forget_note, is_intact, known_sha256, write_note
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import OUT, RunPlace, find_run
 from scripts.engine.trained import (
@@ -122,20 +123,31 @@ def ensure_proposal_file(
     count = rpn.post_nms_train if part == "train" else rpn.post_nms_test
     key = file_key(trained.checkpoint, count, dataset)
     path = place.saved_proposals(part)
-    if saved_key(path) == key:
+    if saved_key(path) == key and is_said_intact(path):
         print(f"proposals: {path}, computed before", flush=True)
         return path
     proposals = network_proposals(trained, dataset, environment, count=count, images=len(dataset))
-    save_proposals(path, dataset.image_ids, proposals, key)
+    with full_disk_named(path):
+        forget_note(path)
+        save_proposals(path, dataset.image_ids, proposals, key)
+        write_note(path, sha256(path))
     print(f"proposals: {path}", flush=True)
     return path
+
+
+def is_said_intact(path: Path) -> bool:
+    """Whether saved proposals are as they were written; says so if they are not."""
+    if is_intact(path):
+        return True
+    print(f"warning: {path} is damaged and is computed again.", flush=True)
+    return False
 
 
 def file_key(checkpoint: Path, count: int, dataset: Dataset) -> str:
     """What a file of proposals was computed from."""
     images = json.dumps([[str(image) for image in dataset.image_ids], dataset.sizes])
     key = {
-        "checkpoint": recorded_sha256(checkpoint),
+        "checkpoint": known_sha256(checkpoint),
         "count": count,
         "images": hashlib.sha256(images.encode()).hexdigest(),
         "pixels": pixels_digest(dataset),

@@ -10,6 +10,7 @@ from data.coco_splits import PAPER_SPLITS
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
+from scripts.engine.finished import has_last_checkpoint, last_is_lost
 from scripts.engine.places import EXPERIMENTS, RunPlace, TablePlace
 from scripts.engine.recipe_key import row_recipe
 
@@ -29,6 +30,8 @@ def missing_line(row: Row, run: Run, place: RunPlace) -> Line:
 
 def not_trained(place: RunPlace) -> str:
     """Why a row was not run: its network is not there, or not finished."""
+    if place.is_finished and not has_last_checkpoint(place):
+        return f"{last_is_lost(place)}; --unfinished takes the newest whole checkpoint"
     if place.has_checkpoints:
         return f"the network in {place.name} is not finished; train on, or add --unfinished"
     return f"no trained network in {place.name}"

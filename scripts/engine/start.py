@@ -1,6 +1,5 @@
 """What a network starts from: nothing, ImageNet, or the finished network of another run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
 from models.weights.imagenet import backbone_matches, load_pretrained, torchvision_state
 from scripts.engine.checkpoint import check_format_in, load_checkpoint, newest_checkpoint, plain
+from scripts.engine.files import read_json
+from scripts.engine.finished import is_last
 from scripts.engine.fitting import Source, fit, load_fitted
 from scripts.engine.places import RunPlace
 from scripts.engine.weight_file import read_weights
@@ -85,13 +86,12 @@ def recorded_run(place: RunPlace) -> dict[str, Any]:
         ValueError: if it is not there, or was trained by another version of this code.
     """
     check_format_in(place.folder)
-    try:
-        return json.loads(place.record.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{place.record} cannot be read ({error}), and a later network started from the one "
-            "that was trained there; keep that folder, or train it again."
-        ) from error
+    return read_json(
+        place.record,
+        "a later network started from the one that was trained there, so keep that folder, or "
+        "train it again",
+        keys=("start",),
+    )
 
 
 def with_pixels_of(run: Run, earlier: RunPlace) -> Run:
@@ -173,7 +173,7 @@ def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:
         ValueError: if there is none, naming the command that trains it.
     """
     path = newest_checkpoint(earlier.folder)
-    if path is None or not earlier.is_finished:
+    if path is None or not (earlier.is_finished and is_last(path, earlier)):
         raise ValueError(
             f"{run.name} starts from the finished network of {run.start}, and {earlier.folder} has "
             f"none; train it first: python -m scripts.train {earlier.paper}/{run.start} "

@@ -25,6 +25,8 @@ from scripts.engine.checkpoint import (
     plain,
 )
 from scripts.engine.environment import Environment
+from scripts.engine.files import tidy
+from scripts.engine.finished import is_last
 from scripts.engine.places import RunPlace
 from scripts.engine.start import with_padding
 
@@ -68,8 +70,11 @@ def trained_run(
     Raises:
         ValueError: if the checkpoint is of another format, configuration or list of classes.
     """
+    tidy(place.folder)
     path = newest_checkpoint(place.folder)
     if path is None or not (place.is_finished or unfinished):
+        return None
+    if not unfinished and not is_last(path, place):
         return None
     state = load_checkpoint(path)
     check_same_classes(path, state["classes"], dataset.classes, "evaluate")

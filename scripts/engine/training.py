@@ -15,7 +15,7 @@ from data.records import Batch
 from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
-from scripts.engine.files import write_atomically
+from scripts.engine.files import tidy, write_atomically
 from scripts.engine.memory import within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
@@ -30,6 +30,7 @@ from scripts.engine.training_state import (
     Training,
     check_finished,
     is_longer_now,
+    is_still_there,
     prepare_training,
 )
 from scripts.engine.update import update, weighted_sum
@@ -186,9 +187,11 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
     run, place = task.run, task.place
     if place.is_finished and options.resume == "auto" and not is_longer_now(task):
         facts = check_finished(run, place, task.dataset, environment)
-        print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
-        return 0
+        if is_still_there(place):
+            print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
+            return 0
     with held(place.folder):
+        tidy(place.folder)
         training = prepare_training(task, environment, options)
         place.finished.unlink(missing_ok=True)
         write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
@@ -218,7 +221,7 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
     status = RunStatus(path=place.status, of_steps=total, step=training.start)
     with StopSignals() as stop, status.while_running():
         outcome = train_updates(training, batches, progress, stop, status)
-        save_training(training, progress, outcome.updates, is_last=outcome.finished)
+        save_training(training, progress, outcome.updates, is_last=True)
         if training.validation is not None:
             save_weights(place.last, training, progress, outcome.updates)
         progress.close()

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.engine.checkpoint import plain, save_checkpoint, write_checkpoint
+from scripts.engine.command import EnvironmentFault
 from scripts.engine.progress import Progress
 from scripts.engine.recalibration import report_file
+from scripts.engine.step_files import newest_whole, step_files, step_of
 from scripts.engine.training_state import Training
 
 
@@ -31,15 +33,22 @@ def save_weights(path: Path, training: Training, progress: Progress, step: int) 
         if report.is_file():
             report.unlink()
             progress.say(f"note: {path} is new and its sigmas are not calibrated any more")
-    except (OSError, RuntimeError) as error:
-        progress.say(f"warning: {path} could not be written ({error}); free some disk space.")
+    except (OSError, EnvironmentFault) as error:
+        progress.say(f"warning: the weights after update {step} are not in {path}: {error}")
 
 
 def save_training(training: Training, progress: Progress, step: int, *, is_last: bool) -> None:
-    """Writes the checkpoint after ``step`` updates; a disk that is full ends no training.
+    """Writes the checkpoint after ``step`` updates.
+
+    Args:
+        training: what is saved.
+        progress: of the training.
+        step: updates that are made.
+        is_last: the training ends now, so that a failure is an error; at any other time it is a
+            warning, and the training goes on and tries again at the next save.
 
     Raises:
-        OSError, RuntimeError: if the last checkpoint cannot be written.
+        EnvironmentFault: if the last checkpoint cannot be written.
     """
     state = {
         **weights_of(training, progress, step),
@@ -47,12 +56,32 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
         "scaler": training.scaler.state_dict(),
         "accumulate": training.splitting.parts,
     }
+    folder = training.place.folder
     try:
-        save_checkpoint(training.place.folder, step, state)
-    except (OSError, RuntimeError) as error:
-        if is_last:
-            raise
-        progress.say(
-            f"warning: the checkpoint at update {step} could not be written ({error}); free some "
-            "disk space; training goes on and the last good checkpoint is kept."
+        save_checkpoint(folder, step, state, warn=progress.say_once)
+    except (OSError, EnvironmentFault) as error:
+        what = (
+            f"the checkpoint after update {step} could not be saved: {reason(error)}; "
+            f"{newest_good(folder)}; {remedy(error)}"
         )
+        if is_last:
+            raise EnvironmentFault(f"{what} and run the same command again.") from error
+        progress.say(f"warning: {what}; training goes on and tries again at the next save.")
+
+
+def reason(error: OSError | EnvironmentFault) -> str:
+    """What an error says, without the period and the advice at its end."""
+    return str(error).partition("; free some disk space")[0].rstrip(".")
+
+
+def remedy(error: OSError | EnvironmentFault) -> str:
+    """What to do about a file that could not be written."""
+    return "free some disk space" if isinstance(error, EnvironmentFault) else "make that possible"
+
+
+def newest_good(folder: Path) -> str:
+    """Which updates of a training are on the disk, in words."""
+    path = newest_whole(step_files(folder))
+    if path is None:
+        return "there is no good checkpoint, and the training would begin anew"
+    return f"the newest good checkpoint is of update {step_of(path)}"

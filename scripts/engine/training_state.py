@@ -1,6 +1,5 @@
 """What a training works with, made anew or read from a checkpoint, and saved again."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +18,16 @@ from scripts.engine.checkpoint import (
     check_same_classes,
     check_same_run,
     load_checkpoint,
-    newest_checkpoint,
     plain,
 )
 from scripts.engine.environment import Environment, pick_device
+from scripts.engine.files import read_json
+from scripts.engine.finished import (
+    check_can_be_made_again,
+    finished_facts,
+    has_last_checkpoint,
+    last_is_lost,
+)
 from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting
 from scripts.engine.optimizer import build_optimizer
@@ -31,8 +36,10 @@ from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.start import prepared_detector
+from scripts.engine.step_files import checkpoint_to_continue, newest_checkpoint
 from scripts.engine.validation import Validation, metric_lines
 
+TRAIN_AGAIN = "delete its folder to train again, or put a whole copy of the file there"
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -158,7 +165,7 @@ def checkpoint_to_resume(resume: str, place: RunPlace) -> Path | None:
         return None
     if resume != "auto" and Path(resume).resolve().parent == place.folder.resolve():
         return Path(resume)
-    newest = newest_checkpoint(place.folder)
+    newest = checkpoint_to_continue(place.folder)
     return newest if resume == "auto" or newest is not None else Path(resume)
 
 
@@ -189,15 +196,20 @@ def check_same_training(
         check_same_proposals(None if proposals is None else proposals.key, state, path)
 
 
+CONTINUED = ("optimizer", "scaler", "seed", "seconds", "classes")  # that a training goes on with
+
+
 def check_has_optimizer(state: dict[str, Any], path: Path) -> None:
     """Checks that a checkpoint holds what a training needs to go on.
 
     Raises:
-        ValueError: if it holds the weights alone, as best.pt and last.pt do.
+        ValueError: if it holds the weights alone, as best.pt and last.pt do, or lacks another part.
     """
-    if "optimizer" not in state:
+    missing = [name for name in CONTINUED if name not in state]
+    if missing:
+        what = "holds weights alone" if "optimizer" in missing else f"lacks {', '.join(missing)}"
         raise ValueError(
-            f"{path} holds weights alone, from which a training cannot be continued; give a "
+            f"{path} {what}, from which a training cannot be continued; give a "
             f"step-*.pt with --resume, or begin a new training with --from {path}."
         )
 
@@ -217,8 +229,8 @@ def is_longer_now(task: Task) -> bool:
     """Whether a finished training goes on, because its schedule has become longer."""
     if not task.may_grow:
         return False
-    before = json.loads(task.place.record.read_text())["train"]["iterations"]
-    return before < task.run.train.iterations
+    record = read_json(task.place.record, TRAIN_AGAIN, keys=("train",))
+    return record["train"]["iterations"] < task.run.train.iterations
 
 
 def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> None:
@@ -234,6 +246,19 @@ def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> 
         )
 
 
+def is_still_there(place: RunPlace) -> bool:
+    """Whether the finished network at ``place`` is still there; says so if it is not.
+
+    Raises:
+        ValueError: if it is not, and no checkpoint is there to go on from.
+    """
+    if has_last_checkpoint(place):
+        return True
+    check_can_be_made_again(place)
+    print(f"warning: {last_is_lost(place)}.", flush=True)
+    return False
+
+
 def check_finished(
     run: Run, place: RunPlace, dataset: Dataset, environment: Environment
 ) -> dict[str, Any]:
@@ -246,8 +271,8 @@ def check_finished(
         ValueError: if it is not.
     """
     check_format_in(place.folder)
-    check_same_run(json.loads(place.record.read_text()), run, place.folder)
-    facts = json.loads(place.finished.read_text())
+    check_same_run(read_json(place.record, TRAIN_AGAIN, keys=("data",)), run, place.folder)
+    facts = finished_facts(place)
     check_same_classes(place.folder, classes_of(place, facts), dataset.classes, "continue")
     if environment.proposals is not None:
         proposals = ensure_proposals(run, place, environment, dataset, "train")

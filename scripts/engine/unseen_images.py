@@ -1,15 +1,17 @@
 """Whether images are new to a network, so that its errors there are those of any new image."""
 
-import json
 import re
 from pathlib import Path
 
 from data.errors import DataError
 from data.records import Dataset
 from scripts.engine.detection import LoadedDetector
+from scripts.engine.files import read_json
 from scripts.engine.image_digests import DIGESTS, image_digests
 from scripts.engine.own_data import HELD_BACK
 from scripts.engine.places import TRAINED_IMAGES
+
+SAME_IMAGES = "the training, run again, writes it anew"
 
 
 def check_not_trained_on(
@@ -24,7 +26,7 @@ def check_not_trained_on(
         DataError: it did.
     """
     known = checkpoint.parent / TRAINED_IMAGES
-    trained = json.loads(known.read_text()).get(DIGESTS) if known.is_file() else None
+    trained = read_json(known, SAME_IMAGES).get(DIGESTS) if known.is_file() else None
     if trained is not None:
         shared = len(image_digests(dataset) & set(trained))
         learned = f"{shared} of the {len(dataset)} images of {split}" if shared else ""

@@ -109,11 +109,20 @@ def metric_lines(path: Path, until: int) -> list[Line]:
     Args:
         path: of metrics.jsonl.
         until: the update from which the training goes on.
+
+    Raises:
+        ValueError: the file is damaged.
     """
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return [line for line in lines if line["updates"] <= until]
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return [line for line in lines if line["updates"] <= until]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"The file {path} is damaged ({error}); put a whole copy of it there, or delete it to "
+            "go on without the earlier validations."
+        ) from error
 
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.engine.files import write_atomically
+from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import EXPERIMENTS
 from scripts.reports.merge import merged
 from scripts.reports.results import csv_text, stored_seeds
@@ -72,7 +72,9 @@ class ReportPlace:
     def committed_seeds(self, suffix: str = "") -> list[dict[str, Any]]:
         """The committed seeds of this scale; empty if there are none."""
         path = self.committed / f"{self.scale}{suffix}.json"
-        return json.loads(path.read_text()) if path.is_file() else []
+        if not path.is_file():
+            return []
+        return read_json(path, "restore the committed file", kind=list)
 
     def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What a report shows of new ``seeds``: published, they are added to the committed ones."""

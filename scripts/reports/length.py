@@ -1,6 +1,5 @@
 """A table over training length: one curve a network, the differences, and where they would end."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 
 from experiments.records import Table
 from experiments.scales import scale_and_length, scale_title
-from scripts.engine.files import write_atomically
+from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
@@ -69,7 +68,10 @@ def seeds_at(place: ReportPlace) -> list[dict[str, Any]]:
     the other way round, because committed ones hold what was just published and more.
     """
     path = place.evaluated / "report" / f"{place.scale}.json"
-    reported: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    remedy = "delete it, or report that length again"
+    reported: list[dict[str, Any]] = (
+        read_json(path, remedy, kind=list, keys=("rows",)) if path.is_file() else []
+    )
     committed = place.committed_seeds()
     seeds = committed or reported if place.publish else reported or committed
     return seeds if any(line["metrics"] for seed in seeds for line in seed["rows"]) else []

@@ -1,9 +1,9 @@
 """How long the networks behind the committed results were trained, from the results alone."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
+from scripts.engine.files import read_json
 from scripts.engine.places import EXPERIMENTS
 
 HOUR = 3600.0
@@ -24,7 +24,7 @@ def trained_seconds(results: Path) -> dict[str, dict[Network, float]]:
     found: dict[str, dict[Network, float]] = defaultdict(dict)
     for path in sorted(results.glob("*/*/results/*.json")):
         paper = path.parent.parent.parent.name
-        content = json.loads(path.read_text())
+        content = read_json(path, "restore the committed file", kind=(dict, list))
         for seed in content if isinstance(content, list) else []:
             for row in seed.get("rows", ()):
                 training = row.get("training")

@@ -3,7 +3,6 @@
 import csv
 import io
 import itertools
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.records import Row, Table
+from scripts.engine.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,9 @@ def stored_seeds(folder: Path) -> list[dict[str, Any]]:
         ValueError: if they are of someone's own data, which a paper's numbers have nothing to do
             with.
     """
-    seeds = [json.loads(path.read_text()) for path in sorted(folder.glob("seed*.json"))]
+    remedy = "delete it, or evaluate that seed again"
+    paths = sorted(folder.glob("seed*.json"))
+    seeds = [read_json(path, remedy, keys=("rows",)) for path in paths]
     for seed in seeds:
         if "own_splits" in seed:
             raise ValueError(

@@ -4,6 +4,7 @@ post-processing of it.
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from scripts import evaluate as module
 from scripts.engine import cost, inference
 from scripts.engine import trained as trained_module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.command import ENVIRONMENT
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.inference import detections_of, load_candidates, save_candidates
@@ -396,3 +398,58 @@ def test_what_an_earlier_version_trained_is_a_sentence(data, trained, capsys):
     printed = capsys.readouterr().err
     assert printed.startswith("error: The checkpoint ")
     assert "written by an earlier version of this code, whose network had other parts" in printed
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_network_whose_last_checkpoint_is_damaged_is_named(data, tmp_path, capsys):
+    out = tmp_path / "runs"
+    for stop in (2, None):
+        train(data, out, stop_after=stop)
+    flip_a_byte(newest_checkpoint(out / "tiny" / "kl_loss" / "tiny" / "seed0"))
+    assert command(data, out) == 2
+    printed = capsys.readouterr().err
+    assert "its last checkpoint step-00000006.pt is damaged; scripts.train, run again" in printed
+    assert "goes on from step-00000002.pt (update 2)" in printed
+    assert "--unfinished takes the newest whole checkpoint" in printed
+    evaluate(data, out, unfinished=True)
+    assert rows_of(out)[0]["updates"] == 2
+
+
+def test_a_damaged_candidate_is_computed_again(data, trained, capsys):
+    evaluate(data, trained)
+    before = rows_of(trained)[0]["metrics"]
+    path = trained / "tiny" / "kl_loss" / "tiny" / "seed0" / "candidates.pt"
+    flip_a_byte(path)
+    evaluate(data, trained)
+    assert f"warning: {path} is damaged and is computed again" in capsys.readouterr().out
+    assert rows_of(trained)[0]["metrics"] == before
+
+
+def test_a_full_disk_leaves_the_scores_on_the_screen(data, trained, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    capsys.readouterr()
+    assert command(data, trained) == ENVIRONMENT
+    printed = capsys.readouterr()
+    assert "KL Loss: AP " in printed.out
+    assert "candidates.pt is not kept and is computed again the next time" in printed.out
+    assert printed.err.startswith("error: The scores are printed above and not kept: ")
+    assert "seed0.json could not be written (No space left on device; " in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert not (trained / "tiny" / "kl_loss" / "tiny" / "seed0.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", '{"rows": [', "[]", "{}"])
+def test_a_damaged_seed_is_named_by_the_report(data, trained, content):
+    evaluate(data, trained)
+    path = trained / "tiny" / "kl_loss" / "tiny" / "seed0.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"seed0\.json .*; delete it, or evaluate that seed again"):
+        report(trained)

@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import io
+import socket
 import stat
 import tarfile
 import threading
@@ -288,3 +289,12 @@ def test_every_data_set_lands_where_the_data_layer_reads():
     assert all(
         len(a.md5) == 32 and all(url.endswith("/" + a.name) for url in a.urls) for a in archives
     )
+
+
+def test_what_a_killed_download_left_unpacked_is_removed(serve, tmp_path, capsys):
+    left = tmp_path / f".unpacking.{2**22 + 1}@{socket.gethostname()}.tmp"
+    (left / "VOCdevkit").mkdir(parents=True)
+    host = serve(TRAINVAL)
+    get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["VOCdevkit", "archives"]
+    assert "removed 1 temporary files of processes that were killed" in capsys.readouterr().out

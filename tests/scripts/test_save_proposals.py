@@ -147,6 +147,25 @@ def test_another_checkpoint_or_a_damaged_file_is_another_pass(data, tmp_path, pa
     assert len(passes) == 5
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_flipped_byte_is_another_pass_and_no_dead_end(data, tmp_path, passes, capsys, noted):
+    train_all(data, tmp_path, TINY_RPN)
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
+    stored = folder_of(tmp_path) / "proposals-train.npz"
+    if not noted:
+        stored.with_suffix(".json").unlink()
+    whole = stored.read_bytes()
+    place = whole.index(b"boxes.npy") + 400
+    stored.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    capsys.readouterr()
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
+    printed = capsys.readouterr().out
+    assert f"warning: {stored} is damaged and is computed again" in printed
+    assert printed.count("computed before") == 1
+    assert len(passes) == 3
+    assert np.load(stored)["boxes"].shape[1] == 4
+
+
 def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes):
     """Proposals are computed when they are first needed, and costs and candidates share them."""
     train_all(data, tmp_path, TINY_RPN, TINY_FAST, TINY)

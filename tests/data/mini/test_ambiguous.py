@@ -3,6 +3,8 @@ not there.
 """
 
 import json
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -193,3 +195,13 @@ def test_command_line(tmp_path, capsys):
     main(["--out", str(tmp_path / "mini"), "--train", "1", "--val", "1"])
     assert "1 training and 1 validation images" in capsys.readouterr().out
     assert Path(tmp_path / "mini" / "coco" / "annotations" / "instances_val_clean.json").is_file()
+
+
+def test_what_a_killed_renderer_left_is_removed(tmp_path):
+    left = tmp_path / f".set-0123.{2**22 + 1}.tmp"  # a number that no process has
+    (left / "coco").mkdir(parents=True)
+    (left / "coco" / "half.jpg").write_text("half")
+    other = tmp_path / f".set-0123.{os.getpid()}@{socket.gethostname()}.tmp"
+    other.mkdir()
+    write_dataset(tmp_path / "set", seed=0, train=1, val=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "set"]

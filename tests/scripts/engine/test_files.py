@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from scripts.engine import files
-from scripts.engine.files import json_safe, load_tensors, save_tensors, write_atomically, write_json
+from scripts.engine.files import json_safe, save_tensors, write_atomically, write_json
+from scripts.engine.kept_tensors import load_tensors
 
 
 def test_small_files_are_replaced_as_a_whole(tmp_path, monkeypatch):

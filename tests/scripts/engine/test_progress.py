@@ -2,6 +2,9 @@
 left.
 """
 
+import contextlib
+import sys
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -32,6 +35,18 @@ def test_a_line_says_where_training_stands(progress, capsys):
         "min left",
     ):
         assert part in line
+
+
+def test_an_output_file_on_a_full_disk_ends_no_training(progress, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        progress.step(10, {"a": 1.0}, total=1.0, lr=1e-3, images=4)
+        progress.say("a line")
+        with pytest.raises(OSError, match="No space left"):
+            print("another", flush=True)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_scalars_are_means_since_the_last_ones_and_nan_is_left_out(progress, tmp_path):

@@ -206,7 +206,7 @@ def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
 
 def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
     with pytest.raises(
-        ValueError, match=r"run\.json cannot be read .*a later network started from the one"
+        ValueError, match=r"run\.json cannot be read: .*a later network started from the one"
     ):
         first_start(place_of(tmp_path, "same"))
 

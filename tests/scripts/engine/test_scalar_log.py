@@ -1,0 +1,39 @@
+"""TensorBoard's full disk ends the log with one warning, and no training."""
+
+import time
+
+import pytest
+from tensorboard.summary.writer import record_writer
+
+from scripts.engine.progress import Progress
+from scripts.engine.scalar_log import ScalarLog
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("method", ["write", "flush"])
+def test_a_disk_that_fills_up_is_one_warning(tmp_path, monkeypatch, capsys, method):
+    progress = Progress(folder=tmp_path, title="net", start=0, total=9)
+    monkeypatch.setattr(record_writer.RecordWriter, method, full)
+    for step in range(200):
+        progress.scalars(step, {"a": 1.0})
+        if progress.log.writer is None:
+            break
+        time.sleep(0.001)
+    progress.scalars(201, {"a": 1.0})
+    progress.close()
+    printed = capsys.readouterr()
+    assert printed.out.count("No space left on device") == 1
+    assert "TensorBoard shows nothing more of this training, which goes on" in printed.out
+    assert "Traceback" not in printed.err
+
+
+def test_a_log_that_cannot_be_begun_is_one_warning(tmp_path):
+    (tmp_path / "file").write_text("")
+    warnings = []
+    log = ScalarLog(tmp_path / "file", start=0, warn=warnings.append)
+    log.add("a", 1.0, 0)
+    log.close()
+    assert len(warnings) == 1
