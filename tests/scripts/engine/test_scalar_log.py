@@ -15,7 +15,9 @@ def full(*_):
 
 @pytest.mark.parametrize("method", ["write", "flush"])
 def test_a_disk_that_fills_up_is_one_warning(tmp_path, monkeypatch, capsys, method):
-    progress = Progress(folder=tmp_path, title="net", start=0, total=9)
+    progress = Progress(
+        folder=tmp_path, lines=tmp_path / "lines.jsonl", title="net", start=0, total=9
+    )
     monkeypatch.setattr(record_writer.RecordWriter, method, full)
     for step in range(200):
         progress.scalars(step, {"a": 1.0})
