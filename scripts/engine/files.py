@@ -4,12 +4,15 @@ import hashlib
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from data.files import atomic_file
+
+ASKED_FOR = re.compile(r"(?:GLOBAL|module|function) ([\w.]+\.[\w.]+)")  # in torch's own sentences
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -56,7 +59,9 @@ def load_tensors(path: Path, keys: set[str]) -> dict[str, Any] | None:
 def why_not_loaded(error: Exception) -> str:
     """Why torch.load did not read a file, in one sentence; its own advises to let it run code."""
     if isinstance(error, pickle.UnpicklingError):
-        return "it holds other things than tensors and plain values"
+        names = ASKED_FOR.search(str(error))
+        asked = f": it asks for {names[1]}, which was not run" if names else ""
+        return f"it holds other things than tensors and plain values{asked}"
     return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
 
 
