@@ -21,6 +21,7 @@ from data.annotations import FlatTargets, ImageTable, clip_rows
 from data.coco_entries import CocoAnnotation, CocoEntries, Segmentations, plain_number
 from data.errors import DataError
 from data.formats.masks import Segments, pack_segments
+from data.formats.strict_json import refuse_constant, unique_keys
 from data.problems import Problem, name_problem
 
 INSTANCES = "instances_"  # how the name of a file with labels begins
@@ -41,7 +42,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(
-            file.read_bytes(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
+            file.read_bytes(), object_pairs_hook=unique_keys, parse_constant=refuse_constant
         )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
@@ -60,19 +61,6 @@ def read_json(file: Path) -> dict[str, Any]:
                 f"{file}: the list {key!r} holds something that is not an object with keys."
             )
     return document
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice in one object")
-    return result
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 @dataclass(frozen=True, kw_only=True)

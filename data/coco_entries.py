@@ -13,6 +13,9 @@ from data.problems import (
     forward_slashes,
     is_number,
     name_problem,
+    name_text_problem,
+    shortened,
+    size_problem,
 )
 from data.records import ImageId
 
@@ -82,11 +85,15 @@ class CocoEntries:
         """Adds a category with an id and a name of its own."""
         number, name = plain_number(entry.get("id")), entry.get("name")
         if not _is_int(number):
-            raise _Unusable(f"category id {entry.get('id')!r} is not an integer")
+            raise _Unusable(f"category id {shortened(entry.get('id'))} is not an integer")
+        if not -MAX_ID < number < MAX_ID:
+            raise _Unusable(f"category id {shortened(number)} has more digits than a number keeps")
         if number in self.categories:
             raise _Unusable(f"category id {number} occurs twice")
         if not isinstance(name, str) or not name.strip():
             raise _Unusable(f"category {number} has the name {name!r}, which is not a text")
+        if problem := name_text_problem(name):
+            raise _Unusable(f"category {number}: {problem}")
         for other, taken in self.categories.items():
             if taken == name:
                 raise _Unusable(
@@ -100,14 +107,16 @@ class CocoEntries:
         number, name = plain_id(entry.get("id")), entry.get("file_name")
         if number is None:
             raise _Unusable(
-                f"image id {entry.get('id')!r} (file {name!r}) is neither an integer nor a text"
+                f"image id {shortened(entry.get('id'))} (file {name!r}) is neither an integer nor a"
+                " text"
             )
         if number in self.images:
             raise _Unusable(
                 f"image id {number} occurs twice (files {self.images[number][0]!r} and {name!r})"
             )
         if isinstance(number, int) and not 0 <= number < MAX_ID:
-            self.report("repaired", f"image id {number} (file {name!r}) is not between 0 and 2^53")
+            text = f"image id {shortened(number)} (file {name!r}) is not between 0 and 2^53"
+            self.report("repaired", text)
         if not isinstance(name, str):
             raise _Unusable(f"image {number}: file_name is not a text")
         plain = forward_slashes(name)
@@ -121,9 +130,11 @@ class CocoEntries:
     def _image_size(self, entry: dict[str, Any], where: str) -> tuple[int, int]:
         """(height, width) px."""
         height, width = plain_number(entry.get("height")), plain_number(entry.get("width"))
-        if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
-            shown = f"{entry.get('height')!r} x {entry.get('width')!r}"
+        if not (_is_int(height) and _is_int(width)):
+            shown = f"{shortened(entry.get('height'))} x {shortened(entry.get('width'))}"
             raise _Unusable(f"{where}: size {shown} is not in positive px")
+        if problem := size_problem(height, width):
+            raise _Unusable(f"{where}: {problem}")
         self._note_texts([entry["height"], entry["width"]], where)
         return height, width
 
@@ -133,13 +144,15 @@ class CocoEntries:
         image, category = plain_id(entry.get("image_id")), plain_number(entry.get("category_id"))
         if image is None or image not in self.images:
             raise _Unusable(
-                f"annotation {number}: image id {entry.get('image_id')!r} is not among the usable"
-                " images"
+                f"annotation {number}: image id {shortened(entry.get('image_id'))} is not among the"
+                " usable images"
             )
         name, size = self.images[image]
         where = f"annotation {number} (image {image}, file {name!r})"
         if not _is_int(category) or category not in self.categories:
-            raise _Unusable(f"{where}: category id {entry.get('category_id')!r} is unknown")
+            raise _Unusable(
+                f"{where}: category id {shortened(entry.get('category_id'))} is unknown"
+            )
         crowd = self._crowd(entry, where)
         x, y, width, height = _four_numbers(entry.get("bbox"), f"{where}: bbox", "box")
         self._note_texts(entry["bbox"], where)
@@ -184,7 +197,7 @@ class CocoEntries:
             self.report("note", "iscrowd is missing or null (taken as 0)", where)
             return False
         if value not in (0, 1):
-            raise _Unusable(f"{where}: iscrowd is {entry.get('iscrowd')!r}, not 0 or 1")
+            raise _Unusable(f"{where}: iscrowd is {shortened(entry.get('iscrowd'))}, not 0 or 1")
         return bool(value)
 
     def _area(self, entry: dict[str, Any], default: float, where: str) -> float:

@@ -15,6 +15,8 @@ from data.errors import DataError
 OnBadBox = Literal["error", "skip"]
 Severity = Literal["error", "box", "repaired", "suspect", "note"]
 MAX_ID = 2**53  # larger integers lose digits in JSON readers that use float64
+LONGEST_SHOWN = 80  # characters of a value in a sentence
+MAX_PIXELS = 89_478_485  # Pillow's limit, above which no image is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,31 @@ def _unusable(stopping: Sequence[Problem]) -> DataError:
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a JSON value is a number that float32 can hold (true and false are not numbers)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e38
+
+
+def size_problem(height: int, width: int) -> str | None:
+    """Why no image can have the size that its labels give, or None."""
+    if height < 1 or width < 1:
+        return f"size {shortened(height)} x {shortened(width)} is not in positive px"
+    if height * width > MAX_PIXELS:
+        shown = f"{shortened(height)} x {shortened(width)}"
+        return f"size {shown} px is more than the {MAX_PIXELS / 1e6:.0f} million that are read"
+    return None
+
+
+def shortened(value: object) -> str:
+    """A value of a file for a sentence, which it must not fill."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def name_text_problem(name: str) -> str | None:
+    """Why a class cannot have this name, or None: control characters would act on a terminal, and
+    halves of a character cannot be written to a file.
+    """
+    if all(character.isprintable() for character in name):
+        return None
+    return f"the name {name!r} has characters that cannot be printed"
 
 
 def similar_names(classes: Sequence[str]) -> list[str]:

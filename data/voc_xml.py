@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from data.errors import DataError
 from data.image_files import without_image_suffix
-from data.problems import Problem, Severity, box_problem
+from data.problems import Problem, Severity, box_problem, size_problem
 
 
 class _NoDoctype(ET.TreeBuilder):
@@ -69,11 +69,8 @@ def read_xml(file: Path) -> VocImage:
         raise DataError(
             f"{file}: size/height and size/width are not integers; write the image size there."
         ) from error
-    if min(size) < 1:
-        raise DataError(
-            f"{file}: the image size {size[1]} x {size[0]} px is not positive; write the image"
-            " size there."
-        )
+    if said := size_problem(*size):
+        raise DataError(f"{file}: the image {said}; write the image size there.")
     objects: list[VocObject] = []
     problems: list[Problem] = []
     for number, element in enumerate(root.findall("object"), start=1):

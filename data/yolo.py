@@ -126,8 +126,8 @@ def _read_line(line: str, size: tuple[int, int], classes: int) -> tuple[_YoloObj
         number, *shares = map(float, words)
     except ValueError as error:
         raise _Unusable("error", f"{line[:60]!r} is not numbers with spaces between") from error
-    if not (number == int(number) and 0 <= number < classes):
-        raise _Unusable("error", f"the class {words[0]} is not one of 0 to {classes - 1}")
+    if not (0 <= number < classes and number == int(number)):
+        raise _Unusable("error", f"the class {words[0][:40]} is not one of 0 to {classes - 1}")
     polygon = len(shares) >= 6 and len(shares) % 2 == 0
     if len(shares) != 4 and not polygon:
         text = f"{len(words)} numbers are neither a class and a box (5) nor a class and a polygon"

@@ -1,9 +1,10 @@
 """Downloads a public data set into the layout that data/ reads: python -m scripts.get_data voc2007
 
-An archive goes to <out>/archives/NAME.part, is resumed where it broke off, checked against its MD5
-and renamed; it is unpacked into a temporary folder beside the goal, which is then renamed. So what
-has its final name is complete, and the same command goes on after any interruption. An archive that
-already lies in <out>/archives is used. Exit code 0, or 2 with one sentence that says what to do.
+An archive comes over https to <out>/archives/NAME.part, is resumed where it broke off, checked
+against its MD5 and renamed; it is unpacked into a temporary folder beside the goal, which is then
+renamed. So what has its final name is complete, and the same command goes on after any
+interruption. An archive that already lies in <out>/archives is used. Exit code 0, or 2 with one
+sentence that says what to do.
 """
 
 import argparse

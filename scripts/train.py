@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.engine.command import DIVERGED, EXIT_CODES, command_parser, exit_code, failed
+from scripts.engine.deterministic import deterministic
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.numbers import at_least_one, at_least_zero
 from scripts.engine.own_data import OwnFolder
@@ -81,6 +82,12 @@ def record_from(record: type, given: dict[str, Any]) -> Any:
 
 def train_from(given: dict[str, Any]) -> int:
     """Trains what the options of the command line say."""
+    with deterministic(given["deterministic"]):
+        return train_in(given)
+
+
+def train_in(given: dict[str, Any]) -> int:
+    """``train_from`` with the operations that were chosen."""
     is_own = given["run"].startswith(f"{OWN}/")
     check_options_of(given, is_own=is_own)
     environment: Environment = environment_from({**given, "scale": given["scale"] or "mini"})

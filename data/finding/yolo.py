@@ -12,6 +12,8 @@ from data.yolo import label_file
 
 CLASS_FILES = ("classes.txt", "obj.names", "labels/classes.txt")  # as LabelImg writes them
 
+LONGEST_PATH = 4096  # characters, Linux's limit
+
 
 def find_yolo(root: Path) -> FoundLayout | None:
     """What a folder with YOLO's labels holds, or None if it holds none.
@@ -106,7 +108,11 @@ def _place(root: Path, base: str, place: str) -> Path | None:
 
 
 def _tails(place: str) -> list[Path]:
-    """A path without what leads upwards, then without its first part, and so on."""
+    """A path without what leads upwards, then without its first part, and so on; none of a text
+    that is too long for a path.
+    """
+    if len(place) > LONGEST_PATH:
+        return []
     parts = [part for part in Path(place.replace("\\", "/")).parts if part not in ("..", ".", "/")]
     return [Path(*parts[start:]) for start in range(len(parts))]
 

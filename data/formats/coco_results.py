@@ -8,7 +8,6 @@ Letters: D detections of an image, K classes.
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +17,13 @@ from typing import Any
 import torch
 
 from data.errors import DataError
+from data.formats.strict_json import refuse_constant, unique_keys
+from data.problems import is_number, shortened
 from data.records import Detections, ImageId
 
 Entry = dict[str, Any]
 LISTED = 5  # ids in an error
+LONGEST_ID = 1000  # characters, more than a file name can have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,9 @@ def read_results(
 def _entries(file: Path) -> list[Entry]:
     """The checked entries of a file."""
     try:
-        content = json.loads(file.read_bytes(), parse_constant=_refuse_constant)
+        content = json.loads(
+            file.read_bytes(), parse_constant=refuse_constant, object_pairs_hook=unique_keys
+        )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: the results cannot be read ({error}); replace them.") from error
     if not isinstance(content, list):
@@ -102,10 +106,6 @@ def _entries(file: Path) -> list[Entry]:
     return content
 
 
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is not a JSON number")
-
-
 def _problem(entry: object) -> str | None:
     """What is wrong with an entry, or None."""
     if not isinstance(entry, dict):
@@ -113,27 +113,25 @@ def _problem(entry: object) -> str | None:
     missing = [key for key in ("image_id", "category_id", "bbox", "score") if key not in entry]
     if missing:
         return f"has no {missing[0]}"
-    if not isinstance(entry["image_id"], int | str):
-        return f"has the image_id {entry['image_id']!r}, which is neither a number nor a text"
+    for key, kinds, wanted in (
+        ("image_id", int | str, "neither a number nor a text"),
+        ("category_id", int | float, "no number"),
+    ):
+        if not isinstance(entry[key], kinds) or len(str(entry[key])) > LONGEST_ID:
+            return f"has the {key} {shortened(entry[key])}, which is {wanted}"
     if not _numbers([entry["score"]], 1):
-        return f"has the score {entry['score']!r}, which is no number"
+        return f"has the score {shortened(entry['score'])}, which is no number"
     if not _numbers(entry["bbox"], 4) or min(entry["bbox"][2:]) < 0:
-        return f"has the bbox {entry['bbox']!r}, which is not x, y, width >= 0, height >= 0"
+        shown = shortened(entry["bbox"])
+        return f"has the bbox {shown}, which is not x, y, width >= 0, height >= 0"
     sigma = entry.get("sigma")
     if sigma is not None and not (_numbers(sigma, 4) and min(sigma) > 0):
-        return f"has the sigma {sigma!r}, which is not four positive numbers"
+        return f"has the sigma {shortened(sigma)}, which is not four positive numbers"
     return None
 
 
 def _numbers(values: object, count: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(
-            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
-            for v in values
-        )
-    )
+    return isinstance(values, list) and len(values) == count and all(map(is_number, values))
 
 
 class _Places:

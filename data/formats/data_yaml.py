@@ -15,6 +15,7 @@ from data.text_files import read_text
 
 KEY = re.compile(r"""(["']?)([\w-]+)\1\s*:(?:\s+(.*))?$""")
 QUOTED = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"\\]|\\.)*)\"""")
+LONGEST_NUMBER = 9  # digits of the number of a class
 SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}  # key -> split
 
 
@@ -65,8 +66,9 @@ def read_data_yaml(file: Path) -> DataYaml:
 
 
 def _number(text: str | None, file: Path) -> int:
-    if text is None or not text.isdecimal():
-        raise DataError(f"{file}: the class number {text!r} under names is no whole number.")
+    if text is None or not text.isdecimal() or len(text) > LONGEST_NUMBER:
+        shown = None if text is None else text[:40]
+        raise DataError(f"{file}: the class number {shown!r} under names is no whole number.")
     return int(text)
 
 

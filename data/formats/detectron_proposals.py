@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.formats.plain_pickle import load_plain_pickle
+from data.problems import shortened
 from data.records import ImageId
 
 CORNERS, CORNER_AND_SIZE = 0, 1  # bbox_mode: XYXY_ABS, XYWH_ABS
@@ -36,9 +37,10 @@ def read_detectron(path: Path) -> Contents:
     content = load_plain_pickle(path)
     ids_key, scores_key = _keys(path, content)
     mode = content.get("bbox_mode", CORNERS)
-    if mode not in (CORNERS, CORNER_AND_SIZE):
+    if not isinstance(mode, int) or mode not in (CORNERS, CORNER_AND_SIZE):
         raise DataError(
-            f"{path} has bbox_mode {mode!r}; convert its boxes to corners (0) or to x, y, w, h (1)."
+            f"{path} has bbox_mode {shortened(mode)}; convert its boxes to corners (0) or to x, y,"
+            " w, h (1)."
         )
     lists = {name: content[name] for name in (ids_key, "boxes", scores_key)}
     _check_lists(path, lists)
@@ -73,7 +75,8 @@ def _check_lists(path: Path, lists: Mapping[str, object]) -> None:
     """Stops unless all are lists or arrays with one entry for each image."""
     lengths = {}
     for name, value in lists.items():
-        if not isinstance(value, list | tuple | np.ndarray):
+        is_number = isinstance(value, np.ndarray) and value.ndim == 0
+        if is_number or not isinstance(value, list | tuple | np.ndarray):
             raise _misfit(path, f"{name} that are no list")
         lengths[name] = len(value)
     if len(set(lengths.values())) > 1:
@@ -96,16 +99,18 @@ def concatenate_float32(parts: Sequence[Any], columns: int | None = None) -> NDA
 def _image_id(path: Path, value: object) -> ImageId:
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return int(value)
-    raise DataError(f"{path} calls an image {value!r}; an image id is an integer or a string.")
+    number = int(value) if isinstance(value, int | np.integer) else None
+    if number is not None and not isinstance(value, bool) and abs(number) < 2**63:
+        return number
+    shown = shortened(value) if number is None else "an integer of more than 64 bits or a bool"
+    raise DataError(f"{path} calls an image {shown}; an image id is an integer or a string.")
 
 
 def _count(path: Path, image_id: ImageId, boxes: Any, scores: Any) -> int:
     """The number of boxes of one image; an empty list of any shape has none."""
     try:
         arrays = np.asarray(boxes, dtype=np.float32), np.asarray(scores, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} has boxes or scores of image {image_id!r} that are no numbers ({error});"
             " fetch it again."

@@ -11,7 +11,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeGuard
 
@@ -81,6 +81,32 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuses keys and elements of sets that are not single values: Python's hash of tuples in
+    tuples can take the whole stack, or forever.
+    """
+    for key in keys:
+        if not isinstance(key, str | bytes | int | float | complex | np.generic | None):
+            raise _Refused(f"a key of the type {type(key).__name__}")
+
+
+def _ordered(pairs: Iterable[Any] = ()) -> OrderedDict[Any, Any]:
+    """An OrderedDict, to which Python 2 gives its (key, value) pairs at once."""
+    pairs = list(pairs)
+    _check_keys(key for key, _ in pairs)
+    return OrderedDict(pairs)
+
+
+def _set(items: Iterable[Any] = ()) -> set[Any]:
+    items = list(items)
+    _check_keys(items)
+    return set(items)
+
+
+def _frozenset(items: Iterable[Any] = ()) -> frozenset[Any]:
+    return frozenset(_set(items))
+
+
 def _no_bytes() -> bytes:
     """b"", which protocols 0 to 2 write as a call."""
     return b""
@@ -91,11 +117,11 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
        for name, function in (("_reconstruct", _reconstruct), ("scalar", _scalar))},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     ("numpy", "ndarray"): _NDArray, ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode, ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode, ("collections", "OrderedDict"): _ordered,
     **{
-        (module, kind.__name__): kind
+        (module, name): function
         for module in ("builtins", "__builtin__")
-        for kind in (set, frozenset, complex)
+        for name, function in (("set", _set), ("frozenset", _frozenset), ("complex", complex))
     },
     **{(module, "bytes"): _no_bytes for module in ("builtins", "__builtin__")},
 }  # fmt: skip
@@ -172,6 +198,38 @@ class _PlainUnpickler(pickle._Unpickler):
         super().load_build()  # type: ignore[misc]
 
     dispatch[BUILD] = load_build
+
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()  # type: ignore[misc]
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+
+    # of these the stack holds what follows the last mark
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()  # type: ignore[misc]
+
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()  # type: ignore[misc]
+
+    dispatch[pickle.DICT[0]] = load_dict
+
+    def load_additems(self) -> None:
+        _check_keys(self.stack)
+        super().load_additems()  # type: ignore[misc]
+
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+    def load_frozenset(self) -> None:
+        _check_keys(self.stack)
+        super().load_frozenset()  # type: ignore[misc]
+
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
 
 
 def load_plain_pickle(path: Path | str) -> Any:

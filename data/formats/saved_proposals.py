@@ -8,7 +8,6 @@ archive without pickles: ``ids`` (N,) as text, ``integer`` (N,) whether the id i
 data/formats/detectron_proposals.py reads the files of others.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from data.errors import DataError
 from data.files import atomic_file
 from data.formats.detectron_proposals import concatenate_float32, read_detectron
+from data.formats.plain_arrays import load_plain_arrays
 from data.formats.proposal_boxes import clean_proposals
 from data.records import ImageId, Proposals
 
@@ -157,9 +157,8 @@ def saved_key(path: Path) -> str | None:
     such file, or a damaged one.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return str(archive["key"])
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
+        return str(load_plain_arrays(path, ("key",))["key"])
+    except ValueError:
         return None
 
 
@@ -203,12 +202,10 @@ def join_proposals(parts: Sequence[SavedProposals]) -> SavedProposals:
 
 def _from_archive(path: Path) -> SavedProposals:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in MEMBERS}
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        arrays = load_plain_arrays(path, MEMBERS)
+    except ValueError as error:
         raise DataError(
-            f"{path} holds no saved proposals, or is damaged ({reason}); compute it again."
+            f"{path} holds no saved proposals, or is damaged ({error}); compute it again."
         ) from error
     texts, integer, counts = arrays["ids"], arrays["integer"], arrays["counts"]
     try:
@@ -246,7 +243,7 @@ def _checked(
             finite.
     """
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    total = int(starts[-1])
+    total = sum(counts.tolist())  # which cannot overflow
     if (
         len(counts) != len(ids)
         or (counts < 0).any()

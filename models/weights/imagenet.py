@@ -231,7 +231,8 @@ def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
         )
     entry = TORCHVISION[backbone]
     try:
-        return entry.get_state_dict(progress=False, check_hash=True), f"torchvision {entry}"
+        state = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        return state, f"torchvision {entry}"
     except OSError as error:
         raise ValueError(
             f"torchvision's weights {entry} are not in its cache and cannot be downloaded "

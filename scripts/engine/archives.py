@@ -28,18 +28,15 @@ def voc(year: int, name: str, md5: str) -> Archive:
     folder = f"pascal/VOC/voc{year}"
     urls = (
         f"https://thor.robots.ox.ac.uk/{folder}/{name}",
-        f"http://host.robots.ox.ac.uk/{folder}/{name}",
+        f"https://host.robots.ox.ac.uk/{folder}/{name}",
     )
     return Archive(name=name, md5=md5, urls=urls)
 
 
 def coco(folder: str, name: str, md5: str) -> Archive:
     """An archive of COCO."""
-    urls = (
-        f"https://s3.amazonaws.com/images.cocodataset.org/{folder}/{name}",
-        f"http://images.cocodataset.org/{folder}/{name}",
-    )
-    return Archive(name=name, md5=md5, urls=urls)
+    url = f"https://s3.amazonaws.com/images.cocodataset.org/{folder}/{name}"
+    return Archive(name=name, md5=md5, urls=(url,))
 
 
 def coco_parts(year: int, train_md5: str, val_md5: str, annotations_md5: str) -> tuple[Part, ...]:

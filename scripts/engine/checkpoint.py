@@ -160,7 +160,7 @@ def check_format(path: Path, number: int | None) -> None:
     """
     if number == FORMAT:
         return
-    age = "a later" if number is not None and number > FORMAT else "an earlier"
+    age = "a later" if isinstance(number, int) and number > FORMAT else "an earlier"
     raise ValueError(
         f"The checkpoint {path} has format {number or 1} and this code reads format {FORMAT}: it "
         f"was written by {age} version of this code, whose network had other parts; train again "

@@ -1,4 +1,6 @@
-"""Downloads data sets: resumes where a connection broke off, and checks what arrives."""
+"""Downloads data sets: over https alone, resumes where a connection broke off, and checks what
+arrives.
+"""
 
 import errno
 import hashlib
@@ -12,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from data.errors import DataError
@@ -22,10 +25,17 @@ from scripts.engine.unpacking import move, unpack_all
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT_S = 60.0  # without a byte
+LEAST_SPEED = 1000  # bytes a second, on average over TIMEOUT_S
+MOST_BYTES = 30 * 10**9  # of one archive; COCO's largest has 19.3 GB
+SCHEMES = ("https",)
 ATTEMPTS = 4  # in a row that bring nothing new
 PAUSE_S = 2.0  # before the next attempt
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 GB = 1e9
+
+
+class UnsafeError(Exception):
+    """A URL must not be followed; the message says which."""
 
 
 def md5(path: Path) -> str:
@@ -49,20 +59,52 @@ def receive(url: str, part: Path) -> bool:
         whether the file is complete.
 
     Raises:
-        DataError: if the disk is too small.
-        OSError, HTTPException: if the connection fails.
+        DataError: if the disk is too small, or the file larger than any that is wanted.
+        UnsafeError: if the URL, or where it leads, is not one of https.
+        OSError, HTTPException: if the connection fails or is too slow.
     """
+    check_scheme(url)
     have = length(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+    with OPENER.open(request, timeout=TIMEOUT_S) as answer:
         start, total = answered_range(answer.headers)
         if start > have:
             raise http.client.HTTPException(
                 f"the server continues at byte {start} instead of {have}"
             )
+        check_size(part, total)
         check_disk(part, total - start)
         append(answer, part, start, total)
     return total < 0 or length(part) == total
+
+
+def check_scheme(url: str) -> None:
+    """Checks that nobody on the way can put another file in the place of the wanted one.
+
+    Raises:
+        UnsafeError: if the URL is not one of https.
+    """
+    if urlsplit(url).scheme not in SCHEMES:
+        raise UnsafeError(f"it leads to {url}, and only https is followed")
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https alone."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        check_scheme(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+OPENER = urllib.request.build_opener(SafeRedirects)
 
 
 def answered_range(headers: http.client.HTTPMessage) -> tuple[int, int]:
@@ -88,12 +130,37 @@ def check_disk(part: Path, needed: int) -> None:
         )
 
 
+def check_size(part: Path, total: int) -> None:
+    """Checks that a file is not larger than any that is wanted.
+
+    Raises:
+        DataError: if it is.
+    """
+    if total > MOST_BYTES:
+        raise DataError(
+            f"The server has at least {total / GB:.1f} GB in the place of {part.stem}, which is "
+            "more than any data set here has; nothing more was fetched."
+        )
+
+
 def append(answer: http.client.HTTPResponse, part: Path, start: int, total: int) -> None:
-    """Writes what a server sends into ``part``, from byte ``start`` on."""
+    """Writes what a server sends into ``part``, from byte ``start`` on.
+
+    Raises:
+        DataError: if it does not end.
+        TimeoutError: if it comes more slowly than LEAST_SPEED.
+    """
+    began, arrived = time.monotonic(), 0
     with part.open("ab") as file:
         file.truncate(start)
-        while block := answer.read(BLOCK):
+        while block := answer.read1(BLOCK):
             file.write(block)
+            check_size(part, file.tell())
+            arrived += len(block)
+            if (elapsed := time.monotonic() - began) > TIMEOUT_S:
+                if arrived < LEAST_SPEED * elapsed:
+                    raise TimeoutError(f"{arrived} bytes in {elapsed:.0f} s are too slow")
+                began, arrived = time.monotonic(), 0
             if sys.stderr.isatty():
                 print(
                     f"\r{part.stem}: {file.tell() / GB:.2f} of {total / GB:.2f} GB ",
@@ -122,6 +189,8 @@ def download(url: str, part: Path) -> str | None:
                 return None
             part.unlink()
             before, reason = 0, "the file is shorter than what was received"
+        except UnsafeError as error:
+            return str(error)
         except (OSError, http.client.HTTPException) as error:
             raise_if_of_the_disk(error)
             reason = str(error)
@@ -185,7 +254,7 @@ def download_from_any(archive: Archive, part: Path, path: Path) -> str:
             return url
         failures.append(f"cannot reach {urlsplit(url).netloc} ({reason})")
     raise DataError(
-        f"{'; '.join(failures)}; download {archive.urls[-1]} by hand to {path} and run again."
+        f"{'; '.join(failures)}; download {archive.urls[0]} by hand to {path} and run again."
     )
 
 

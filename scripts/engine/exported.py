@@ -38,4 +38,13 @@ def read_exported(path: Path) -> dict[str, Any]:
             f"{path} was not written by scripts.export_weights: it does not say which network its "
             "weights are of; scripts.convert_weights reads weights of other programs."
         )
-    return {**json.loads(metadata[KEY]), "model": tensors}
+    try:
+        facts = json.loads(metadata[KEY])
+    except (ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise ValueError(
+            f"{path} does not say in JSON which network its weights are of; export it again with "
+            "scripts.export_weights."
+        )
+    return {**facts, "model": tensors}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import pickle
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 
 from data.files import atomic_file, remove_leftovers
 from scripts.engine.disk import full_disk_named, tensor_bytes
+
+ASKED_FOR = re.compile(r"(?:GLOBAL|module|function) ([\w.]+\.[\w.]+)")  # in torch's own sentences
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -44,7 +47,9 @@ def save_tensors(path: Path, content: Any) -> str:
 def why_not_loaded(error: Exception) -> str:
     """Why torch.load did not read a file, in one sentence; its own advises to let it run code."""
     if isinstance(error, pickle.UnpicklingError):
-        return "it holds other things than tensors and plain values"
+        names = ASKED_FOR.search(str(error))
+        asked = f": it asks for {names[1]}, which was not run" if names else ""
+        return f"it holds other things than tensors and plain values{asked}"
     return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
 
 

@@ -19,6 +19,7 @@ FULL = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+FULL_OF_ONEDNN = "could not create a primitive"  # the whole of what it says on a CPU
 
 
 class OutOfMemoryFault(EnvironmentFault):
@@ -42,7 +43,10 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of torch says that the memory of the device or of the host is full."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error)
+    return text == FULL_OF_ONEDNN or any(words in text for words in FULL)
 
 
 @contextmanager

@@ -16,8 +16,14 @@ def saved_record(kind: type[Record], saved: dict[str, Any], path: Path) -> Recor
         path: of the checkpoint, for the message.
 
     Raises:
-        ValueError: a field that this version of the code does not know.
+        ValueError: a field that this version of the code does not know, one that is missing, or a
+            value that is of no use.
     """
+    if not isinstance(saved, dict):
+        raise ValueError(
+            f"The checkpoint {path} has a {type(saved).__name__} in the place of a "
+            f"{kind.__name__}; give a step-*.pt of scripts.train."
+        )
     hints = get_type_hints(kind)
     unknown = sorted(saved.keys() - {field.name for field in fields(kind)})  # type: ignore[arg-type]
     if unknown:
@@ -26,7 +32,13 @@ def saved_record(kind: type[Record], saved: dict[str, Any], path: Path) -> Recor
             f"({', '.join(unknown)}); use the version of the code that trained it."
         )
     values = {name: saved_value(hints[name], value, path) for name, value in saved.items()}
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(
+            f"The checkpoint {path} has no usable {kind.__name__} ({error}); give a step-*.pt of "
+            "scripts.train."
+        ) from error
 
 
 def saved_value(hint: Any, value: Any, path: Path) -> Any:

@@ -30,3 +30,10 @@ def add_update_options(parser: argparse.ArgumentParser) -> None:
         "passes, and all after it; the batch stays, but anchors, RoIs and dropout are drawn anew, "
         "masks and IoU are averaged part by part, and trained batch norms see fewer images",
     )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="use only operations that give the same bits each time, which is slower (on a GPU: "
+        "RoIAlign most of all); without it two trainings on a GPU differ in the last bits, and on a"
+        " CPU they do not",
+    )

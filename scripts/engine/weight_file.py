@@ -158,7 +158,7 @@ def from_pickle(content: Any, path: Path) -> dict[str, Tensor]:
     blobs = unwrapped(content)
     tensors = {}
     for key, value in blobs.items() if isinstance(blobs, Mapping) else ():
-        name = key.decode() if isinstance(key, bytes) else str(key)
+        name = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
         is_number = isinstance(value, np.ndarray) and value.dtype.kind == "f"
         if is_number and not name.endswith("_momentum") and name not in COUNTERS:
             # a copy, in this machine's byte order

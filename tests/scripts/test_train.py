@@ -195,6 +195,26 @@ def test_divergence_has_its_own_exit_code_and_keeps_the_last_weights(data, tmp_p
     assert newest_checkpoint(folder_of(tmp_path)) is None
 
 
+def test_two_deterministic_trainings_are_equal_bit_by_bit(data, tmp_path, monkeypatch):
+    used = []
+    real = module.train_updates
+    monkeypatch.setattr(
+        module,
+        "train_updates",
+        lambda *how: used.append(torch.are_deterministic_algorithms_enabled()) or real(*how),
+    )
+    for out in ("a", "b"):
+        for run in ("tiny_kl", "tiny_klrpn"):
+            options = [*tiny_options(data, tmp_path / out), "--deterministic"]
+            assert main([f"kl_loss/{run}", *options]) == 0
+    for run in ("tiny_kl", "tiny_klrpn"):
+        first, second = (final(tmp_path / out, run) for out in ("a", "b"))
+        assert equal(first["model"], second["model"])
+        assert equal(first["optimizer"], second["optimizer"])
+    assert used == [True] * 4
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def allow_images(monkeypatch, most):
     """Lets an update pass ``most`` images at a time through the network."""
     real = Detector.losses

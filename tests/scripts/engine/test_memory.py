@@ -43,6 +43,8 @@ def test_the_allocator_of_the_cpu_is_understood():
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(torch.OutOfMemoryError())
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for ..."))
     assert not is_out_of_memory(RuntimeError("DataLoader worker exited"))
     assert not is_out_of_memory(ValueError("CUDA error: out of memory"))
 
