@@ -1,5 +1,6 @@
 """What happens when an update does not fit into memory: one sentence, or smaller parts."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def within_memory(
             if not splitting.grows or splitting.parts >= len(batch.images):
                 raise
         splitting.parts = min(2 * splitting.parts, len(batch.images))
+        gc.collect()  # what the failed passes still hold
         if batch.images.device.type == "cuda":
             torch.cuda.empty_cache()
         height, width = batch.padded_size
