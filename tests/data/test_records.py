@@ -46,12 +46,14 @@ def test_select_takes_every_field_of_candidates(keep):
         variances=TARGET.boxes + 1,
         pixel_variances=TARGET.boxes + 2,
         localization=torch.tensor([0.3, 0.4]),
+        probabilities=torch.tensor([[0.9, 0.1], [0.8, 0.2]]),
     )
     found = full.select(keep)
     for field in fields(full):
         assert torch.equal(getattr(found, field.name), getattr(full, field.name)[1:])
     bare = Candidates(boxes=TARGET.boxes, scores=torch.ones(2), labels=TARGET.labels).select(keep)
     assert bare.variances is bare.pixel_variances is bare.localization is None
+    assert bare.probabilities is None
 
 
 def test_to_moves_every_tensor_and_nothing_else():
