@@ -23,6 +23,7 @@ from scripts.engine.detect_in_files import DetectOptions, detect_in_files
 from scripts.engine.detection import add_postprocess_options
 from scripts.engine.detection_results import Format
 from scripts.engine.numbers import level, share
+from scripts.engine.stopping import signals_interrupt
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -106,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         probabilities=given.probabilities,
         interval=given.interval,
     )
-    return exit_code(lambda: detect_in_files(options))
+    with signals_interrupt():
+        return exit_code(lambda: detect_in_files(options))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import json
+import os
 import shutil
+import signal
 import sys
 from dataclasses import asdict
 from fractions import Fraction
@@ -471,6 +473,22 @@ def test_a_stop_in_a_video_keeps_the_images_that_are_done(
     assert "going on: 1 of 2 images are done" in capsys.readouterr().out
     assert first.is_file()
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_sigterm_stops_as_ctrl_c_does(checkpoint, photos, tmp_path, monkeypatch, capsys):
+    real = detect_in_files.read_image
+
+    def ended(path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(path)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(detect_in_files, "read_image", ended)
+        assert call(checkpoint, photos, "--out", tmp_path / "out") == STOPPED
+    assert "run the same command again to continue" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert call(checkpoint, photos, "--out", tmp_path / "out") == 0
 
 
 def test_what_changed_since_a_command_was_stopped_is_done_anew(photos, tmp_path):
