@@ -37,8 +37,8 @@ def _to(record: Record, device: torch.device | str) -> Record:
     return replace(record, **moved)  # type: ignore[type-var]
 
 
-def _select(record: Record, keep: Tensor | slice) -> Record:
-    """The same record with the rows ``keep`` of every tensor in it."""
+def select_rows(record: Record, keep: Tensor | slice) -> Record:
+    """The same record with the rows ``keep`` of every tensor in it; None stays None."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]
     return replace(record, **{name: None if v is None else v[keep] for name, v in values.items()})  # type: ignore[type-var]
 
@@ -80,7 +80,7 @@ class Target:
 
     def select(self, keep: Tensor) -> Target:
         """The annotations that the index or mask ``keep`` (G,) chooses."""
-        return _select(self, keep)
+        return select_rows(self, keep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class Candidates:
 
     def select(self, keep: Tensor) -> Candidates:
         """The candidates that the index or mask ``keep`` (M,) chooses."""
-        return _select(self, keep)
+        return select_rows(self, keep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ class Detections:
 
     def select(self, keep: Tensor | slice) -> Detections:
         """The detections that an index, a mask (D,) or a slice chooses."""
-        return _select(self, keep)
+        return select_rows(self, keep)
 
 
 class Dataset(Protocol):

@@ -48,9 +48,16 @@ def decode_all(
     probabilities = outputs[0].softmax(-1)
     row, column = (probabilities[:, 1:] > score_threshold).nonzero(as_tuple=True)
     check_finite(image_id, scores=probabilities)
-    candidates = decode(rois, outputs, row, column + 1, probabilities, coder, image_size, image_id)
-    return (
-        replace(candidates, probabilities=probabilities[row]) if with_probabilities else candidates
+    return decode(
+        rois,
+        outputs,
+        row,
+        column + 1,
+        probabilities,
+        coder,
+        image_size,
+        image_id,
+        with_probabilities=with_probabilities,
     )
 
 
@@ -89,12 +96,16 @@ def decode_own(
     scores = probabilities[rows, previous.labels]
     check_finite(image_id, scores=scores)
     kept = (scores > score_threshold).nonzero()[:, 0]
-    label = previous.labels[kept]
-    candidates = decode(
-        previous.boxes, outputs, kept, label, probabilities, coder, image_size, image_id
-    )
-    return (
-        replace(candidates, probabilities=probabilities[kept]) if with_probabilities else candidates
+    return decode(
+        previous.boxes,
+        outputs,
+        kept,
+        previous.labels[kept],
+        probabilities,
+        coder,
+        image_size,
+        image_id,
+        with_probabilities=with_probabilities,
     )
 
 
@@ -107,6 +118,8 @@ def decode(
     coder: BoxCoder,
     image_size: tuple[int, int],
     image_id: ImageId,
+    *,
+    with_probabilities: bool,
 ) -> Candidates:
     """The candidates of chosen RoIs and classes: boxes with their corners sorted, then clipped.
 
@@ -119,6 +132,7 @@ def decode(
         coder: of the offsets.
         image_size: (height, width), original px.
         image_id: of the image, for the message.
+        with_probabilities: whether candidates have those of all classes.
 
     Returns:
         Candidates in original px; variances in offset units if the head has log variances, and in
@@ -142,6 +156,7 @@ def decode(
         labels=label,
         variances=variances,
         pixel_variances=pixel_variances,
+        probabilities=probabilities[row] if with_probabilities else None,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.records import Detections, Target
+from data.records import Detections, Target, select_rows
 from data.scoring.aligned import check_aligned
 from data.scoring.calibration import match_detections
 
@@ -32,14 +32,7 @@ class MatchedSides:
 
     def select(self, keep: Tensor) -> "MatchedSides":
         """The detections that the mask ``keep`` (n,) chooses."""
-        true = self.true_sigma
-        return MatchedSides(
-            boxes=self.boxes[keep],
-            objects=self.objects[keep],
-            sigma=self.sigma[keep],
-            labels=self.labels[keep],
-            true_sigma=None if true is None else true[keep],
-        )
+        return select_rows(self, keep)
 
 
 def matched_sides(detections: Sequence[Detections], targets: Sequence[Target]) -> MatchedSides:

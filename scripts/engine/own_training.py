@@ -63,11 +63,12 @@ def train_own(
     check_accumulate(options.accumulate, run.train.batch_size)
     place = own_place(environment.out, name.removeprefix(f"{OWN}/"), folder.name, options.seed)
     run = started(run, place, options)
-    check_same_images(place, data)
+    trained_images = fingerprint(data.train)
+    check_same_images(place, trained_images)
     validation = own_validation(run, data, options, images, environment.workers)
     print("\n".join(schedule_lines(run, images, validation)))
     task = Task(run=run, place=place, dataset=data.train, validation=validation, may_grow=True)
-    write_atomically(place.trained_images, json.dumps(fingerprint(data.train)))
+    write_atomically(place.trained_images, json.dumps(trained_images))
     return train_task(task, environment, options)
 
 
@@ -83,15 +84,19 @@ def started(run: Run, place: RunPlace, options: TrainOptions) -> Run:
     return with_start(run, options.weights, options.start_from)
 
 
-def check_same_images(place: RunPlace, data: OwnData) -> None:
+def check_same_images(place: RunPlace, now: dict[str, Any]) -> None:
     """Checks that a training does not go on with other images than it began with.
+
+    Args:
+        place: of the training.
+        now: the ``fingerprint`` of its images.
 
     Raises:
         ValueError: if it would.
     """
     if not (place.has_checkpoints and place.trained_images.is_file()):
         return
-    before, now = images_before(place), fingerprint(data.train)
+    before = images_before(place)
     if before["sha256_of_names"] != now["sha256_of_names"]:
         raise ValueError(
             f"The network in {place.folder} learned from {before['images']} images, and there are "

@@ -121,7 +121,8 @@ def remove_old(written: Path) -> list[str]:
     """
     files = step_files(written.parent)
     up_to_it = [path for path in files if step_of(path) <= step_of(written)]
-    kept = {written, *whole_ones(files, written), *whole_ones(up_to_it, written)}
+    kept = {written, *whole_ones(files, {written})}
+    kept |= set(whole_ones(up_to_it, kept))
     failures = []
     for path in up_to_it:
         if path in kept:
@@ -134,12 +135,12 @@ def remove_old(written: Path) -> list[str]:
     return failures
 
 
-def whole_ones(files: Sequence[Path], written: Path) -> list[Path]:
-    """The first KEPT whole checkpoints of ``files``; the one just written is known to be whole."""
+def whole_ones(files: Sequence[Path], known: set[Path]) -> list[Path]:
+    """The first KEPT whole checkpoints of ``files``; those ``known`` to be whole are not read."""
     whole: list[Path] = []
     for path in files:
         if len(whole) == KEPT:
             break
-        if path == written or is_whole(path):
+        if path in known or is_whole(path):
             whole.append(path)
     return whole

@@ -289,14 +289,20 @@ def test_the_formats_tell_the_same(checkpoint, photos, tmp_path):
         call(checkpoint, photos, "--out", tmp_path / "csv", "--format", "xml")
 
 
+def in_three_formats(out):
+    """The detections in ``out`` as lines of JSON, rows of CSV and annotations of COCO."""
+    found = json.loads((out / "detections.json").read_text())
+    rows = list(csv.DictReader((out / "detections.csv").open()))
+    entries = json.loads((out / "detections_coco.json").read_text())["annotations"]
+    lines = [line for lines in found.values() for line in lines]
+    assert len(lines) == len(rows) == len(entries) > 0
+    return lines, rows, entries
+
+
 def test_probabilities_of_all_classes_stand_beside_the_score(checkpoint, photos, tmp_path):
     words = (checkpoint, photos, "--out", tmp_path, "--score", 0.2, "--format", "coco,csv,json")
     assert call(*words, "--no-overlays", "--probabilities") == 0
-    found = json.loads((tmp_path / "detections.json").read_text())
-    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
-    entries = json.loads((tmp_path / "detections_coco.json").read_text())["annotations"]
-    lines = [line for lines in found.values() for line in lines]
-    assert len(lines) == len(rows) == len(entries) > 0
+    lines, rows, entries = in_three_formats(tmp_path)
     for line, row, entry in zip(lines, rows, entries, strict=True):
         probabilities = line["probabilities"]
         assert next(iter(probabilities)) == "background"
@@ -311,11 +317,7 @@ def test_probabilities_of_all_classes_stand_beside_the_score(checkpoint, photos,
 def test_intervals_stand_beside_the_sigma(checkpoint, photos, tmp_path, capsys):
     words = (checkpoint, photos, "--out", tmp_path, "--score", 0.2, "--format", "coco,csv,json")
     assert call(*words, "--no-overlays", "--interval", 0.9545) == 0
-    found = json.loads((tmp_path / "detections.json").read_text())
-    rows = list(csv.DictReader((tmp_path / "detections.csv").open()))
-    entries = json.loads((tmp_path / "detections_coco.json").read_text())["annotations"]
-    lines = [line for lines in found.values() for line in lines]
-    assert len(lines) == len(rows) == len(entries) > 0
+    lines, rows, entries = in_three_formats(tmp_path)
     for line, row, entry in zip(lines, rows, entries, strict=True):
         for place, side in enumerate(SIDES):
             low, high = line["interval"][place]
