@@ -1,71 +1,32 @@
 """Batches for training and testing, made so that a run can be resumed at any batch.
 
-The k-th training batch is a pure function of (seed, k): data/sampler.py gives its images and their
-size, and default_rng([seed, epoch, image index]) gives the augmentation of each image. No state is
+The k-th training batch is a pure function of (seed, k), see data/training_batches.py. No state is
 carried from batch to batch, no global random generator is read or moved, and the number of workers
-changes nothing but the speed.
+changes nothing but the speed. Several processes share each batch.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
 from data.config import DataConfig
 from data.errors import DataError
 from data.formats.saved_proposals import SavedProposals
 from data.reader import ImageReader, training_target
 from data.records import Batch, Dataset
-from data.sampler import EndlessSampler, batch_short_side, batches_of_one_size
+from data.sampler import (
+    WHOLE,
+    EndlessSampler,
+    Share,
+    batches_of_one_size,
+)
+from data.training_batches import TrainingBatches, check_unreadable
 from data.transforms import padded_size, resized_size
 from data.workers import PackedBatch, load_batches
-
-UNREADABLE_SHARE = 0.01  # of the training images; beyond it the data, not a file, is at fault
-
-
-def _training_batch(reader: ImageReader, sampler: EndlessSampler, seed: int, k: int) -> PackedBatch:
-    """Batch ``k`` without its unreadable images; if none is left, the next with some."""
-    skipped: list[tuple[int, str]] = []
-    short_side = batch_short_side(reader.config, seed, k)
-    for source in range(k, k + sampler.batches_per_epoch):
-        rows = []
-        for epoch, index in sampler.batch(source):
-            draw = np.random.default_rng([seed, epoch, index]).random
-            mirror = reader.config.flip and draw() < 0.5
-            try:
-                row = reader.read_training(index, short_side=short_side, mirror=mirror, draw=draw)
-                rows.append(row)
-            except DataError as error:
-                skipped.append((index, str(error)))
-        if rows:
-            return reader.collate(rows, skipped)
-        unreadable = {index for index, _ in skipped}
-        check_unreadable(unreadable, len(reader.dataset), skipped[-1][1])
-    raise DataError(f"no training image can be read; the last reason was: {skipped[-1][1]}")
 
 
 def _test_batch(reader: ImageReader, batches: Sequence[Sequence[int]], k: int) -> PackedBatch:
     return reader.collate([reader.read_test(index) for index in batches[k]])
-
-
-def check_unreadable(unreadable: set[int], images: int, reason: str) -> None:
-    """Stops a run whose data set, not a single file, is at fault.
-
-    Args:
-        unreadable: the different images that could not be read so far.
-        images: number of images in the data set. One unreadable image is always allowed.
-        reason: the latest sentence.
-
-    Raises:
-        DataError: more than one image and more than UNREADABLE_SHARE of all images are unreadable.
-    """
-    if len(unreadable) > max(1.0, UNREADABLE_SHARE * images):
-        raise DataError(
-            f"{len(unreadable)} of {images} training images could not be read, which is more than"
-            f" {UNREADABLE_SHARE:.0%}; python -m data.validate lists them all; the last reason was:"
-            f" {reason}"
-        )
 
 
 def usable_images(dataset: Dataset, config: DataConfig) -> list[int]:
@@ -124,6 +85,7 @@ def train_batches(
     start: int,
     workers: int,
     proposals: SavedProposals | None = None,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
     """Training batches without end; the k-th is a function of (seed, k) alone.
 
@@ -143,11 +105,18 @@ def train_batches(
         workers: processes that load images; 0: this process.
         proposals: saved ones for Fast R-CNN, which become ``Batch.proposals``; None: the network
             has an RPN.
+        share: of the images of each batch that this process gets.
 
     Raises:
+        ValueError: a batch has fewer images than there are processes.
         DataError: no usable image, too many unreadable ones (``check_unreadable``), or one without
             saved proposals.
     """
+    if batch_size < share.of:
+        raise ValueError(
+            f"{share.of} processes cannot share batches of {batch_size} images; start at most "
+            f"{batch_size}, or train with a larger --batch-size."
+        )
     usable = usable_images(dataset, config)
     if proposals is not None:
         if config.crop < 1:
@@ -160,7 +129,7 @@ def train_batches(
     wide = [config.aspect_grouping and width >= height for height, width in sizes]
     sampler = EndlessSampler(usable, wide, batch_size=batch_size, seed=seed)
     reader = ImageReader(dataset=dataset, config=config, proposals=proposals)
-    make_batch = partial(_training_batch, reader, sampler, seed)
+    make_batch = TrainingBatches(reader=reader, sampler=sampler, seed=seed, share=share)
     return _readable_batches(
         load_batches(make_batch, range(start, sys.maxsize), workers), images=len(dataset)
     )
@@ -192,6 +161,7 @@ def test_batches(
     workers: int,
     proposals: SavedProposals | None = None,  # noqa: PT028 (no test)
     indices: Sequence[int] | None = None,  # noqa: PT028
+    share: Share = WHOLE,  # noqa: PT028
 ) -> Iterator[Batch]:
     """Each image once, without targets and without augmentation, in batches of one padded size.
 
@@ -208,6 +178,7 @@ def test_batches(
         workers: processes that load images; 0: this process.
         proposals: as in ``train_batches``.
         indices: of the images to read; None: all.
+        share: of the batches that this process gets; together the processes get each batch once.
 
     Raises:
         DataError: no image, one without saved proposals, or one that cannot be read: leaving it out
@@ -219,7 +190,7 @@ def test_batches(
     if proposals is not None:
         proposals.check_covers([dataset.image_ids[index] for index in chosen])
     sizes = {index: network_size(dataset.sizes[index], config) for index in chosen}
-    batches = batches_of_one_size(sizes, batch_size)
+    batches = share.part(batches_of_one_size(sizes, batch_size))
     reader = ImageReader(dataset=dataset, config=config, proposals=proposals)
     make_batch = partial(_test_batch, reader, batches)
     for packed in load_batches(make_batch, range(len(batches)), workers):

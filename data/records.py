@@ -101,7 +101,9 @@ class Batch:
     same in original px. targets are in network px, or None at test time. skipped: one sentence for
     each image that could not be read. proposals: saved boxes (P, 4) of each image in network px,
     best first, for Fast R-CNN; None: the network has an RPN. indices: the place of each image in
-    its data set, or () for images that are in none.
+    its data set, or () for images that are in none. draw_seeds: of each image's random draws in the
+    network; (): they come from torch's global generator. is_stand_in: the images are in another
+    process's share as well and do not count here.
     """
 
     images: Tensor
@@ -112,6 +114,8 @@ class Batch:
     skipped: tuple[str, ...] = ()
     proposals: tuple[Tensor, ...] | None = None
     indices: tuple[int, ...] = ()
+    draw_seeds: tuple[int, ...] = ()
+    is_stand_in: bool = False
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -137,6 +141,8 @@ class Batch:
                 proposals=None if self.proposals is None else self.proposals[piece],
                 skipped=self.skipped if piece.start == 0 else (),
                 indices=self.indices[piece],
+                draw_seeds=self.draw_seeds[piece],
+                is_stand_in=self.is_stand_in,
             )
             for piece in pieces
         )

@@ -1,11 +1,13 @@
 """Which images a batch holds: of the endless training batches, and of the test batches.
 
 The k-th training batch is a pure function of (seed, k): k gives the epoch, and
-default_rng([seed, epoch]) gives the order of that epoch. A stream of its own gives the size of the
-images in multi-scale training.
+default_rng([seed, epoch]) gives the order of that epoch. Streams of their own give the size of the
+images in multi-scale training and the seeds of the network's draws. Several processes share a batch
+by the places of its images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +16,21 @@ from numpy.typing import NDArray
 from data.config import DataConfig
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one of several processes takes of a list: every ``of``-th item, from number ``rank``."""
+
+    rank: int
+    of: int
+
+    def part(self, items: Sequence[Value]) -> Sequence[Value]:
+        """The items of this process."""
+        return items[self.rank :: self.of]
+
+
+WHOLE = Share(rank=0, of=1)
 
 
 class EndlessSampler:
@@ -91,6 +108,18 @@ def batch_short_side(config: DataConfig, seed: int, k: int) -> int:
         return config.short_side
     rng = np.random.default_rng(np.random.SeedSequence([seed, k], spawn_key=(1,)))
     return config.train_short_sides[rng.integers(len(config.train_short_sides))]
+
+
+def draw_seeds(seed: int, k: int, places: Iterable[int]) -> tuple[int, ...]:
+    """The seeds of what the network draws for images of training batch ``k``.
+
+    Args:
+        seed: of the run.
+        k: number of the batch.
+        places: of the images in the whole batch, from 0.
+    """
+    sequences = (np.random.SeedSequence([seed, k, place], spawn_key=(2,)) for place in places)
+    return tuple(int(sequence.generate_state(1, np.uint64)[0] >> 2) for sequence in sequences)
 
 
 def batches_of_one_size(

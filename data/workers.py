@@ -42,6 +42,8 @@ class PackedBatch:
     unreadable: tuple[int, ...]
     proposals: tuple[NDArray[np.float32], ...] | None
     indices: tuple[int, ...]
+    draw_seeds: tuple[int, ...] = ()
+    is_stand_in: bool = False
 
     def unpack(self) -> Batch:
         """The batch that the network sees."""
@@ -55,6 +57,8 @@ class PackedBatch:
             skipped=self.skipped,
             proposals=None if proposals is None else tuple(map(torch.from_numpy, proposals)),
             indices=self.indices,
+            draw_seeds=self.draw_seeds,
+            is_stand_in=self.is_stand_in,
         )
 
 

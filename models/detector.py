@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from data.records import Batch, Candidates, Proposals
 from models.backbones.base import freeze_norms
 from models.decode import to_original
+from models.draws import image_generators
 from models.iou_net import IoUBranch
 from models.mask import MaskBranch
 from models.pooling.pool import Features
@@ -44,8 +45,13 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone, self.rpn, self.roi, self.mask, self.iou = backbone, rpn, roi, mask, iou
 
-    def forward(self, batch: Batch) -> dict[str, Tensor] | list[Candidates]:
-        return self.candidates(batch) if batch.targets is None else self.losses(batch)
+    def forward(
+        self, batch: Batch, statistics: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor] | list[Candidates]:
+        """``losses`` of a batch with targets, else ``candidates``."""
+        if batch.targets is None:
+            return self.candidates(batch)
+        return self.losses(batch, statistics)
 
     def losses(
         self, batch: Batch, statistics: dict[str, Tensor] | None = None
@@ -54,7 +60,8 @@ class Detector(nn.Module):
 
         They are rpn_objectness and rpn_box (or rpn_kl), roi_class, roi_box, and roi_mask, roi_iou
         where there is such a branch. If nothing but the IoU branch is trained, its term alone.
-        Sampled anchors and RoIs are drawn from torch's global generator.
+        Sampled anchors and RoIs, jitter and dropout are drawn for each image by itself
+        (models/draws.py).
 
         Args:
             batch: with targets in network px.
@@ -90,7 +97,8 @@ class Detector(nn.Module):
         if self.rpn is not None:
             proposals, _ = self.rpn.propose(predictions, batch, self.rpn.train_counts)
         targets = self.roi.sample(proposals_of(proposals), batch)
-        roi_losses, roi_statistics = self.roi.losses(features, targets)
+        generators = image_generators(batch, "dropout")
+        roi_losses, roi_statistics = self.roi.losses(features, targets, generators)
         if self.mask is not None:
             roi_losses["roi_mask"] = self.mask.loss(features, targets, batch)
         return losses | roi_losses, statistics | roi_statistics

@@ -11,8 +11,10 @@ starts as smooth L1. For VGG-16 and 80 classes it is the paper's 4096 x 324 laye
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.backbones.base import initialize
+from models.draws import Generators, dropout
 
 
 class TwoMLPHead(nn.Module):
@@ -34,12 +36,27 @@ class TwoMLPHead(nn.Module):
         super().__init__()
         self.fc6 = nn.Linear(in_features, fc_dims[0])
         self.fc7 = nn.Linear(fc_dims[0], fc_dims[1])
-        self.activate = nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(dropout))
+        self.dropout = dropout
         self.out_features = fc_dims[1]
         init(self)
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        return self.activate(self.fc7(self.activate(self.fc6(pooled.flatten(1)))))
+    def forward(self, pooled: Tensor, generators: Generators | None = None) -> Tensor:
+        """generators: of each image's dropout, in training."""
+        hidden = self.activate(self.fc6(pooled.flatten(1)), generators)
+        return self.activate(self.fc7(hidden), generators)
+
+    def activate(self, values: Tensor, generators: Generators | None) -> Tensor:
+        """ReLU, and dropout in training.
+
+        Raises:
+            ValueError: dropout without generators.
+        """
+        values = F.relu(values, inplace=True)
+        if not (self.training and self.dropout):
+            return values
+        if generators is None:
+            raise ValueError("Dropout needs the generators of the images (models/draws.py).")
+        return dropout(values, self.dropout, generators)
 
 
 class BoxPredictor(nn.Module):
@@ -106,7 +123,9 @@ class RoIHead(nn.Module):
         self.pool, self.box_head, self.predictor = pool, box_head, predictor
 
     def forward(
-        self, features: tuple[Tensor, ...], boxes: Tensor
+        self, features: tuple[Tensor, ...], boxes: Tensor, generators: Generators | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Outputs of ``BoxPredictor`` for boxes (N, P, 4), rows in the order of ``boxes``."""
-        return self.predictor(self.box_head(self.pool(features, boxes).flatten(0, 1)))
+        """Outputs of ``BoxPredictor`` for boxes (N, P, 4), rows in the order of ``boxes``;
+        generators: of each image's dropout, in training."""
+        pooled = self.pool(features, boxes).flatten(0, 1)
+        return self.predictor(self.box_head(pooled, generators))

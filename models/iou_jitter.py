@@ -75,7 +75,12 @@ def jitter_table_on(device: torch.device) -> JitterTable:
 
 
 def jittered_rois(
-    gt_boxes: Tensor, image_size: tuple[int, int], *, count: int, table: JitterTable
+    gt_boxes: Tensor,
+    image_size: tuple[int, int],
+    *,
+    count: int,
+    table: JitterTable,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Boxes around the objects of one image, equally many from each bucket of the table.
 
@@ -87,6 +92,7 @@ def jittered_rois(
         image_size: (height, width), network px, to which the boxes are clipped.
         count: how many boxes.
         table: the moves to draw from.
+        generator: of the draws.
 
     Returns:
         Boxes (count, 4), network px.
@@ -96,9 +102,9 @@ def jittered_rois(
     slot = torch.arange(count, device=gt_boxes.device)
     buckets = len(table.size)
     bucket = slot % buckets
-    turns = torch.rand(len(gt_boxes), device=gt_boxes.device).argsort()
+    turns = torch.rand(len(gt_boxes), device=gt_boxes.device, generator=generator).argsort()
     chosen = gt_boxes[turns[slot // buckets % len(gt_boxes)]]
-    draw = torch.rand(count, device=gt_boxes.device)
+    draw = torch.rand(count, device=gt_boxes.device, generator=generator)
     row = table.first[bucket] + (draw * table.size[bucket]).long()
     return clip(MOVES.decode(table.deltas[row], chosen), image_size)
 

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 
 from data.records import Batch, Candidates
 from losses.iou_loss import iou_loss, to_iou
+from models.across_processes import share_of_count
 from models.backbones.base import initialize
 from models.decode import to_network
+from models.draws import image_generators
 from models.heads import linear
 from models.iou_jitter import iou_targets, jitter_table_on, jittered_rois
 from models.pooling.pool import Features, Pool
@@ -48,14 +50,20 @@ class IoUBranch(nn.Module):
         assert batch.targets is not None
         table = jitter_table_on(features[0].device)
         boxes, labels, iou = [], [], []
-        for target, size in zip(batch.targets, batch.image_sizes, strict=True):
-            rois = jittered_rois(target.boxes, size, count=self.rois, table=table)
+        images = zip(
+            batch.targets, batch.image_sizes, image_generators(batch, "jitter"), strict=True
+        )
+        for target, size, generator in images:
+            rois = jittered_rois(
+                target.boxes, size, count=self.rois, table=table, generator=generator
+            )
             own_labels, own_iou = iou_targets(rois, target)
             boxes.append(rois)
             labels.append(own_labels)
             iou.append(own_iou)
         raw = self.head(self.pool(features, torch.stack(boxes)).flatten(0, 1))
-        return self.loss_weight * iou_losses(raw, torch.cat(labels), torch.cat(iou))
+        losses = iou_losses(raw, torch.cat(labels), torch.cat(iou), images=len(boxes))
+        return self.loss_weight * losses
 
     def predict(
         self, features: Features, batch: Batch, index: int, boxes: Tensor, labels: Tensor
@@ -112,13 +120,15 @@ def predicted_iou(raw: Tensor, labels: Tensor) -> Tensor:
     return to_iou(raw.gather(1, labels[:, None])[:, 0])
 
 
-def iou_losses(raw: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
-    """The mean of ``iou_loss`` over the RoIs that count; 0 if there are none.
+def iou_losses(raw: Tensor, labels: Tensor, iou: Tensor, *, images: int) -> Tensor:
+    """The mean of ``iou_loss`` over the RoIs of the batch that count, those of other processes
+    included (``share_of_count``); 0 if there are none.
 
     Args:
         raw: outputs of the head (R, K + 1), of which the one of the own class is trained.
         labels: (R,) the class of each RoI, 0 where it does not count.
         iou: (R,) the IoU that it has with its object.
+        images: whose RoIs these are.
 
     Returns:
         A scalar.
@@ -126,4 +136,4 @@ def iou_losses(raw: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
     counted = labels > 0
     own = raw.gather(1, labels[:, None])[:, 0].masked_fill(~counted, 0.0)
     values = iou_loss(own, iou).masked_fill(~counted, 0.0)
-    return values.sum() / counted.sum().clamp(min=1)
+    return values.sum() / share_of_count(counted.sum(), images)

@@ -16,6 +16,7 @@ from torchvision import ops
 
 from data.records import Batch, Detections
 from losses.mask_loss import mask_loss
+from models.across_processes import share_of_count
 from models.decode import padded, to_network
 from models.matching import RoITargets
 from models.pooling.pool import Features, Pool
@@ -76,7 +77,7 @@ class MaskBranch(nn.Module):
             )
             for i, target in enumerate(batch.targets)
         ]
-        return mask_losses(logits, labels.flatten(), torch.cat(mask_of_each))
+        return mask_losses(logits, labels.flatten(), torch.cat(mask_of_each), images=len(labels))
 
     @torch.no_grad()
     def masks(
@@ -214,13 +215,15 @@ def _neighbors(
     )
 
 
-def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of all pixels of the foreground RoIs of the batch; 0 if there is none.
+def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor, *, images: int) -> Tensor:
+    """Mean cross-entropy of all pixels of the foreground RoIs of the batch, those of other
+    processes included (``share_of_count``); 0 if there is none.
 
     Args:
         logits: (R, K + 1, M, M).
         labels: (R,) the class whose map is trained, 0 or less if the RoI does not count.
         targets: (R, M, M), 0 to 1.
+        images: whose RoIs these are.
 
     Returns:
         A scalar. Without counted RoIs the gradients are 0, not missing.
@@ -230,5 +233,5 @@ def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     # before any arithmetic: inf * 0 is NaN
     own = logits.gather(1, slot)[:, 0].masked_fill(ignored, 0.0)
     values = mask_loss(own, targets).masked_fill(ignored, 0.0)
-    pixels = (labels > 0).sum().clamp(min=1) * (logits.shape[2] * logits.shape[3])
-    return values.sum() / pixels
+    rois = share_of_count((labels > 0).sum(), images)
+    return values.sum() / (rois * (logits.shape[2] * logits.shape[3]))

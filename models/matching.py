@@ -1,8 +1,8 @@
 """Which anchor or RoI answers for which ground-truth box, and which of them are trained on.
 
 Letters: G ground-truth boxes, A boxes (anchors or RoIs). All functions have fixed-shape outputs, so
-a training step never waits for the host. Draws come from torch's global generator of the device,
-which a training step seeds.
+a training step never waits for the host. Draws come from the generator that is given, of the boxes'
+device, or from torch's global one.
 Rules: Faster R-CNN section 3.1.2 (anchors), Fast R-CNN section 2.3 (RoIs), details as in
 py-faster-rcnn.
 The IoU of boxes with objects is computed for a few objects at a time, so that a crowded image does
@@ -104,29 +104,36 @@ def label_anchors(
     return labels.masked_fill(~inside, IGNORED), best_gt
 
 
-def rank_at_random(eligible: Tensor) -> Tensor:
+def rank_at_random(eligible: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """A random order of the boxes in which all ``eligible`` (A,) come first: rank (A,) of each
     box."""
-    keys = torch.rand(len(eligible), device=eligible.device)
+    keys = torch.rand(len(eligible), device=eligible.device, generator=generator)
     order = torch.argsort(keys + (~eligible).float())
     return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
 
 
-def sample(labels: Tensor, *, size: int, positive_share: float) -> tuple[Tensor, Tensor]:
+def sample(
+    labels: Tensor,
+    *,
+    size: int,
+    positive_share: float,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
     """Draws boxes without replacement; negatives fill what positives leave.
 
     Args:
         labels: (A,), POSITIVE or more, NEGATIVE, or IGNORED.
         size: how many boxes to draw, fewer where there are not enough.
         positive_share: at most this share of ``size`` are positives.
+        generator: of the draws.
 
     Returns:
         Masks (positives (A,), negatives (A,)).
     """
     positive, negative = labels >= POSITIVE, labels == NEGATIVE
-    chosen = positive & (rank_at_random(positive) < int(size * positive_share))
+    chosen = positive & (rank_at_random(positive, generator) < int(size * positive_share))
     rest = size - chosen.sum()
-    return chosen, negative & (rank_at_random(negative) < rest)
+    return chosen, negative & (rank_at_random(negative, generator) < rest)
 
 
 def sampled_indices(positive: Tensor, negative: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -170,6 +177,7 @@ def sample_rois(
     rois_per_image: int,
     positive_share: float,
     positive_iou: float,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The RoIs of one image that the second stage is trained on, and their targets.
 
@@ -184,6 +192,7 @@ def sample_rois(
         rois_per_image: P, the number of slots.
         positive_share: at most this share of them is foreground.
         positive_iou: 0.5 in Fast R-CNN.
+        generator: of the draws.
 
     Returns:
         Boxes (P, 4), labels (P,), target offsets (P, 4) and matched ground truth (P,).
@@ -195,7 +204,10 @@ def sample_rois(
         return empty, labels, empty, torch.zeros_like(labels)
     iou, index = match(boxes, target.boxes)
     positive, negative = sample(
-        (iou >= positive_iou).long(), size=rois_per_image, positive_share=positive_share
+        (iou >= positive_iou).long(),
+        size=rois_per_image,
+        positive_share=positive_share,
+        generator=generator,
     )
     chosen, real = sampled_indices(positive, negative, rois_per_image)
     labels = torch.full((rois_per_image,), NEGATIVE, device=boxes.device)

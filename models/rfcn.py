@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.draws import Generators
 from models.heads import per_class
 
 
@@ -54,13 +55,14 @@ class RFCNHead(nn.Module):
         )
 
     def forward(
-        self, features: tuple[Tensor, ...], boxes: Tensor
+        self, features: tuple[Tensor, ...], boxes: Tensor, generators: Generators | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Class logits (R, K + 1), offsets (R, K + 1, 4) and log variances (R, K + 1, 4) or None of
         boxes (N, P, 4).
 
         They are read from the first of ``features``. Rows are in the order of ``boxes``, column 0
-        is background: the outputs of ``BoxPredictor``.
+        is background: the outputs of ``BoxPredictor``. Nothing is drawn, so that ``generators`` are
+        not used.
         """
         reduced = F.relu(self.reduction(self.body(features[0])))
         class_logits = self.vote(self.class_maps(reduced), boxes)

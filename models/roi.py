@@ -24,6 +24,7 @@ from models.decode import (
     to_network,
     to_original,
 )
+from models.draws import Generators, image_generators
 from models.matching import RoITargets, sample_rois
 from models.pooling.pool import Features, Pooling, PositionSensitivePooling
 from models.roi_losses import BoxLoss, BoxLossTerms, hardest_rois, roi_losses, roi_statistics
@@ -121,10 +122,12 @@ class RoIStage(nn.Module):
         self.positive_iou, self.hardest = positive_iou, hardest
         self.log_variance_limit = log_variance_limit
 
-    def forward(self, features: Features, boxes: Tensor) -> HeadOutputs:
+    def forward(
+        self, features: Features, boxes: Tensor, generators: Generators | None = None
+    ) -> HeadOutputs:
         """Class logits, offsets and log variances of boxes (N, P, 4) network px, rows in their
-        order."""
-        logits, offsets, log_variance = self.head(features, boxes)
+        order; generators: of each image's dropout, in training."""
+        logits, offsets, log_variance = self.head(features, boxes, generators)
         if log_variance is not None and self.log_variance_limit is not None:
             log_variance = bounded(log_variance, self.log_variance_limit)
         return logits, offsets, log_variance
@@ -145,8 +148,11 @@ class RoIStage(nn.Module):
                 rois_per_image=self.rois_per_image,
                 positive_share=self.positive_share,
                 positive_iou=self.positive_iou,
+                generator=generator,
             )
-            for boxes, target in zip(proposals, batch.targets, strict=True)
+            for boxes, target, generator in zip(
+                proposals, batch.targets, image_generators(batch, "rois"), strict=True
+            )
         ]
         boxes, labels, target_offsets, index = (
             torch.stack(parts) for parts in zip(*images, strict=True)
@@ -154,10 +160,16 @@ class RoIStage(nn.Module):
         return RoITargets(boxes=boxes, labels=labels, target_offsets=target_offsets, gt_index=index)
 
     def losses(
-        self, features: Features, targets: RoITargets
+        self, features: Features, targets: RoITargets, generators: Generators | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The loss terms roi_class and roi_box of the sampled RoIs, scalars, and statistics."""
-        outputs = self(features, targets.boxes)
+        """The loss terms roi_class and roi_box of the sampled RoIs, scalars, and statistics.
+
+        Args:
+            features: of the images.
+            targets: the sampled RoIs.
+            generators: of each image's dropout; None is enough for a head without dropout.
+        """
+        outputs = self(features, targets.boxes, generators)
         if self.hardest is not None:
             targets = hardest_rois(outputs, targets, self.hardest, self.box_loss)
         losses = roi_losses(outputs, targets, self.box_loss)

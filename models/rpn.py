@@ -16,6 +16,7 @@ from data.boxes import BoxCoder
 from data.records import Batch
 from models.anchors import AnchorGenerator
 from models.decode import check_finite
+from models.draws import image_generators
 from models.matching import label_anchors
 from models.proposals import propose
 from models.rpn_head import (
@@ -166,8 +167,14 @@ class RegionProposalNetwork(nn.Module):
                 anchors_per_image=self.anchors_per_image,
                 positive_share=self.positive_share,
                 straddling=self.straddling_anchors,
+                generator=generator,
             )
-            for target, size in zip(batch.targets, batch.image_sizes, strict=True)
+            for target, size, generator in zip(
+                batch.targets,
+                batch.image_sizes,
+                image_generators(batch, "anchors"),
+                strict=True,
+            )
         ]
         return AnchorTargets(*(torch.stack(parts) for parts in zip(*images, strict=True)))
 

@@ -100,6 +100,7 @@ def anchor_targets(
     anchors_per_image: int,
     positive_share: float,
     straddling: bool = False,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The targets of one image's anchors.
 
@@ -116,6 +117,7 @@ def anchor_targets(
         anchors_per_image: how many anchors are sampled.
         positive_share: at most this share of them is positive.
         straddling: whether anchors across the boundary take part.
+        generator: of the draws.
 
     Returns:
         Sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
@@ -124,7 +126,9 @@ def anchor_targets(
     labels, index = label_anchors(
         anchors, target.boxes, inside, positive_iou=positive_iou, negative_iou=negative_iou
     )
-    positive, negative = sample(labels, size=anchors_per_image, positive_share=positive_share)
+    positive, negative = sample(
+        labels, size=anchors_per_image, positive_share=positive_share, generator=generator
+    )
     if len(target.boxes) == 0:
         return positive, negative, torch.zeros_like(anchors)
     return positive, negative, coder.encode(target.boxes[index], anchors)

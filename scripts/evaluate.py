@@ -13,6 +13,7 @@ from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.places import find_table
+from scripts.engine.processes import joined
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -26,11 +27,13 @@ def option_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(option_parser().parse_args(arguments))
     name, environment = given["table"], environment_from(given)
-    return exit_code(
-        lambda: evaluate_table(
-            find_table(name), environment.table_place(name), environment, given["seeds"]
-        )
-    )
+
+    def work() -> None:
+        with joined(environment.device):
+            place = environment.table_place(name)
+            evaluate_table(find_table(name), place, environment, given["seeds"])
+
+    return exit_code(work, processes=True)
 
 
 if __name__ == "__main__":

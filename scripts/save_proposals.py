@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
 from scripts.engine.numbers import at_least_zero
+from scripts.engine.processes import joined
 from scripts.engine.proposals import save_run_proposals
 
 
@@ -27,7 +28,12 @@ def option_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(option_parser().parse_args(arguments))
     environment = environment_from(given)
-    return exit_code(lambda: save_run_proposals(given["run"], environment, given["seed"]))
+
+    def work() -> None:
+        with joined(environment.device):
+            save_run_proposals(given["run"], environment, given["seed"])
+
+    return exit_code(work, processes=True)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ from scripts.engine.own_data import OwnFolder
 from scripts.engine.own_options import add_own_options, check_options_of
 from scripts.engine.own_recipe import OWN, OwnOptions
 from scripts.engine.own_training import train_own
+from scripts.engine.processes import joined
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.stopping import signals_interrupt
 from scripts.engine.training import train
 from scripts.engine.update import DivergedError
-from scripts.engine.update_options import add_update_options
+from scripts.engine.update_options import add_update_options, check_processes
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -81,9 +82,11 @@ def record_from(record: type, given: dict[str, Any]) -> Any:
 
 
 def train_from(given: dict[str, Any]) -> int:
-    """Trains what the options of the command line say."""
-    with deterministic(given["deterministic"]):
-        return train_in(given)
+    """Trains what the options of the command line say, together with the processes of torchrun."""
+    with joined(given["device"], timeout_s=given["process_timeout"]) as processes:
+        check_processes(processes.of, auto_accumulate=given["auto_accumulate"])
+        with deterministic(given["deterministic"]):
+            return train_in(given)
 
 
 def train_in(given: dict[str, Any]) -> int:
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(option_parser().parse_args(arguments))
     try:
         with signals_interrupt():
-            return exit_code(lambda: train_from(given))
+            return exit_code(lambda: train_from(given), processes=True)
     except DivergedError as error:
         return failed(error, DIVERGED)
 

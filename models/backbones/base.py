@@ -8,7 +8,10 @@ from ImageNet keep every norm as it is (``freeze_norms``); networks trained from
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
+import torch
 from torch import Tensor, nn
+
+from models.across_processes import batch_is_shared, shared_moments
 
 ResNetLayout = Literal["torchvision", "caffe", "detectron"]
 
@@ -108,6 +111,18 @@ class Norm(nn.BatchNorm2d):
     """Batch norm that, once ``frozen``, stays in eval mode: an affine map with fixed numbers."""
 
     frozen = False
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (N, C, H, W), normalized; in training over the images of all processes."""
+        if not (self.training and batch_is_shared()):
+            return super().forward(maps)
+        mean, variance, count = shared_moments(maps)
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
     def train(self, mode: bool = True) -> Self:
         return super().train(mode and not self.frozen)

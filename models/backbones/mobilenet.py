@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 
 from models.backbones.base import Backbone
+from models.draws import Generators
 
 CONV5_BLOCK = 14  # the first block of the last stage
 LONGEST = 100  # characters of a list of tensors in an error
@@ -61,7 +62,8 @@ class MobileNetHead(nn.Module):
         self.layers = mobilenet_blocks(tf_padding=tf_padding, last_stride=2)[first:blocks]
         self.out_features = out_channels(self.layers)
 
-    def forward(self, pooled: Tensor) -> Tensor:
+    def forward(self, pooled: Tensor, generators: Generators | None = None) -> Tensor:
+        """Nothing is drawn, so that ``generators`` are not used."""
         return self.layers(pooled).mean(dim=(2, 3))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones.base import Backbone, Norm, freeze_norms, initialize, scaled
+from models.draws import Generators
 
 RESNET50 = (3, 4, 6, 3)  # blocks of conv2 .. conv5
 RESNET101 = (3, 4, 23, 3)
@@ -181,5 +182,6 @@ class Conv5Head(nn.Module):
         self.layer4 = conv5(in_channels, blocks=blocks, width=width, caffe=caffe, dilated=False)
         self.out_features = scaled(2048, width)
 
-    def forward(self, pooled: Tensor) -> Tensor:
+    def forward(self, pooled: Tensor, generators: Generators | None = None) -> Tensor:
+        """Nothing is drawn, so that ``generators`` are not used."""
         return self.layer4(pooled).mean(dim=(2, 3))

@@ -5,6 +5,7 @@ Exit codes of every command are those below; 3, 4, 5 and 130 come from trainings
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -14,7 +15,7 @@ from scripts.engine.numbers import at_least_one
 WRONG_INPUT = 2  # exit code: an option, a path, or the data before any work
 BAD_DATA = 3  # exit code: data that cannot be used any more, found after the training began
 DIVERGED = 4  # exit code: a loss or gradient is not finite
-ENVIRONMENT = 5  # exit code: the disk or the memory is full
+ENVIRONMENT = 5  # exit code: the disk or the memory is full, or another process is gone
 STOPPED = 75  # exit code: by a signal, and what was done is saved
 ENDED_AT_ONCE = 130  # exit code: by a second signal, with what was saved before
 
@@ -29,7 +30,11 @@ EXIT_CODES = (  # for the help of a training
 
 
 class EnvironmentFault(RuntimeError):
-    """The machine cannot go on: its disk or memory is full."""
+    """The machine cannot go on: its disk or memory is full, or another process is gone."""
+
+
+class LostProcess(EnvironmentFault):
+    """Another process of the same training has ended or does not answer."""
 
 
 class DataFault(RuntimeError):
@@ -62,8 +67,12 @@ def add_seeds_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=at_least_one, default=1, help="evaluate seeds 0 .. SEEDS-1")
 
 
-def exit_code(work: Callable[[], int | None]) -> int:
+def exit_code(work: Callable[[], int | None], *, processes: bool = False) -> int:
     """Runs ``work`` and returns its exit code.
+
+    Args:
+        work: the command.
+        processes: whether the command can be started by torchrun.
 
     A mistake of the caller is printed as one sentence and returns WRONG_INPUT; DataFault,
     EnvironmentFault and EndedAtOnce have codes of their own; Ctrl-C returns STOPPED.
@@ -72,6 +81,8 @@ def exit_code(work: Callable[[], int | None]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        if not processes and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise ValueError("This command runs in one process; start it without torchrun.")
         return work() or 0
     except (ValueError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in FULL_DISK
@@ -89,6 +100,8 @@ def exit_code(work: Callable[[], int | None]) -> int:
 
 
 def failed(error: Exception, code: int) -> int:
-    """Prints the sentence of an error; returns the exit code."""
-    print(f"error: {error}", file=sys.stderr)
+    """Prints the sentence of an error, and in which of several processes; returns the exit code."""
+    rank, processes = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    where = f" in process {rank} of {processes}" if processes != "1" else ""
+    print(f"error{where}: {error}", file=sys.stderr)
     return code

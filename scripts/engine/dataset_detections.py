@@ -1,4 +1,7 @@
-"""The detections of a network on every image of a data set, by one forward pass each."""
+"""The detections of a network on every image of a data set, by one forward pass each.
+
+Several processes share the images, and each gets all detections.
+"""
 
 import torch
 
@@ -7,6 +10,7 @@ from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
+from scripts.engine.processes import joined_lists, share
 from scripts.engine.refinement import RowDetections, add_images, images_in_order, no_detections
 from scripts.engine.trained import BATCH
 
@@ -39,10 +43,12 @@ def detect_dataset(
     results = no_detections(with_masks=detector.mask is not None)
     indices: list[int] = []
     with torch.no_grad():
-        for batch in test_batches(dataset, run.data, batch_size=BATCH, workers=workers):
+        for batch in test_batches(
+            dataset, run.data, batch_size=BATCH, workers=workers, share=share()
+        ):
             indices += batch.indices
             batch = batch.to(device)
             features = detector.features(batch)
             candidates = detector.candidates(batch, config.score_threshold, features)
             add_images(results, detector, features, batch, postprocess(candidates, config))
-    return images_in_order(results, indices)
+    return images_in_order(results, joined_lists(indices))

@@ -10,6 +10,7 @@ from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
 from scripts.engine.inference import detections_of, run_candidates
 from scripts.engine.places import RunPlace, TablePlace
+from scripts.engine.processes import is_first
 from scripts.engine.refinement import RefinementTask, RowDetections, refine_and_segment
 from scripts.engine.results import (
     Line,
@@ -57,7 +58,8 @@ def evaluate_table(table: Table, place: TablePlace, environment: Environment, se
             continue
         path = place.seed_file(seed)
         try:
-            write_json(path, seed_results(table, place, environment, seed, lines))
+            if is_first():
+                write_json(path, seed_results(table, place, environment, seed, lines))
         except (OSError, EnvironmentFault) as error:
             unwritten.append(str(error))
             continue

@@ -19,6 +19,7 @@ from scripts.engine.intact import known_sha256
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace, TablePlace
+from scripts.engine.processes import gathered
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
 from scripts.engine.scoring import LabeledDataset, LabeledDatasets
@@ -124,9 +125,10 @@ def stored_proposals(
     }
     path = place.first_stage_proposals
     proposals = load_first_stage(path, key)
-    if proposals is None:
+    if not all(gathered(proposals is not None)):
         proposals = network_proposals(trained, dataset, environment, count=count, images=images)
         save_first_stage(path, proposals, key)
+    assert proposals is not None
     return proposals
 
 

@@ -20,6 +20,7 @@ from scripts.engine.intact import known_sha256
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace
+from scripts.engine.processes import gathered
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.trained import (
     TrainedRun,
@@ -76,9 +77,10 @@ def run_candidates(
     key = candidates_key(trained, dataset, proposals, threshold, rounds)
     path = place.candidates(split, rounds)
     candidates = load_candidates(path, key)
-    if candidates is None:
+    if not all(gathered(candidates is not None)):
         candidates = forward_pass(trained, dataset, proposals, environment, threshold, rounds)
         save_candidates(path, candidates, key)
+    assert candidates is not None
     return NetworkCandidates(
         candidates=candidates, updates=trained.updates, of_updates=trained.of_updates
     )

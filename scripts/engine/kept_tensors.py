@@ -11,13 +11,17 @@ import torch
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.files import save_tensors
 from scripts.engine.intact import forget_note, is_intact, write_note
+from scripts.engine.processes import is_first
 
 
 def keep_tensors(path: Path, content: dict[str, Any]) -> None:
     """Writes ``content``, and its hash beside it; where that is impossible, a warning says so.
 
-    What it was computed for goes on with what is in memory.
+    What it was computed for goes on with what is in memory. Of several processes, which all have
+    the same content, the first one writes.
     """
+    if not is_first():
+        return
     try:
         forget_note(path)
         write_note(path, save_tensors(path, content))

@@ -172,7 +172,6 @@ def time_steps(
             scaler,
             [batch],
             step=0,
-            seed=0,
             max_norm=run.train.max_grad_norm,
             roi_loss_weight=run.train.roi_loss_weight,
         )

@@ -10,6 +10,7 @@ import torch
 
 from data.records import Batch
 from scripts.engine.command import EnvironmentFault
+from scripts.engine.shared_batch import SharedBatch
 
 Result = TypeVar("Result")
 
@@ -94,7 +95,7 @@ def sentence(step: int, batches: Sequence[Batch]) -> str:
 
 def within_memory(
     one_update: Callable[[Sequence[Batch]], Result],
-    batch: Batch,
+    batch: SharedBatch,
     splitting: Splitting,
     say: Callable[[str], None],
 ) -> Result:
@@ -104,7 +105,7 @@ def within_memory(
     ``accumulate_gradients`` says of micro-batches.
 
     Args:
-        one_update: of micro-batches.
+        one_update: of the micro-batches of this process.
         batch: of the update.
         splitting: whose parts grow, if they may.
         say: prints a line.
@@ -119,13 +120,13 @@ def within_memory(
         try:
             return one_update(batch.split(splitting.parts))
         except OutOfMemoryFault:
-            if not splitting.grows or splitting.parts >= len(batch.images):
+            if not splitting.grows or splitting.parts >= batch.most_images:
                 raise
-        splitting.parts = min(2 * splitting.parts, len(batch.images))
+        splitting.parts = min(2 * splitting.parts, batch.most_images)
         gc.collect()  # what the failed passes still hold
-        if batch.images.device.type == "cuda":
+        if batch.own.images.device.type == "cuda":
             torch.cuda.empty_cache()
-        height, width = batch.padded_size
+        height, width = batch.own.padded_size
         say(
             f"out of memory with images of {height} x {width} px: from now on an update is split "
             f"into {splitting.parts} forward passes (--auto-accumulate)"

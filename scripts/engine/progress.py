@@ -23,19 +23,21 @@ class Progress:
     """Counts updates and reports losses, rate, images/s, the share of waiting, and time left.
 
     Args:
-        folder: of the TensorBoard files.
-        lines: the file that gets the scalars of ``scalars`` as JSON lines.
+        folder: of the TensorBoard files; None: there are none.
+        lines: the file that gets the scalars of ``scalars`` as JSON lines; None: there is none.
         title: what is trained.
         start: updates that are made already.
         total: updates at the end.
     """
 
-    def __init__(self, *, folder: Path, lines: Path, title: str, start: int, total: int) -> None:
+    def __init__(
+        self, *, folder: Path | None, lines: Path | None, title: str, start: int, total: int
+    ) -> None:
         self.title, self.start, self.total = title, start, total
         self.lines = ScalarLines(lines, start)
         self.said: set[str] = set()  # lines of ``say_once``
         self.bar: tqdm | None = None
-        if sys.stderr.isatty():
+        if folder is not None and sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True)
         self.log = ScalarLog(folder, start=start, warn=self.say)
         self.smooth: dict[str, float] = {}

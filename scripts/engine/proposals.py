@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from scripts.engine.files import sha256
 from scripts.engine.intact import forget_note, is_intact, known_sha256, write_note
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import OUT, RunPlace, find_run
+from scripts.engine.processes import gathered, said_by_first
 from scripts.engine.trained import (
     TrainedRun,
     predict,
@@ -123,16 +125,25 @@ def ensure_proposal_file(
     count = rpn.post_nms_train if part == "train" else rpn.post_nms_test
     key = file_key(trained.checkpoint, count, dataset)
     path = place.saved_proposals(part)
-    if saved_key(path) == key and is_said_intact(path):
+    if all(gathered(saved_key(path) == key and is_said_intact(path))):
         print(f"proposals: {path}, computed before", flush=True)
         return path
     proposals = network_proposals(trained, dataset, environment, count=count, images=len(dataset))
+    said_by_first(lambda: write_proposals(path, dataset, proposals, key))
+    print(f"proposals: {path}", flush=True)
+    return path
+
+
+def write_proposals(path: Path, dataset: Dataset, proposals: Sequence[Proposals], key: str) -> None:
+    """Writes the proposals of every image with ``key``, what they were computed from.
+
+    Raises:
+        EnvironmentFault: the disk is full.
+    """
     with full_disk_named(path):
         forget_note(path)
         save_proposals(path, dataset.image_ids, proposals, key)
         write_note(path, sha256(path))
-    print(f"proposals: {path}", flush=True)
-    return path
 
 
 def is_said_intact(path: Path) -> bool:

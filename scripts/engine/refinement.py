@@ -19,6 +19,7 @@ from postprocess.masks import paste_masks
 from postprocess.refine import Refinement, refine
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.places import RunPlace
+from scripts.engine.processes import joined_lists
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.trained import trained_batches, trained_detector, trained_run
 
@@ -76,7 +77,8 @@ def refine_and_segment(
             images = [task.detections[index] for index in batch.indices]
             images = refine_images(detector, features, batch, images, task.refinement)
             add_images(results[key], detector, features, batch, images)
-    return {key: images_in_order(row, indices) for key, row in results.items()}
+    places = joined_lists(indices)
+    return {key: images_in_order(row, places) for key, row in results.items()}
 
 
 def needs_network(run: Run, tasks: Iterable[RefinementTask]) -> bool:
@@ -85,9 +87,16 @@ def needs_network(run: Run, tasks: Iterable[RefinementTask]) -> bool:
 
 
 def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections:
-    """The detections of a row in the order of the data set; indices: where each image belongs."""
-    segments = None if row.segments is None else in_order(row.segments, indices)
-    return replace(row, detections=in_order(row.detections, indices), segments=segments)
+    """The detections of a row from all processes, in the order of the data set.
+
+    Args:
+        row: of the images of this process.
+        indices: where each image of all processes belongs.
+    """
+    segments = None if row.segments is None else in_order(joined_lists(row.segments), indices)
+    return replace(
+        row, detections=in_order(joined_lists(row.detections), indices), segments=segments
+    )
 
 
 def no_detections(*, with_masks: bool) -> RowDetections:

@@ -22,10 +22,11 @@ State = Literal["running", "preempted", "done", "diverged", "failed"]
 class RunStatus:
     """Writes status.json.
 
-    path: of the file. of_steps: updates at the end. step: updates that are made.
+    path: of the file; None: nothing is written. of_steps: updates at the end. step: updates that
+    are made.
     """
 
-    path: Path
+    path: Path | None
     of_steps: int
     step: int
 
@@ -37,6 +38,8 @@ class RunStatus:
                 "diverged" or "failed".
             sentence: what is wrong; None where nothing is.
         """
+        if self.path is None:
+            return
         status = {
             "state": state,
             "step": self.step,

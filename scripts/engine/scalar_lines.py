@@ -14,15 +14,15 @@ class ScalarLines:
     """Appends a line for each step that has scalars; a disk that is full ends no training.
 
     Args:
-        path: of the file.
+        path: of the file; None: nothing is written.
         start: updates that were made before; lines of later ones, which were lost with a crash, are
             dropped.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path | None, start: int) -> None:
         self.path = path
-        self.is_writable = True
-        if path.is_file():
+        self.is_writable = path is not None
+        if path is not None and path.is_file():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if is_before(line, start)]
             if kept != lines:
@@ -35,7 +35,7 @@ class ScalarLines:
             step: the update, from 0.
             values: by name; NaN (no foreground in this step) becomes null.
         """
-        if not self.is_writable:
+        if self.path is None or not self.is_writable:
             return
         line = json.dumps({"step": step, **json_safe(dict(values))})
         try:

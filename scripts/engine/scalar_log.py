@@ -16,16 +16,18 @@ class ScalarLog:
     TensorBoard writes in a thread, and its error comes out of a later call.
 
     Args:
-        folder: of the files.
+        folder: of the files; None: nothing is written.
         start: updates that are made already; scalars from there on are written anew.
         warn: is told, once, that the log has ended.
     """
 
-    def __init__(self, folder: Path, *, start: int, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path | None, *, start: int, warn: Callable[[str], None]) -> None:
         self.folder, self.warn = folder, warn
         self.writer: SummaryWriter | None = None
         self.hook = threading.excepthook
         threading.excepthook = self.thread_failed
+        if folder is None:
+            return
         try:
             self.writer = SummaryWriter(str(folder), purge_step=start)
         except OSError as error:

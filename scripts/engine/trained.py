@@ -28,6 +28,7 @@ from scripts.engine.environment import Environment
 from scripts.engine.files import tidy
 from scripts.engine.finished import is_last
 from scripts.engine.places import RunPlace
+from scripts.engine.processes import is_first, joined_lists, share
 from scripts.engine.start import with_padding
 
 BATCH = 4  # images in a forward pass of an evaluation
@@ -112,7 +113,7 @@ def trained_batches(
     proposals: SavedProposals | None = None,
     indices: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """``test_batches`` as a trained run wants them, BATCH images each."""
+    """This process's share of ``test_batches`` as a trained run wants them, BATCH images each."""
     return test_batches(
         dataset,
         trained.run.data,
@@ -120,6 +121,7 @@ def trained_batches(
         workers=environment.workers,
         proposals=proposals,
         indices=indices,
+        share=share(),
     )
 
 
@@ -134,12 +136,13 @@ def predict(
 ) -> list[Prediction]:
     """What a network says of each image, on the CPU, in the order of the data set.
 
-    Prints how many boxes that are, and the speed.
+    Prints how many boxes that are, and the speed. Several processes put together what each says of
+    its own batches.
 
     Args:
         forward: one prediction for each image of a batch.
-        batches: of at most BATCH images each.
-        images: how many images the batches have, for the bar.
+        batches: of at most BATCH images each, of this process.
+        images: how many images there are in all, for the bar.
         name: of the run, for the printed line.
         unit: what the predictions are called: "candidates" or "proposals".
         device: where the network is.
@@ -147,12 +150,14 @@ def predict(
     predictions: list[Prediction] = []
     indices: list[int] = []
     began = time.monotonic()
-    with tqdm(total=images, desc=f"{name} {unit}", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(
+        total=images, desc=f"{name} {unit}", disable=not (is_first() and sys.stderr.isatty())
+    ) as bar:
         for batch in batches:
             predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
             indices += batch.indices
-            bar.update(len(batch.indices))
-    predictions = in_order(predictions, indices)
+            bar.update(len(batch.indices) * share().of)
+    predictions = in_order(joined_lists(predictions), joined_lists(indices))
     boxes = sum(len(prediction.boxes) for prediction in predictions)
     speed = len(predictions) / (time.monotonic() - began)
     print(

@@ -1,11 +1,13 @@
 """Trains one network, update by update.
 
-Every random draw is keyed by (seed, step), so stopping and resuming changes nothing.
+Every random draw of an update is a function of the seed and of the places of its images, so
+stopping and resuming changes nothing. Several processes share each batch; the first one writes.
 """
 
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -15,14 +17,16 @@ from data.records import Batch
 from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
-from scripts.engine.files import tidy, write_atomically
+from scripts.engine.files import write_atomically
 from scripts.engine.memory import within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
+from scripts.engine.processes import first_before_others, is_first, share
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.run_lock import held
 from scripts.engine.run_starts import note_start
 from scripts.engine.run_status import RunStatus
+from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
 from scripts.engine.training_files import save_training, save_weights
 from scripts.engine.training_state import (
@@ -66,16 +70,18 @@ def train_updates(
     saved_at = time.monotonic()
     training.detector.train()
     for step in range(training.start, recipe.iterations):
-        batch = next_batch(training, batches, progress, step)
+        batch = next_batch(training, batches, progress, stop, step)
+        if batch is None:
+            return Outcome(updates=step, finished=False)
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
         one_update = partial(
             update,
-            training.detector,
+            training.network,
             training.optimizer,
             training.scaler,
             step=step,
-            seed=options.seed,
+            of_images=batch.of_images,
             amp=training.amp,
             max_norm=recipe.max_grad_norm,
             roi_loss_weight=recipe.roi_loss_weight,
@@ -83,14 +89,14 @@ def train_updates(
         on_device = batch.to(training.device)
         losses, statistics = within_memory(one_update, on_device, training.splitting, progress.say)
         total = weighted_sum(losses, recipe.roi_loss_weight)
-        progress.step(step, losses, total=total, lr=rate, images=len(batch.images))
+        progress.step(step, losses, total=total, lr=rate, images=batch.of_images)
         if statistics:
             progress.statistics(step, statistics, lr=rate)
         done = status.step = step + 1
         if validate_if_due(training, progress, done):
             return Outcome(updates=done, finished=True)
-        if stop.received or done - training.start == options.stop_after:
-            return Outcome(updates=done, finished=done == recipe.iterations and not stop.received)
+        if done - training.start == options.stop_after:
+            return Outcome(updates=done, finished=done == recipe.iterations)
         if time.monotonic() - saved_at > SAVE_EVERY_S and done < recipe.iterations:
             save_training(training, progress, done, is_last=False)
             status.write("running")
@@ -99,15 +105,27 @@ def train_updates(
 
 
 def next_batch(
-    training: Training, batches: Iterator[Batch], progress: Progress, step: int
-) -> Batch:
-    """The batch of update ``step``; if there is none, the updates before it are saved first.
+    training: Training,
+    batches: Iterator[Batch],
+    progress: Progress,
+    stop: StopSignals,
+    step: int,
+) -> SharedBatch | None:
+    """The batch of update ``step``; None if a process was told to stop.
+
+    If a process has none, the updates before it are saved first.
 
     Raises:
         DataError: the data, or the processes that read them, are at fault.
     """
+    batch = fault = None
+    if not stop.received:
+        try:
+            batch = progress.next_batch(batches)
+        except DataError as error:
+            fault = error
     try:
-        return progress.next_batch(batches)
+        return agreed(batch, fault, wants_stop=stop.received)
     except DataError:
         if step > training.start:
             save_training(training, progress, step, is_last=False)
@@ -127,7 +145,8 @@ def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
     is_best = best_line(training.metrics) is line
     if is_best:
         save_weights(place.best, training, progress, done)
-    write_lines(place.metrics, training.metrics)
+    if is_first():
+        write_lines(place.metrics, training.metrics)
     known = "" if best is None else f", {best['AP']:.1f} after {best['updates']} is the best"
     note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
     progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
@@ -150,7 +169,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         DataFault: if the data turn out to be unusable after the training has begun.
         DivergedError: if a loss or gradient is not finite.
         EndedAtOnce: at a second signal.
-        EnvironmentFault: if an update does not fit into memory.
+        EnvironmentFault: if an update does not fit into memory, or another process is gone.
     """
     run = configured_run(name, environment, options)
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
@@ -159,7 +178,8 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
             "note: at the paper scale a network takes hours to days on a GPU, and months on a CPU; "
             "lite and mini are for CPUs, and own/small for photos of your own"
         )
-    dataset = open_dataset(run, environment, run.data.train)
+    with first_before_others():  # the first one may have to render the data
+        dataset = open_dataset(run, environment, run.data.train)
     validation = None
     if options.validate_every:
         labeled = open_dataset(run, environment, run.data.test)
@@ -190,12 +210,12 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
         if is_still_there(place):
             print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
             return 0
-    with held(place.folder):
-        tidy(place.folder)
+    with held(place.folder) if is_first() else nullcontext():
         training = prepare_training(task, environment, options)
-        place.finished.unlink(missing_ok=True)
-        write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
-        note_start(place.starts, training.device, training.start)
+        if is_first():
+            place.finished.unlink(missing_ok=True)
+            write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
+            note_start(place.starts, training.device, training.start)
         batches = train_batches(
             task.dataset,
             run.data,
@@ -204,6 +224,7 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
             start=training.start,
             workers=environment.workers,
             proposals=training.proposals,
+            share=share(),
         )
         return train_to_the_end(training, batches)
 
@@ -212,13 +233,15 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
     """Makes the updates that are left and saves them, at a stop as well; returns the exit code."""
     place, total = training.place, training.run.train.iterations
     progress = Progress(
-        folder=place.tensorboard,
-        lines=place.training_lines,
+        folder=place.tensorboard if is_first() else None,
+        lines=place.training_lines if is_first() else None,
         title=training.run.name,
         start=training.start,
         total=total,
     )
-    status = RunStatus(path=place.status, of_steps=total, step=training.start)
+    status = RunStatus(
+        path=place.status if is_first() else None, of_steps=total, step=training.start
+    )
     with StopSignals() as stop, status.while_running():
         outcome = train_updates(training, batches, progress, stop, status)
         save_training(training, progress, outcome.updates, is_last=True)
@@ -226,7 +249,8 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
             save_weights(place.last, training, progress, outcome.updates)
         progress.close()
         if outcome.finished:
-            finish(training, progress, outcome.updates)
+            if is_first():
+                finish(training, progress, outcome.updates)
             status.write("done")
             return 0
         status.write("preempted")

@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.engine.checkpoint import plain, save_checkpoint, write_checkpoint
 from scripts.engine.command import EnvironmentFault
+from scripts.engine.processes import is_first
 from scripts.engine.progress import Progress
 from scripts.engine.recalibration import report_file
 from scripts.engine.step_files import newest_whole, step_files, step_of
@@ -26,7 +27,12 @@ def weights_of(training: Training, progress: Progress, step: int) -> dict[str, A
 
 
 def save_weights(path: Path, training: Training, progress: Progress, step: int) -> None:
-    """Writes the weights alone, a third of a checkpoint; a disk that is full ends no training."""
+    """Writes the weights alone, a third of a checkpoint; a disk that is full ends no training.
+
+    Of several processes the first one writes.
+    """
+    if not is_first():
+        return
     try:
         write_checkpoint(path, step, weights_of(training, progress, step))
         report = report_file(path)
@@ -38,7 +44,7 @@ def save_weights(path: Path, training: Training, progress: Progress, step: int) 
 
 
 def save_training(training: Training, progress: Progress, step: int, *, is_last: bool) -> None:
-    """Writes the checkpoint after ``step`` updates.
+    """Writes the checkpoint after ``step`` updates; of several processes the first one does.
 
     Args:
         training: what is saved.
@@ -50,6 +56,8 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
     Raises:
         EnvironmentFault: if the last checkpoint cannot be written.
     """
+    if not is_first():
+        return
     state = {
         **weights_of(training, progress, step),
         "optimizer": training.optimizer.state_dict(),

@@ -1,12 +1,15 @@
 """What a training works with, made anew or read from a checkpoint, and saved again."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from data.formats.saved_proposals import SavedProposals
 from data.loader import used_images
@@ -21,7 +24,7 @@ from scripts.engine.checkpoint import (
     plain,
 )
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.files import read_json
+from scripts.engine.files import read_json, tidy
 from scripts.engine.finished import (
     check_can_be_made_again,
     finished_facts,
@@ -32,6 +35,7 @@ from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import RunPlace
+from scripts.engine.processes import are_several, said_by_first
 from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
@@ -61,8 +65,9 @@ class Task:
 class Training:
     """Everything that a training works with.
 
-    amp: the type of mixed precision, None for none. start: updates that were made before this
-    process. seconds_before: the time that they took. proposals: for Fast R-CNN.
+    amp: the type of mixed precision, None for none. network: the detector, or what shares its
+    updates with other processes. start: updates that were made before this process.
+    seconds_before: the time that they took. proposals: for Fast R-CNN.
     """
 
     run: Run
@@ -71,6 +76,7 @@ class Training:
     device: torch.device
     amp: torch.dtype | None
     detector: Detector
+    network: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: LossScaler
     splitting: Splitting
@@ -109,7 +115,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         f"writing {place.folder}"
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
-    path = checkpoint_to_resume(options.resume, place)
+    path = said_by_first(lambda: checkpoint_to_start_from(options.resume, place))
     amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
     torch.manual_seed(options.seed)
     detector = prepared_detector(
@@ -143,6 +149,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         device=device,
         amp=amp,
         detector=detector,
+        network=shared_between_processes(detector),
         optimizer=optimizer,
         scaler=scaler,
         splitting=splitting,
@@ -153,6 +160,26 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         validation=task.validation,
         metrics=metric_lines(place.metrics, start),
     )
+
+
+def shared_between_processes(detector: Detector) -> nn.Module:
+    """The detector, or a DistributedDataParallel of it that averages its gradients.
+
+    Buffers are the statistics of batch norms, which all processes compute alike.
+    """
+    if not are_several():
+        return detector
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch call it otherwise
+        return DistributedDataParallel(
+            detector, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+
+
+def checkpoint_to_start_from(resume: str, place: RunPlace) -> Path | None:
+    """``checkpoint_to_resume``, after what killed processes left in the folder is removed."""
+    tidy(place.folder)
+    return checkpoint_to_resume(resume, place)
 
 
 def checkpoint_to_resume(resume: str, place: RunPlace) -> Path | None:

@@ -166,7 +166,6 @@ def one_step(detector: Detector, run: Run, batch: Batch) -> str:
         LossScaler(batch.images.device.type, enabled=False),
         [batch],
         step=0,
-        seed=0,
         max_norm=train.max_grad_norm,
         roi_loss_weight=train.roi_loss_weight,
     )

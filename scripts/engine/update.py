@@ -1,23 +1,26 @@
 """One update of the weights: forward, backward, finite check, step.
 
-Every random draw is keyed by (seed, step).
+Several processes may share its images: each makes the passes of its own, and gradients and loss
+terms are averaged over all.
 """
 
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from data.records import Batch
-from models.detector import Detector
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.loss_scaler import MOST_SKIPPED, LossScaler
 from scripts.engine.memory import OutOfMemoryFault, raising
+from scripts.engine.processes import lost_processes, share, summed
 
 STATISTICS_EVERY = 20  # updates
 Number = TypeVar("Number", float, Tensor)
@@ -31,9 +34,10 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Accumulated:
-    """What the micro-batches of an update gave together.
+    """What the micro-batches of an update gave together, in this process.
 
-    terms: the loss terms, each the mean over all images. statistics: of the last micro-batch.
+    terms: the loss terms, each the sum over its images divided by the number of all images.
+    statistics: of the last micro-batch.
     """
 
     terms: dict[str, Tensor]
@@ -41,13 +45,13 @@ class Accumulated:
 
 
 def update(
-    detector: Detector,
+    network: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: LossScaler,
     batches: Sequence[Batch],
     *,
     step: int,
-    seed: int,
+    of_images: int | None = None,
     amp: torch.dtype | None = None,
     max_norm: float | None = None,
     roi_loss_weight: float = 1.0,
@@ -58,12 +62,12 @@ def update(
     host waits for the device once: for the terms and the gradient norm, before the weights change.
 
     Args:
-        detector: in training mode.
+        network: a Detector in training mode, or one in DistributedDataParallel.
         optimizer: of its trainable parameters.
         scaler: enabled for float16 only.
-        batches: the micro-batches, on the detector's device.
+        batches: the micro-batches of this process, on the network's device.
         step: the update, from 0.
-        seed: of the random draws, together with ``step``.
+        of_images: the images of all processes; None: those of ``batches``.
         amp: the type of mixed precision; None for none.
         max_norm: limit of the global gradient norm; None for none.
         roi_loss_weight: of the second stage's terms.
@@ -77,15 +81,16 @@ def update(
         OutOfMemoryFault: if the forward and backward passes do not fit into memory; the weights are
             then as before.
         EnvironmentFault: if the optimizer's step does not.
+        LostProcess: if another process is gone.
     """
     optimizer.zero_grad(set_to_none=True)
-    key = (seed * 10**9 + step) * 1000
-    with raising(OutOfMemoryFault, step, batches):
-        accumulated = accumulate_gradients(detector, scaler, batches, key, amp, roi_loss_weight)
+    images = sum(len(batch.images) for batch in batches) if of_images is None else of_images
+    with raising(OutOfMemoryFault, step, batches), lost_processes():
+        accumulated = accumulate_gradients(network, scaler, batches, images, amp, roi_loss_weight)
+        terms = over_processes(accumulated.terms)
     scaler.unscale_(optimizer)
-    gradients = [p for p in detector.parameters() if p.grad is not None]
+    gradients = [p for p in network.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
-    terms = accumulated.terms
     *values, norm_value = torch.stack([*terms.values(), norm]).tolist()
     losses = dict(zip(terms, values, strict=True))
     # under float16 an infinite gradient is normal: the scaler skips that update and scales less
@@ -103,39 +108,50 @@ def update(
 
 
 def accumulate_gradients(
-    detector: Detector,
+    network: nn.Module,
     scaler: LossScaler,
     batches: Sequence[Batch],
-    key: int,
+    images: int,
     amp: torch.dtype | None,
     roi_loss_weight: float,
 ) -> Accumulated:
     """Forward and backward of each micro-batch, weighted by its share of the images.
 
-    Args:
-        detector, scaler, batches, amp, roi_loss_weight: as in ``update``.
-        key: of the random draws of the first micro-batch, that is of sampling and dropout; the next
-            one has the next key.
+    DistributedDataParallel averages gradients over the processes, with the last micro-batch.
 
-    Law: micro-batches of one image each add up to the batch's gradient, because each image is
-    normalized by itself; exactly so where nothing is drawn (every anchor and RoI sampled, no
-    dropout), in expectation otherwise; and not if a batch norm is trained (networks with norms that
-    train from scratch), nor quite for roi_mask and roi_iou, which are means over the RoIs of all
-    images, as in Detectron.
+    Args:
+        network, scaler, batches, amp, roi_loss_weight: as in ``update``.
+        images: of all processes.
+
+    Law: micro-batches, and processes, add up to the batch's gradient, because each image is
+    normalized by itself and draws its own random numbers. Micro-batches do not if a batch norm is
+    trained (networks with norms that train from scratch), nor quite for roi_mask and roi_iou, which
+    are means over the RoIs of all images, as in Detectron.
     """
     device = batches[0].images.device
-    images = sum(len(batch.images) for batch in batches)
+    processes = share().of
     parts: list[dict[str, Tensor]] = []
     statistics: dict[str, Tensor] = {}
     for index, batch in enumerate(batches):
-        share = len(batch.images) / images
-        torch.manual_seed(key + index)
-        with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
-            losses = detector.losses(batch, statistics=statistics)
-        scaler.scale(weighted_sum(losses, roi_loss_weight) * share).backward()
-        parts.append({name: loss.detach() * share for name, loss in losses.items()})
+        weight = 0.0 if batch.is_stand_in else len(batch.images) / images
+        is_last = index == len(batches) - 1
+        waits = isinstance(network, DistributedDataParallel) and not is_last
+        with network.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with torch.autocast(device.type, dtype=amp, enabled=amp is not None):
+                losses = network(batch, statistics=statistics)
+            total = weighted_sum(losses, roi_loss_weight) * (weight * processes)
+            scaler.scale(total).backward()
+        parts.append({name: loss.detach() * weight for name, loss in losses.items()})
     terms = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
     return Accumulated(terms=terms, statistics=statistics)
+
+
+def over_processes(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The loss terms, each added over the processes; a term that is not finite in one is not in
+    any.
+    """
+    values = summed(torch.stack(list(terms.values())))
+    return dict(zip(terms, values.unbind(), strict=True))
 
 
 def weighted_sum(losses: Mapping[str, Number], roi_loss_weight: float) -> Number:

@@ -3,6 +3,7 @@
 import argparse
 
 from scripts.engine.numbers import at_least_one
+from scripts.engine.processes import TIMEOUT_S
 from scripts.engine.training_state import AMP_TYPES
 
 
@@ -27,8 +28,8 @@ def add_update_options(parser: argparse.ArgumentParser) -> None:
         "--auto-accumulate",
         action="store_true",
         help="when an update does not fit into memory, make it again in twice as many forward "
-        "passes, and all after it; the batch stays, but anchors, RoIs and dropout are drawn anew, "
-        "masks and IoU are averaged part by part, and trained batch norms see fewer images",
+        "passes, and all after it; the batch and its random draws stay, but masks and IoU are "
+        "averaged part by part, and trained batch norms see fewer images (one process)",
     )
     parser.add_argument(
         "--deterministic",
@@ -37,3 +38,22 @@ def add_update_options(parser: argparse.ArgumentParser) -> None:
         "RoIAlign most of all); without it two trainings on a GPU differ in the last bits, and on a"
         " CPU they do not",
     )
+    parser.add_argument(
+        "--process-timeout",
+        type=at_least_one,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="several processes: when one that does not answer is given up (default: %(default)s)",
+    )
+
+
+def check_processes(processes: int, *, auto_accumulate: bool) -> None:
+    """Checks the options against the number of processes.
+
+    Raises:
+        ValueError: processes that split batches by themselves would wait for each other.
+    """
+    if auto_accumulate and processes > 1:
+        raise ValueError(
+            "--auto-accumulate works in one process; give several processes --accumulate N."
+        )

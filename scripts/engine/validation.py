@@ -5,8 +5,7 @@ these lines alone, so a training that was stopped goes on as if it had not been.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,8 @@ def validate(detector: Detector, run: Run, validation: Validation, device: torch
         device: where the network is.
     """
     dataset = validation.dataset
-    with as_if_it_had_not_been(detector, device):
+    detector.eval()
+    try:
         row = detect_dataset(
             detector,
             run,
@@ -78,6 +78,8 @@ def validate(detector: Detector, run: Run, validation: Validation, device: torch
             device=device,
             workers=validation.workers,
         )
+    finally:
+        detector.train()
     segments = None
     if row.segments is not None and dataset.category_ids is not None:
         segments = row.segments, [dataset.segments(index) for index in range(len(dataset))]
@@ -88,18 +90,6 @@ def validate(detector: Detector, run: Run, validation: Validation, device: torch
         classes=dataset.classes,
         segments=segments,
     )
-
-
-@contextmanager
-def as_if_it_had_not_been(detector: Detector, device: torch.device) -> Iterator[None]:
-    """The network in eval mode; afterwards in training mode, with the same random numbers next."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        detector.eval()
-        try:
-            yield
-        finally:
-            detector.train()
 
 
 def metric_lines(path: Path, until: int) -> list[Line]:

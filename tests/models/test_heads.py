@@ -22,9 +22,12 @@ def test_dropout_acts_in_training_only():
     torch.manual_seed(0)
     head = TwoMLPHead(in_features=18, fc_dims=(64, 64), dropout=0.5)
     pooled = torch.randn(4, 2, 3, 3)
-    assert not torch.equal(head(pooled), head(pooled))
+    generators = [torch.Generator().manual_seed(image) for image in range(2)]
+    assert not torch.equal(head(pooled, generators), head(pooled, generators))
+    with pytest.raises(ValueError, match="generators of the images"):
+        head(pooled)
     head.eval()
-    assert torch.equal(head(pooled), head(pooled))
+    assert torch.equal(head(pooled), head(pooled, generators))
 
 
 @pytest.mark.parametrize("rows", [3, 0])

@@ -36,7 +36,7 @@ def test_only_the_own_class_of_counted_rois_learns():
     raw = torch.tensor(
         [[7.0, 0.2, 7.0], [7.0, 7.0, -0.5], [7.0, float("inf"), 7.0]], requires_grad=True
     )
-    loss = iou_losses(raw, torch.tensor([1, 2, 0]), torch.tensor([0.5, 1.0, 0.4]))
+    loss = iou_losses(raw, torch.tensor([1, 2, 0]), torch.tensor([0.5, 1.0, 0.4]), images=1)
     assert loss.item() == pytest.approx(0.51)
     (gradient,) = torch.autograd.grad(loss, raw)
     torch.testing.assert_close(gradient, torch.tensor([[0, 0.1, 0], [0, 0, -0.5], [0, 0, 0]]))
@@ -45,7 +45,7 @@ def test_only_the_own_class_of_counted_rois_learns():
 @pytest.mark.parametrize("rows", [3, 0])
 def test_without_a_counted_roi_the_loss_is_zero_and_has_a_gradient(rows):
     raw = torch.ones(rows, 4, requires_grad=True)
-    loss = iou_losses(raw, torch.zeros(rows, dtype=torch.long), torch.zeros(rows))
+    loss = iou_losses(raw, torch.zeros(rows, dtype=torch.long), torch.zeros(rows), images=1)
     loss.backward()
     assert loss.item() == 0
     assert not raw.grad.any()

@@ -156,7 +156,7 @@ def test_loss_is_that_of_the_own_class_map():
     logits = torch.full((4, 3, 2, 2), 99.0)
     logits[0, 2] = 0.0
     logits[1, 1] = math.log(3)
-    loss = mask_losses(logits, torch.tensor([2, 1, 0, -1]), torch.ones(4, 2, 2))
+    loss = mask_losses(logits, torch.tensor([2, 1, 0, -1]), torch.ones(4, 2, 2), images=1)
     torch.testing.assert_close(loss, torch.tensor((math.log(2) + math.log(4 / 3)) / 2))
 
 
@@ -167,7 +167,10 @@ def test_loss_equals_torchvisions():
     logits = torch.randn(6, 4, 28, 28, generator=torch.Generator().manual_seed(1))
     theirs = maskrcnn_loss(logits, [boxes], [masks], [labels], [index])
     torch.testing.assert_close(
-        mask_losses(logits, labels[index], mask_targets(masks, index, boxes, binary=False)), theirs
+        mask_losses(
+            logits, labels[index], mask_targets(masks, index, boxes, binary=False), images=1
+        ),
+        theirs,
     )
 
 
@@ -177,7 +180,7 @@ def test_uncounted_rois_take_no_part_whatever_they_hold():
     with torch.no_grad():
         logits[1:] = torch.inf
     targets = torch.rand(3, 4, 4, generator=generator)
-    loss = mask_losses(logits, torch.tensor([2, 0, -1]), targets)
+    loss = mask_losses(logits, torch.tensor([2, 0, -1]), targets, images=1)
     wanted = F.binary_cross_entropy_with_logits(logits[0, 2].float(), targets[0])
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, wanted)
@@ -190,7 +193,9 @@ def test_uncounted_rois_take_no_part_whatever_they_hold():
 @pytest.mark.parametrize("rois", [3, 0])
 def test_without_foreground_loss_and_gradients_are_zero_but_there(rois):
     logits = torch.randn(rois, 3, 4, 4, requires_grad=True)
-    loss = mask_losses(logits, torch.zeros(rois, dtype=torch.long), torch.zeros(rois, 4, 4))
+    loss = mask_losses(
+        logits, torch.zeros(rois, dtype=torch.long), torch.zeros(rois, 4, 4), images=1
+    )
     assert loss.item() == 0.0
     loss.backward()
     assert logits.grad.shape == logits.shape

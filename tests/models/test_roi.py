@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from losses.kl_loss import kl_loss
+from models.draws import image_generators
 from models.matching import sample_rois
 from models.roi import RoIConfig
 from models.roi_losses import hardest_rois, roi_losses
@@ -93,16 +94,22 @@ def stage_and_targets(**fields):
         torch.tensor([[4.0, 4, 44, 44], [30, 10, 70, 60]]),
         torch.tensor([[0.0, 0, 79, 63]]),
     ]
-    torch.manual_seed(3)
+    batch = replace(batch, draw_seeds=(3, 4))
     return network.roi, features, proposals, batch, network.roi.sample(proposals, batch)
 
 
 def test_sampled_rois_are_those_of_each_image():
     stage, _, proposals, batch, targets = stage_and_targets()
-    torch.manual_seed(3)
+    generators = image_generators(batch, "rois")
     for i, (boxes, target) in enumerate(zip(proposals, batch.targets, strict=True)):
         expected = sample_rois(
-            boxes, target, stage.coder, rois_per_image=24, positive_share=0.25, positive_iou=0.5
+            boxes,
+            target,
+            stage.coder,
+            rois_per_image=24,
+            positive_share=0.25,
+            positive_iou=0.5,
+            generator=generators[i],
         )
         columns = (
             targets.boxes[i],

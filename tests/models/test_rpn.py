@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.draws import image_generators
 from models.proposals import propose
 from models.rpn import RPNConfig
 from models.rpn_head import anchor_targets, join_levels, rpn_loss
@@ -64,9 +65,8 @@ def test_predictions_are_the_heads_for_all_anchors(parts):
 
 def test_targets_and_losses_are_those_of_each_image(parts):
     rpn, _, predictions, batch = parts
-    torch.manual_seed(4)
+    batch = replace(batch, draw_seeds=tuple(range(4, 4 + len(batch.images))))
     losses, statistics = rpn.losses(predictions, batch)
-    torch.manual_seed(4)
     images = [
         anchor_targets(
             predictions.anchors,
@@ -77,10 +77,12 @@ def test_targets_and_losses_are_those_of_each_image(parts):
             negative_iou=0.3,
             anchors_per_image=32,
             positive_share=0.5,
+            generator=generator,
         )
-        for target, size in zip(batch.targets, batch.image_sizes, strict=True)
+        for target, size, generator in zip(
+            batch.targets, batch.image_sizes, image_generators(batch, "anchors"), strict=True
+        )
     ]
-    torch.manual_seed(4)
     targets = rpn.targets(predictions, batch)
     for column, stacked in zip(zip(*images, strict=True), targets, strict=True):
         assert torch.equal(torch.stack(column), stacked)

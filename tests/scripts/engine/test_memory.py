@@ -13,6 +13,7 @@ from scripts.engine.memory import (
     sentence,
     within_memory,
 )
+from scripts.engine.shared_batch import SharedBatch
 
 
 def batch_of(images):
@@ -22,6 +23,10 @@ def batch_of(images):
         original_sizes=((30, 60),) * images,
         image_ids=tuple(range(images)),
     )
+
+
+def shared(images):
+    return SharedBatch(own=batch_of(images), of_images=images, most_images=images)
 
 
 def needing(most, tried):
@@ -51,27 +56,27 @@ def test_the_allocator_of_the_cpu_is_understood():
 
 def test_parts_double_until_they_fit_and_stay(capsys):
     splitting, tried = Splitting(parts=1, grows=True), []
-    assert within_memory(needing(2, tried), batch_of(6), splitting, print) == "made"
+    assert within_memory(needing(2, tried), shared(6), splitting, print) == "made"
     assert tried == [[6], [3, 3], [2, 2, 2]]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "32 x 64 px: from now on an update is split into 4 forward passes" in lines[1]
     tried.clear()
-    within_memory(needing(2, tried), batch_of(6), splitting, print)
+    within_memory(needing(2, tried), shared(6), splitting, print)
     assert tried == [[2, 2, 2]]
 
 
 def test_single_images_are_the_end():
     splitting, tried = Splitting(parts=1, grows=True), []
     with pytest.raises(OutOfMemoryFault, match=r"one image at a time.*--short-side.*--amp bf16"):
-        within_memory(needing(0, tried), batch_of(3), splitting, print)
+        within_memory(needing(0, tried), shared(3), splitting, print)
     assert tried == [[3], [2, 1], [1, 1, 1]]
 
 
 def test_parts_do_not_grow_unasked():
     tried = []
     with pytest.raises(EnvironmentFault, match=r"Update 3 .* 4 images .*--accumulate 2 "):
-        within_memory(needing(2, tried), batch_of(4), Splitting(parts=1), print)
+        within_memory(needing(2, tried), shared(4), Splitting(parts=1), print)
     assert tried == [[4]]
 
 

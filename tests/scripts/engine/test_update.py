@@ -10,6 +10,7 @@ import torch
 
 from data.build import build_dataset
 from data.loader import train_batches
+from models.backbones.base import freeze_norms
 from models.build import build_detector
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.loss_scaler import MOST_SKIPPED, LossScaler
@@ -18,15 +19,6 @@ from scripts.engine.optimizer import build_optimizer
 from scripts.engine.update import STATISTICS_EVERY, DivergedError, update, weighted_sum
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, tiny_dataset
-
-# every anchor and RoI is learned from: nothing is drawn at random
-NO_DRAW = {
-    "roi_dropout": 0.0,
-    "rpn_anchors_per_image": 10_000,
-    "rpn_positive_share": 1.0,
-    "roi_rois_per_image": 200,
-    "roi_positive_share": 1.0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +48,31 @@ def singles(batch):
     return batch.split(len(batch.images))
 
 
-def test_accumulating_two_of_one_is_a_batch_of_two(batches):
+@pytest.mark.parametrize("run", [TINY_KL, TINY_KLRPN], ids=["dropout", "kl_rpn"])
+def test_accumulating_two_of_one_is_a_batch_of_two(batches, run):
+    """Each image draws its own anchors, RoIs and dropout, in whatever company it is."""
     weights, terms = [], []
     for micro_batches in ([batches[0]], singles(batches[0])):
-        detector, optimizer, scaler = ready(**NO_DRAW)
-        terms.append(update(detector, optimizer, scaler, micro_batches, step=0, seed=0)[0])
+        detector, optimizer, scaler = ready(run)
+        freeze_norms(detector)
+        terms.append(update(detector, optimizer, scaler, micro_batches, step=0)[0])
         weights.append(detector.state_dict())
     assert terms[0] == pytest.approx(terms[1], rel=1e-5)
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], atol=1e-5, rtol=1e-5)
 
 
-def test_an_update_is_a_function_of_seed_and_step(batches):
+def test_an_update_draws_from_the_seeds_of_its_images(batches):
     found = []
-    for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3)):
+    seeds = batches[0].draw_seeds
+    for own_seeds in (seeds, seeds, seeds[::-1], ()):
         detector, optimizer, scaler = ready()
         torch.rand(len(found))  # what was drawn before does not matter
-        found.append(update(detector, optimizer, scaler, [batches[0]], step=step, seed=seed)[0])
+        batch = replace(batches[0], draw_seeds=own_seeds)
+        found.append(update(detector, optimizer, scaler, [batch], step=0)[0])
     assert found[0] == found[1]
     assert found[0] != found[2]
     assert found[0] != found[3]
-
-
-def test_micro_batches_draw_independently(batches):
-    detector, optimizer, scaler = ready()
-    once = update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)[0]
-    detector, optimizer, scaler = ready()
-    twice = update(detector, optimizer, scaler, [batches[0], batches[0]], step=0, seed=0)[0]
-    assert once["rpn_objectness"] != pytest.approx(twice["rpn_objectness"], rel=1e-6)
 
 
 def test_the_gradient_norm_is_limited(batches):
@@ -91,7 +80,7 @@ def test_the_gradient_norm_is_limited(batches):
     for group in optimizer.param_groups:
         group |= {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
     before = torch.cat([p.detach().flatten().clone() for p in detector.parameters()])
-    _, statistics = update(detector, optimizer, scaler, [batches[0]], step=0, seed=0, max_norm=0.01)
+    _, statistics = update(detector, optimizer, scaler, [batches[0]], step=0, max_norm=0.01)
     moved = torch.cat([p.detach().flatten() for p in detector.parameters()]) - before
     assert statistics["gradient_norm"] > 0.01  # what is reported is the norm before
     assert moved.norm().item() == pytest.approx(0.01, rel=1e-2)
@@ -99,20 +88,16 @@ def test_the_gradient_norm_is_limited(batches):
 
 def test_statistics_come_now_and_then(batches):
     detector, optimizer, scaler = ready()
-    terms, statistics = update(
-        detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY, seed=0
-    )
+    terms, statistics = update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY)
     assert terms.keys() == {"rpn_objectness", "rpn_box", "roi_class", "roi_box"}
     assert {"gradient_norm", "foreground_share", "log_variance_p50"} <= statistics.keys()
-    assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1, seed=0)[
-        1
-    ]
+    assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1)[1]
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches, micro_batches):
     detector, optimizer, scaler = ready()
-    update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)  # so that there is momentum
+    update(detector, optimizer, scaler, [batches[0]], step=0)  # so that there is momentum
     before = copy.deepcopy((detector.state_dict(), optimizer.state_dict()["state"]))
     images = batches[1].images.clone()
     images[1, 0, 5, 5] = float("nan")
@@ -124,7 +109,6 @@ def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches,
             scaler,
             [bad] if micro_batches == 1 else singles(bad),
             step=7,
-            seed=0,
         )
     sentence = str(caught.value)
     assert sentence.startswith("At update 7 rpn_objectness and rpn_box")
@@ -147,7 +131,7 @@ def test_an_exploded_log_variance_is_named(batches):
     with pytest.raises(
         DivergedError, match=r"At update 0 roi_box and gradient norm of images .*log_variance_limit"
     ):
-        update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
+        update(detector, optimizer, scaler, [batches[0]], step=0)
 
 
 @pytest.mark.parametrize("pooling", ["align", "max"])
@@ -157,7 +141,7 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
     there.
     """
     detector, optimizer, scaler = ready(roi_pooling=pooling, roi_dropout=0.0)
-    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
+    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0)
     scaler = LossScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(
         detector,
@@ -165,7 +149,6 @@ def test_mixed_precision_gives_about_the_same_losses_and_float32_boxes(batches, 
         scaler,
         [batches[0]],
         step=0,
-        seed=0,
         amp=amp,
     )
     # proposals may be sampled differently: the classification of RoIs is the coarsest of the four
@@ -187,7 +170,7 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
     objectness is nearly equal, so half precision ranks, and then samples, other RoIs: only the
     first stage's loss can be compared."""
     detector, optimizer, scaler = ready(TINY_KLRPN, backbone_name="vgg16", roi_rfcn_pooling=pooling)
-    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0, seed=0)
+    exact, _ = update(copy.deepcopy(detector), optimizer, scaler, [batches[0]], step=0)
     scaler = LossScaler("cpu", enabled=amp is torch.float16)
     mixed, _ = update(
         detector,
@@ -195,7 +178,6 @@ def test_mixed_precision_of_kl_rpn_and_rfcn(batches, pooling, amp):
         scaler,
         [batches[0]],
         step=0,
-        seed=0,
         amp=amp,
     )
     assert mixed["rpn_kl"] == pytest.approx(exact["rpn_kl"], rel=0.02)
@@ -214,7 +196,7 @@ def test_an_exploded_kl_rpn_names_its_own_limit(batches):
         DivergedError,
         match=r"At update 0 rpn_kl and gradient norm .*set RPNConfig\.log_variance_limit",
     ):
-        update(detector, optimizer, scaler, [batches[0]], step=0, seed=0)
+        update(detector, optimizer, scaler, [batches[0]], step=0)
 
 
 class Terms(torch.nn.Module):
@@ -226,7 +208,7 @@ class Terms(torch.nn.Module):
             {name: torch.nn.Parameter(torch.tensor(value)) for name, value in terms.items()}
         )
 
-    def losses(self, batch, statistics=None):
+    def forward(self, batch, statistics=None):
         return dict(self.weights.items())
 
 
@@ -241,7 +223,6 @@ def test_the_second_stage_is_weighted(weight, total, batches):
         LossScaler("cpu", enabled=False),
         [batches[0]],
         step=0,
-        seed=0,
         roi_loss_weight=weight,
     )
     assert terms == pytest.approx({"rpn_kl": -0.12, "roi_class": 0.8, "roi_box": 0.3})
@@ -265,7 +246,6 @@ def made(detector, scaler, batches, step=1, roi_loss_weight=1.0):
         scaler,
         batches[:1],
         step=step,
-        seed=0,
         roi_loss_weight=roi_loss_weight,
     )[1]
     return {name: p.item() for name, p in detector.weights.items()}, statistics
@@ -318,10 +298,10 @@ class Hungry(Terms):
         super().__init__(roi_box=2.0)
         self.most, self.error = most, error
 
-    def losses(self, batch, statistics=None):
+    def forward(self, batch, statistics=None):
         if len(batch.images) > self.most:
             raise self.error
-        return super().losses(batch, statistics)
+        return super().forward(batch, statistics)
 
 
 def test_an_update_without_memory_is_one_sentence_and_changes_nothing(batches):
@@ -343,7 +323,7 @@ def test_a_step_without_memory_cannot_be_made_again(batches):
     optimizer.register_step_pre_hook(raise_full)
     scaler = LossScaler("cpu", enabled=False)
     with pytest.raises(EnvironmentFault) as caught:
-        update(detector, optimizer, scaler, batches[:1], step=0, seed=0)
+        update(detector, optimizer, scaler, batches[:1], step=0)
     assert not isinstance(caught.value, OutOfMemoryFault)
 
 

@@ -1,18 +1,14 @@
 """Which network is the best so far, and when patience ends."""
 
 import pytest
-import torch
 
-from models.build import build_detector
 from scripts.engine.validation import (
     Validation,
-    as_if_it_had_not_been,
     best_line,
     is_out_of_patience,
     metric_lines,
     write_lines,
 )
-from tests.tiny import TINY
 
 
 def lines(*aps):
@@ -46,15 +42,3 @@ def test_lines_after_the_last_checkpoint_are_made_again(tmp_path):
 def test_a_validation_is_due_at_its_interval_and_at_the_end():
     validation = Validation(dataset=None, every=4, epoch=4)
     assert [done for done in range(1, 11) if validation.is_due(done, 10)] == [4, 8, 10]
-
-
-def test_random_numbers_and_modes_are_as_before():
-    detector = build_detector(TINY.model).train()
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    with as_if_it_had_not_been(detector, torch.device("cpu")):
-        assert not detector.training
-        torch.rand(7)
-    assert detector.training
-    assert torch.equal(torch.rand(2), expected)
