@@ -32,6 +32,7 @@ class TrainOptions:
     stops, resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
     updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
     patience: validations without a better AP after which the training ends; None: never.
+    changed_data: a training goes on although its images or annotations are others now.
     """
 
     seed: int = 0
@@ -45,6 +46,7 @@ class TrainOptions:
     start_from: Path | None = None
     validate_every: int | None = None
     patience: int | None = None
+    changed_data: bool = False
 
 
 def configured_run(name: str, environment: Environment, options: TrainOptions) -> Run:
