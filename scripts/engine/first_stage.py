@@ -93,7 +93,7 @@ def first_stage(
         trained=trained,
         proposals=proposals,
         targets=labeled.targets,
-        facts=run_facts(place, trained.updates, trained.of_updates),
+        facts=run_facts(place, trained.updates, trained.of_updates, labeled.identity),
     )
 
 
