@@ -82,15 +82,16 @@ def with_weights(run: Run, paper: str, environment: Environment, options: TrainO
     """The run with the pixels and the padding that its starting weights expect.
 
     A training that goes on keeps those that it began with, so that the same command needs no
-    --weights any more.
+    --weights or --from any more.
     """
     place = environment.run_place(paper, run, options.seed)
     if options.start_from is not None:
         theirs = load_checkpoint(options.start_from)["run"]
         return replace(with_pixels(run, theirs), start="checkpoint")
-    if options.weights == "auto" and run.start == "imagenet" and goes_on(place, options):
+    if options.weights == "auto" and goes_on(place, options):
         before = recorded_run(place)
-        if before["start"] in FROM_NO_RUN:
+        named = before["start"] in FROM_NO_RUN and run.start == "imagenet"
+        if named or before["start"] == "checkpoint":
             return replace(with_pixels(run, before), start=before["start"])
     if options.weights == "none" and run.start == "imagenet":
         return replace(run, start="scratch")

@@ -7,6 +7,7 @@ import pytest
 
 from scripts import train as train_command
 from scripts.engine.checkpoint import load_checkpoint, save_checkpoint
+from scripts.engine.files import sha256
 from scripts.engine.step_files import newest_checkpoint
 from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset, tiny_options, train_tiny
 
@@ -50,6 +51,21 @@ def test_other_annotations_are_refused_unless_permitted(data, tmp_path, capsys, 
     assert "began with other annotations; bring the data back" in capsys.readouterr().err
     assert command(other, out, "--changed-data", "--stop-after", "1") == 0
     assert "began with other annotations, as --changed-data permits" in capsys.readouterr().out
+
+
+def test_another_network_to_start_from_is_refused_when_it_goes_on(data, tmp_path, capsys):
+    train_tiny(data, tmp_path / "first", stop_after=1)
+    first = newest_checkpoint(folder_of(tmp_path / "first"))
+    out = tmp_path / "out"
+    assert command(data, out, "--from", str(first), "--stop-after", "1") == 0
+    other = save_checkpoint(tmp_path / "other", 1, load_checkpoint(first) | {"seconds": 9.0})
+    assert command(data, out, "--from", str(other), "--stop-after", "1") == 2
+    printed = capsys.readouterr().err
+    assert f"began with other starting weights than {other}" in printed
+    assert "leave --weights and --from out to go on with what it has learned" in printed
+    assert command(data, out, "--stop-after", "1") == 0
+    facts = json.loads((folder_of(out) / "data.json").read_text())
+    assert facts["weights"] == {"path": str(first), "sha256": sha256(first)}
 
 
 def test_data_json_has_counts_and_the_hashes_of_the_checkpoint(data, tmp_path):
