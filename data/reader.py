@@ -28,20 +28,28 @@ from data.transforms import boxes_to_network, pad, to_network
 from data.workers import PackedBatch
 
 
-def training_target(target: Target, config: DataConfig) -> Target:
-    """The annotations that training uses: no crowds and no difficult objects unless the config
+def is_trained_on(crowd: Tensor, difficult: Tensor, config: DataConfig) -> Tensor:
+    """Which of G annotations training uses: no crowds and no difficult objects unless the config
     keeps them.
 
     Args:
-        target: of one image, with all its annotations.
+        crowd, difficult: (G,) bool.
         config: ``train_crowd`` and ``train_difficult``.
+
+    Returns:
+        (G,) bool.
     """
-    keep = torch.ones_like(target.crowd)
+    keep = torch.ones_like(crowd)
     if not config.train_crowd:
-        keep &= ~target.crowd
+        keep &= ~crowd
     if not config.train_difficult:
-        keep &= ~target.difficult
-    return target.select(keep)
+        keep &= ~difficult
+    return keep
+
+
+def training_target(target: Target, config: DataConfig) -> Target:
+    """The annotations of one image that training uses."""
+    return target.select(is_trained_on(target.crowd, target.difficult, config))
 
 
 class NetworkImage(NamedTuple):

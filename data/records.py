@@ -65,15 +65,12 @@ class Target:
     masks: Tensor | None = None
 
     def __post_init__(self) -> None:
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        neutral = {
-            "crowd": torch.zeros_like(self.labels, dtype=torch.bool),
-            "difficult": torch.zeros_like(self.labels, dtype=torch.bool),
-            "area": sides[:, 0] * sides[:, 1],
-        }
-        for name, value in neutral.items():
+        for name in ("crowd", "difficult"):
             if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+                object.__setattr__(self, name, torch.zeros_like(self.labels, dtype=torch.bool))
+        if self.area is None:
+            sides = self.boxes[:, 2:] - self.boxes[:, :2]
+            object.__setattr__(self, "area", sides[:, 0] * sides[:, 1])
 
     def to(self, device: torch.device | str) -> Target:
         return _to(self, device)

@@ -65,6 +65,11 @@ def option_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="end the training after N validations without a better AP",
     )
+    parser.add_argument(
+        "--changed-data",
+        action="store_true",
+        help="go on although the training images or their annotations have changed since it began",
+    )
     add_update_options(parser)
     parser.add_argument(
         "--stop-after",

@@ -21,6 +21,8 @@ WRITTEN = (
     "status.json",
     "lock.json",
     "env.json",
+    "data.json",
+    "images.json",
     "annotations/instances_train.json",
     "detections.json",
     "scores.json",

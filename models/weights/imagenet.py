@@ -12,7 +12,9 @@ names the layout.
 """
 
 from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torchvision import models
 
@@ -216,6 +218,16 @@ def is_pretrained(name: str) -> bool:
         and not name.startswith(("backbone.lateral.", "backbone.output."))
         and not name.endswith(BATCH_COUNT)
     )
+
+
+def torchvision_file(backbone: str) -> Path | None:
+    """Where torchvision keeps its ImageNet weights of ``backbone``, which may not be there yet;
+    None if it has none.
+    """
+    if backbone not in TORCHVISION:
+        return None
+    name = TORCHVISION[backbone].url.rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:

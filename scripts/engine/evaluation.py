@@ -113,7 +113,9 @@ def evaluate_seed(
             detections = network.detections[row_key(row)]
             scores[key] = score(detections, test_sets.of(run), table.metric)
         print_row(row, scores[key], table.columns)
-        facts = run_facts(run_place, network.updates, network.of_updates)
+        facts = run_facts(
+            run_place, network.updates, network.of_updates, test_sets.of(run).identity
+        )
         lines.append({**row_line(row, run), "metrics": scores[key], **facts})
     if COST_COLUMNS & set(table.columns):
         lines = with_costs(lines, table, runs, place, environment, seed, test_sets)

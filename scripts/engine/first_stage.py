@@ -22,6 +22,7 @@ from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.processes import gathered
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
+from scripts.engine.results_version import RESULTS_VERSION, inference_key
 from scripts.engine.scoring import LabeledDataset, LabeledDatasets
 from scripts.engine.trained import TrainedRun, trained_run
 
@@ -93,7 +94,7 @@ def first_stage(
         trained=trained,
         proposals=proposals,
         targets=labeled.targets,
-        facts=run_facts(place, trained.updates, trained.of_updates),
+        facts=run_facts(place, trained.updates, trained.of_updates, labeled.identity),
     )
 
 
@@ -122,6 +123,7 @@ def stored_proposals(
         "images": [str(image) for image in dataset.image_ids[:images]],
         "sizes": [list(size) for size in dataset.sizes[:images]],
         "pixels": pixels_digest(dataset),
+        **inference_key(),
     }
     path = place.first_stage_proposals
     proposals = load_first_stage(path, key)
@@ -139,6 +141,7 @@ def save_first_stage(path: Path, proposals: Sequence[Proposals], key: dict[str, 
         "counts": [len(image.boxes) for image in proposals],
         "boxes": torch.cat([image.boxes for image in proposals]),
         "objectness": torch.cat([image.objectness for image in proposals]),
+        "results_version": RESULTS_VERSION,
     }
     keep_tensors(path, content)
 
@@ -163,6 +166,6 @@ def answers(stored: dict[str, Any], key: dict[str, Any]) -> bool:
     """Whether what was computed from ``stored`` contains what ``key`` asks for."""
     images = len(key["images"])
     first = {**stored, "images": stored["images"][:images], "sizes": stored["sizes"][:images]}
-    names = ("checkpoint", "images", "sizes", "pixels")
-    same = all(first.get(name) == key[name] for name in names)
+    names = ("checkpoint", "images", "sizes", "pixels", "inference_version")
+    same = all(first.get(name) == key.get(name) for name in names)
     return same and stored["count"] >= key["count"]

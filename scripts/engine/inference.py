@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.config import DataConfig
 from data.formats.saved_proposals import SavedProposals
 from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
@@ -21,7 +22,8 @@ from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import gathered
-from scripts.engine.proposals import ensure_proposals
+from scripts.engine.proposals import ensure_proposals, other_proposer
+from scripts.engine.results_version import RESULTS_VERSION, inference_key
 from scripts.engine.trained import (
     TrainedRun,
     predict,
@@ -74,6 +76,13 @@ def run_candidates(
         return None
     part = f"test_{split}" if split else "test"
     proposals = ensure_proposals(trained.run, place, environment, dataset, part)
+    if proposals is not None and other_proposer(trained.state.get("proposals"), proposals.key):
+        print(
+            f"warning: {trained.checkpoint} learned from the proposals of another network than the "
+            f"{run.proposals} that is there now, and is tested with those of the latter; train it "
+            "again in another --out folder",
+            flush=True,
+        )
     key = candidates_key(trained, dataset, proposals, threshold, rounds)
     path = place.candidates(split, rounds)
     candidates = load_candidates(path, key)
@@ -123,8 +132,11 @@ def candidates_key(
         "sizes": [list(size) for size in dataset.sizes],
         "pixels": pixels_digest(dataset),
     }
+    key |= inference_key()
     if proposals is not None:
         key["proposals"] = proposals.key
+        if trained.run.data.proposals_test != DataConfig.proposals_test:
+            key["proposals_test"] = trained.run.data.proposals_test
     if rounds > 1:
         key["rounds"] = rounds
     return key
@@ -143,7 +155,11 @@ FIELDS = ("boxes", "scores", "labels", "variances", "pixel_variances", "localiza
 
 def save_candidates(path: Path, candidates: Sequence[Candidates], key: dict[str, Any]) -> None:
     """Keeps the candidates, if that is possible, with ``key``: what they were computed from."""
-    content: dict[str, Any] = {"key": key, "counts": [len(image.scores) for image in candidates]}
+    content: dict[str, Any] = {
+        "key": key,
+        "counts": [len(image.scores) for image in candidates],
+        "results_version": RESULTS_VERSION,
+    }
     for name in FIELDS:
         parts = [getattr(image, name) for image in candidates]
         content[name] = None if any(part is None for part in parts) else torch.cat(parts)

@@ -9,6 +9,7 @@ from data.loader import usable_images
 from experiments.records import Run
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import read_json, write_atomically
+from scripts.engine.image_digests import DIGESTS
 from scripts.engine.own_data import OwnData, OwnFolder, fingerprint, open_own_data
 from scripts.engine.own_recipe import (
     OWN,
@@ -64,7 +65,10 @@ def train_own(
     place = own_place(environment.out, name.removeprefix(f"{OWN}/"), folder.name, options.seed)
     run = started(run, place, options)
     trained_images = fingerprint(data.train)
-    check_same_images(place, trained_images)
+    if options.changed_data:
+        trained_images = with_images_before(place, trained_images)
+    else:
+        check_same_images(place, trained_images)
     validation = own_validation(run, data, options, images, environment.workers)
     print("\n".join(schedule_lines(run, images, validation)))
     task = Task(run=run, place=place, dataset=data.train, validation=validation, may_grow=True)
@@ -101,8 +105,20 @@ def check_same_images(place: RunPlace, now: dict[str, Any]) -> None:
         raise ValueError(
             f"The network in {place.folder} learned from {before['images']} images, and there are "
             f"{now['images']} with other names now; train anew in another --out folder, with "
-            f"--from {place.last} to begin with what it knows."
+            f"--from {place.last} to begin with what it knows, or add --changed-data to go on with "
+            "the images as they are."
         )
+
+
+def with_images_before(place: RunPlace, now: dict[str, Any]) -> dict[str, Any]:
+    """A ``fingerprint`` that also knows the images that the network learned from before.
+
+    Whoever asks whether an image is new to the network (unseen_images.py) needs all of them.
+    """
+    if not (place.has_checkpoints and place.trained_images.is_file()):
+        return now
+    before = images_before(place).get(DIGESTS, [])
+    return {**now, DIGESTS: sorted({*before, *now[DIGESTS]})}
 
 
 def images_before(place: RunPlace) -> dict[str, Any]:

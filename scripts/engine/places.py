@@ -117,6 +117,11 @@ class RunPlace:
         return self.folder / "env.json"
 
     @property
+    def data_facts(self) -> Path:
+        """What the network learns from: counts and hashes."""
+        return self.folder / "data.json"
+
+    @property
     def trained_images(self) -> Path:
         """Which images of one's own are trained on."""
         return self.folder / TRAINED_IMAGES

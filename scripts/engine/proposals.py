@@ -23,6 +23,7 @@ from scripts.engine.intact import forget_note, is_intact, known_sha256, write_no
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import OUT, RunPlace, find_run
 from scripts.engine.processes import gathered, said_by_first
+from scripts.engine.results_version import inference_key
 from scripts.engine.trained import (
     TrainedRun,
     predict,
@@ -162,8 +163,29 @@ def file_key(checkpoint: Path, count: int, dataset: Dataset) -> str:
         "count": count,
         "images": hashlib.sha256(images.encode()).hexdigest(),
         "pixels": pixels_digest(dataset),
+        **inference_key(),
     }
     return json.dumps(key)
+
+
+def other_proposer(learned: str | None, tested: str) -> bool:
+    """Whether the proposals of a training and of a test come from two different checkpoints.
+
+    Args:
+        learned: the key of those that a network was trained on; None: not known.
+        tested: the key of those that it is tested with. The key of given files names none.
+    """
+    checkpoints = {proposer(key) for key in (learned, tested)} - {None}
+    return len(checkpoints) > 1
+
+
+def proposer(key: str | None) -> str | None:
+    """The hash of the checkpoint in a ``file_key``; None if the key is of another kind."""
+    try:
+        content = json.loads(key or "")
+    except ValueError:
+        return None
+    return content.get("checkpoint") if isinstance(content, dict) else None
 
 
 def network_proposals(

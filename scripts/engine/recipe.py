@@ -32,6 +32,7 @@ class TrainOptions:
     stops, resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
     updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
     patience: validations without a better AP after which the training ends; None: never.
+    changed_data: a training goes on although its images or annotations are others now.
     """
 
     seed: int = 0
@@ -45,6 +46,7 @@ class TrainOptions:
     start_from: Path | None = None
     validate_every: int | None = None
     patience: int | None = None
+    changed_data: bool = False
 
 
 def configured_run(name: str, environment: Environment, options: TrainOptions) -> Run:
@@ -80,15 +82,16 @@ def with_weights(run: Run, paper: str, environment: Environment, options: TrainO
     """The run with the pixels and the padding that its starting weights expect.
 
     A training that goes on keeps those that it began with, so that the same command needs no
-    --weights any more.
+    --weights or --from any more.
     """
     place = environment.run_place(paper, run, options.seed)
     if options.start_from is not None:
         theirs = load_checkpoint(options.start_from)["run"]
         return replace(with_pixels(run, theirs), start="checkpoint")
-    if options.weights == "auto" and run.start == "imagenet" and goes_on(place, options):
+    if options.weights == "auto" and goes_on(place, options):
         before = recorded_run(place)
-        if before["start"] in FROM_NO_RUN:
+        named = before["start"] in FROM_NO_RUN and run.start == "imagenet"
+        if named or before["start"] == "checkpoint":
             return replace(with_pixels(run, before), start=before["start"])
     if options.weights == "none" and run.start == "imagenet":
         return replace(run, start="scratch")

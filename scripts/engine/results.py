@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,11 @@ from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.finished import has_last_checkpoint, last_is_lost
-from scripts.engine.places import EXPERIMENTS, RunPlace, TablePlace
+from scripts.engine.git import NO_COMMIT, git
+from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.recipe_key import row_recipe
+from scripts.engine.results_version import RESULTS_VERSION
+from scripts.engine.run_starts import training_commit
 
 PAPERS_NAME = re.compile(r"\d{4}_\w+|[a-z-]+\d{4}")  # "2007_test", "val2017"
 Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run
@@ -37,9 +39,22 @@ def not_trained(place: RunPlace) -> str:
     return f"no trained network in {place.name}"
 
 
-def run_facts(place: RunPlace, updates: int, of_updates: int) -> Line:
-    """What a row says about its network beside the numbers."""
-    return {"updates": updates, "of_updates": of_updates, "training": place.training_facts()}
+def run_facts(place: RunPlace, updates: int, of_updates: int, test_data: Mapping[str, str]) -> Line:
+    """What a row says about its network beside the numbers, and on what it was measured.
+
+    Args:
+        place: of the run.
+        updates, of_updates: that were made, and that were planned.
+        test_data: {name of a test set: hash}.
+    """
+    commit = training_commit(place.starts)
+    return {
+        "updates": updates,
+        "of_updates": of_updates,
+        "training": place.training_facts(),
+        **({} if commit is None else {"training_commit": commit}),
+        "test_data": dict(test_data),
+    }
 
 
 def seed_header(place: TablePlace, environment: Environment, seed: int) -> dict[str, Any]:
@@ -51,6 +66,7 @@ def seed_header(place: TablePlace, environment: Environment, seed: int) -> dict[
         "device": device_name(environment.device),
         **own_splits(environment.splits),
         **commit_and_date(),
+        "results_version": RESULTS_VERSION,
     }
 
 
@@ -110,20 +126,10 @@ def lines_of_runs(table: Table, environment: Environment, facts: Mapping[str, Li
 def commit_and_date() -> dict[str, str]:
     """{"commit", "date"} of an evaluation that happens now.
 
-    The commit is git's short hash, with "+changes" if tracked files differ from it, and "unknown
-    (not a git checkout)" outside a repository. The date is ISO 8601.
+    The commit is git's short hash, with "+changes" if tracked files differ from it, and NO_COMMIT
+    outside a repository. The date is ISO 8601.
     """
     changes = "+changes" if git("status", "--porcelain", "-uno") else ""
     commit = git("rev-parse", "--short", "HEAD") + changes
     date = datetime.date.today().isoformat()
-    return {"commit": commit or "unknown (not a git checkout)", "date": date}
-
-
-def git(*arguments: str) -> str:
-    """What git prints, "" outside a repository."""
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=EXPERIMENTS, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    return {"commit": commit or NO_COMMIT, "date": date}

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from scripts.engine.files import write_json
-from scripts.engine.results import git
+from scripts.engine.git import NO_COMMIT, git
 from scripts.engine.run_status import now
 
+SHORT = 7  # digits of a commit in results
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 
 
@@ -49,6 +50,23 @@ def this_start(device: torch.device, step: int) -> dict[str, Any]:
     }
 
 
+def training_commit(path: Path) -> str | None:
+    """The commit of the code that a training was last started with, as results write commits.
+
+    Args:
+        path: of env.json.
+
+    Returns:
+        its first digits, with "+changes" if tracked files differed from it; None if it was not
+        recorded.
+    """
+    starts = starts_in(path)
+    if not starts or not isinstance(starts[-1], dict) or "commit" not in starts[-1]:
+        return None
+    commit, dirty = starts[-1]["commit"], starts[-1].get("dirty")
+    return f"{commit[:SHORT]}{'+changes' if dirty else ''}" if commit else NO_COMMIT
+
+
 def version(package: str) -> str | None:
     """The version of an installed package."""
     try:
@@ -66,6 +84,6 @@ def starts_in(path: Path) -> list[Any]:
     except ValueError:
         starts = None
     if not isinstance(starts, list):
-        print(f"warning: {path} is damaged and is begun anew.")
+        print(f"warning: {path} is damaged; what ran before is not known any more.")
         return []
     return starts

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from data.errors import DataError
@@ -17,6 +18,7 @@ from data.scoring.coco import (
 )
 from data.scoring.voc import evaluate_voc
 from experiments.records import Run
+from scripts.engine.data_identity import scored_digest, text_digest
 from scripts.engine.environment import Environment, open_dataset
 from scripts.engine.refinement import RowDetections
 
@@ -31,12 +33,24 @@ class LabeledDataset:
     """A data set to score on.
 
     targets: of each image, or of the first ones. segments: the masks of the targets as RLEs, for
-    mask AP; None where none are scored.
+    mask AP; None where none are scored. name: of layout and split.
     """
 
     dataset: Dataset
     targets: list[Target]
     segments: list[list[Rle]] | None = None
+    name: str = "test"
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """{name: hash of what scores depend on}; the masks are a test set of their own."""
+        name = self.name
+        if len(self.targets) < len(self.dataset):
+            name = f"{name}, first {len(self.targets)} images"
+        digests = {name: scored_digest(self.dataset, self.targets)}
+        if self.segments is not None:
+            digests[f"masks of {name}"] = text_digest(repr(self.segments))[:12]
+        return digests
 
 
 class LabeledDatasets:
@@ -64,6 +78,7 @@ class LabeledDatasets:
                 dataset=dataset,
                 targets=[dataset.target(i) for i in range(count)],
                 segments=segments,
+                name=f"{run.data.layout} {run.data.test}",
             )
         return self.opened[key]
 

@@ -25,6 +25,7 @@ from scripts.engine.files import json_safe
 from scripts.engine.places import TablePlace
 from scripts.engine.recall import with_clean_boxes
 from scripts.engine.results import seed_header
+from scripts.engine.run_starts import training_commit
 from scripts.engine.trained import BATCH, trained_detector, trained_run
 
 UNMOVED = "the anchors"
@@ -61,8 +62,19 @@ def measure_swapped(
         detectors, data = both_detectors(table, place, environment, seed, dataset)
         scores = measure(detectors, dataset, environment, data, count=count, ious=ious)
         header = seed_header(place, environment, seed)
-        results.append({**header, "recall": json_safe(scores)})
+        commits = commits_of(table, place, environment, seed)
+        results.append({**header, **commits, "recall": json_safe(scores)})
     return results
+
+
+def commits_of(
+    table: Table, place: TablePlace, environment: Environment, seed: int
+) -> dict[str, str]:
+    """{"training_commit"}: at which the two networks were trained; {} if it is not recorded."""
+    runs = [scaled_run(row.run, environment) for row in table.rows[:2]]
+    starts = [place.run_place(run, seed).starts for run in runs]
+    known = {commit for commit in map(training_commit, starts) if commit is not None}
+    return {"training_commit": ", ".join(sorted(known))} if known else {}
 
 
 def both_detectors(

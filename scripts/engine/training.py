@@ -14,6 +14,7 @@ from functools import partial
 from data.errors import DataError
 from data.loader import train_batches
 from data.records import Batch
+from scripts.engine.already_trained import check_finished, is_longer_now, is_still_there
 from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
@@ -23,18 +24,17 @@ from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.processes import first_before_others, is_first, share
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
+from scripts.engine.results_version import RESULTS_VERSION
 from scripts.engine.run_lock import held
 from scripts.engine.run_starts import note_start
 from scripts.engine.run_status import RunStatus
 from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
 from scripts.engine.training_files import save_training, save_weights
+from scripts.engine.training_origin import write_data_facts
 from scripts.engine.training_state import (
     Task,
     Training,
-    check_finished,
-    is_longer_now,
-    is_still_there,
     prepare_training,
 )
 from scripts.engine.update import update, weighted_sum
@@ -206,7 +206,7 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
     """
     run, place = task.run, task.place
     if place.is_finished and options.resume == "auto" and not is_longer_now(task):
-        facts = check_finished(run, place, task.dataset, environment)
+        facts = check_finished(task, environment, options)
         if is_still_there(place):
             print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
             return 0
@@ -216,6 +216,7 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
             place.finished.unlink(missing_ok=True)
             write_atomically(place.record, json.dumps(plain(asdict(run)), indent=1))
             note_start(place.starts, training.device, training.start)
+            write_data_facts(place.data_facts, training.facts, training.origin)
         batches = train_batches(
             task.dataset,
             run.data,
@@ -279,6 +280,8 @@ def finish(training: Training, progress: Progress, updates: int) -> None:
         "skipped_updates": training.scaler.skipped,
         "classes": list(training.classes),
         "proposals": training.proposals_key,
+        "origin": training.origin.without_path(),
+        "results_version": RESULTS_VERSION,
     }
     write_atomically(training.place.finished, json.dumps(facts))
     print(f"trained {training.run.name} in {seconds / 60:.1f} min, {speed:.1f} img/s")

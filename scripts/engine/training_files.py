@@ -9,6 +9,7 @@ from scripts.engine.command import EnvironmentFault
 from scripts.engine.processes import is_first
 from scripts.engine.progress import Progress
 from scripts.engine.recalibration import report_file
+from scripts.engine.results_version import RESULTS_VERSION
 from scripts.engine.step_files import newest_whole, step_files, step_of
 from scripts.engine.training_state import Training
 
@@ -23,6 +24,8 @@ def weights_of(training: Training, progress: Progress, step: int) -> dict[str, A
         "run": plain(asdict(training.run)),
         "classes": list(training.classes),
         "proposals": training.proposals_key,
+        "origin": asdict(training.origin),
+        "results_version": RESULTS_VERSION,
     }
 
 

@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,14 @@ from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
 from scripts.engine.checkpoint import (
-    check_format_in,
     check_same_classes,
     check_same_run,
     load_checkpoint,
     plain,
 )
+from scripts.engine.data_identity import DataFacts, training_facts
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.files import read_json, tidy
-from scripts.engine.finished import (
-    check_can_be_made_again,
-    finished_facts,
-    has_last_checkpoint,
-    last_is_lost,
-)
+from scripts.engine.files import tidy
 from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting
 from scripts.engine.optimizer import build_optimizer
@@ -39,11 +32,12 @@ from scripts.engine.processes import are_several, said_by_first
 from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
+from scripts.engine.results_version import version_note
 from scripts.engine.start import prepared_detector
-from scripts.engine.step_files import checkpoint_to_continue, newest_checkpoint
+from scripts.engine.step_files import checkpoint_to_continue
+from scripts.engine.training_origin import Origin, continued_origin, new_origin
 from scripts.engine.validation import Validation, metric_lines
 
-TRAIN_AGAIN = "delete its folder to train again, or put a whole copy of the file there"
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -67,7 +61,8 @@ class Training:
 
     amp: the type of mixed precision, None for none. network: the detector, or what shares its
     updates with other processes. start: updates that were made before this process.
-    seconds_before: the time that they took. proposals: for Fast R-CNN.
+    seconds_before: the time that they took. proposals: for Fast R-CNN. facts: of the data. origin:
+    what the network came from.
     """
 
     run: Run
@@ -82,6 +77,8 @@ class Training:
     splitting: Splitting
     classes: tuple[str, ...]
     proposals: SavedProposals | None
+    facts: DataFacts
+    origin: Origin
     start: int
     seconds_before: float
     validation: Validation | None
@@ -131,9 +128,13 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
     scaler = LossScaler(device.type, enabled=amp is torch.float16)
     splitting = Splitting(parts=options.accumulate, grows=options.auto_accumulate)
     start, seconds_before = 0, 0.0
-    if path is not None:
+    facts = training_facts(dataset, run.data)
+    if path is None:
+        origin = new_origin(facts, run, options, place)
+    else:
         state = load_checkpoint(path)
         check_same_training(state, path, task, options.seed, proposals)
+        origin = continued_origin(state, facts, run, options, path)
         detector.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
@@ -142,6 +143,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
             splitting.parts = max(splitting.parts, state.get("accumulate", 1))
         start, seconds_before = state["step"], state["seconds"]
         print(f"resume: {path} at update {start}")
+        say_version(state)
     return Training(
         run=run,
         place=place,
@@ -155,6 +157,8 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         splitting=splitting,
         classes=dataset.classes,
         proposals=proposals,
+        facts=facts,
+        origin=origin,
         start=start,
         seconds_before=seconds_before,
         validation=task.validation,
@@ -252,14 +256,6 @@ def grown(saved: dict[str, Any], task: Task) -> dict[str, Any]:
     return {**saved, "train": {**saved["train"], **{name: now[name] for name in LENGTH}}}
 
 
-def is_longer_now(task: Task) -> bool:
-    """Whether a finished training goes on, because its schedule has become longer."""
-    if not task.may_grow:
-        return False
-    record = read_json(task.place.record, TRAIN_AGAIN, keys=("train",))
-    return record["train"]["iterations"] < task.run.train.iterations
-
-
 def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> None:
     """Checks that the network in ``path`` was trained on the proposals with this key.
 
@@ -273,48 +269,8 @@ def check_same_proposals(key: str | None, state: dict[str, Any], path: Path) -> 
         )
 
 
-def is_still_there(place: RunPlace) -> bool:
-    """Whether the finished network at ``place`` is still there; says so if it is not.
-
-    Raises:
-        ValueError: if it is not, and no checkpoint is there to go on from.
-    """
-    if has_last_checkpoint(place):
-        return True
-    check_can_be_made_again(place)
-    print(f"warning: {last_is_lost(place)}.", flush=True)
-    return False
-
-
-def check_finished(
-    run: Run, place: RunPlace, dataset: Dataset, environment: Environment
-) -> dict[str, Any]:
-    """Checks that the finished network at ``place`` is of this run, data and proposals.
-
-    Returns:
-        what was noted when it was finished.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    check_format_in(place.folder)
-    check_same_run(read_json(place.record, TRAIN_AGAIN, keys=("data",)), run, place.folder)
-    facts = finished_facts(place)
-    check_same_classes(place.folder, classes_of(place, facts), dataset.classes, "continue")
-    if environment.proposals is not None:
-        proposals = ensure_proposals(run, place, environment, dataset, "train")
-        check_same_proposals(None if proposals is None else proposals.key, facts, place.folder)
-    return facts
-
-
-def classes_of(place: RunPlace, facts: dict[str, Any]) -> Sequence[str]:
-    """The classes of the finished network at ``place``; what older trainings left lacks them.
-
-    Args:
-        place: of the run.
-        facts: what was noted when it was finished.
-    """
-    if "classes" in facts:
-        return facts["classes"]
-    path = newest_checkpoint(place.folder)
-    return () if path is None else load_checkpoint(path)["classes"]
+def say_version(state: dict[str, Any]) -> None:
+    """Says so if another version of the code, with other results, made a checkpoint's updates."""
+    note = version_note(state)
+    if state["step"] and note is not None:
+        print(note, flush=True)

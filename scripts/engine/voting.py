@@ -59,7 +59,7 @@ def measure_voting(
         facts: Line = {"why": not_trained(run_place)}
         numbers: Sequence[dict[str, Any] | None] = (None, None)
         if network is not None:
-            facts = run_facts(run_place, network.updates, network.of_updates)
+            facts = run_facts(run_place, network.updates, network.of_updates, labeled.identity)
             voting = voting_moves(network, before, after, labeled)
             numbers = move_numbers(voting.moves)
         lines = [

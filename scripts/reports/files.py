@@ -9,8 +9,9 @@ from typing import Any
 
 from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import EXPERIMENTS
-from scripts.reports.merge import merged
+from scripts.reports.merge import merge_notes, merged
 from scripts.reports.results import csv_text, stored_seeds
+from scripts.reports.same_evaluation import check_same_evaluation
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -77,15 +78,23 @@ class ReportPlace:
         return read_json(path, "restore the committed file", kind=list)
 
     def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What a report shows of new ``seeds``: published, they are added to the committed ones."""
-        return merged(self.committed_seeds(), seeds) if self.publish else list(seeds)
+        """What a report shows of new ``seeds``: published, they are added to the committed ones,
+        and what is not kept of those is said.
+        """
+        if not self.publish:
+            return list(seeds)
+        committed = self.committed_seeds()
+        for note in merge_notes(committed, seeds):
+            print(note)
+        return merged(committed, seeds)
 
 
 def evaluated_seeds(place: ReportPlace) -> list[dict[str, Any]]:
     """The seeds of a table that scripts.evaluate or scripts.benchmark measured.
 
     Raises:
-        ValueError: none of its rows was measured, or they are of someone's own data.
+        ValueError: none of its rows was measured, they are of someone's own data, or they do not
+            belong together.
     """
     seeds = stored_seeds(place.evaluated)
     if not any(row["metrics"] for seed in seeds for row in seed["rows"]):
@@ -94,6 +103,7 @@ def evaluated_seeds(place: ReportPlace) -> list[dict[str, Any]]:
             f"so there is nothing to report; run experiments/{place.table}/eval.sh, or give the "
             "--scale and --out of the evaluation."
         )
+    check_same_evaluation(seeds, str(place.evaluated))
     return seeds
 
 

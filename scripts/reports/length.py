@@ -17,6 +17,7 @@ from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
 from scripts.reports.results import Results, Step, csv_numbers, csv_text, markdown_table, signed
+from scripts.reports.same_evaluation import check_same_data
 
 COLUMNS = 4  # panels side by side
 FIRST_STAGE = {
@@ -36,7 +37,7 @@ def measured_lengths(place: ReportPlace, table: Table) -> Lengths:
     Which ones count where both are there: see ``seeds_at``.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or they were measured on different data.
     """
     base, _ = scale_and_length(place.scale)
     committed = {path.stem for path in place.committed.glob("*.json")}
@@ -52,6 +53,9 @@ def measured_lengths(place: ReportPlace, table: Table) -> Lengths:
             f"No length of {place.table} at scale {base} was measured below {place.out} or is "
             f"committed; experiments/{place.table}/eval.sh measures one."
         )
+    check_same_data(
+        [seed for results in lengths.values() for seed in results.seeds], f"{place.table}, {base}"
+    )
     return dict(sorted(lengths.items()))
 
 

@@ -1,34 +1,41 @@
 """Publishing adds to what is committed: a row that was not run now keeps its committed numbers.
 
 So the seeds and rows of a table may come from several machines and days. Numbers of another recipe
-are never kept beside new ones.
+or of other test data are never kept beside new ones.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from scripts.reports.same_evaluation import measured_lines, measured_on, on_other_data, row_name
+
 Seed = dict[str, Any]
 Line = dict[str, Any]
 WHERE = ("commit", "device", "date")  # of an evaluation
+LISTED = 4  # rows in a sentence
 
 
 def merged(committed: Sequence[Seed], new: Sequence[Seed]) -> list[Seed]:
     """The seeds of both, in order; where both have a row, the new numbers count.
 
-    Committed numbers are kept if nothing better is there and their recipe is that of the new
-    table's row, in whatever seed. An unfinished network never replaces a finished one.
+    Committed numbers are kept if nothing better is there, their recipe is that of the new table's
+    row, in whatever seed, and their test data are not known to be others. An unfinished
+    network never replaces a finished one.
 
     Args:
         committed: the seeds in a table's results folder.
         new: the seeds that were evaluated now.
     """
-    rows = {line_key(line): line for seed in new for line in seed["rows"]}
+    rows = {row_name(line): line for seed in new for line in seed["rows"]}
     seeds = {seed["seed"]: seed for seed in new}
+    data = measured_on(new)
     for old in committed:
         kept = {
-            line_key(line): with_place(line, old)
+            row_name(line): with_place(line, old)
             for line in old["rows"]
-            if line["metrics"] and same_recipe(line, rows.get(line_key(line), {}))
+            if line["metrics"]
+            and same_recipe(line, rows.get(row_name(line), {}))
+            and not on_other_data(line, data)
         }
         number = old["seed"]
         if number in seeds:
@@ -39,9 +46,33 @@ def merged(committed: Sequence[Seed], new: Sequence[Seed]) -> list[Seed]:
     return [seeds[number] for number in sorted(seeds)]
 
 
-def line_key(line: Line) -> tuple[str, str]:
-    """Group and label of a row."""
-    return line.get("group", ""), line["label"]
+def merge_notes(committed: Sequence[Seed], new: Sequence[Seed]) -> list[str]:
+    """A sentence for each reason why committed numbers do not stay beside new ones.
+
+    Numbers of other test data are counted where new ones replace them as well.
+
+    Args:
+        committed, new: as in ``merged``.
+    """
+    rows = {row_name(line): line for seed in new for line in seed["rows"]}
+    anew = {(seed["seed"], row_name(line)) for seed in new for line in measured_lines(seed)}
+    data = measured_on(new)
+    lost: dict[str, list[str]] = {}
+    for old in committed:
+        for line in measured_lines(old):
+            reason = None
+            if on_other_data(line, data):
+                reason = "they were measured on other test data"
+            elif row_name(line) in rows and (old["seed"], row_name(line)) not in anew:
+                same = same_recipe(line, rows[row_name(line)])
+                reason = None if same else "they were measured with other settings"
+            if reason is not None:
+                lost.setdefault(reason, []).append(f"{line['label']} of seed {old['seed']}")
+    return [
+        f"note: {len(names)} committed numbers are replaced or left out, because {reason}: "
+        f"{', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
+        for reason, names in lost.items()
+    ]
 
 
 def with_place(line: Line, seed: Seed) -> Line:
@@ -59,7 +90,7 @@ def better(new: Sequence[Line], kept: dict[tuple[str, str], Line]) -> list[Line]
     a finished network and the new ones are not."""
     lines = []
     for line in new:
-        old = kept.get(line_key(line))
+        old = kept.get(row_name(line))
         worse = not line["metrics"] or (not is_finished(line) and old and is_finished(old))
         lines.append(old if old and worse else line)
     return lines

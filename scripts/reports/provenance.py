@@ -38,9 +38,23 @@ def seeds_line(seeds: Sequence[dict[str, Any]], scale: str) -> str:
 
 
 def evaluation_line(seeds: Sequence[dict[str, Any]]) -> str:
-    """Commits, devices and dates of the evaluations, each once."""
+    """Commits of the trainings, where they are known, and commits, devices and dates of the
+    evaluations, each once.
+    """
     commits, devices, dates = (distinct(seeds, key) for key in ("commit", "device", "date"))
+    trained = training_commits(seeds)
+    if trained:
+        commits = f"{trained} (training), {commits} (evaluation)"
     return f"commit: {commits}; evaluated on: {devices}; date: {dates}"
+
+
+def training_commits(seeds: Sequence[dict[str, Any]]) -> str:
+    """The commits that networks with numbers were trained at, each once; "" if none is known."""
+    measured = [line for line in row_lines(seeds) if line["metrics"]]
+    records = [*measured, *[seed for seed in seeds if "rows" not in seed]]
+    known = sorted({one["training_commit"] for one in records if "training_commit" in one})
+    unknown = any("training_commit" not in one for one in records)
+    return ", ".join([*known, "not recorded"] if known and unknown else known)
 
 
 def distinct(seeds: Sequence[dict[str, Any]], key: str) -> str:

@@ -128,6 +128,9 @@ def test_train_evaluate_report(data, trained, tmp_path):
         # the mini data knows the clean boxes
         assert row["metrics"]["clean"].keys() >= {"AP", "AP75"}
         assert len(row["metrics"]["per_class"]) == 6
+    assert rows[0]["training_commit"]
+    [(name, digest)] = rows[0]["test_data"].items()
+    assert (name, len(digest)) == ("coco val", 12)
     assert rows[3]["metrics"] is None
     assert rows[3]["why"] == "is not computed here"
 
@@ -217,6 +220,17 @@ def test_other_pixels_are_another_forward_pass(data, trained, tmp_path):
         Image.new("RGB", size, (128, 128, 128)).save(file)
     evaluate(other, trained)
     assert sha256(stored) != before
+
+
+def test_seeds_of_other_test_data_are_not_reported_together(data, trained, tmp_path):
+    evaluate(data, trained)
+    seed1 = trained / "tiny" / "kl_loss" / "tiny" / "seed1.json"
+    first = json.loads(seed1.with_name("seed0.json").read_text())
+    other = {**first, "seed": 1, "rows": [{**row, "test_data": {"coco val": "other"}}
+                                          for row in first["rows"]]}  # fmt: skip
+    seed1.write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="seed 1 of tiny was measured on other test data: coco"):
+        report(trained)
 
 
 def test_the_test_split_is_no_setting_of_the_training(data, trained, capsys):

@@ -166,8 +166,10 @@ def test_a_flipped_byte_is_another_pass_and_no_dead_end(data, tmp_path, passes, 
     assert np.load(stored)["boxes"].shape[1] == 4
 
 
-def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes):
-    """Proposals are computed when they are first needed, and costs and candidates share them."""
+def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes, capsys):
+    """Proposals are computed when they are first needed, and costs and candidates share them; those
+    of another network than in training are named.
+    """
     train_all(data, tmp_path, TINY_RPN, TINY_FAST, TINY)
     assert passes == ["tiny_rpn"]
     assert not (folder_of(tmp_path) / "proposals-test.npz").exists()
@@ -179,6 +181,15 @@ def test_fast_rcnn_from_training_to_numbers(data, tmp_path, passes):
     assert passes == ["tiny_rpn"] * 2
     evaluate(data, tmp_path)
     assert passes == ["tiny_rpn"] * 2
+    assert "learned from the proposals of another network" not in capsys.readouterr().out
+    folder = folder_of(tmp_path)
+    retrained = load_checkpoint(newest_checkpoint(folder)) | {"seconds": 0.5}
+    save_checkpoint(folder, 7, retrained)
+    evaluate(data, tmp_path)
+    assert passes == ["tiny_rpn"] * 3
+    assert "learned from the proposals of another network than the tiny_rpn that is there now" in (
+        capsys.readouterr().out
+    )
 
 
 def test_each_seed_has_the_proposals_of_its_seed(data, tmp_path):

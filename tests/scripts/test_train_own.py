@@ -209,6 +209,31 @@ def test_other_images_under_the_same_name_are_not_gone_on_with(data, tmp_path, c
     assert "learned from 8 images, and there are 7 with other names" in capsys.readouterr().err
 
 
+def test_photos_that_are_added_are_gone_on_with_if_permitted(data, tmp_path, capsys):
+    """And all that the network ever learned from stay known to scripts.calibrate."""
+    root = shutil.copytree(data, tmp_path / "photos")
+    file = root / "annotations" / "instances_train.json"
+    whole = json.loads(file.read_text())
+
+    def show(images):
+        ids = {image["id"] for image in images}
+        labels = [line for line in whole["annotations"] if line["image_id"] in ids]
+        file.write_text(json.dumps({**whole, "images": images, "annotations": labels}))
+
+    show(whole["images"][:6])
+    options = ("--stop-after", 1, "--validate-every", 0)
+    assert command(root, tmp_path / "out", *options) == 0
+    images = folder_of(tmp_path / "out", "photos") / "images.json"
+    first = json.loads(images.read_text())
+    show(whole["images"][1:])
+    assert command(root, tmp_path / "out", *options, "--changed-data") == 0
+    printed = capsys.readouterr().out
+    assert "began with other image ids (6 images then, 7 now) and sizes and" in printed
+    now = json.loads(images.read_text())
+    assert (now["images"], len(now["digests"])) == (7, 8)
+    assert set(first["digests"]) < set(now["digests"])
+
+
 def test_weights_alone_cannot_be_continued(data, tmp_path, capsys):
     assert command(data, tmp_path) == 0
     last = folder_of(tmp_path) / "last.pt"

@@ -1,10 +1,16 @@
 """Candidates on disk: what goes in comes out, for the same key only."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import torch
 
+from data.config import DataConfig
 from data.records import Candidates
-from scripts.engine.inference import load_candidates, save_candidates
+from scripts.engine import results_version
+from scripts.engine.inference import candidates_key, load_candidates, save_candidates
 
+CHECKPOINT = Path(__file__)  # any file
 KEY = {"checkpoint": "abc", "threshold": 0.05}
 
 
@@ -63,3 +69,26 @@ def test_another_key_or_a_damaged_file_is_computed_again(tmp_path, capsys):
         assert "is damaged and is computed again" in capsys.readouterr().out
     torch.save({"model": {}}, path)
     assert load_candidates(path, KEY) is None
+
+
+class NoImages:
+    image_ids, sizes = (), ()
+
+    def __len__(self):
+        return 0
+
+
+def key_of(proposals_test=DataConfig.proposals_test, proposals=None):
+    data = SimpleNamespace(proposals_test=proposals_test)
+    trained = SimpleNamespace(checkpoint=CHECKPOINT, run=SimpleNamespace(data=data))
+    return candidates_key(trained, NoImages(), proposals, 0.05, 1)
+
+
+def test_the_key_changes_with_the_version_and_the_number_of_proposals(monkeypatch):
+    saved = SimpleNamespace(key="p")
+    assert key_of(500) == key_of()  # a network with a region proposal network reads no saved ones
+    assert key_of(500, saved) != key_of(proposals=saved)
+    before = key_of()
+    assert "inference_version" not in before  # what older versions kept is still good
+    monkeypatch.setattr(results_version, "INFERENCE_VERSION", 2)
+    assert key_of() == {**before, "inference_version": 2}

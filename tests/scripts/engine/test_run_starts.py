@@ -5,7 +5,7 @@ import json
 import torch
 
 from scripts.engine import run_starts
-from scripts.engine.run_starts import note_start
+from scripts.engine.run_starts import note_start, training_commit
 
 
 def test_starts_are_kept_and_a_damaged_file_is_begun_anew(tmp_path, capsys, monkeypatch):
@@ -25,3 +25,19 @@ def test_outside_of_git_there_is_no_commit(monkeypatch):
     monkeypatch.setattr(run_starts, "git", lambda *_: "")
     start = run_starts.this_start(torch.device("cpu"), 0)
     assert start["commit"] is start["dirty"] is start["gpu"] is None
+
+
+def test_the_commit_of_a_training_is_that_of_its_last_start(tmp_path):
+    path = tmp_path / "env.json"
+    assert training_commit(path) is None
+    for starts, commit in (
+        (
+            [{"commit": "0" * 40, "dirty": False}, {"commit": "abcdef0123", "dirty": False}],
+            "abcdef0",
+        ),
+        ([{"commit": "abcdef0123", "dirty": True}], "abcdef0+changes"),
+        ([{"commit": None, "dirty": None}], "unknown (not a git checkout)"),
+        ([{"time": "before commits were noted"}], None),
+    ):
+        path.write_text(json.dumps(starts))
+        assert training_commit(path) == commit

@@ -1,6 +1,6 @@
 """Publishing adds numbers to the committed ones and never loses or mixes any."""
 
-from scripts.reports.merge import merged
+from scripts.reports.merge import merge_notes, merged
 
 
 def line(label, value=None, recipe="a", updates=10, of_updates=10):
@@ -48,6 +48,40 @@ def test_numbers_of_another_or_an_unknown_recipe_are_dropped():
         assert numbers(merged([seed(0, other), seed(1, other)], [seed(0, line("A"))])) == {
             (0, "A"): None
         }
+
+
+def on(data, row):
+    return {**row, "test_data": {"coco val": data}}
+
+
+def test_numbers_of_other_test_data_are_dropped_whatever_the_row():
+    old = [
+        seed(0, on("x", line("A", 1.0)), on("x", line("B", 2.0))),
+        seed(1, on("x", line("A", 3.0))),
+    ]
+    new = [seed(0, on("y", line("A", 10.0)), line("B"))]
+    assert numbers(merged(old, new)) == {(0, "A"): 10.0, (0, "B"): None}
+    [note] = merge_notes(old, new)
+    assert note == (
+        "note: 3 committed numbers are replaced or left out, because they were measured on other "
+        "test data: A of seed 0, B of seed 0, A of seed 1"
+    )
+
+
+def test_numbers_of_the_same_and_of_unknown_test_data_stay_without_a_note():
+    new = [seed(0, on("x", line("A", 10.0)), line("B"))]
+    for other in (on("x", line("B", 2.0)), line("B", 2.0)):
+        old = [seed(0, on("x", line("A", 1.0)), other)]
+        assert numbers(merged(old, new)) == {(0, "A"): 10.0, (0, "B"): 2.0}
+        assert merge_notes(old, new) == []
+
+
+def test_numbers_of_other_settings_that_are_lost_are_named():
+    old = [seed(0, line("A", 1.0, recipe="b")), seed(1, line("A", 1.0, recipe="b"))]
+    assert merge_notes(old, [seed(0, line("A", 2.0))]) == [
+        "note: 1 committed numbers are replaced or left out, because they were measured with other "
+        "settings: A of seed 1"
+    ]
 
 
 def test_an_unfinished_network_replaces_no_finished_one():

@@ -38,6 +38,15 @@ def test_a_seed_of_an_earlier_version_says_that_nothing_was_recorded():
     )
 
 
+def test_the_commit_of_a_report_is_that_of_the_trainings_where_it_is_known():
+    new = seed(0, "eee", "d", metrics={"AP": 1.0}, training_commit="ttt+changes")
+    [_, line, *_] = provenance(Results(TABLE, [new]), "mini")
+    assert line.startswith("commit: ttt+changes (training), eee (evaluation); evaluated on: a CPU")
+    older = seed(1, "eee", "d", metrics={"AP": 1.0})
+    [_, line, *_] = provenance(Results(TABLE, [new, older]), "mini")
+    assert line.startswith("commit: ttt+changes, not recorded (training), eee (evaluation)")
+
+
 def test_training_times_unfinished_networks_and_reasons():
     trained = seed(
         0,
