@@ -19,18 +19,18 @@ from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
+from scripts.engine.heartbeat import Heartbeat, heartbeat
 from scripts.engine.memory import within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.processes import first_before_others, is_first, share
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
-from scripts.engine.results_version import RESULTS_VERSION
 from scripts.engine.run_lock import held
 from scripts.engine.run_starts import note_start
 from scripts.engine.run_status import RunStatus
 from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
-from scripts.engine.training_files import save_training, save_weights
+from scripts.engine.training_files import finish, save_training, save_weights
 from scripts.engine.training_origin import write_data_facts
 from scripts.engine.training_state import (
     Task,
@@ -64,15 +64,17 @@ def train_updates(
     progress: Progress,
     stop: StopSignals,
     status: RunStatus,
+    heart: Heartbeat,
 ) -> Outcome:
     """Makes one update after another, to the end or to a stop."""
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
     for step in range(training.start, recipe.iterations):
-        batch = next_batch(training, batches, progress, stop, step)
+        batch = next_batch(training, batches, progress, stop, heart, step)
         if batch is None:
             return Outcome(updates=step, finished=False)
+        heart.now(f"making update {step}")
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
         one_update = partial(
@@ -109,6 +111,7 @@ def next_batch(
     batches: Iterator[Batch],
     progress: Progress,
     stop: StopSignals,
+    heart: Heartbeat,
     step: int,
 ) -> SharedBatch | None:
     """The batch of update ``step``; None if a process was told to stop.
@@ -119,11 +122,13 @@ def next_batch(
         DataError: the data, or the processes that read them, are at fault.
     """
     batch = fault = None
+    heart.now(f"reading the images of update {step}")
     if not stop.received:
         try:
             batch = progress.next_batch(batches)
         except DataError as error:
             fault = error
+    heart.now(f"waiting for the others before update {step}")
     try:
         return agreed(batch, fault, wants_stop=stop.received)
     except DataError:
@@ -243,8 +248,9 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
     status = RunStatus(
         path=place.status if is_first() else None, of_steps=total, step=training.start
     )
-    with StopSignals() as stop, status.while_running():
-        outcome = train_updates(training, batches, progress, stop, status)
+    heart = heartbeat(place.folder, share())
+    with StopSignals() as stop, status.while_running(), heart.beating():
+        outcome = train_updates(training, batches, progress, stop, status, heart)
         save_training(training, progress, outcome.updates, is_last=True)
         if training.validation is not None:
             save_weights(place.last, training, progress, outcome.updates)
@@ -257,38 +263,3 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
         status.write("preempted")
         print(f"stopped after {outcome.updates} of {total} updates; the same command continues")
     return STOPPED if stop.received else 0
-
-
-def finish(training: Training, progress: Progress, updates: int) -> None:
-    """Writes finished.json and prints what the training took.
-
-    Args:
-        training: of the network.
-        progress: of the training.
-        updates: that were made, fewer than planned if patience has ended.
-    """
-    train = training.run.train
-    seconds = training.seconds(progress)
-    speed = updates * train.batch_size / seconds
-    facts = {
-        "step": updates,
-        "seconds": round(seconds, 1),
-        "resumed_at": training.start,
-        "device": str(training.device),
-        "images_per_second": round(speed, 2),
-        "skipped_images": progress.skipped,
-        "skipped_updates": training.scaler.skipped,
-        "classes": list(training.classes),
-        "proposals": training.proposals_key,
-        "origin": training.origin.without_path(),
-        "results_version": RESULTS_VERSION,
-    }
-    write_atomically(training.place.finished, json.dumps(facts))
-    print(f"trained {training.run.name} in {seconds / 60:.1f} min, {speed:.1f} img/s")
-    best = best_line(training.metrics)
-    if best is not None:
-        early = "" if updates == train.iterations else f" (early, of {train.iterations})"
-        print(
-            f"ended after {updates} updates{early}; best: AP {best['AP']:.2f} after "
-            f"{best['updates']} -> {training.place.best}"
-        )

@@ -1,17 +1,20 @@
-"""What a training writes: checkpoints to continue from, and weights alone to use."""
+"""What a training writes: checkpoints to continue from, weights alone to use, and how it ended."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scripts.engine.checkpoint import plain, save_checkpoint, write_checkpoint
 from scripts.engine.command import EnvironmentFault
+from scripts.engine.files import write_atomically
 from scripts.engine.processes import is_first
 from scripts.engine.progress import Progress
 from scripts.engine.recalibration import report_file
 from scripts.engine.results_version import RESULTS_VERSION
 from scripts.engine.step_files import newest_whole, step_files, step_of
 from scripts.engine.training_state import Training
+from scripts.engine.validation import best_line
 
 
 def weights_of(training: Training, progress: Progress, step: int) -> dict[str, Any]:
@@ -96,3 +99,38 @@ def newest_good(folder: Path) -> str:
     if path is None:
         return "there is no good checkpoint, and the training would begin anew"
     return f"the newest good checkpoint is of update {step_of(path)}"
+
+
+def finish(training: Training, progress: Progress, updates: int) -> None:
+    """Writes finished.json and prints what the training took.
+
+    Args:
+        training: of the network.
+        progress: of the training.
+        updates: that were made, fewer than planned if patience has ended.
+    """
+    train = training.run.train
+    seconds = training.seconds(progress)
+    speed = updates * train.batch_size / seconds
+    facts = {
+        "step": updates,
+        "seconds": round(seconds, 1),
+        "resumed_at": training.start,
+        "device": str(training.device),
+        "images_per_second": round(speed, 2),
+        "skipped_images": progress.skipped,
+        "skipped_updates": training.scaler.skipped,
+        "classes": list(training.classes),
+        "proposals": training.proposals_key,
+        "origin": training.origin.without_path(),
+        "results_version": RESULTS_VERSION,
+    }
+    write_atomically(training.place.finished, json.dumps(facts))
+    print(f"trained {training.run.name} in {seconds / 60:.1f} min, {speed:.1f} img/s")
+    best = best_line(training.metrics)
+    if best is not None:
+        early = "" if updates == train.iterations else f" (early, of {train.iterations})"
+        print(
+            f"ended after {updates} updates{early}; best: AP {best['AP']:.2f} after "
+            f"{best['updates']} -> {training.place.best}"
+        )

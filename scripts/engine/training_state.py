@@ -1,5 +1,6 @@
 """What a training works with, made anew or read from a checkpoint, and saved again."""
 
+import shutil
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from data.loader import used_images
 from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
+from scripts.engine import heartbeat
 from scripts.engine.checkpoint import (
     check_same_classes,
     check_same_run,
@@ -183,6 +185,7 @@ def shared_between_processes(detector: Detector) -> nn.Module:
 def checkpoint_to_start_from(resume: str, place: RunPlace) -> Path | None:
     """``checkpoint_to_resume``, after what killed processes left in the folder is removed."""
     tidy(place.folder)
+    shutil.rmtree(place.folder / heartbeat.FOLDER, ignore_errors=True)
     return checkpoint_to_resume(resume, place)
 
 
