@@ -7,6 +7,7 @@ from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
+from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.refinement import RowDetections, add_images, images_in_order, no_detections
 from scripts.engine.trained import BATCH
 
@@ -35,14 +36,16 @@ def detect_dataset(
 
     Raises:
         DataError: there is no image, or one cannot be read.
+        OutOfMemoryFault: a batch does not fit into memory.
     """
     results = no_detections(with_masks=detector.mask is not None)
     indices: list[int] = []
     with torch.no_grad():
         for batch in test_batches(dataset, run.data, batch_size=BATCH, workers=workers):
             indices += batch.indices
-            batch = batch.to(device)
-            features = detector.features(batch)
-            candidates = detector.candidates(batch, config.score_threshold, features)
-            add_images(results, detector, features, batch, postprocess(candidates, config))
+            with evaluated_within_memory(batch, device):
+                batch = batch.to(device)
+                features = detector.features(batch)
+                candidates = detector.candidates(batch, config.score_threshold, features)
+                add_images(results, detector, features, batch, postprocess(candidates, config))
     return images_in_order(results, indices)

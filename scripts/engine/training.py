@@ -6,6 +6,7 @@ Every random draw is keyed by (seed, step), so stopping and resuming changes not
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -16,7 +17,7 @@ from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import tidy, write_atomically
-from scripts.engine.memory import within_memory
+from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
@@ -65,8 +66,11 @@ def train_updates(
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
+    if training.start == recipe.iterations and not is_validated(training, training.start):
+        validate_if_due(training, progress, training.start)
     for step in range(training.start, recipe.iterations):
-        batch = next_batch(training, batches, progress, step)
+        with saved_before(DataError, training, progress, step):
+            batch = progress.next_batch(batches)
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
         one_update = partial(
@@ -81,7 +85,9 @@ def train_updates(
             roi_loss_weight=recipe.roi_loss_weight,
         )
         on_device = batch.to(training.device)
-        losses, statistics = within_memory(one_update, on_device, training.splitting, progress.say)
+        with saved_before(OutOfMemoryFault, training, progress, step):
+            made = within_memory(one_update, on_device, training.splitting, progress.say)
+        losses, statistics = made
         total = weighted_sum(losses, recipe.roi_loss_weight)
         progress.step(step, losses, total=total, lr=rate, images=len(batch.images))
         if statistics:
@@ -98,20 +104,24 @@ def train_updates(
     return Outcome(updates=recipe.iterations, finished=True)
 
 
-def next_batch(
-    training: Training, batches: Iterator[Batch], progress: Progress, step: int
-) -> Batch:
-    """The batch of update ``step``; if there is none, the updates before it are saved first.
-
-    Raises:
-        DataError: the data, or the processes that read them, are at fault.
+@contextmanager
+def saved_before(
+    fault: type[Exception], training: Training, progress: Progress, step: int
+) -> Iterator[None]:
+    """A block before update ``step`` that leaves the weights as they are: if it ends with
+    ``fault``, the updates so far are saved first.
     """
     try:
-        return progress.next_batch(batches)
-    except DataError:
+        yield
+    except fault:
         if step > training.start:
             save_training(training, progress, step, is_last=False)
         raise
+
+
+def is_validated(training: Training, done: int) -> bool:
+    """Whether the network after ``done`` updates was validated before this process."""
+    return any(line["updates"] == done for line in training.metrics)
 
 
 def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
@@ -120,7 +130,8 @@ def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
     if validation is None or not validation.is_due(done, training.run.train.iterations):
         return False
     began = time.monotonic()
-    scores = validate(training.detector, training.run, validation, training.device)
+    with saved_before(OutOfMemoryFault, training, progress, done):
+        scores = validate(training.detector, training.run, validation, training.device)
     line = {"updates": done, "epoch": round(done / validation.epoch, 2), **scores}
     best = best_line(training.metrics)
     training.metrics.append(line)
