@@ -199,6 +199,7 @@ def test_batch_without_any_readable_image_takes_thenext_batch():
     assert sum(len(b.skipped) for b in batches) == 1
 
 
+@pytest.mark.fault("R38")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_many_unreadable_images_stop_training(workers):
     with pytest.raises(DataError, match=r"^2 of 8 training images .* image \d is broken.$"):
@@ -207,7 +208,6 @@ def test_too_many_unreadable_images_stop_training(workers):
         take(Synthetic(1, broken=(0,)), 1, workers=workers)
 
 
-@pytest.mark.fault("R38")
 def test_one_percent_rule():
     check_unreadable(set(range(10)), 1000, "reason")
     check_unreadable({1}, 5, "reason")

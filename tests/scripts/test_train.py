@@ -66,7 +66,12 @@ def equal(first, second):
 
 @pytest.mark.fault("R11", "R13")
 @pytest.mark.parametrize(
-    ("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)]
+    ("name", "accumulate"),
+    [
+        pytest.param("tiny_kl", 1, marks=pytest.mark.slow_fault),
+        ("tiny_kl", 2),
+        ("tiny_klrpn", 1),
+    ],
 )
 def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
     """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
@@ -147,6 +152,7 @@ def test_starting_over_in_a_used_folder_is_refused(data, tmp_path):
 
 
 @pytest.mark.fault("R05")
+@pytest.mark.slow_fault
 def test_a_damaged_checkpoint_costs_the_updates_since_the_one_before(data, tmp_path, capsys):
     train(data, tmp_path / "a")
     for _ in range(2):
@@ -337,6 +343,7 @@ def test_a_finished_run_of_other_class_names_is_not_taken_for_this_one(
     assert "class 1 is brick there and BRICK here" in capsys.readouterr().err
 
 
+@pytest.mark.fault("R46")
 def test_a_start_from_a_network_goes_by_the_names_of_the_classes(data, tmp_path, tiny, capsys):
     train(data, tmp_path / "out")
     tiny["kl_loss/tiny_kl"] = replace(TINY_KL, start="tiny")

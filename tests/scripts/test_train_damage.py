@@ -73,6 +73,7 @@ def test_a_finished_run_without_any_whole_checkpoint_is_refused(data, tmp_path, 
 
 
 @pytest.mark.fault("R07")
+@pytest.mark.slow_fault
 def test_without_any_note_a_training_goes_on_where_it_was(data, tmp_path, capsys):
     train(data, tmp_path, stop_after=2)
     train(data, tmp_path, stop_after=2)

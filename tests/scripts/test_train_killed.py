@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 RUN = "kl_loss/vgg16_coco_kl"
 UPDATES = 24
 KILLS = 20
-LATEST_S = 2.0  # seconds after the network was built, until which a training is killed
+LATEST_S = 4.0  # seconds after the network was built, until which a training is killed
 
 
 def started(data, out):

@@ -142,7 +142,9 @@ def train_in_a_group_of_its_own(data, out, pipe):
 
 
 @pytest.mark.fault("R24")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow_fault)]
+)
 def test_a_signal_to_the_whole_process_group_loses_nothing(data, tmp_path, capfd, number):
     method = "spawn" if torch.cuda.is_initialized() else "fork"
     context = multiprocessing.get_context(method)
@@ -191,6 +193,7 @@ def test_data_that_fail_during_a_training_have_their_own_exit_code(data, tmp_pat
     assert state_of(tmp_path)[0] == "failed"
 
 
+@pytest.mark.fault("R38")
 def test_updates_before_the_data_fail_are_saved(data, tmp_path, monkeypatch):
     root = shutil.copytree(data, tmp_path / "data")
     real = module.update

@@ -161,7 +161,6 @@ def test_rows_go_by_the_names_of_the_classes(out, capsys):
     assert "new: none" in printed
 
 
-@pytest.mark.fault("R46")
 def test_another_order_of_the_same_classes_is_followed(out):
     turned = CLASSES[::-1]
     network = prepared_detector(SAME, "none", place_of(out, "same"), turned, resumed=False)
