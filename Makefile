@@ -36,7 +36,7 @@ test: install ## every test but the slow ones of test-faults, on the CPU, withou
 	$(BIN)/python -m pytest
 
 test-faults: install ## inject every fault of docs/faults.md: kill, damage, fill, cut off; up to 20 minutes on 2 cores
-	$(BIN)/python -m pytest -m "fault or slow_fault"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "fault or slow_fault"
 
 lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff check .
