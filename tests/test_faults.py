@@ -61,3 +61,9 @@ def test_a_status_fits_its_tests(number):
     assert kind in ("passed", "adapted", "left out")
     assert bool(reason) == (kind != "passed")
     assert bool(tests) == (kind != "left out")
+
+
+def test_the_page_counts_its_rows():
+    kinds = [status.partition(": ")[0] for _, status in rows().values()]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("passed", "adapted", "left out"))
+    assert f"\n{counts}.\n" in PAGE.read_text()
