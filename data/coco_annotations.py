@@ -22,6 +22,7 @@ from data.coco_entries import CocoAnnotation, CocoEntries, Segmentations, plain_
 from data.errors import DataError
 from data.formats.masks import Segments, pack_segments
 from data.formats.strict_json import refuse_constant, unique_keys
+from data.label_bytes import LARGEST_DATA_SET, label_bytes
 from data.problems import Problem, name_problem
 
 INSTANCES = "instances_"  # how the name of a file with labels begins
@@ -37,12 +38,14 @@ def read_json(file: Path) -> dict[str, Any]:
         file: the annotation file.
 
     Raises:
-        DataError: not readable, not JSON (NaN and Infinity are not JSON), a key given twice, or a
-            list missing.
+        DataError: not readable, too large, not JSON (NaN and Infinity are not JSON), a key given
+            twice, or a list missing.
     """
     try:
         document = json.loads(
-            file.read_bytes(), object_pairs_hook=unique_keys, parse_constant=refuse_constant
+            label_bytes(file, LARGEST_DATA_SET),
+            object_pairs_hook=unique_keys,
+            parse_constant=refuse_constant,
         )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from data.errors import DataError
 from data.image_files import without_image_suffix
+from data.label_bytes import LARGEST_TEXT, label_bytes
 from data.problems import Problem, Severity, box_problem, size_problem
 
 
@@ -50,10 +51,12 @@ def read_xml(file: Path) -> VocImage:
     """Reads and checks one annotation file.
 
     Raises:
-        DataError: the file is missing, not XML, has a DOCTYPE, or gives no image size.
+        DataError: the file is missing, too large, not XML, has a DOCTYPE, or gives no image size.
     """
     try:
-        content = file.read_bytes().lstrip(b" \t\r\n")  # nothing may stand before <?xml
+        content = label_bytes(file, LARGEST_TEXT).lstrip(
+            b" \t\r\n"
+        )  # nothing may stand before <?xml
         root = ET.fromstring(content, parser=ET.XMLParser(target=_NoDoctype()))
     except FileNotFoundError as error:
         raise DataError(

@@ -18,6 +18,7 @@ import torch
 
 from data.errors import DataError
 from data.formats.strict_json import refuse_constant, unique_keys
+from data.label_bytes import LARGEST_DATA_SET, label_bytes
 from data.problems import is_number, shortened
 from data.records import Detections, ImageId
 
@@ -87,7 +88,9 @@ def _entries(file: Path) -> list[Entry]:
     """The checked entries of a file."""
     try:
         content = json.loads(
-            file.read_bytes(), parse_constant=refuse_constant, object_pairs_hook=unique_keys
+            label_bytes(file, LARGEST_DATA_SET),
+            parse_constant=refuse_constant,
+            object_pairs_hook=unique_keys,
         )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: the results cannot be read ({error}); replace them.") from error

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from scripts.engine.full_memory import is_out_of_memory
 from scripts.engine.numbers import at_least_one
 
 WRONG_INPUT = 2  # exit code: an option, a path, or the data before any work
 BAD_DATA = 3  # exit code: data that cannot be used any more, found after the training began
 DIVERGED = 4  # exit code: a loss or gradient is not finite
-ENVIRONMENT = 5  # exit code: the disk or the memory is full, or another process is gone
+# exit code: disk or memory is full, a folder cannot be written, a process is gone
+ENVIRONMENT = 5
 STOPPED = 75  # exit code: by a signal, and what was done is saved
 ENDED_AT_ONCE = 130  # exit code: by a second signal, with what was saved before
 
@@ -30,7 +32,9 @@ EXIT_CODES = (  # for the help of a training
 
 
 class EnvironmentFault(RuntimeError):
-    """The machine cannot go on: its disk or memory is full, or another process is gone."""
+    """The machine cannot go on: its disk or memory is full, a folder cannot be written, or another
+    process is gone.
+    """
 
 
 class LostProcess(EnvironmentFault):
@@ -75,7 +79,8 @@ def exit_code(work: Callable[[], int | None], *, processes: bool = False) -> int
         processes: whether the command can be started by torchrun.
 
     A mistake of the caller is printed as one sentence and returns WRONG_INPUT; DataFault,
-    EnvironmentFault and EndedAtOnce have codes of their own; Ctrl-C returns STOPPED.
+    EnvironmentFault and EndedAtOnce have codes of their own, and so has an error of full memory
+    that nobody has put into words; Ctrl-C returns STOPPED.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
         if hasattr(stream, "reconfigure"):
@@ -91,12 +96,25 @@ def exit_code(work: Callable[[], int | None], *, processes: bool = False) -> int
         return failed(error, BAD_DATA)
     except EnvironmentFault as error:
         return failed(error, ENVIRONMENT)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return failed(memory_is_full(error), ENVIRONMENT)
     except EndedAtOnce:
         print("ended at once; the same command continues from the last checkpoint", file=sys.stderr)
         return ENDED_AT_ONCE
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)
         return STOPPED
+
+
+def memory_is_full(error: Exception) -> EnvironmentFault:
+    """The sentence for an error of full memory of which nothing else is known."""
+    said = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return EnvironmentFault(
+        f"The memory is full ({said.rstrip('.')}); end what else uses it, or take a machine or a "
+        "--device with more, and run the same command again."
+    )
 
 
 def failed(error: Exception, code: int) -> int:

@@ -10,6 +10,7 @@ from data.records import Dataset
 from experiments.records import Run
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
+from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.processes import joined_lists, share
 from scripts.engine.refinement import RowDetections, add_images, images_in_order, no_detections
 from scripts.engine.trained import BATCH
@@ -39,6 +40,7 @@ def detect_dataset(
 
     Raises:
         DataError: there is no image, or one cannot be read.
+        OutOfMemoryFault: a batch does not fit into memory.
     """
     results = no_detections(with_masks=detector.mask is not None)
     indices: list[int] = []
@@ -47,8 +49,9 @@ def detect_dataset(
             dataset, run.data, batch_size=BATCH, workers=workers, share=share()
         ):
             indices += batch.indices
-            batch = batch.to(device)
-            features = detector.features(batch)
-            candidates = detector.candidates(batch, config.score_threshold, features)
-            add_images(results, detector, features, batch, postprocess(candidates, config))
+            with evaluated_within_memory(batch, device):
+                batch = batch.to(device)
+                features = detector.features(batch)
+                candidates = detector.candidates(batch, config.score_threshold, features)
+                add_images(results, detector, features, batch, postprocess(candidates, config))
     return images_in_order(results, joined_lists(indices))

@@ -1,4 +1,4 @@
-"""What happens when an update does not fit into memory: one sentence, or smaller parts."""
+"""What happens when an update or a pass does not fit into memory: a sentence, or smaller parts."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -10,23 +10,15 @@ import torch
 
 from data.records import Batch
 from scripts.engine.command import EnvironmentFault
+from scripts.engine.full_memory import is_out_of_memory
 from scripts.engine.shared_batch import SharedBatch
 
 Result = TypeVar("Result")
 
-# what torch says where it does not raise an OutOfMemoryError
-FULL = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-FULL_OF_ONEDNN = "could not create a primitive"  # the whole of what it says on a CPU
-
 
 class OutOfMemoryFault(EnvironmentFault):
-    """The passes of an update did not fit into memory; no weight was changed, so that the update
-    can be made in smaller parts.
+    """The passes of an update or of an evaluation did not fit into memory; no weight was changed,
+    so that an update can be made in smaller parts, and the ones before it can be saved.
     """
 
 
@@ -41,14 +33,23 @@ class Splitting:
     grows: bool = False
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that the memory of the device or of the host is full."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if not isinstance(error, RuntimeError):
-        return False
-    text = str(error)
-    return text == FULL_OF_ONEDNN or any(words in text for words in FULL)
+def go_on_splitting(splitting: Splitting, before: int | None) -> None:
+    """Goes on with the parts of before if they may grow; says so where their number changes.
+
+    Args:
+        splitting: what the options say, changed in place.
+        before: the parts of the updates so far; None if that is not known.
+    """
+    if before is None:
+        return
+    if splitting.grows:
+        splitting.parts = max(splitting.parts, before)
+    if splitting.parts != before:
+        print(
+            f"note: an update had {before} forward passes so far and has {splitting.parts} from "
+            "now on (--accumulate): the batches are the same, the sampled anchors and RoIs and the "
+            f"dropout are others; for the same numbers go on with --accumulate {before}"
+        )
 
 
 @contextmanager
@@ -90,6 +91,33 @@ def sentence(step: int, batches: Sequence[Batch]) -> str:
     return (
         f"Update {step} does not fit into the memory of {device} with {at_once} at a time, padded "
         f"to {height} x {width} px. Train with {fewer}, with --amp bf16 on CUDA{batch}."
+    )
+
+
+@contextmanager
+def evaluated_within_memory(batch: Batch, device: torch.device) -> Iterator[None]:
+    """Turns an error of full memory, while a network on ``device`` evaluates a batch, into one
+    sentence.
+
+    Raises:
+        OutOfMemoryFault: the memory is full.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryFault(evaluation_sentence(batch, device)) from error
+
+
+def evaluation_sentence(batch: Batch, device: torch.device) -> str:
+    """What did not fit in an evaluation, and what to do."""
+    height, width = batch.padded_size
+    other = ", or another --device (cpu is slow)" if device.type == "cuda" else ""
+    return (
+        f"The network does not fit into the memory of {device} with {len(batch.images)} images to "
+        f"evaluate, padded to {height} x {width} px. End what else uses that memory, or take a "
+        f"machine with more{other}; the same command continues."
     )
 
 

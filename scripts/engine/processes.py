@@ -216,6 +216,12 @@ def lost_processes() -> Iterator[None]:
             raise
         raise LostProcess(
             f"Another of the {dist.get_world_size()} processes has ended or does not answer "
-            f"({str(error).splitlines()[0]}); what it printed says why. The same command continues "
-            "from the last checkpoint."
+            f"({first_words(error)}); what it printed says why. The same command continues from the "
+            "last checkpoint."
         ) from error
+
+
+def first_words(error: Exception) -> str:
+    """What torch says about a lost process, without its advice."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return line.partition(". This is")[0]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+from scripts.engine.command import EnvironmentFault
 from scripts.engine.run_status import now
 
 NAME = "lock.json"  # in the folder of a run
@@ -40,8 +41,8 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         ValueError: another process trains there.
+        EnvironmentFault: nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     with locked_file(path) as file:
         before = holder_in(file)
@@ -63,9 +64,10 @@ def locked_file(path: Path) -> Iterator[TextIO]:
 
     Raises:
         ValueError: another process has locked it.
+        EnvironmentFault: nothing can be written there.
     """
     while True:
-        with path.open("a+", encoding="utf-8") as file:
+        with opened(path) as file:
             if not lock(file):
                 holder = holder_in(file) or "another process"
                 raise ValueError(
@@ -75,6 +77,22 @@ def locked_file(path: Path) -> Iterator[TextIO]:
             if is_file_at(path, file):  # else its holder has just released it
                 yield file
                 return
+
+
+def opened(path: Path) -> TextIO:
+    """The lock file; its folder is made if it does not exist.
+
+    Raises:
+        EnvironmentFault: nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"Nothing can be written in {path.parent} ({error.strerror}); make that folder "
+            "writable, or choose another --out."
+        ) from error
 
 
 def lock(file: TextIO) -> bool:

@@ -27,6 +27,7 @@ from scripts.engine.checkpoint import (
 from scripts.engine.environment import Environment
 from scripts.engine.files import tidy
 from scripts.engine.finished import is_last
+from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import is_first, joined_lists, share
 from scripts.engine.start import with_padding
@@ -146,6 +147,9 @@ def predict(
         name: of the run, for the printed line.
         unit: what the predictions are called: "candidates" or "proposals".
         device: where the network is.
+
+    Raises:
+        OutOfMemoryFault: a batch does not fit into memory.
     """
     predictions: list[Prediction] = []
     indices: list[int] = []
@@ -154,7 +158,8 @@ def predict(
         total=images, desc=f"{name} {unit}", disable=not (is_first() and sys.stderr.isatty())
     ) as bar:
         for batch in batches:
-            predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
+            with evaluated_within_memory(batch, device):
+                predictions += [prediction.to("cpu") for prediction in forward(batch.to(device))]
             indices += batch.indices
             bar.update(len(batch.indices) * share().of)
     predictions = in_order(joined_lists(predictions), joined_lists(indices))

@@ -7,7 +7,7 @@ stopping and resuming changes nothing. Several processes share each batch; the f
 import json
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from scripts.engine.command import STOPPED
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
 from scripts.engine.heartbeat import Heartbeat, heartbeat
-from scripts.engine.memory import within_memory
+from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.processes import first_before_others, is_first, share
 from scripts.engine.progress import Progress
@@ -70,8 +70,11 @@ def train_updates(
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
+    if training.start == recipe.iterations and not is_validated(training, training.start):
+        validate_if_due(training, progress, training.start)
     for step in range(training.start, recipe.iterations):
-        batch = next_batch(training, batches, progress, stop, heart, step)
+        with saved_before(DataError, training, progress, step):
+            batch = next_batch(batches, progress, stop, heart, step)
         if batch is None:
             return Outcome(updates=step, finished=False)
         heart.now(f"making update {step}")
@@ -89,7 +92,9 @@ def train_updates(
             roi_loss_weight=recipe.roi_loss_weight,
         )
         on_device = batch.to(training.device)
-        losses, statistics = within_memory(one_update, on_device, training.splitting, progress.say)
+        with saved_before(OutOfMemoryFault, training, progress, step):
+            made = within_memory(one_update, on_device, training.splitting, progress.say)
+        losses, statistics = made
         total = weighted_sum(losses, recipe.roi_loss_weight)
         progress.step(step, losses, total=total, lr=rate, images=batch.of_images)
         if statistics:
@@ -107,16 +112,9 @@ def train_updates(
 
 
 def next_batch(
-    training: Training,
-    batches: Iterator[Batch],
-    progress: Progress,
-    stop: StopSignals,
-    heart: Heartbeat,
-    step: int,
+    batches: Iterator[Batch], progress: Progress, stop: StopSignals, heart: Heartbeat, step: int
 ) -> SharedBatch | None:
     """The batch of update ``step``; None if a process was told to stop.
-
-    If a process has none, the updates before it are saved first.
 
     Raises:
         DataError: the data, or the processes that read them, are at fault.
@@ -129,12 +127,27 @@ def next_batch(
         except DataError as error:
             fault = error
     heart.now(f"waiting for the others before update {step}")
+    return agreed(batch, fault, wants_stop=stop.received)
+
+
+@contextmanager
+def saved_before(
+    fault: type[Exception], training: Training, progress: Progress, step: int
+) -> Iterator[None]:
+    """A block before update ``step`` that leaves the weights as they are: if it ends with
+    ``fault``, the updates so far are saved first.
+    """
     try:
-        return agreed(batch, fault, wants_stop=stop.received)
-    except DataError:
+        yield
+    except fault:
         if step > training.start:
             save_training(training, progress, step, is_last=False)
         raise
+
+
+def is_validated(training: Training, done: int) -> bool:
+    """Whether the network after ``done`` updates was validated before this process."""
+    return any(line["updates"] == done for line in training.metrics)
 
 
 def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
@@ -143,7 +156,8 @@ def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
     if validation is None or not validation.is_due(done, training.run.train.iterations):
         return False
     began = time.monotonic()
-    scores = validate(training.detector, training.run, validation, training.device)
+    with saved_before(OutOfMemoryFault, training, progress, done):
+        scores = validate(training.detector, training.run, validation, training.device)
     line = {"updates": done, "epoch": round(done / validation.epoch, 2), **scores}
     best = best_line(training.metrics)
     training.metrics.append(line)

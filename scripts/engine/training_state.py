@@ -27,7 +27,7 @@ from scripts.engine.data_identity import DataFacts, training_facts
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import tidy
 from scripts.engine.loss_scaler import LossScaler
-from scripts.engine.memory import Splitting
+from scripts.engine.memory import Splitting, go_on_splitting
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import are_several, said_by_first
@@ -141,8 +141,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         optimizer.load_state_dict(state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
             scaler.load_state_dict(state["scaler"])
-        if splitting.grows:
-            splitting.parts = max(splitting.parts, state.get("accumulate", 1))
+        go_on_splitting(splitting, state.get("accumulate"))
         start, seconds_before = state["step"], state["seconds"]
         print(f"resume: {path} at update {start}")
         say_version(state)

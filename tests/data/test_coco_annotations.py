@@ -9,11 +9,13 @@ from data.errors import DataError
 from tests.data.test_coco import GOOD, annotation, write
 
 
+@pytest.mark.fault("R39")
 def test_a_box_that_leaves_its_image_is_clipped(tmp_path):
     data = CocoDataset(write(tmp_path, [annotation(1, 7, [-5, -0.5, 100, 20])]), "train2014")
     assert data.target(0).boxes.tolist() == [[0, 0, 60, 19.5]]
 
 
+@pytest.mark.fault("R39")
 @pytest.mark.parametrize(
     "box",
     [
@@ -55,6 +57,7 @@ def test_bad_annotations_are_named(tmp_path, bad, says):
         CocoDataset(write(tmp_path, [*GOOD, bad]), "train2014")
 
 
+@pytest.mark.fault("R41")
 def test_annotation_id_zero_is_usable(tmp_path):
     assert (
         len(
@@ -66,6 +69,7 @@ def test_annotation_id_zero_is_usable(tmp_path):
     )
 
 
+@pytest.mark.fault("R49")
 @pytest.mark.parametrize(
     "name", ["../secret.png", "/etc/secret.png", "a/../../b.png", "..\\b.png", "", None]
 )
@@ -131,6 +135,7 @@ def read(root, **how):
     return CocoDataset(root, "train2014", **how), [str(problem) for problem in problems]
 
 
+@pytest.mark.fault("R41")
 def test_annotation_ids_play_no_part(tmp_path):
     """Twice the same, none, or a text: the objects are all there, and the ids are reported."""
     boxes = [[1, 1, 5, 5], [2, 2, 5, 5], [3, 3, 5, 5], [4, 4, 5, 5]]
@@ -159,6 +164,7 @@ def test_ids_of_images_may_be_texts(tmp_path):
     assert len(data.target(0).labels) == 1
 
 
+@pytest.mark.fault("R45")
 def test_null_iscrowd_and_area_are_missing(tmp_path):
     some = [annotation(1, 7, [1, 1, 5, 6], iscrowd=None, area=None)]
     data, problems = read(write(tmp_path, some))

@@ -51,6 +51,7 @@ def dead_pid():
     return process.pid
 
 
+@pytest.mark.fault("R67")
 def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(tmp_path):
     host, dead = socket.gethostname(), dead_pid()
     left = [f".a.pt.{dead}@{host}.tmp", f".a.pt.{dead}.tmp", f".folder-1.{dead}@{host}.tmp"]
@@ -81,6 +82,7 @@ def test_writing_a_file_again_removes_its_own_leftovers_only(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f".y.{dead}.tmp", "[x]"]
 
 
+@pytest.mark.fault("R01")
 def test_a_process_that_is_killed_while_it_writes(tmp_path):
     """The old content stays, and the next process removes the half of the new one."""
     write(tmp_path / "x", b"old")

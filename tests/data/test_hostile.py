@@ -55,6 +55,7 @@ def test_coco_labels(tmp_path, changed, sentence):
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.fault("R48")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -10,6 +10,7 @@ from data.errors import DataError
 from data.images import read_image, read_image_file, upright_size
 
 
+@pytest.mark.fault("R37")
 def test_every_mode_becomes_rgb_uint8(tmp_path):
     gray16 = np.full((4, 6), 0x8001, dtype=np.uint16)
     images = {
@@ -60,6 +61,7 @@ def corners(pixels):
     return [pixels[:, y, x].argmax().item() for y, x in ((3, 3), (3, -4), (-4, 3))]
 
 
+@pytest.mark.fault("R37")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 @pytest.mark.parametrize("tag", range(1, 9))
 def test_an_image_is_turned_upright_by_each_of_the_eight_tags(tmp_path, tag, suffix):
@@ -95,6 +97,7 @@ def test_damaged_exif_plays_no_part(tmp_path):
     assert read_image(tmp_path / "a.jpg").shape == (3, 4, 6)
 
 
+@pytest.mark.fault("R37")
 @pytest.mark.parametrize(
     ("largest", "bits", "expected"),
     [(200, 8, 200), (4095, 12, 255), (2048, 12, 128), (65535, 16, 255), (0, 8, 0)],
@@ -153,6 +156,7 @@ def test_alpha_is_dropped_and_palettes_are_colors(tmp_path):
         assert read_image(tmp_path / name)[:, 0, 0].tolist() == color
 
 
+@pytest.mark.fault("R33")
 def test_truncated_file(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     for name in ("a.jpg", "a.png"):
@@ -163,6 +167,7 @@ def test_truncated_file(tmp_path):
             read_image(tmp_path / name)
 
 
+@pytest.mark.fault("R35")
 def test_what_is_no_image(tmp_path):
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
     (tmp_path / "empty.jpg").touch()
@@ -179,6 +184,7 @@ def test_what_is_no_image(tmp_path):
             read_image(tmp_path / name)
 
 
+@pytest.mark.fault("R36")
 def test_a_promise_of_too_many_pixels_is_refused_before_decoding(tmp_path):
     for side in (10_000, 50_000):  # Pillow warns about the first and stops at the second
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)

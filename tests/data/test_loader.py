@@ -23,6 +23,7 @@ from tests.data.test_workers import assert_same
 from tests.tiny import TINY
 
 
+@pytest.mark.fault("R12")
 @pytest.mark.parametrize("config", [CONFIG, MANY_SIZES])
 @pytest.mark.parametrize("start", [1, 2, 3, 7])
 def test_resuming_goes_on_exactly(start, config):
@@ -198,6 +199,7 @@ def test_batch_without_any_readable_image_takes_thenext_batch():
     assert sum(len(b.skipped) for b in batches) == 1
 
 
+@pytest.mark.fault("R38")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_many_unreadable_images_stop_training(workers):
     with pytest.raises(DataError, match=r"^2 of 8 training images .* image \d is broken.$"):
@@ -280,6 +282,7 @@ def test_candidates_do_not_depend_on_the_batch_size(tmp_path):
             assert torch.equal(image.labels, expected.labels)
 
 
+@pytest.mark.fault("R33")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_image_stops_testing_with_its_own_sentence(workers):
     with pytest.raises(DataError, match=r"^image 5 is broken.$"):

@@ -38,6 +38,7 @@ def test_clean_voc(tmp_path, capsys):
         assert f"2007_trainval: {line}\n" in text
 
 
+@pytest.mark.fault("R35")
 def test_every_coco_problem_is_listed(tmp_path, capsys):
     images = [
         {"id": 7, "file_name": "seven.png", "width": 60, "height": 40},
@@ -98,6 +99,7 @@ def test_segmentations_are_checked_if_the_file_has_any(tmp_path, capsys):
         assert f"train2014: {line}\n" in text
 
 
+@pytest.mark.fault("R33")
 def test_every_voc_problem_is_listed(tmp_path, capsys):
     folder = write_voc(
         tmp_path / "VOC2007",

@@ -55,6 +55,7 @@ def test_voc_has_twenty_classes_in_alphabetical_order():
     assert list(VOC_CLASSES) == sorted(VOC_CLASSES)
 
 
+@pytest.mark.fault("R40")
 def test_xmin_zero_does_not_wrap_around(tmp_path):
     write(tmp_path / "VOC2007", {"a": thing(box=(0, 0, 10, 10))})
     assert VocDataset(tmp_path, 2007, "trainval").target(0).boxes.tolist() == [[0, 0, 10, 10]]
@@ -75,6 +76,7 @@ def test_without_year_the_classes_are_those_of_all_annotations(tmp_path):
         assert data.target(0).labels.tolist() == [label]
 
 
+@pytest.mark.fault("R39")
 @pytest.mark.parametrize(
     "box",
     [(5, 5, 5, 20), (5, 5, 5, 5), (9, 5, 3, 20), ("nan", 1, 5, 5), ("", 1, 5, 5), (99, 1, 120, 9)],

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import re
+import resource
 import select
 import signal
 import time
@@ -33,6 +34,7 @@ def assert_same(first, second):
         assert torch.equal(a.labels, b.labels)
 
 
+@pytest.mark.fault("R16")
 @pytest.mark.parametrize(("workers", "config"), [(1, CONFIG), (2, CONFIG), (2, MANY_SIZES)])
 def test_workers_change_nothing(workers, config):
     data = Synthetic(11, broken=(3,))
@@ -42,8 +44,9 @@ def test_workers_change_nothing(workers, config):
         assert_same(first, second)
 
 
+@pytest.mark.fault("R29", "R31")
 def test_a_worker_that_dies_again_and_again_is_reported_with_advice(capfd):
-    with pytest.raises(WorkerError, match=r"worker process .*--workers"):
+    with pytest.raises(WorkerError, match=r"worker process .*--shm-size.*--workers"):
         list(test_batches(Synthetic(10, kill=5), CONFIG, batch_size=4, workers=1))
     assert capfd.readouterr().err.count("The workers are started anew") == RESTARTS
 
@@ -117,6 +120,7 @@ class KilledOnce(Synthetic):
         return super().__getitem__(index)
 
 
+@pytest.mark.fault("R29")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_after_a_killed_worker_are_the_same(tmp_path, capfd, workers):
     killed = take(KilledOnce(11, 5, tmp_path / "killed"), 8, workers=workers)
@@ -155,6 +159,7 @@ def is_closed_within(pipe, seconds):
     return bool(select.select([pipe], [], [], seconds)[0]) and os.read(pipe, 1) == b""
 
 
+@pytest.mark.fault("R24")
 @pytest.mark.skipif(not worker_signals.CAN_WATCH, reason="workers cannot tell who sent a signal")
 def test_workers_hear_no_stop_signal_and_end_with_the_main_process(monkeypatch, capfd):
     """Every one of them holds the writing end of the pipe until it ends."""
@@ -176,3 +181,16 @@ def test_workers_hear_no_stop_signal_and_end_with_the_main_process(monkeypatch, 
     main.join()
     assert is_closed_within(reading, 20)
     os.close(reading)
+
+
+@pytest.mark.fault("R32")
+@pytest.mark.slow_fault
+def test_few_file_descriptors_are_enough():
+    """A batch costs one; all of them are held here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, used + 128), hard))
+    try:
+        assert len(take(Synthetic(11), 60, workers=2)) == 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,6 +1,10 @@
 """Which anchor or RoI answers for which ground truth, on boxes whose IoU can be read off, and how
 they are drawn."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -18,6 +22,7 @@ from models.matching import (
     sampled_indices,
 )
 
+ROOT = Path(__file__).parents[2]
 RULE = {"positive_iou": 0.7, "negative_iou": 0.3}
 
 
@@ -75,6 +80,7 @@ def test_ground_truth_that_touches_no_anchor_makes_none_positive():
     assert label(strips(50, 40), far)[0] == [NEGATIVE, NEGATIVE]
 
 
+@pytest.mark.fault("R62")
 @pytest.mark.parametrize("pairs", [1, 7, 50, 130])
 def test_a_few_objects_at_a_time_label_as_all_at_once(monkeypatch, pairs):
     """Corners on a coarse grid: many IoUs tie, within a part of the objects and across parts."""
@@ -93,6 +99,7 @@ def test_a_few_objects_at_a_time_label_as_all_at_once(monkeypatch, pairs):
     assert ((iou == iou.amax(dim=0)).sum(0) > 1).sum() > 20  # ties
 
 
+@pytest.mark.fault("R62")
 def test_no_more_pairs_are_held_than_allowed(monkeypatch):
     monkeypatch.setattr(matching, "PAIRS", 30)
     parts = list(iou_by_objects(strips(*range(1, 8)), strips(*range(1, 11))))
@@ -264,3 +271,34 @@ def test_anchor_targets_of_a_worked_example():
 def test_256_anchors_at_most_half_of_them_positive(there, kept):
     _, positive, negative = draw(*there, size=256)
     assert (int(positive.sum()), int(negative.sum())) == kept
+
+
+MANY = """
+import resource, torch
+from data.boxes import box_iou
+from models.matching import label_anchors
+
+def random_boxes(count):
+    corner = torch.rand(count, 2) * 1000
+    return torch.cat([corner, corner + 5 + torch.rand(count, 2) * 200], dim=1)
+
+torch.manual_seed(0)
+anchors, objects = random_boxes(268_569), random_boxes(2_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+labels, _ = label_anchors(
+    anchors, objects, torch.ones(len(anchors), dtype=torch.bool), positive_iou=0.7, negative_iou=0.3
+)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024, int((labels == 1).sum()))
+"""
+
+
+@pytest.mark.fault("R62")
+@pytest.mark.slow_fault
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
+def test_a_crowd_on_the_largest_image_needs_less_than_a_gigabyte():
+    """2,000 objects and the 268,569 anchors of 800 x 1344 px; at once they would take 15 GB."""
+    done = subprocess.run([sys.executable, "-c", MANY], cwd=ROOT, capture_output=True, text=True)
+    used, positive = map(int, done.stdout.split())
+    assert used < 10**9
+    assert positive >= 1_900

@@ -69,6 +69,7 @@ def test_a_missing_torch_is_broken_with_one_line_that_fixes_it(monkeypatch, caps
     assert f"fix: {machine.REINSTALL}" in said
 
 
+@pytest.mark.fault("R69")
 def test_operators_that_do_not_load_mean_that_torch_and_torchvision_do_not_match(monkeypatch):
     broken_import(
         monkeypatch, "torchvision", RuntimeError("operator torchvision::nms does not exist\nmore")
@@ -119,6 +120,7 @@ def test_gpu_findings(monkeypatch, tmp_path, torch_cuda, vision_cuda, gpus, driv
     assert ("card 0, 3.0 of 8.0 GB free" in report(found)) == (gpus > 0)
 
 
+@pytest.mark.fault("R31")
 def test_small_disk_small_shared_memory_and_unsafe_loading_are_warnings(monkeypatch, tmp_path):
     def usage(total, free):
         return lambda _: SimpleNamespace(total=total, free=free)

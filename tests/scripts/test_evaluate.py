@@ -4,8 +4,10 @@ post-processing of it.
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -206,6 +208,7 @@ def test_candidates_are_computed_once(data, trained, monkeypatch, capsys):
     assert "candidates.pt is damaged and is computed again" in capsys.readouterr().out
 
 
+@pytest.mark.fault("R34", "R47")
 def test_other_pixels_are_another_forward_pass(data, trained, tmp_path):
     """A copy of the data with the same names and sizes and gray images has other scores."""
     evaluate(data, trained)
@@ -249,6 +252,7 @@ def change_checkpoint(out, **changed):
     save_checkpoint(folder, state["step"] + 1, state)
 
 
+@pytest.mark.fault("R47")
 def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
     evaluate(data, trained)
     change_checkpoint(trained, seed=5)
@@ -260,6 +264,7 @@ def test_another_checkpoint_is_another_forward_pass(data, trained, monkeypatch):
     assert asked == [TINY.model]
 
 
+@pytest.mark.fault("R46")
 def test_a_network_for_other_classes_is_a_sentence(data, trained, capsys):
     change_checkpoint(trained, classes=["cat", "dog"])
     assert command(data, trained) == 2
@@ -467,3 +472,39 @@ def test_a_damaged_seed_is_named_by_the_report(data, trained, content):
     path.write_text(content)
     with pytest.raises(ValueError, match=r"seed0\.json .*; delete it, or evaluate that seed again"):
         report(trained)
+
+
+def evaluate_and_end(data, out):
+    """Gets SIGTERM in the forward pass of the second network."""
+    torch.set_num_threads(1)
+    real, passes = inference.forward_pass, []
+
+    def interrupted(*args):
+        passes.append(args)
+        if len(passes) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    inference.forward_pass = interrupted
+    command(data, out)
+
+
+@pytest.mark.fault("R23")
+@pytest.mark.slow_fault
+def test_an_evaluation_that_was_ended_is_made_by_the_next_call(data, trained):
+    """The candidates of the networks before are kept, and nothing is there by halves."""
+    process = multiprocessing.get_context("fork").Process(
+        target=evaluate_and_end, args=(data, trained)
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode not in (0, None)
+    assert not (trained / "tiny" / "kl_loss" / "tiny" / "seed0.json").exists()
+    kept = {path.parents[1].name for path in trained.rglob("candidates.pt")}
+    assert kept == {"tiny"}
+    assert command(data, trained) == 0
+    ended = [row["metrics"] for row in rows_of(trained)]
+    for path in trained.rglob("candidates.pt"):
+        path.unlink()
+    assert command(data, trained) == 0
+    assert [row["metrics"] for row in rows_of(trained)] == ended

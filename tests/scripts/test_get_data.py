@@ -174,6 +174,7 @@ def test_only_the_wanted_members_of_a_zip_get_a_place(serve, tmp_path):
     ]
 
 
+@pytest.mark.fault("R53")
 def test_a_broken_connection_is_resumed_where_it_broke(serve, tmp_path):
     host = serve(TRAINVAL, breaks=(1000, 3000))
     get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
@@ -181,6 +182,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(serve, tmp_path):
     assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
 
 
+@pytest.mark.fault("R53")
 def test_a_server_that_ignores_ranges_is_asked_from_the_start(serve, tmp_path):
     host = serve(TRAINVAL, breaks=(1000,), ranges=False)
     get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
@@ -188,6 +190,7 @@ def test_a_server_that_ignores_ranges_is_asked_from_the_start(serve, tmp_path):
     assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
 
 
+@pytest.mark.fault("R53")
 @pytest.mark.parametrize("left", [TRAINVAL, TRAINVAL + b"too long"])
 def test_a_part_file_that_is_complete_or_too_long(serve, tmp_path, left):
     """416 means complete if the length is right, else the download begins anew."""
@@ -199,6 +202,7 @@ def test_a_part_file_that_is_complete_or_too_long(serve, tmp_path, left):
     assert (tmp_path / "archives" / "a.tar").read_bytes() == TRAINVAL
 
 
+@pytest.mark.fault("R53")
 def test_a_wrong_hash_is_deleted_and_reported(serve, tmp_path):
     host = serve(TRAINVAL[:-1] + b"x")
     with pytest.raises(
@@ -216,6 +220,7 @@ def test_the_second_host_is_asked_when_the_first_has_nothing(serve, tmp_path):
     assert (tmp_path / GIVES[0][1]).is_dir()
 
 
+@pytest.mark.fault("R70")
 def test_without_network_the_sentence_names_host_url_and_path_and_a_file_put_there_is_used(
     serve, tmp_path, monkeypatch, capsys
 ):
@@ -247,6 +252,7 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_written(serve, tmp
         get(part(TRAINVAL, host.url("a.tar")), tmp_path, keep_archives=True)
 
 
+@pytest.mark.fault("R52")
 def test_an_archive_that_is_refused_leaves_nothing_unpacked(serve, tmp_path):
     content = tar({"VOCdevkit/VOC2007/a": b"x", "../evil": b"x"})
     host = serve(content)
@@ -255,6 +261,7 @@ def test_an_archive_that_is_refused_leaves_nothing_unpacked(serve, tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "archives", "out"]
 
 
+@pytest.mark.fault("R54")
 def test_only_https_is_asked(tmp_path):
     with pytest.raises(DataError, match=r"leads to http://127\.0\.0\.1:9/a\.tar, and only https"):
         get(part(TRAINVAL, "http://127.0.0.1:9/a.tar"), tmp_path, keep_archives=True)
@@ -268,6 +275,7 @@ def test_only_https_is_asked(tmp_path):
     )
 
 
+@pytest.mark.fault("R54")
 @pytest.mark.parametrize("to", ["https://127.0.0.1:9/a.tar", "ftp://127.0.0.1/"])
 def test_a_redirect_to_another_scheme_is_not_followed(serve, tmp_path, to):
     """Here the only safe scheme is http; elsewhere it is https."""

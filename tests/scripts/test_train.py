@@ -64,8 +64,14 @@ def equal(first, second):
     return first == second
 
 
+@pytest.mark.fault("R11", "R13")
 @pytest.mark.parametrize(
-    ("name", "accumulate"), [("tiny_kl", 1), ("tiny_kl", 2), ("tiny_klrpn", 1)]
+    ("name", "accumulate"),
+    [
+        pytest.param("tiny_kl", 1, marks=pytest.mark.slow_fault),
+        ("tiny_kl", 2),
+        ("tiny_klrpn", 1),
+    ],
 )
 def test_stopped_and_resumed_is_uninterrupted_bit_by_bit(data, tmp_path, name, accumulate):
     """The last one: R-FCN with KL-RPN, batch norms that learn, Adam, several image sizes."""
@@ -89,6 +95,7 @@ def test_another_seed_is_another_network(data, tmp_path):
     assert not equal(*states)
 
 
+@pytest.mark.fault("R18")
 def test_what_a_finished_run_leaves(data, tmp_path, capsys):
     assert train(data, tmp_path) == 0
     folder = folder_of(tmp_path)
@@ -99,9 +106,11 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
     assert json.loads((folder / "run.json").read_text())["name"] == "tiny"
     assert list((folder / "tensorboard").glob("events*"))
     assert final(tmp_path)["classes"] == ["brick", "ball", "tent", "gem", "ring", "cross"]
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     capsys.readouterr()
     assert train(data, tmp_path) == 0
     assert "already trained (6 updates), nothing to do" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
 
 
 def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
@@ -124,6 +133,7 @@ def test_the_loss_falls(data, tmp_path, tiny, monkeypatch):
     assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
 
 
+@pytest.mark.fault("R17")
 def test_another_configuration_is_not_resumed(data, tmp_path, tiny):
     train(data, tmp_path, stop_after=2)
     tiny["kl_loss/tiny"] = replace(TINY, train=replace(TINY.train, lr=0.5))
@@ -141,6 +151,8 @@ def test_starting_over_in_a_used_folder_is_refused(data, tmp_path):
     assert train(data, tmp_path / "other", resume="none", stop_after=1) == 0
 
 
+@pytest.mark.fault("R05")
+@pytest.mark.slow_fault
 def test_a_damaged_checkpoint_costs_the_updates_since_the_one_before(data, tmp_path, capsys):
     train(data, tmp_path / "a")
     for _ in range(2):
@@ -170,6 +182,7 @@ def test_a_signal_stops_after_the_update_and_saves(data, tmp_path, monkeypatch, 
     assert not (folder_of(tmp_path) / "finished.json").exists()
 
 
+@pytest.mark.fault("R33")
 def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys):
     root = shutil.copytree(data, tmp_path / "data")
     broken = root / "train" / "000003.jpg"
@@ -249,6 +262,7 @@ def test_auto_accumulate_trains_as_accumulate_does(data, tmp_path, monkeypatch, 
     assert equal(final(tmp_path / "a")["model"], final(tmp_path / "b")["model"])
 
 
+@pytest.mark.fault("R08")
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -298,6 +312,7 @@ def renamed_classes(data, folder):
     return root
 
 
+@pytest.mark.fault("R46")
 def test_other_names_of_the_classes_are_not_resumed(data, tmp_path, capsys):
     """The network would go on with boxes whose classes mean something else."""
     train(data, tmp_path / "out", stop_after=2)
@@ -328,6 +343,7 @@ def test_a_finished_run_of_other_class_names_is_not_taken_for_this_one(
     assert "class 1 is brick there and BRICK here" in capsys.readouterr().err
 
 
+@pytest.mark.fault("R46")
 def test_a_start_from_a_network_goes_by_the_names_of_the_classes(data, tmp_path, tiny, capsys):
     train(data, tmp_path / "out")
     tiny["kl_loss/tiny_kl"] = replace(TINY_KL, start="tiny")

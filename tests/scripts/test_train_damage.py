@@ -72,6 +72,8 @@ def test_a_finished_run_without_any_whole_checkpoint_is_refused(data, tmp_path, 
     assert len(printed.splitlines()) == 1
 
 
+@pytest.mark.fault("R07")
+@pytest.mark.slow_fault
 def test_without_any_note_a_training_goes_on_where_it_was(data, tmp_path, capsys):
     train(data, tmp_path, stop_after=2)
     train(data, tmp_path, stop_after=2)
@@ -82,6 +84,7 @@ def test_without_any_note_a_training_goes_on_where_it_was(data, tmp_path, capsys
     assert final(tmp_path)["step"] == 6
 
 
+@pytest.mark.fault("R07")
 def test_checkpoints_that_cannot_be_used_are_no_fresh_start(data, tmp_path, capsys):
     train(data, tmp_path, stop_after=2)
     flip_a_byte(newest_checkpoint(folder_of(tmp_path)))
@@ -127,6 +130,7 @@ def full_after(monkeypatch, updates):
     monkeypatch.setattr(files.torch, "save", save)
 
 
+@pytest.mark.fault("R03")
 @pytest.mark.parametrize("by_signal", [True, False])
 def test_a_full_disk_at_the_last_save_says_what_is_saved(
     data, tmp_path, capsys, monkeypatch, by_signal
@@ -158,6 +162,7 @@ def test_a_full_disk_at_the_last_save_says_what_is_saved(
     assert equal(final(tmp_path / "whole")["model"], final(tmp_path)["model"])
 
 
+@pytest.mark.fault("R03")
 def test_a_full_disk_in_between_is_a_warning_and_tried_again(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "SAVE_EVERY_S", -1.0)  # after each update
     saved, real = [], training_files.save_checkpoint
@@ -179,6 +184,7 @@ def test_a_full_disk_in_between_is_a_warning_and_tried_again(data, tmp_path, cap
         ) in printed
 
 
+@pytest.mark.fault("R67")
 def test_temporary_files_of_a_killed_training_are_removed_and_counted(data, tmp_path, capsys):
     train(data, tmp_path, stop_after=1)
     left = folder_of(tmp_path) / f".step-00000002.pt.{2**22 + 1}.tmp"  # above the largest number

@@ -69,6 +69,7 @@ def signals_at_update(monkeypatch, step, *numbers):
     monkeypatch.setattr(module, "update", interrupted)
 
 
+@pytest.mark.fault("R22")
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_every_stop_signal_ends_after_the_update_with_a_checkpoint(
     data, tmp_path, monkeypatch, number
@@ -81,6 +82,7 @@ def test_every_stop_signal_ends_after_the_update_with_a_checkpoint(
     assert {number: signal.getsignal(number) for number in STOP_SIGNALS} == handlers
 
 
+@pytest.mark.fault("R21")
 def test_a_second_signal_ends_at_once_with_what_was_saved_before(data, tmp_path, monkeypatch):
     train(data, tmp_path, stop_after=1)
     monkeypatch.setattr(stopping, "SAME_S", -1.0)
@@ -90,12 +92,14 @@ def test_a_second_signal_ends_at_once_with_what_was_saved_before(data, tmp_path,
     assert state_of(tmp_path) == ("failed", 2, 6)
 
 
+@pytest.mark.fault("R22")
 def test_the_warning_of_a_scheduler_may_come_twice(data, tmp_path, monkeypatch):
     monkeypatch.setattr(stopping, "SAME_S", -1.0)
     signals_at_update(monkeypatch, 2, signal.SIGUSR1, signal.SIGUSR1, signal.SIGHUP)
     assert command(data, tmp_path) == STOPPED
 
 
+@pytest.mark.fault("R21")
 def test_a_signal_that_reaches_a_training_by_two_ways_is_one(data, tmp_path, monkeypatch):
     """To the process group, and passed on by a launcher."""
     monkeypatch.setattr(stopping, "SAME_S", 1e6)
@@ -137,7 +141,10 @@ def train_in_a_group_of_its_own(data, out, pipe):
         sys.exit(command(data, out, "--workers", "2"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.fault("R24")
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow_fault)]
+)
 def test_a_signal_to_the_whole_process_group_loses_nothing(data, tmp_path, capfd, number):
     method = "spawn" if torch.cuda.is_initialized() else "fork"
     context = multiprocessing.get_context(method)
@@ -186,6 +193,7 @@ def test_data_that_fail_during_a_training_have_their_own_exit_code(data, tmp_pat
     assert state_of(tmp_path)[0] == "failed"
 
 
+@pytest.mark.fault("R38")
 def test_updates_before_the_data_fail_are_saved(data, tmp_path, monkeypatch):
     root = shutil.copytree(data, tmp_path / "data")
     real = module.update
@@ -208,6 +216,7 @@ def hold(folder, pipe):
         signal.pause()
 
 
+@pytest.mark.fault("R09")
 def test_a_second_training_in_a_folder_is_refused_until_the_first_is_gone(data, tmp_path, capsys):
     context = multiprocessing.get_context("fork")
     reading, writing = context.Pipe(duplex=False)

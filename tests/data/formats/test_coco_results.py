@@ -80,6 +80,7 @@ def test_images_are_found_by_number_or_name(tmp_path, ids, image_id, place):
     assert result.left_out == (place is None)
 
 
+@pytest.mark.fault("R42")
 def test_detections_of_other_images_are_counted_and_named(tmp_path):
     result = read(tmp_path, {**GOOD, "image_id": 99}, GOOD, {**GOOD, "image_id": 98})
     assert (result.left_out, result.first_left_out) == (2, 99)
@@ -87,6 +88,7 @@ def test_detections_of_other_images_are_counted_and_named(tmp_path):
         read(tmp_path, {**GOOD, "image_id": 99})
 
 
+@pytest.mark.fault("R42")
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

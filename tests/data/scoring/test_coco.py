@@ -204,6 +204,7 @@ def test_crowds_swallow_detections_and_area_sets_the_size():
     assert math.isnan(scores["APM"])
 
 
+@pytest.mark.fault("R43", "R44")
 def test_nothing_found_is_zero_and_nothing_there_is_nan():
     nothing = evaluate_coco(
         [found([], []), found([], [])], [target([[0.0, 0, 50, 50]]), target([])], 3

@@ -177,6 +177,7 @@ def test_a_tiny_box_far_from_the_origin_is_still_a_mean():
     torch.testing.assert_close(real, torch.full_like(real, 3.0), rtol=0.02, atol=0)
 
 
+@pytest.mark.fault("R58")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_box_that_is_not_finite_is_a_sentence(bad):
     rois = ROIS.clone()

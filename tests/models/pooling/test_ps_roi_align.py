@@ -296,6 +296,7 @@ def test_channels_last_changes_nothing(pool):
     )
 
 
+@pytest.mark.fault("R58")
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_box_that_is_not_finite_is_a_sentence(pool, bad, monkeypatch):

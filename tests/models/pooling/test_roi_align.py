@@ -186,6 +186,7 @@ def test_chunks_change_nothing(monkeypatch, sampling_ratio, floats):
     torch.testing.assert_close(value_and_gradient(pool, feature_maps(), boxes, 4), whole)
 
 
+@pytest.mark.fault("R58")
 @pytest.mark.parametrize("pool", [roi_align, roi_max_pool])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_box_that_is_not_finite_is_a_sentence(pool, bad):

@@ -75,6 +75,7 @@ def lose_the_note(path):
     path.with_suffix(".json").unlink()
 
 
+@pytest.mark.fault("R06")
 @pytest.mark.parametrize("damage", [truncate, flip_a_byte])
 @pytest.mark.parametrize("noted", [True, False])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys, damage, noted):
@@ -134,6 +135,21 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         "step-00000001.json",
         "step-00000001.pt",
     ]
+
+
+class Broken:
+    def __reduce__(self):
+        raise TypeError("cannot be saved")
+
+
+@pytest.mark.fault("R02")
+def test_what_cannot_be_saved_leaves_what_was_there(tmp_path):
+    path = save_checkpoint(tmp_path, 1, state(1))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(TypeError, match="cannot be saved"):
+        save_checkpoint(tmp_path, 2, state(2, extra=Broken()))
+    assert sorted(tmp_path.iterdir()) == before
+    assert newest_checkpoint(tmp_path) == path
 
 
 def test_another_run_names_the_fields():

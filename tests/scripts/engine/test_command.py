@@ -1,6 +1,7 @@
 """How commands end."""
 
 import pytest
+import torch
 
 from scripts.engine.command import (
     BAD_DATA,
@@ -45,3 +46,23 @@ def test_each_kind_of_error_is_a_sentence_with_its_exit_code(error, code, capsys
 
     assert exit_code(work) == code
     assert capsys.readouterr().err == "error: a.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(torch.OutOfMemoryError("full\nmore"), "full"), (MemoryError(), "MemoryError")],
+)
+def test_full_memory_is_a_sentence_wherever_it_happens(error, said, capsys):
+    def work():
+        raise error
+
+    assert exit_code(work) == ENVIRONMENT
+    assert capsys.readouterr().err.startswith(f"error: The memory is full ({said}); end what else")
+
+
+def test_another_error_of_torch_keeps_its_traceback():
+    def work():
+        raise RuntimeError("of the network")
+
+    with pytest.raises(RuntimeError, match="of the network"):
+        exit_code(work)

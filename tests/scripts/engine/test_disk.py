@@ -43,6 +43,7 @@ def test_torch_on_a_full_disk_is_a_full_disk(tmp_path, count):
         torch.save({"a": torch.zeros(count)}, file)
 
 
+@pytest.mark.fault("R03")
 def test_a_half_written_file_leaves_the_old_one(tmp_path):
     path = tmp_path / "x.pt"
     save_tensors(path, {"a": torch.zeros(3)})
@@ -67,6 +68,7 @@ def free_bytes(monkeypatch, free):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
 
+@pytest.mark.fault("R03")
 def test_a_checkpoint_that_has_no_room_is_not_begun(tmp_path, monkeypatch):
     state = {"model": {"a": torch.zeros(1000)}, "step": 1, "run": {}}
     path = save_checkpoint(tmp_path, 1, state)

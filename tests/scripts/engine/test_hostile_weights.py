@@ -42,6 +42,7 @@ def test_what_a_weight_file_asks_for_is_named_and_not_run(tmp_path, writer, name
     assert not marker.exists()
 
 
+@pytest.mark.fault("R50")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_what_a_checkpoint_asks_for_is_named_and_not_run(tmp_path, writer):
     marker, path = tmp_path / "marker", tmp_path / "c.pt"

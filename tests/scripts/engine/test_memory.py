@@ -5,15 +5,19 @@ import torch
 
 from data.records import Batch
 from scripts.engine.command import EnvironmentFault
+from scripts.engine.full_memory import is_out_of_memory
 from scripts.engine.memory import (
     OutOfMemoryFault,
     Splitting,
-    is_out_of_memory,
+    evaluated_within_memory,
+    go_on_splitting,
     raising,
     sentence,
     within_memory,
 )
 from scripts.engine.shared_batch import SharedBatch
+
+CPU = torch.device("cpu")
 
 
 def batch_of(images):
@@ -82,3 +86,29 @@ def test_parts_do_not_grow_unasked():
 
 def test_the_sentence_names_the_largest_part():
     assert "with 2 images at a time, padded to 32 x 64 px" in sentence(0, batch_of(3).split(2))
+
+
+@pytest.mark.parametrize("full", [torch.OutOfMemoryError("full"), MemoryError()])
+def test_an_evaluation_without_memory_is_one_sentence(full):
+    what = "does not fit into the memory of cpu with 3 images to evaluate, padded to 32 x 64 px"
+    with pytest.raises(OutOfMemoryFault, match=what), evaluated_within_memory(batch_of(3), CPU):
+        raise full
+    with pytest.raises(ZeroDivisionError), evaluated_within_memory(batch_of(3), CPU):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "grows", "then"), [(2, 2, False, 2), (2, 4, True, 4), (2, None, False, 2)]
+)
+def test_parts_that_stay_are_not_spoken_of(capsys, given, before, grows, then):
+    splitting = Splitting(parts=given, grows=grows)
+    go_on_splitting(splitting, before)
+    assert splitting.parts == then
+    assert not capsys.readouterr().out
+
+
+def test_other_parts_than_before_are_said(capsys):
+    splitting = Splitting(parts=1)
+    go_on_splitting(splitting, 4)
+    assert splitting.parts == 1
+    assert "had 4 forward passes so far and has 1 from now on" in capsys.readouterr().out

@@ -37,6 +37,7 @@ def test_a_line_says_where_training_stands(progress, capsys):
         assert part in line
 
 
+@pytest.mark.fault("R04")
 def test_an_output_file_on_a_full_disk_ends_no_training(progress, monkeypatch):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
@@ -49,6 +50,7 @@ def test_an_output_file_on_a_full_disk_ends_no_training(progress, monkeypatch):
             full.close()
 
 
+@pytest.mark.fault("R65")
 def test_scalars_are_means_since_the_last_ones_and_nan_is_left_out(progress, tmp_path):
     for step, loss in ((10, 1.0), (11, 3.0)):
         progress.step(step, {"a": loss}, total=loss, lr=1e-3, images=1)

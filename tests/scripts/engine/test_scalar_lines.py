@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from scripts.engine.scalar_lines import ScalarLines
 
 
+@pytest.mark.fault("R64")
 def test_a_training_that_goes_on_drops_later_and_broken_lines(tmp_path):
     path = tmp_path / "training.jsonl"
     lines = ScalarLines(path, 0)

@@ -59,6 +59,7 @@ def test_a_damaged_one_does_not_count_as_kept(tmp_path):
     assert KEPT == 2
 
 
+@pytest.mark.fault("R68")
 def test_one_that_cannot_be_removed_is_one_warning_and_the_others_go(tmp_path, monkeypatch):
     first, second, third = save(tmp_path, 1, 2, 3)[:3]
     save_checkpoint(tmp_path, 1, {"model": {}, "step": 1, "run": {}})
@@ -97,6 +98,7 @@ def test_a_damaged_note_is_a_lost_one(tmp_path, note):
     assert newest_checkpoint(tmp_path) == path
 
 
+@pytest.mark.fault("R06")
 def test_damaged_ones_are_set_aside_with_their_notes_and_named(tmp_path, capsys):
     first, second = save(tmp_path, 1, 2)
     flip(second)
@@ -143,8 +145,19 @@ def test_an_archive_that_is_no_checkpoint_is_not_one(tmp_path):
     assert newest_checkpoint(tmp_path) is None
 
 
+@pytest.mark.fault("R66")
 def test_the_newest_is_so_by_its_number_and_not_by_its_time(tmp_path):
     first, second = save(tmp_path, 1, 2)
     os.utime(first, (2e9, 2e9))
     os.utime(second, (1.0, 1.0))
     assert newest_checkpoint(tmp_path) == second
+
+
+@pytest.mark.fault("R05")
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_one_that_was_cut_anywhere_is_set_aside(tmp_path, capsys, share):
+    first, second = save(tmp_path, 1, 2)
+    content = second.read_bytes()
+    second.write_bytes(content[: int(len(content) * share)])
+    assert checkpoint_to_continue(tmp_path) == first
+    assert f"is now called {second.name}.corrupt" in capsys.readouterr().out

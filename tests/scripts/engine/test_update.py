@@ -94,6 +94,7 @@ def test_statistics_come_now_and_then(batches):
     assert not update(detector, optimizer, scaler, [batches[0]], step=STATISTICS_EVERY + 1)[1]
 
 
+@pytest.mark.fault("R55")
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches, micro_batches):
     detector, optimizer, scaler = ready()
@@ -120,6 +121,7 @@ def test_a_loss_that_is_not_finite_names_the_images_and_changes_nothing(batches,
         assert torch.equal(slots["momentum_buffer"], before[1][index]["momentum_buffer"])
 
 
+@pytest.mark.fault("R59")
 def test_an_exploded_log_variance_is_named(batches):
     """exp(-alpha) of a foreground RoI overflows: only the box term of the second stage is at
     fault.
@@ -251,6 +253,7 @@ def made(detector, scaler, batches, step=1, roi_loss_weight=1.0):
     return {name: p.item() for name, p in detector.weights.items()}, statistics
 
 
+@pytest.mark.fault("R57")
 def test_skipped_updates_are_counted_and_change_no_weight(batches):
     detector, scaler = Terms(rpn_kl=1.0, roi_box=2.0), LossScaler("cpu", enabled=True)
     for count in (1, 2):
@@ -272,6 +275,7 @@ def test_a_norm_that_overflows_makes_no_step(batches):
     assert scaler.skipped == 1
 
 
+@pytest.mark.fault("R57")
 def test_many_skipped_updates_in_a_row_are_a_divergence(batches):
     detector, scaler = Terms(roi_box=2.0), LossScaler("cpu", enabled=True)
     for step in range(MOST_SKIPPED - 1):

@@ -81,6 +81,7 @@ def test_damaged_safetensors(tmp_path, content):
         read_weights(path)
 
 
+@pytest.mark.fault("R51")
 @pytest.mark.parametrize(
     "nest",
     [
