@@ -1,10 +1,10 @@
-# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [LENGTH=4] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [PUBLISH=1]
+# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [LENGTH=4] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [GPUS=8] [PUBLISH=1]
 PYTHON ?= python3
 PAPERS ?= kl_loss kl_rpn
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
-export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
+export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
 .PHONY: help install train test test-faults lint benchmark doctor demo tensorboard clean
 help: ## this list
@@ -26,9 +26,10 @@ reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure
 	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
 	[ -n "$$found" ] || { echo "There is no $* in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py)"; exit 2; }
 
-train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT]: train on your own labeled photos
+train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT] [GPUS=N]: train on your own labeled photos
 	@[ -n "$(DATA)" ] || { echo "Which images? make train DATA=DIR, the folder of your labeled photos."; exit 2; }
-	$(BIN)/python -m scripts.train $(or $(RUN),own/small) --data "$(DATA)" --out "$(or $(OUT),runs)" --device $(or $(DEVICE),auto) \
+	PYTHON=$(BIN)/python && source scripts/launch.sh && \
+	launch "$$GPUS" scripts.train $(or $(RUN),own/small) --data "$(DATA)" --out "$(or $(OUT),runs)" --device $(or $(DEVICE),auto) \
 	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
 	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(FROM),--from "$(FROM)")
 

@@ -8,8 +8,12 @@
 #   RESULTS folder for the report (default: OUT/SCALE/PAPER/TABLE/report)
 #   SKIP_BAD_BOXES  not empty: leave annotations without a usable box out, each named
 #   AMP     off (default), bf16 or fp16            BATCH, ACCUMULATE  images an update, forward passes an update
+#   GPUS    processes that share each batch and the test images, one a GPU (default 1); a training with
+#           fewer images an update takes as many as it has images
+#   RESTARTS  how often they are started anew after one has failed (default 0); see scripts/launch.sh
 #   WEIGHTS_VGGM    ImageNet weights of VGG-CNN-M-1024, which torchvision does not have (default: WEIGHTS)
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/launch.sh"
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
 [[ $SEEDS =~ ^[1-9][0-9]*$ ]] || { echo "error: SEEDS is '$SEEDS'; give a whole number of at least 1." >&2; exit 2; }
 [[ ${LENGTH:-1} =~ ^[1-9][0-9]*$ ]] || { echo "error: LENGTH is '$LENGTH'; give a whole number of at least 1." >&2; exit 2; }
@@ -31,19 +35,28 @@ report=()
 [ -z "${PUBLISH:-}" ] || report+=(--publish)
 
 train_table() { # train_table PAPER/TABLE: each network that the table needs, with each seed
-  local runs run backbone weights seed
+  local runs run backbone images weights seed
   local options=(--amp "${AMP:-off}" --accumulate "${ACCUMULATE:-1}")
   [ -z "${BATCH:-}" ] || options+=(--batch-size "$BATCH")
   runs=$("$PYTHON" -m scripts.list_runs "$1" --scale "$SCALE")
   [ -n "$runs" ] || echo "$1 is measured on networks with random weights; nothing to train."
   for ((seed = 0; seed < SEEDS; seed++)); do
-    while read -r -u 3 run backbone; do
+    while read -r -u 3 run backbone images; do
       [ -n "$run" ] || continue
       weights=$WEIGHTS
       [ "$backbone" != vgg_cnn_m_1024 ] || weights=${WEIGHTS_VGGM:-$WEIGHTS}
-      "$PYTHON" -m scripts.train "$run" --seed "$seed" "${common[@]}" --weights "$weights" "${options[@]}"
+      launch "$(processes_for "$run" "${BATCH:-$images}")" scripts.train "$run" --seed "$seed" "${common[@]}" --weights "$weights" "${options[@]}"
     done 3<<<"$runs"
   done
+}
+
+processes_for() { # processes_for RUN IMAGES: GPUS, but no more than there are images in an update
+  if [[ $2 =~ ^[1-9][0-9]*$ ]] && ((GPUS > $2)); then
+    echo "note: $1 learns from $2 images an update, so $2 of GPUS=$GPUS processes train it; with BATCH=$GPUS all do" >&2
+    echo "$2"
+  else
+    echo "$GPUS"
+  fi
 }
 
 evaluate_table() { # evaluate_table PAPER/TABLE: measures its rows, writes and prints its report
@@ -51,7 +64,7 @@ evaluate_table() { # evaluate_table PAPER/TABLE: measures its rows, writes and p
   commands=$("$PYTHON" -m scripts.list_runs "$1" --commands)
   for command in $commands; do
     case $command in
-      evaluate) "$PYTHON" -m scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}" ;;
+      evaluate) launch "$GPUS" scripts.evaluate "$1" --seeds "$SEEDS" "${common[@]}" ;;
       benchmark) "$PYTHON" -m scripts.benchmark "$1" "${place[@]}" --device "${DEVICE:-auto}" ;;
       report | figure6 | length) "$PYTHON" -m "scripts.$command" "$1" "${place[@]}" ${report[@]+"${report[@]}"} ;;
       *) "$PYTHON" -m "scripts.$command" "$1" --seeds "$SEEDS" "${common[@]}" ${report[@]+"${report[@]}"} ;;

@@ -1,7 +1,8 @@
 """Lists what a table needs: python -m scripts.list_runs kl_loss/table6 --scale mini
 
-One line a network, in the order of training: paper/run, and the backbone that it has at this
-scale. With --commands instead the commands of scripts/ that measure and print the table.
+One line a network, in the order of training: paper/run, the backbone that it has at this scale,
+and how many images an update learns from. With --commands instead the commands of scripts/ that
+measure and print the table.
 """
 
 import sys
@@ -14,12 +15,14 @@ from scripts.engine.training_order import COMMANDS, training_order
 
 
 def list_runs(table: str, scale: str) -> str:
-    """Each network as "paper/run backbone", one a line."""
+    """Each network as "paper/run backbone images", one a line."""
     paper = table.partition("/")[0]
-    runs = training_order(find_table(table), paper, scale)
-    return "\n".join(
-        f"{paper}/{run.name} {at_scale(run, scale).model.backbone.name}" for run in runs
-    )
+    lines = []
+    for run in training_order(find_table(table), paper, scale):
+        scaled = at_scale(run, scale)
+        backbone, images = scaled.model.backbone.name, scaled.train.batch_size
+        lines.append(f"{paper}/{run.name} {backbone} {images}")
+    return "\n".join(lines)
 
 
 def list_commands(table: str) -> str:

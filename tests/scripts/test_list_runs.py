@@ -1,20 +1,20 @@
-"""What the shell scripts read: runs with their backbones, and commands."""
+"""What the shell scripts read: runs with their backbones and batches, and commands."""
 
 from scripts import list_runs
 
 
-def test_runs_are_listed_with_their_backbones(capsys):
+def test_runs_are_listed_with_their_backbones_and_images_an_update(capsys):
     assert list_runs.main(["kl_loss/table5"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "kl_loss/vggm_voc vgg_cnn_m_1024",
-        "kl_loss/vggm_voc_kl vgg_cnn_m_1024",
-        "kl_loss/vgg16_voc vgg16",
-        "kl_loss/vgg16_voc_kl vgg16",
+        "kl_loss/vggm_voc vgg_cnn_m_1024 8",
+        "kl_loss/vggm_voc_kl vgg_cnn_m_1024 8",
+        "kl_loss/vgg16_voc vgg16 8",
+        "kl_loss/vgg16_voc_kl vgg16 8",
     ]
     assert list_runs.main(["kl_loss/table5", "--scale", "lite"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "kl_loss/vggm_voc mobilenet_v2",
-        "kl_loss/vggm_voc_kl mobilenet_v2",
+        "kl_loss/vggm_voc mobilenet_v2 4",
+        "kl_loss/vggm_voc_kl mobilenet_v2 4",
     ]
 
 
