@@ -216,8 +216,8 @@ def lost_processes() -> Iterator[None]:
             raise
         raise LostProcess(
             f"Another of the {dist.get_world_size()} processes has ended or does not answer "
-            f"({first_words(error)}); what it printed says why. The same command continues from the "
-            "last checkpoint."
+            f"({first_words(error)}); what it printed says why. The same command continues from "
+            "the last checkpoint."
         ) from error
 
 
