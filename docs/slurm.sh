@@ -22,6 +22,7 @@ shift
 SCALE=${SCALE:-paper} SEED=${SEED:-0} OUT=${OUT:-runs} PYTHON=${PYTHON:-.venv/bin/python}
 status=$OUT/$SCALE/$run/seed$SEED/status.json
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=150  # seconds for the last update and its checkpoint, if torch knows it
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # so that processes of a restart do not look for those before
 trap : TERM  # where SLURM sends it to this script as well
 
 before=$(cat "$status" 2>/dev/null || true)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from data.sampler import WHOLE, Share
 from scripts.engine.command import EnvironmentFault, LostProcess
@@ -63,7 +64,14 @@ def joined(device: str, *, timeout_s: float = TIMEOUT_S) -> Iterator[Share]:
         take_gpu(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        store, rank, count = next(rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
+        dist.init_process_group(
+            backend,
+            store=of_this_start(store),
+            rank=rank,
+            world_size=count,
+            timeout=timedelta(seconds=timeout_s),
+        )
     except (RuntimeError, ValueError) as error:
         raise EnvironmentFault(
             f"The {os.environ['WORLD_SIZE']} processes do not find each other at "
@@ -78,6 +86,18 @@ def joined(device: str, *, timeout_s: float = TIMEOUT_S) -> Iterator[Share]:
             yield share()
     finally:
         dist.destroy_process_group()
+
+
+def of_this_start(store: dist.Store) -> dist.Store:
+    """The store in which the processes of one machine find each other, without what those before a
+    restart have left there: torchrun keeps one store for all its starts.
+
+    On several machines the numbers of restarts differ; there TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+    gives each start a store of its own (docs/scaling.md).
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        return store
+    return dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def take_gpu(number: int) -> None:
