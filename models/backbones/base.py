@@ -116,11 +116,14 @@ class Norm(nn.BatchNorm2d):
         """Maps (N, C, H, W), normalized; in training over the images of all processes."""
         if not (self.training and batch_is_shared()):
             return super().forward(maps)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         mean, variance, count = shared_moments(maps)
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 

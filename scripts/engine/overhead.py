@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -108,7 +109,7 @@ def measure_overhead(detector: Detector, run: Run, batch: Batch, repeats: int) -
         times = interleaved(actions, repeats, device)
         state = {"model": detector.state_dict(), "optimizer": optimizer.state_dict()}
         saves = sorted(
-            milliseconds(lambda step=step: save_checkpoint(folder, step, state, warn=print), device)
+            milliseconds(partial(save_checkpoint, folder, step, state, warn=print), device)
             for step in range(SAVES)
         )
     return Overhead(bare=times[0], trained=times[1], shared=times[2], save=saves[SAVES // 2])
