@@ -1,7 +1,5 @@
 """A run and a data set so small that a test can train, for the tests of the loops."""
 
-import signal
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -99,16 +97,3 @@ def know_tiny(monkeypatch, runs: dict[str, Run] | None = None) -> None:
                 if name.startswith(paper + "/")
             },
         )
-
-
-@contextmanager
-def signal_handlers_kept():
-    """scripts.train answers Ctrl-C and SIGTERM itself; the test runner wants its own answer
-    back.
-    """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

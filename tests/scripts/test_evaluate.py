@@ -37,7 +37,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     tiny_options,
 )
@@ -82,16 +81,14 @@ def tiny(monkeypatch):
     for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
     monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
-    with signal_handlers_kept():
-        yield
+    return
 
 
 @pytest.fixture
 def trained(data, tmp_path):
     """Two updates of each network: their numbers mean nothing, their files everything."""
-    with signal_handlers_kept():
-        for run in ("kl_loss/tiny", "kl_loss/tiny_kl"):
-            train(data, tmp_path / "runs", run=run)
+    for run in ("kl_loss/tiny", "kl_loss/tiny_kl"):
+        train(data, tmp_path / "runs", run=run)
     return tmp_path / "runs"
 
 

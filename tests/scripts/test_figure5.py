@@ -26,7 +26,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     train_tiny,
 )
@@ -204,8 +203,7 @@ def test_without_a_network(data, tmp_path):
 def test_a_trained_network(data, tmp_path, monkeypatch):
     """Six updates: what it finds means nothing, that the command runs through does."""
     monkeypatch.setattr(figure5_scenes, "BETTER", 1)
-    with signal_handlers_kept():
-        train_tiny(data, tmp_path / "runs", scale="mini")
+    train_tiny(data, tmp_path / "runs", scale="mini")
     assert (
         figure5.main(
             [

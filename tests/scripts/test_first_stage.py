@@ -21,7 +21,6 @@ from tests.tiny import (
     TINY_KLRPN,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     train_tiny,
 )
@@ -39,9 +38,8 @@ def test_the_command_measures_both_kinds(tmp_path, monkeypatch):
     data, out = tiny_dataset(tmp_path / "data"), tmp_path / "runs"
     know_tiny(monkeypatch, {"kl_rpn/tiny": TINY, "kl_rpn/tiny_klrpn": TINY_KLRPN})
     monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
-    with signal_handlers_kept():
-        for run in ("tiny", "tiny_klrpn"):
-            assert train_tiny(data, out, f"kl_rpn/{run}") == 0
+    for run in ("tiny", "tiny_klrpn"):
+        assert train_tiny(data, out, f"kl_rpn/{run}") == 0
     place = ReportPlace(table="kl_rpn/two", scale="tiny", out=out)
     printed = report_first_stages(TABLE, place, environment(data, out), seeds=2)
     assert "KL-RPN - RPN" in printed

@@ -28,7 +28,6 @@ from tests.tiny import (
     TINY,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     tiny_options,
 )
@@ -60,8 +59,7 @@ def tiny(monkeypatch):
     runs = {f"kl_loss/{run.name}": run for run in (TINY, TINY_RPN, TINY_FAST)}
     know_tiny(monkeypatch, runs)
     monkeypatch.setattr(cost, "REPEATS", 1)
-    with signal_handlers_kept():
-        yield runs
+    return runs
 
 
 @pytest.fixture

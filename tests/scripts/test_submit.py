@@ -27,7 +27,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     tiny_options,
 )
@@ -56,15 +55,14 @@ def data(tmp_path_factory):
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
     monkeypatch.setattr(module, "find_table", lambda name: TABLE)
-    with signal_handlers_kept():
-        yield
+    return
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """The baseline only."""
     out = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch, signal_handlers_kept():
+    with pytest.MonkeyPatch.context() as patch:
         know_tiny(patch, {"kl_loss/tiny": TINY})
         train(data, out)
     return out

@@ -17,7 +17,6 @@ from tests.tiny import (
     TINY_KLRPN,
     environment,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     train_tiny,
 )
@@ -57,9 +56,8 @@ def test_the_command_writes_all_combinations(tmp_path, monkeypatch):
     report = ReportPlace(table="kl_rpn/two", scale="tiny", out=out, results=tmp_path / "results")
     with pytest.raises(ValueError, match=r"no trained network of tiny, seed 0.*train\.sh first"):
         report_swapped(TABLE, report, environment(data, out), 1)
-    with signal_handlers_kept():
-        for run in ("kl_rpn/tiny", "kl_rpn/tiny_klrpn"):
-            train_tiny(data, out, run)
+    for run in ("kl_rpn/tiny", "kl_rpn/tiny_klrpn"):
+        train_tiny(data, out, run)
     text = report_swapped(TABLE, report, environment(data, out), 1)
     path = tmp_path / "results" / "tiny_swap.md"
     assert text.splitlines()[-1] == f"full report: {path}"

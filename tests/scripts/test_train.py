@@ -23,7 +23,6 @@ from tests.tiny import (
     TINY_KL,
     TINY_KLRPN,
     know_tiny,
-    signal_handlers_kept,
     tiny_dataset,
     tiny_options,
 )
@@ -39,8 +38,7 @@ def data(tmp_path_factory):
 def tiny(monkeypatch):
     runs = {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL, "kl_loss/tiny_klrpn": TINY_KLRPN}
     know_tiny(monkeypatch, runs)
-    with signal_handlers_kept():
-        yield runs
+    return runs
 
 
 def folder_of(out, name="tiny", seed=0):

@@ -13,7 +13,7 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_c
 from scripts.engine.command import ENVIRONMENT, EnvironmentFault
 from scripts.train import main
 from tests.scripts.test_train import equal
-from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset, tiny_options
+from tests.tiny import TINY, know_tiny, tiny_dataset, tiny_options
 from tests.tiny import train_tiny as train
 
 
@@ -25,8 +25,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
-    with signal_handlers_kept():
-        yield
+    return
 
 
 def folder_of(out):

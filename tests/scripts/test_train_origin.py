@@ -9,7 +9,7 @@ from scripts import train as train_command
 from scripts.engine.checkpoint import load_checkpoint, save_checkpoint
 from scripts.engine.files import sha256
 from scripts.engine.step_files import newest_checkpoint
-from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset, tiny_options, train_tiny
+from tests.tiny import TINY, know_tiny, tiny_dataset, tiny_options, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
-    with signal_handlers_kept():
-        yield
+    return
 
 
 def folder_of(out):

@@ -13,7 +13,7 @@ from scripts import score, train
 from scripts.engine import own_recipe
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from tests.networks import change
-from tests.tiny import TINY, TINY_KL, know_tiny, signal_handlers_kept, train_tiny
+from tests.tiny import TINY, TINY_KL, know_tiny, train_tiny
 
 RECIPE = OwnRecipe(
     run=replace(
@@ -31,8 +31,7 @@ RECIPE = OwnRecipe(
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setattr(own_recipe, "RECIPES", {"tiny": RECIPE})
-    with signal_handlers_kept():
-        yield
+    return
 
 
 @pytest.fixture(scope="module")

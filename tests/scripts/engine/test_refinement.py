@@ -23,7 +23,7 @@ from scripts.engine.refinement import refine_image
 from scripts.engine.scoring import LabeledDatasets, score
 from scripts.engine.trained import BATCH, trained_detector, trained_run
 from tests.networks import TINY_RESNET, change
-from tests.tiny import TINY, environment, know_tiny, signal_handlers_kept, tiny_dataset, train_tiny
+from tests.tiny import TINY, environment, know_tiny, tiny_dataset, train_tiny
 
 RUN = replace(
     TINY,
@@ -60,8 +60,7 @@ def data(tmp_path_factory):
 def trained(data, tmp_path_factory, monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/both": RUN})
     known = environment(data, tmp_path_factory.getbasetemp() / "refinement")
-    with signal_handlers_kept():
-        assert train_tiny(data, known.out, "kl_loss/both") == 0
+    assert train_tiny(data, known.out, "kl_loss/both") == 0
     return known, known.run_place("kl_loss", RUN, 0)
 
 

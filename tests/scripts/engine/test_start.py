@@ -14,7 +14,7 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.places import RunPlace
 from scripts.engine.start import first_start, freeze_all_but, prepared_detector, with_pixels_of
 from tests.networks import KL, TINY_RESNET, change
-from tests.tiny import TINY, know_tiny, signal_handlers_kept, tiny_dataset
+from tests.tiny import TINY, know_tiny, tiny_dataset
 from tests.tiny import train_tiny as train
 
 SMALL = change(TINY.model, **TINY_RESNET, roi_head="conv5")
@@ -35,8 +35,7 @@ RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, RUNS)
-    with signal_handlers_kept():
-        yield
+    return
 
 
 @pytest.fixture(scope="module")
