@@ -100,7 +100,7 @@ class Batch:
     best first, for Fast R-CNN; None: the network has an RPN. indices: the place of each image in
     its data set, or () for images that are in none. draw_seeds: of each image's random draws in the
     network; (): they come from torch's global generator. is_stand_in: the images are in another
-    process's share as well and do not count here.
+    process's share as well and do not count here; a trained batch norm sees them nevertheless.
     """
 
     images: Tensor
@@ -118,6 +118,11 @@ class Batch:
     def padded_size(self) -> tuple[int, int]:
         """(height, width) px of the padded images."""
         return self.images.shape[-2], self.images.shape[-1]
+
+    @property
+    def counted_images(self) -> int:
+        """How many images the losses are averaged over."""
+        return 0 if self.is_stand_in else len(self.images)
 
     def to(self, device: torch.device | str) -> Batch:
         return _to(self, device)

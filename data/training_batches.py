@@ -40,10 +40,10 @@ class TrainingBatches:
             rows = self._rows(k, source, own, skipped)
             if rows:
                 return self._packed(k, rows, skipped, is_stand_in=False)
-            others = self._rows(k, source, [place for place in places if place not in own], [])
-            if others:
-                first = dict([next(iter(others.items()))])
-                return self._packed(k, first, skipped, is_stand_in=True)
+            for place in places:
+                stand_in = {} if place in own else self._rows(k, source, [place], [])
+                if stand_in:
+                    return self._packed(k, stand_in, skipped, is_stand_in=True)
             unreadable = {index for index, _ in skipped}
             check_unreadable(unreadable, len(self.reader.dataset), skipped[-1][1])
         raise DataError(f"no training image can be read; the last reason was: {skipped[-1][1]}")

@@ -20,16 +20,17 @@ def share_of_count(count: Tensor, images: int) -> Tensor:
 
     Args:
         count: a scalar, the RoIs of this process that count.
-        images: of this process.
+        images: of this process; 0 for those that stand in, whose RoIs do not count.
 
     Returns:
         A scalar: all counted RoIs times this process's share of the images. Alone: the count.
     """
     if not batch_is_shared():
         return count.clamp(min=1)
-    total = torch.stack([count.float(), count.new_tensor(images).float()])
+    total = torch.stack([count.float() * (images > 0), count.new_full((), images).float()])
     dist.all_reduce(total)
-    return total[0].clamp(min=1) * images / total[1]
+    rois, all_images = total.clamp(min=1)
+    return rois * max(images, 1) / all_images
 
 
 class Sum(torch.autograd.Function):
@@ -52,9 +53,10 @@ class Sum(torch.autograd.Function):
 
 def shared_moments(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (C,) and biased variance (C,) of maps (N, C, H, W) over the images of all processes, and
-    over how many values; with gradients to the maps of all processes.
+    over how many values; in float32 at least, with gradients to the maps of all processes.
     """
-    count = maps.new_tensor(maps.numel() / maps.shape[1])
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    count = maps.new_full((), maps.numel() / maps.shape[1])
     dist.all_reduce(count)
     mean = Sum.apply(maps.sum((0, 2, 3))) / count
     deviations = (maps - mean[:, None, None]).square().sum((0, 2, 3))

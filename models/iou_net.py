@@ -62,7 +62,7 @@ class IoUBranch(nn.Module):
             labels.append(own_labels)
             iou.append(own_iou)
         raw = self.head(self.pool(features, torch.stack(boxes)).flatten(0, 1))
-        losses = iou_losses(raw, torch.cat(labels), torch.cat(iou), images=len(boxes))
+        losses = iou_losses(raw, torch.cat(labels), torch.cat(iou), images=batch.counted_images)
         return self.loss_weight * losses
 
     def predict(
@@ -128,7 +128,7 @@ def iou_losses(raw: Tensor, labels: Tensor, iou: Tensor, *, images: int) -> Tens
         raw: outputs of the head (R, K + 1), of which the one of the own class is trained.
         labels: (R,) the class of each RoI, 0 where it does not count.
         iou: (R,) the IoU that it has with its object.
-        images: whose RoIs these are.
+        images: whose RoIs these are; 0 if they stand in for none.
 
     Returns:
         A scalar.

@@ -77,7 +77,9 @@ class MaskBranch(nn.Module):
             )
             for i, target in enumerate(batch.targets)
         ]
-        return mask_losses(logits, labels.flatten(), torch.cat(mask_of_each), images=len(labels))
+        return mask_losses(
+            logits, labels.flatten(), torch.cat(mask_of_each), images=batch.counted_images
+        )
 
     @torch.no_grad()
     def masks(
@@ -223,7 +225,7 @@ def mask_losses(logits: Tensor, labels: Tensor, targets: Tensor, *, images: int)
         logits: (R, K + 1, M, M).
         labels: (R,) the class whose map is trained, 0 or less if the RoI does not count.
         targets: (R, M, M), 0 to 1.
-        images: whose RoIs these are.
+        images: whose RoIs these are; 0 if they stand in for none.
 
     Returns:
         A scalar. Without counted RoIs the gradients are 0, not missing.

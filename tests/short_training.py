@@ -2,7 +2,9 @@
 python -m tests.short_training UPDATES OPTIONS, with --scale tiny.
 """
 
+import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,12 +13,22 @@ import torch
 from experiments.scales import SCALES
 from scripts import train
 from scripts.engine import training
+from scripts.engine.processes import is_first
 
 
 def main(updates: int, options: Sequence[str]) -> int:
     """Trains with the options of ``scripts.train``; returns its exit code."""
     SCALES["tiny"] = lambda run: shortened(SCALES["mini"](run), updates)
     training.SAVE_EVERY_S = -1.0
+    if "SLOW_SAVE_S" in os.environ:
+        save = training.save_training
+
+        def save_slowly(*arguments, is_last):
+            if is_last and is_first():
+                time.sleep(float(os.environ["SLOW_SAVE_S"]))
+            save(*arguments, is_last=is_last)
+
+        training.save_training = save_slowly
     torch.set_num_threads(1)
     return train.main(options)
 

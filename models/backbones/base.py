@@ -125,7 +125,8 @@ class Norm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        shift = self.bias - mean * scale
+        return (maps * scale[:, None, None] + shift[:, None, None]).to(maps.dtype)
 
     def train(self, mode: bool = True) -> Self:
         return super().train(mode and not self.frozen)

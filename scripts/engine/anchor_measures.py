@@ -14,7 +14,6 @@ from data.scoring.ranking import ranking_auc
 from models.matching import NEGATIVE, POSITIVE
 from models.rpn import AnchorPredictions, RegionProposalNetwork
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.processes import joined_lists
 from scripts.engine.scoring import LabeledDataset
 from scripts.engine.trained import TrainedRun, trained_batches, trained_detector
 
@@ -49,7 +48,7 @@ def anchor_measures(
             predictions = detector.rpn(detector.features(on_device), on_device.padded_size)
         targets = [labeled.targets[index].to(device) for index in batch.indices]
         values += batch_values(detector.rpn, predictions, on_device, targets)
-    return summarized(joined_lists(values))
+    return summarized(values)
 
 
 def batch_values(

@@ -10,7 +10,7 @@ from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
 from scripts.engine.inference import detections_of, run_candidates
 from scripts.engine.places import RunPlace, TablePlace
-from scripts.engine.processes import is_first
+from scripts.engine.processes import is_first, share
 from scripts.engine.refinement import RefinementTask, RowDetections, refine_and_segment
 from scripts.engine.results import (
     Line,
@@ -198,6 +198,8 @@ def with_costs(
     test_sets: LabeledDatasets,
 ) -> list[Line]:
     """The lines of a seed with parameters and speed where there are numbers."""
+    if share().of > 1:
+        print("note: speed_ms is measured in all processes at once; for a table use one process")
     places = {name: place.run_place(run, seed) for name, run in runs.items()}
     dataset = test_sets.of(runs[table.rows[0].run.name]).dataset
     costs = row_costs(table.rows, runs, places, dataset, environment)

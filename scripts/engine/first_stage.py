@@ -19,7 +19,6 @@ from scripts.engine.intact import known_sha256
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace, TablePlace
-from scripts.engine.processes import gathered
 from scripts.engine.proposals import network_proposals
 from scripts.engine.results import not_trained, run_facts, scaled_runs
 from scripts.engine.results_version import RESULTS_VERSION, inference_key
@@ -127,10 +126,9 @@ def stored_proposals(
     }
     path = place.first_stage_proposals
     proposals = load_first_stage(path, key)
-    if not all(gathered(proposals is not None)):
+    if proposals is None:
         proposals = network_proposals(trained, dataset, environment, count=count, images=images)
         save_first_stage(path, proposals, key)
-    assert proposals is not None
     return proposals
 
 

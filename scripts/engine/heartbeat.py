@@ -74,6 +74,8 @@ class Heartbeat:
             ended.set()
             thread.join()
         self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # the last one removes the folder
+            self.path.parent.rmdir()
 
     def _beat(self, ended: threading.Event) -> None:
         while not ended.is_set():

@@ -47,8 +47,9 @@ def go_on_splitting(splitting: Splitting, before: int | None) -> None:
     if splitting.parts != before:
         print(
             f"note: an update had {before} forward passes so far and has {splitting.parts} from "
-            "now on (--accumulate): the batches are the same, the sampled anchors and RoIs and the "
-            f"dropout are others; for the same numbers go on with --accumulate {before}"
+            "now on (--accumulate): the batches and their random draws are the same; rounding, the "
+            "losses of masks and IoU-Net and batch norms that are trained are not quite; for the "
+            f"same numbers go on with --accumulate {before}"
         )
 
 

@@ -20,6 +20,7 @@ from scripts.engine.own_recipe import (
     with_start,
 )
 from scripts.engine.places import RunPlace, own_place
+from scripts.engine.processes import is_first
 from scripts.engine.recipe import TrainOptions, check_accumulate, goes_on
 from scripts.engine.saved_record import saved_record
 from scripts.engine.start import recorded_run
@@ -72,7 +73,8 @@ def train_own(
     validation = own_validation(run, data, options, images, environment.workers)
     print("\n".join(schedule_lines(run, images, validation)))
     task = Task(run=run, place=place, dataset=data.train, validation=validation, may_grow=True)
-    write_atomically(place.trained_images, json.dumps(trained_images))
+    if is_first():
+        write_atomically(place.trained_images, json.dumps(trained_images))
     return train_task(task, environment, options)
 
 

@@ -21,7 +21,8 @@ Value = TypeVar("Value")
 RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # that torchrun sets for each process
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")  # where the processes meet
 TIMEOUT_S = 1800  # without an answer of another process
-LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "TCPStore")  # torch's words
+# torch's words where it does not raise a DistError
+LOST = ("onnection closed", "onnection reset", "roken pipe", "imed out", "pplication timeout")
 
 
 def is_started_by_torchrun(variables: Mapping[str, str]) -> bool:
@@ -145,8 +146,7 @@ def first_before_others() -> Iterator[None]:
 
 def barrier() -> None:
     """Waits for all processes."""
-    with lost_processes():
-        gathered(None)
+    gathered(None)
 
 
 def gathered(value: Value) -> list[Value]:
@@ -194,13 +194,14 @@ def summed(values: torch.Tensor) -> torch.Tensor:
 class Report:
     """What a process says before an update.
 
-    wants_stop: a signal has arrived. has_failed: there is no batch. images: that count, of how many
-    in the batch. height, width: of its padded images, px.
+    wants_stop: a signal has arrived. has_failed: there is no batch. images: that count. skipped:
+    that could not be read. height, width: of the padded images, px.
     """
 
     wants_stop: bool
     has_failed: bool
     images: int
+    skipped: int
     height: int
     width: int
 
@@ -215,9 +216,14 @@ def exchanged(report: Report) -> list[Report]:
         dist.all_gather(list(rows), own)
     return [
         Report(
-            wants_stop=bool(stop), has_failed=bool(failed), images=images, height=high, width=wide
+            wants_stop=bool(stop),
+            has_failed=bool(failed),
+            images=images,
+            skipped=skipped,
+            height=height,
+            width=width,
         )
-        for stop, failed, images, high, wide in rows.tolist()
+        for stop, failed, images, skipped, height, width in rows.tolist()
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data.records import Batch
+from scripts.engine.processes import is_first, share
 from scripts.engine.scalar_lines import ScalarLines
 from scripts.engine.scalar_log import ScalarLog
 
@@ -56,6 +57,8 @@ class Progress:
         for sentence in batch.skipped:
             self.skipped += 1
             self.say(f"skipped image {self.skipped}: {sentence}")
+            if not is_first():  # whose output is not shown
+                print(f"skipped image in process {share().rank}: {sentence}", file=sys.stderr)
         return batch
 
     def step(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch.nn import functional as F
 
 from data.errors import DataError
@@ -13,23 +14,25 @@ from scripts.engine.processes import Report, are_several, exchanged
 class SharedBatch:
     """This process's share of a batch, padded as the whole batch is.
 
-    of_images: the images of all processes. most_images: of one process.
+    of_images: the images of all processes. most_images: of one process. skipped_elsewhere: images
+    that the other processes could not read.
     """
 
     own: Batch
     of_images: int
     most_images: int
+    skipped_elsewhere: int = 0
 
-    def to(self, device: object) -> "SharedBatch":
-        return replace(self, own=self.own.to(device))  # type: ignore[arg-type]
+    def to(self, device: torch.device | str) -> "SharedBatch":
+        return replace(self, own=self.own.to(device))
 
     def split(self, parts: int) -> tuple[Batch, ...]:
         """At most ``parts`` micro-batches, in every process the same number.
 
         A process with fewer images repeats its last micro-batch, which then does not count.
         """
-        pieces = self.own.split(parts)
         size = -(-self.most_images // parts)
+        pieces = self.own.split(-(-len(self.own.images) // size))
         missing = -(-self.most_images // size) - len(pieces)
         return pieces + (replace(pieces[-1], is_stand_in=True),) * missing
 
@@ -46,12 +49,14 @@ def agreed(batch: Batch | None, fault: DataError | None, *, wants_stop: bool) ->
         DataError: a process has no batch because of a fault.
     """
     height, width = (0, 0) if batch is None else batch.padded_size
-    images = 0 if batch is None or batch.is_stand_in else len(batch.images)
+    images = 0 if batch is None else batch.counted_images
+    skipped = 0 if batch is None else len(batch.skipped)
     reports = exchanged(
         Report(
             wants_stop=wants_stop,
             has_failed=fault is not None,
             images=images,
+            skipped=skipped,
             height=height,
             width=width,
         )
@@ -66,9 +71,11 @@ def agreed(batch: Batch | None, fault: DataError | None, *, wants_stop: bool) ->
     if are_several():
         down = max(report.height for report in reports) - height
         right = max(report.width for report in reports) - width
-        batch = replace(batch, images=F.pad(batch.images, (0, right, 0, down)))
+        if down or right:
+            batch = replace(batch, images=F.pad(batch.images, (0, right, 0, down)))
     return SharedBatch(
         own=batch,
         of_images=sum(report.images for report in reports),
         most_images=max(len(batch.images), *(report.images for report in reports)),
+        skipped_elsewhere=sum(report.skipped for report in reports) - skipped,
     )

@@ -16,13 +16,13 @@ from data.loader import train_batches
 from data.records import Batch
 from scripts.engine.already_trained import check_finished, is_longer_now, is_still_there
 from scripts.engine.checkpoint import plain
-from scripts.engine.command import STOPPED
+from scripts.engine.command import STOPPED, LostProcess
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
 from scripts.engine.heartbeat import Heartbeat, heartbeat
 from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
-from scripts.engine.processes import first_before_others, is_first, share
+from scripts.engine.processes import barrier, first_before_others, is_first, said_by_first, share
 from scripts.engine.progress import Progress
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.run_lock import held
@@ -52,10 +52,13 @@ SAVE_EVERY_S = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How far a training came: updates that are made, and whether it is at its end."""
+    """How far a training came: updates that are made, whether it is at its end, and whether a signal
+    to one of its processes has stopped it.
+    """
 
     updates: int
     finished: bool
+    is_stopped: bool = False
 
 
 def train_updates(
@@ -73,10 +76,11 @@ def train_updates(
     if training.start == recipe.iterations and not is_validated(training, training.start):
         validate_if_due(training, progress, training.start)
     for step in range(training.start, recipe.iterations):
-        with saved_before(DataError, training, progress, step):
+        with saved_before((DataError, LostProcess), training, progress, step):
             batch = next_batch(batches, progress, stop, heart, step)
         if batch is None:
-            return Outcome(updates=step, finished=False)
+            return Outcome(updates=step, finished=False, is_stopped=True)
+        progress.skipped += batch.skipped_elsewhere
         heart.now(f"making update {step}")
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
@@ -92,7 +96,7 @@ def train_updates(
             roi_loss_weight=recipe.roi_loss_weight,
         )
         on_device = batch.to(training.device)
-        with saved_before(OutOfMemoryFault, training, progress, step):
+        with saved_before((OutOfMemoryFault, LostProcess), training, progress, step):
             made = within_memory(one_update, on_device, training.splitting, progress.say)
         losses, statistics = made
         total = weighted_sum(losses, recipe.roi_loss_weight)
@@ -132,14 +136,14 @@ def next_batch(
 
 @contextmanager
 def saved_before(
-    fault: type[Exception], training: Training, progress: Progress, step: int
+    faults: tuple[type[Exception], ...], training: Training, progress: Progress, step: int
 ) -> Iterator[None]:
-    """A block before update ``step`` that leaves the weights as they are: if it ends with
-    ``fault``, the updates so far are saved first.
+    """A block before update ``step`` that leaves the weights as they are: if it ends with one of
+    ``faults``, the updates so far are saved first.
     """
     try:
         yield
-    except fault:
+    except faults:
         if step > training.start:
             save_training(training, progress, step, is_last=False)
         raise
@@ -156,7 +160,7 @@ def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
     if validation is None or not validation.is_due(done, training.run.train.iterations):
         return False
     began = time.monotonic()
-    with saved_before(OutOfMemoryFault, training, progress, done):
+    with saved_before((OutOfMemoryFault, DataError, LostProcess), training, progress, done):
         scores = validate(training.detector, training.run, validation, training.device)
     line = {"updates": done, "epoch": round(done / validation.epoch, 2), **scores}
     best = best_line(training.metrics)
@@ -226,7 +230,7 @@ def train_task(task: Task, environment: Environment, options: TrainOptions) -> i
     run, place = task.run, task.place
     if place.is_finished and options.resume == "auto" and not is_longer_now(task):
         facts = check_finished(task, environment, options)
-        if is_still_there(place):
+        if said_by_first(lambda: is_still_there(place)):
             print(f"{place.folder}: already trained ({facts['step']} updates), nothing to do")
             return 0
     with held(place.folder) if is_first() else nullcontext():
@@ -268,6 +272,7 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
         save_training(training, progress, outcome.updates, is_last=True)
         if training.validation is not None:
             save_weights(place.last, training, progress, outcome.updates)
+        barrier()  # torchrun ends the others when one has ended with a code other than 0
         progress.close()
         if outcome.finished:
             if is_first():
@@ -276,4 +281,4 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
             return 0
         status.write("preempted")
         print(f"stopped after {outcome.updates} of {total} updates; the same command continues")
-    return STOPPED if stop.received else 0
+    return STOPPED if outcome.is_stopped or stop.received else 0

@@ -30,7 +30,7 @@ from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting, go_on_splitting
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import RunPlace
-from scripts.engine.processes import are_several, said_by_first
+from scripts.engine.processes import are_several, lost_processes, said_by_first
 from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
@@ -174,8 +174,9 @@ def shared_between_processes(detector: Detector) -> nn.Module:
     """
     if not are_several():
         return detector
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch call it otherwise
+    with warnings.catch_warnings(), lost_processes():
+        # torch 2.14 calls ``broadcast_buffers`` deprecated, earlier versions know no other name
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
         return DistributedDataParallel(
             detector, broadcast_buffers=False, gradient_as_bucket_view=True
         )

@@ -91,11 +91,12 @@ def update(
     scaler.unscale_(optimizer)
     gradients = [p for p in network.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
-    *values, norm_value = torch.stack([*terms.values(), norm]).tolist()
+    with lost_processes():  # CUDA says so where the host waits
+        *values, norm_value = torch.stack([*terms.values(), norm]).tolist()
     losses = dict(zip(terms, values, strict=True))
     # under float16 an infinite gradient is normal: the scaler skips that update and scales less
     checked = losses if scaler.is_enabled() else {**losses, "gradient norm": norm_value}
-    raise_if_not_finite(checked, step, batches)
+    raise_if_not_finite(checked, step, batches, accumulated.terms)
     with raising(EnvironmentFault, step, batches):
         scaler.step_if_finite(optimizer, norm_value)
     raise_if_all_skipped(scaler, step)
@@ -167,8 +168,16 @@ def weighted_sum(losses: Mapping[str, Number], roi_loss_weight: float) -> Number
     return reduce(operator.add, terms)
 
 
-def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[Batch]) -> None:
+def raise_if_not_finite(
+    values: Mapping[str, float], step: int, batches: Sequence[Batch], own: Mapping[str, Tensor]
+) -> None:
     """Checks the loss terms and the gradient norm of an update.
+
+    Args:
+        values: of all processes.
+        step: the update.
+        batches: the micro-batches of this process.
+        own: the loss terms of this process.
 
     Raises:
         DivergedError: if one is not finite, naming it and the images.
@@ -177,6 +186,8 @@ def raise_if_not_finite(values: dict[str, float], step: int, batches: Sequence[B
     if bad:
         config = "RPNConfig" if "rpn_kl" in bad else "RoIConfig"
         images = ", ".join(str(image) for batch in batches for image in batch.image_ids)
+        if share().of > 1 and all(term.isfinite() for term in own.values()):
+            images = "in another process"
         raise DivergedError(
             f"At update {step} {' and '.join(bad)} of images {images} are not finite; the weights "
             "were not changed. Check these images' boxes (python -m data.validate), lower the "

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow_fault
 class Torchrun:
     """Two processes that train a mini network for UPDATES updates, saving after each."""
 
-    def __init__(self, data, out, *, restarts=0):
+    def __init__(self, data, out, *, restarts=0, slow_save_s=0.0):
         self.folder = out / "tiny" / RUN / "seed0"
         options = [RUN, "--scale", "tiny", "--data-root", data, "--out", out, "--device", "cpu"]
         self.launcher = subprocess.Popen(
@@ -37,7 +37,7 @@ class Torchrun:
                 *("-m", "tests.short_training", str(UPDATES), *map(str, options)),
             ],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "SLOW_SAVE_S": str(slow_save_s)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,6 +101,18 @@ def test_a_signal_to_one_stops_both_at_one_update_and_the_rest_follows(data, tmp
     again = Torchrun(data, tmp_path)
     assert again.end()[0] == 0
     assert again.status()["state"] == "done"
+
+
+@pytest.mark.fault("R20")
+def test_the_others_wait_until_the_first_has_saved(data, tmp_path):
+    """torchrun ends all processes when one has ended with another code than 0."""
+    training = Torchrun(data, tmp_path, slow_save_s=4.0)
+    for process in training.wait_until(2):
+        os.kill(process, signal.SIGUSR1)
+    _, printed = training.end()
+    status = training.status()
+    assert status["state"] == "preempted", printed
+    assert training.state()["step"] == status["step"]
 
 
 @pytest.mark.fault("R25")
