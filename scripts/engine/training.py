@@ -52,8 +52,8 @@ SAVE_EVERY_S = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How far a training came: updates that are made, whether it is at its end, and whether a signal
-    to one of its processes has stopped it.
+    """How far a training came: updates that are made, whether it is at its end, and whether a
+    signal to one of its processes has stopped it.
     """
 
     updates: int

@@ -149,6 +149,7 @@ def test_each_image_is_evaluated_once_and_the_numbers_are_exactly_those_of_one(d
 def test_a_loss_that_is_not_finite_in_one_process_ends_both_at_that_update(data, tmp_path):
     answers = together(2, nan_in_the_second, data, tmp_path)
     assert all("At update 2 " in str(error) for error in answers)
+    assert ["in another process" in str(error) for error in answers] == [True, False]
     (status,) = tmp_path.rglob("status.json")
     assert json.loads(status.read_text())["state"] == "diverged"
 
