@@ -15,6 +15,7 @@ import torch
 
 from scripts.engine.files import write_json
 from scripts.engine.git import NO_COMMIT, git
+from scripts.engine.processes import share
 from scripts.engine.run_status import now
 
 SHORT = 7  # digits of a commit in results
@@ -45,6 +46,7 @@ def this_start(device: torch.device, step: int) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
+        "processes": share().of,
         "commit": commit,
         "dirty": None if commit is None else bool(git("status", "--porcelain", "-uno")),
     }
