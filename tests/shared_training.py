@@ -13,6 +13,7 @@ from torchvision import ops
 from data.errors import DataError
 from data.records import Batch
 from experiments.records import Row, Run, Table
+from models.iou_jitter import jitter_table_on
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from postprocess.pipeline import PostprocessConfig
@@ -88,6 +89,7 @@ def losses_of(
         if double:
             patch.setattr(SharedBatch, "to", in_float64)
             torch.set_default_dtype(torch.float64)
+            jitter_table_on.cache_clear()  # an earlier test may have left one in float32
             nms = ops.nms
             patch.setattr(ops, "nms", lambda boxes, s, iou: nms(boxes.double(), s.double(), iou))
         know_tiny(patch, {f"kl_loss/{run.name}": run})
@@ -95,6 +97,7 @@ def losses_of(
             train_tiny(data, out, f"kl_loss/{run.name}", **options)
         finally:
             torch.set_default_dtype(torch.float32)
+            jitter_table_on.cache_clear()
     return losses
 
 
