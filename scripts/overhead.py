@@ -19,7 +19,7 @@ from scripts.engine.environment import device_name, pick_device
 from scripts.engine.numbers import at_least_one
 from scripts.engine.overhead import measure_overhead
 from scripts.engine.places import add_place_options, find_run
-from scripts.engine.synthetic import largest_size, random_batch
+from scripts.engine.synthetic import batch_for, largest_size
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -35,16 +35,7 @@ def print_overhead(name: str, scale: str, device_option: str, repeats: int) -> N
     """Measures the updates of a run and prints what is added to them."""
     run, device = at_scale(find_run(name), scale), pick_device(device_option)
     torch.manual_seed(0)
-    batch = random_batch(
-        images=run.train.batch_size,
-        size=largest_size(run.data),
-        pixels=run.data.pixels,
-        num_classes=run.model.num_classes,
-        divisor=run.data.size_divisor,
-        masks=run.model.mask is not None,
-        proposals=run.data.proposals_test if run.model.rpn.kind == "saved" else 0,
-        generator=torch.Generator().manual_seed(0),
-    ).to(device)
+    batch = batch_for(run, images=run.train.batch_size, size=largest_size(run.data)).to(device)
     found = measure_overhead(build_detector(run.model).to(device), run, batch, repeats)
     print(f"{name}, {scale}, {device_name(device_option)}, torch {torch.__version__}")
     print(f"forward, backward, step:        {found.bare} ms")

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -54,7 +54,19 @@ def go_on_splitting(splitting: Splitting, before: int | None) -> None:
 
 
 @contextmanager
-def raising(fault: type[EnvironmentFault], step: int, batches: Sequence[Batch]) -> Iterator[None]:
+def in_words(fault: type[EnvironmentFault], words: Callable[[], str]) -> Iterator[None]:
+    """Turns an error of full memory inside into ``fault``, with the sentence of ``words``."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise fault(words()) from error
+
+
+def raising(
+    fault: type[EnvironmentFault], step: int, batches: Sequence[Batch]
+) -> AbstractContextManager[None]:
     """Turns an error of full memory inside into ``fault`` with one sentence.
 
     Args:
@@ -62,12 +74,7 @@ def raising(fault: type[EnvironmentFault], step: int, batches: Sequence[Batch]) 
         step: the update.
         batches: its micro-batches.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise fault(sentence(step, batches)) from error
+    return in_words(fault, lambda: sentence(step, batches))
 
 
 def sentence(step: int, batches: Sequence[Batch]) -> str:
@@ -95,20 +102,11 @@ def sentence(step: int, batches: Sequence[Batch]) -> str:
     )
 
 
-@contextmanager
-def evaluated_within_memory(batch: Batch, device: torch.device) -> Iterator[None]:
-    """Turns an error of full memory, while a network on ``device`` evaluates a batch, into one
-    sentence.
-
-    Raises:
-        OutOfMemoryFault: the memory is full.
+def evaluated_within_memory(batch: Batch, device: torch.device) -> AbstractContextManager[None]:
+    """Turns an error of full memory, while a network on ``device`` evaluates a batch, into an
+    OutOfMemoryFault with one sentence.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryFault(evaluation_sentence(batch, device)) from error
+    return in_words(OutOfMemoryFault, lambda: evaluation_sentence(batch, device))
 
 
 def evaluation_sentence(batch: Batch, device: torch.device) -> str:

@@ -13,6 +13,7 @@ from data.boxes import clip
 from data.config import DataConfig
 from data.records import Batch, Candidates, Target
 from data.transforms import PIXELS, normalize, pad
+from experiments.records import Run
 from models.backbones.resnet import Bottleneck
 
 
@@ -47,6 +48,30 @@ def largest_size(data: DataConfig) -> tuple[int, int]:
     if data.long_side is None:
         return data.short_side, round(data.short_side * 5 / 3)
     return data.short_side, data.long_side
+
+
+def batch_for(run: Run, *, images: int, size: tuple[int, int], boxes: int = 5) -> Batch:
+    """``random_batch`` with all that a run's network is trained on: masks or saved proposals if it
+    needs them; the same each time.
+
+    Args:
+        run: whose network it is.
+        images: in the batch.
+        size: (height, width) of each, px.
+        boxes: objects in each.
+    """
+    model, data = run.model, run.data
+    return random_batch(
+        images=images,
+        size=size,
+        pixels=data.pixels,
+        num_classes=model.num_classes,
+        divisor=data.size_divisor,
+        boxes=boxes,
+        masks=model.mask is not None,
+        proposals=data.proposals_test if model.rpn.kind == "saved" else 0,
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 def random_batch(

@@ -11,7 +11,7 @@ from data.records import Batch
 from experiments.records import Run
 from models.build import build_detector
 from scripts.engine.start import freeze_all_but
-from scripts.engine.synthetic import random_batch, shrink_residual_branches
+from scripts.engine.synthetic import batch_for, shrink_residual_branches
 from scripts.engine.update import weighted_sum
 
 WIDTH_TO_HEIGHT = 4 / 3  # of most photos of COCO and VOC
@@ -50,18 +50,7 @@ def typical_size(run: Run) -> tuple[int, int]:
 
 def typical_image(run: Run) -> Batch:
     """One picture of noise of ``typical_size`` with many objects, and what else the run needs."""
-    model, data = run.model, run.data
-    return random_batch(
-        images=1,
-        size=typical_size(run),
-        pixels=data.pixels,
-        num_classes=model.num_classes,
-        divisor=data.size_divisor,
-        boxes=OBJECTS,
-        masks=model.mask is not None,
-        proposals=data.proposals_test if model.rpn.kind == "saved" else 0,
-        generator=torch.Generator().manual_seed(0),
-    )
+    return batch_for(run, images=1, size=typical_size(run), boxes=OBJECTS)
 
 
 def step_flops(run: Run) -> int:

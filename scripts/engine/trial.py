@@ -23,7 +23,7 @@ from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.optimizer import build_optimizer, learning_rate, set_learning_rate
 from scripts.engine.places import find_run, papers, runs_of
 from scripts.engine.start import freeze_all_but
-from scripts.engine.synthetic import largest_size, random_batch, shrink_residual_branches
+from scripts.engine.synthetic import batch_for, largest_size, shrink_residual_branches
 from scripts.engine.update import DivergedError, update, weighted_sum
 
 # of the recipe's rate, which is meant for pretrained weights and sends random ones far away
@@ -116,17 +116,7 @@ def noise(run: Run) -> Batch:
 
     It has objects, and masks or saved proposals if the network needs them.
     """
-    model, data = run.model, run.data
-    return random_batch(
-        images=1,
-        size=largest_size(data),
-        pixels=data.pixels,
-        num_classes=model.num_classes,
-        divisor=data.size_divisor,
-        masks=model.mask is not None,
-        proposals=data.proposals_test if model.rpn.kind == "saved" else 0,
-        generator=torch.Generator().manual_seed(0),
-    )
+    return batch_for(run, images=1, size=largest_size(run.data))
 
 
 def prepared(name: str, run: Run) -> Detector:

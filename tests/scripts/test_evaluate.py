@@ -37,7 +37,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    tiny_dataset,
     tiny_options,
 )
 from tests.tiny import train_tiny as train
@@ -70,18 +69,12 @@ TABLE = Table(
 )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
-
-
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY, "kl_loss/tiny_kl": TINY_KL})
     for part in (module, tables):
         monkeypatch.setattr(part, "find_table", lambda name: TABLE)
     monkeypatch.setitem(TITLES, "tiny", "tiny: for tests")
-    return
 
 
 @pytest.fixture

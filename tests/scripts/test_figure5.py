@@ -26,7 +26,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    tiny_dataset,
     train_tiny,
 )
 
@@ -83,11 +82,6 @@ class KnownCandidates:
                 )
             )
         return found
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,6 @@ from scripts.engine.processes import (
 )
 from tests.processes import together, variables
 from tests.shared_training import KINDS, evaluated, finished, losses_of
-from tests.tiny import tiny_dataset
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.fault("R71")

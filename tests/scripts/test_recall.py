@@ -21,7 +21,7 @@ from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.environment import Environment
 from scripts.reports import recall as recall_report
 from scripts.reports.files import ReportPlace
-from tests.tiny import TINY, tiny_dataset
+from tests.tiny import TINY
 
 GOOD = replace(TINY, name="tiny_klrpn")
 OTHER = replace(TINY, name="other")
@@ -95,11 +95,6 @@ class FirstStage:
                 )
             )
         return found
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

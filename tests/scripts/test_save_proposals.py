@@ -28,7 +28,6 @@ from tests.tiny import (
     TINY,
     environment,
     know_tiny,
-    tiny_dataset,
     tiny_options,
 )
 from tests.tiny import train_tiny as train
@@ -47,11 +46,6 @@ TABLE = Table(
         Row(label="RPN", run=TINY, postprocess=NMS),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

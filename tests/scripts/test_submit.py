@@ -27,7 +27,6 @@ from tests.tiny import (
     TINY_KL,
     environment,
     know_tiny,
-    tiny_dataset,
     tiny_options,
 )
 from tests.tiny import train_tiny as train
@@ -46,16 +45,10 @@ TABLE = Table(
 )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
-
-
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
     monkeypatch.setattr(module, "find_table", lambda name: TABLE)
-    return
 
 
 @pytest.fixture(scope="module")

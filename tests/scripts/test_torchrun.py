@@ -13,7 +13,6 @@ import pytest
 
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from tests.scripts.test_train import equal
-from tests.tiny import tiny_dataset
 
 ROOT = Path(__file__).parents[2]
 RUN = "kl_loss/vgg16_coco_kl"
@@ -73,11 +72,6 @@ class Torchrun:
 
     def state(self):
         return load_checkpoint(newest_checkpoint(self.folder))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 def are_gone(processes):

@@ -23,15 +23,9 @@ from tests.tiny import (
     TINY_KL,
     TINY_KLRPN,
     know_tiny,
-    tiny_dataset,
     tiny_options,
 )
 from tests.tiny import train_tiny as train
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,19 +13,13 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_c
 from scripts.engine.command import ENVIRONMENT, EnvironmentFault
 from scripts.train import main
 from tests.scripts.test_train import equal
-from tests.tiny import TINY, know_tiny, tiny_dataset, tiny_options
+from tests.tiny import TINY, know_tiny, tiny_options
 from tests.tiny import train_tiny as train
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
-    return
 
 
 def folder_of(out):

@@ -22,13 +22,8 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.command import DIVERGED, ENVIRONMENT, STOPPED
 from scripts.train import main
 from tests.scripts.test_train import equal
-from tests.tiny import TINY, TINY_KL, know_tiny, tiny_dataset, tiny_options
+from tests.tiny import TINY, TINY_KL, know_tiny, tiny_options
 from tests.tiny import train_tiny as train
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,12 @@ from scripts import train as train_command
 from scripts.engine.checkpoint import load_checkpoint, save_checkpoint
 from scripts.engine.files import sha256
 from scripts.engine.step_files import newest_checkpoint
-from tests.tiny import TINY, know_tiny, tiny_dataset, tiny_options, train_tiny
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
+from tests.tiny import TINY, know_tiny, tiny_options, train_tiny
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
-    return
 
 
 def folder_of(out):

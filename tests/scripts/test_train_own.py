@@ -31,7 +31,6 @@ RECIPE = OwnRecipe(
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setattr(own_recipe, "RECIPES", {"tiny": RECIPE})
-    return
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,10 @@ from scripts.engine.command import BAD_DATA, DIVERGED, ENDED_AT_ONCE, STOPPED, W
 from scripts.engine.run_lock import held
 from scripts.engine.stopping import STOP_SIGNALS
 from scripts.train import main
-from tests.tiny import TINY, know_tiny, tiny_dataset, tiny_options
+from tests.tiny import TINY, know_tiny, tiny_options
 from tests.tiny import train_tiny as train
 
 RUNS = {"kl_loss/tiny": TINY}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

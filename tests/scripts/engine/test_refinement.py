@@ -23,7 +23,7 @@ from scripts.engine.refinement import refine_image
 from scripts.engine.scoring import LabeledDatasets, score
 from scripts.engine.trained import BATCH, trained_detector, trained_run
 from tests.networks import TINY_RESNET, change
-from tests.tiny import TINY, environment, know_tiny, tiny_dataset, train_tiny
+from tests.tiny import TINY, environment, know_tiny, train_tiny
 
 RUN = replace(
     TINY,
@@ -49,11 +49,6 @@ ROWS = (
     ),
     Row(label="two rounds", run=RUN, postprocess=NMS, rounds=2),
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

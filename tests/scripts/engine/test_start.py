@@ -14,7 +14,7 @@ from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.places import RunPlace
 from scripts.engine.start import first_start, freeze_all_but, prepared_detector, with_pixels_of
 from tests.networks import KL, TINY_RESNET, change
-from tests.tiny import TINY, know_tiny, tiny_dataset
+from tests.tiny import TINY, know_tiny
 from tests.tiny import train_tiny as train
 
 SMALL = change(TINY.model, **TINY_RESNET, roi_head="conv5")
@@ -35,17 +35,11 @@ RUNS = {f"kl_loss/{run.name}": run for run in (FIRST, SAME, WARM, HEAD)}
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     know_tiny(monkeypatch, RUNS)
-    return
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
 def folder_of(out, name):
