@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml
 reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print paper | committed | yours
 	@found=; for paper in $(PAPERS); do \
 	  if [ -d experiments/$$paper/$* ]; then found=1; \
-	    experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
+	    export PYTHON=$(BIN)/python; experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done; \
 	[ -n "$$found" ] || { echo "There is no $* in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py)"; exit 2; }
 
 train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT] [GPUS=N]: train on your own labeled photos
