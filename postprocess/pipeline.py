@@ -2,38 +2,31 @@
 variance or box voting.
 
 Letters: N images, T rows (candidates above the score threshold, of all images), M candidates, D
-detections. KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with. All
-classes of all images advance together.
+detections. KL Loss section 3.3, Algorithm 1, and the methods that its tables compare with.
+
+All of it runs on the host: a hundred short steps, each of which depends on the one before. From a
+GPU the candidates are copied once, and the detections once back.
 """
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from data.records import Candidates, Detections
-from postprocess.box_voting import vote_boxes, vote_scores
+from postprocess.best_first import Selected, decay_and_floor, select_best
 from postprocess.checks import check_candidates
+from postprocess.class_slices import ClassSlices, slice_classes
+from postprocess.compared import compared_best
 from postprocess.config import AUTHOR_RELEASE as AUTHOR_RELEASE
 from postprocess.config import PostprocessConfig
 from postprocess.config import Suppression as Suppression
-from postprocess.groups import Groups, group_rows
-from postprocess.iou_nms import iou_guided
-from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, greedy, qubo_select, tabu_search
-from postprocess.suppression import (
-    REMOVED,
-    Decay,
-    Selection,
-    gaussian_decay,
-    hard_decay,
-    linear_decay,
-    select,
-)
-from postprocess.variance_voting import all_voters, remaining_voters, vote_selected
+from postprocess.hard_nms import best_after_nms
+from postprocess.variance_voting import Leaving, vote_selected
 
 
 class SelectedRows(NamedTuple):
@@ -46,105 +39,14 @@ class SelectedRows(NamedTuple):
     scores: Tensor
 
 
-def decay_and_floor(config: PostprocessConfig) -> tuple[Decay, float]:
-    """The decay function and the score floor that ``config.suppression`` names."""
-    if config.suppression == "hard":
-        return partial(hard_decay, threshold=config.iou_threshold), -torch.inf
-    if config.suppression == "soft_linear":
-        return partial(linear_decay, threshold=config.iou_threshold), config.score_floor
-    return partial(gaussian_decay, sigma=config.soft_nms_sigma), config.score_floor
-
-
-def suppress(candidates: Candidates, groups: Groups, config: PostprocessConfig) -> Selection:
-    """The method that ``config.suppression`` names, in each group."""
-    boxes, scores = candidates.boxes[groups.members], candidates.scores[groups.members]
-    if config.suppression == "iou_guided":
-        assert candidates.localization is not None
-        localization = candidates.localization[groups.members]
-        return iou_guided(boxes, scores, localization, groups.valid, threshold=config.iou_threshold)
-    if config.suppression == "qubo_greedy":
-        return qubo_select(
-            boxes, scores, groups.valid, qubo=config.qubo or AUTHORS_GREEDY, search=greedy
-        )
-    if config.suppression == "qubo_tabu":
-        qubo = config.qubo or AUTHORS_TABU
-        search = tabu_search(
-            scores.shape[1], torch.Generator().manual_seed(qubo.seed), scores.device
-        )
-        return qubo_select(boxes, scores, groups.valid, qubo=qubo, search=search)
-    decay, floor = decay_and_floor(config)
-    # A vote may raise the score of a box that would come too late otherwise.
-    rescored = config.box_voting is not None and config.box_voting.scoring != "ID"
-    steps = scores.shape[1] if rescored else config.max_detections
-    return select(boxes, scores, groups.valid, decay=decay, floor=floor, max_steps=steps)
-
-
-def vote_on(
-    candidates: Candidates,
-    groups: Groups,
-    selection: Selection,
-    group: Tensor,
-    step: Tensor,
-    config: PostprocessConfig,
-) -> Tensor:
-    """Boxes (D, 4) px, after the vote if there is one, of those selected in ``step`` (D,) of
-    ``group`` (D,).
-    """
-    slot = selection.slots[group, step]
-    if config.box_voting is not None:
-        return vote_boxes(
-            candidates.boxes,
-            candidates.scores,
-            groups,
-            group=group,
-            slot=slot,
-            voting=config.box_voting,
-        )
-    if config.sigma_t == 0:
-        return candidates.boxes[groups.members[group, slot]]
-    assert candidates.variances is not None
-    return vote_selected(
-        candidates.boxes,
-        candidates.variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else candidates.variances,
-        groups,
-        selection.exit_step,
-        group=group,
-        slot=slot,
-        step=step,
-        sigma_t=config.sigma_t,
-        voter_iou=config.voter_iou,
-        may_vote=all_voters if config.voters == "all" else remaining_voters,
-    )
-
-
-def best_of_each_image(
-    selection: Selection, groups: Groups, images: Tensor, max_detections: int
-) -> tuple[Tensor, Tensor]:
-    """(group, step), each (D,), of the ``max_detections`` best selected boxes of every image.
-
-    Sorted by image, then by score, best first, then by row: of equal scores the earlier candidate
-    comes first.
-    """
-    group, step = (selection.scores > REMOVED).nonzero(as_tuple=True)
-    row = groups.members[group, selection.slots[group, step]]
-    image, score = images[row], selection.scores[group, step]
-    order = row.argsort()
-    order = order[score[order].argsort(descending=True, stable=True)]
-    order = order[image[order].argsort(stable=True)]
-    _, per_image = image[order].unique_consecutive(return_counts=True)
-    first = (per_image.cumsum(0) - per_image).repeat_interleave(per_image)
-    rank = torch.arange(len(order), device=order.device) - first
-    order = order[rank < max_detections]
-    return group[order], step[order]
-
-
 def suppress_and_vote(
     candidates: Candidates, images: Tensor, config: PostprocessConfig
 ) -> SelectedRows:
     """Algorithm 1 in each class of each image, then the best ``max_detections`` of each image.
 
     Args:
-        candidates: of all images, one after the other; float32. ``variances`` are those that vote.
+        candidates: of all images, one after the other; float32, on the host. ``variances`` are
+            those that vote.
         images: (M,) i64, ascending.
         config: see PostprocessConfig.
     """
@@ -152,16 +54,74 @@ def suppress_and_vote(
     candidates, images = candidates.select(above), images[above]
     if len(above) == 0:
         return SelectedRows(above, candidates.boxes, candidates.scores)
-    groups = group_rows(images * (candidates.labels.max() + 1) + candidates.labels)
-    selection = suppress(candidates, groups, config)
-    if config.box_voting is not None:
-        selection = vote_scores(
-            selection, candidates.boxes, candidates.scores, groups, voting=config.box_voting
+    keys = images * (candidates.labels.max() + 1) + candidates.labels
+    slices = slice_classes(candidates.boxes, keys)
+    boxes = None
+    if config.box_voting is None and config.suppression in ("hard", "soft_linear", "soft_gaussian"):
+        selected = suppress(slices, candidates.scores, images, config)
+    else:
+        selected, boxes = compared_best(candidates, keys, images, slices, config)
+    rows = torch.from_numpy(slices.order[selected.place])
+    if config.sigma_t > 0:
+        boxes = vote_on(candidates, slices, selected, config)
+    elif boxes is None:
+        boxes = candidates.boxes[rows]
+    return SelectedRows(above[rows], boxes, torch.from_numpy(selected.scores).float())
+
+
+def suppress(
+    slices: ClassSlices, scores: Tensor, images: Tensor, config: PostprocessConfig
+) -> Selected:
+    """NMS or soft-NMS, as ``config.suppression`` says.
+
+    Args:
+        slices: the candidates.
+        scores, images: (T,) by row.
+        config: see PostprocessConfig.
+    """
+    by_place = scores.double().numpy()[slices.order]
+    image = images.numpy()[slices.order[slices.first]]
+    exits = config.sigma_t > 0 and config.voters == "remaining"
+    if config.suppression == "hard":
+        return best_after_nms(
+            slices,
+            by_place,
+            image,
+            threshold=config.iou_threshold,
+            max_detections=config.max_detections,
+            exits=exits,
         )
-    group, step = best_of_each_image(selection, groups, images, config.max_detections)
-    rows = groups.members[group, selection.slots[group, step]]
-    boxes = vote_on(candidates, groups, selection, group, step, config)
-    return SelectedRows(above[rows], boxes, selection.scores[group, step])
+    decay, floor = decay_and_floor(config)
+    return select_best(
+        slices,
+        by_place,
+        image,
+        decay=decay,
+        floor=floor,
+        max_detections=config.max_detections,
+        exits=exits,
+    )
+
+
+def vote_on(
+    candidates: Candidates, slices: ClassSlices, selected: Selected, config: PostprocessConfig
+) -> Tensor:
+    """Boxes (D, 4) px of the selected ones after the variance vote."""
+    variances = candidates.variances
+    assert variances is not None
+    leaving = None
+    if config.voters == "remaining":
+        assert selected.exit_step is not None
+        leaving = Leaving(selected.exit_step, selected.step)
+    voted = vote_selected(
+        slices,
+        selected.place,
+        (variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else variances).numpy(),
+        sigma_t=config.sigma_t,
+        voter_iou=config.voter_iou,
+        leaving=leaving,
+    )
+    return torch.from_numpy(voted)
 
 
 def postprocess_class(
@@ -191,9 +151,14 @@ def postprocess_class(
     candidates = Candidates(
         boxes=boxes, scores=scores, labels=same, variances=variances, localization=localization
     )
-    check_candidates("postprocess_class", candidates, config)
-    selected = suppress_and_vote(_floats([candidates], config), same, config)
-    return selected.boxes, selected.scores, selected.rows
+    host = on_host([candidates])[0]
+    check_candidates("postprocess_class", host, config)
+    selected = suppress_and_vote(_floats([host], config), same.cpu(), config)
+    return (
+        selected.boxes.to(boxes.device),
+        selected.scores.to(boxes.device),
+        selected.rows.to(boxes.device),
+    )
 
 
 def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
@@ -206,37 +171,58 @@ def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Cand
     return Candidates(**{name: x if name == "labels" else x.float() for name, x in columns.items()})
 
 
+def on_host(candidates: Sequence[Candidates]) -> list[Candidates]:
+    """The candidates on the host; a GPU is waited for once, whatever their number."""
+    copies = [
+        replace(
+            image,
+            **{
+                column.name: value.to("cpu", non_blocking=True)
+                for column in fields(Candidates)
+                if (value := getattr(image, column.name)) is not None
+            },
+        )
+        for image in candidates
+    ]
+    if candidates[0].boxes.is_cuda:
+        torch.cuda.current_stream(candidates[0].boxes.device).synchronize()
+    return copies
+
+
 def postprocess_images(
     candidates: Sequence[Candidates], config: PostprocessConfig
 ) -> list[Detections]:
     """``postprocess`` for several images."""
-    voting = list(candidates)
+    if not candidates:
+        return []
+    host = voting = on_host(candidates)
     if config.variance_space == "pixel":
         voting = [
-            replace(c, variances=c.pixel_variances, pixel_variances=c.variances) for c in candidates
+            replace(c, variances=c.pixel_variances, pixel_variances=c.variances) for c in host
         ]
     for index, image in enumerate(voting):
         check_candidates(f"postprocess, image {index}", image, config)
-    if not candidates:
-        return []
-    images = torch.cat(
-        [torch.full_like(image.labels, index) for index, image in enumerate(candidates)]
-    )
+    images = torch.cat([torch.full_like(image.labels, index) for index, image in enumerate(voting)])
     selected = suppress_and_vote(_floats(voting, config), images, config)
     counts = torch.bincount(images[selected.rows], minlength=len(candidates)).tolist()
     firsts = accumulate([0] + [len(image.scores) for image in candidates])
-    per_image = zip(candidates, firsts, *(part.split(counts) for part in selected), strict=False)
-    return [
+    per_image = zip(host, firsts, *(part.split(counts) for part in selected), strict=False)
+    detections = [
         _detections(image, rows - first, boxes, scores)
         for image, first, rows, boxes, scores in per_image
     ]
+    device = candidates[0].boxes.device
+    return detections if device.type == "cpu" else [image.to(device) for image in detections]
 
 
 def _detections(image: Candidates, rows: Tensor, boxes: Tensor, scores: Tensor) -> Detections:
     """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their
     new scores (D,).
     """
-    sigma = None if image.pixel_variances is None else image.pixel_variances[rows].sqrt()
+    sigma = None
+    if image.pixel_variances is not None:
+        # torch would split even this short root over its threads
+        sigma = torch.from_numpy(np.sqrt(image.pixel_variances[rows].numpy()))
     return Detections(
         boxes=boxes,
         scores=scores,

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from data.boxes import box_iou
-from postprocess.suppression import CUDA_SYNC_INTERVAL, Selection, selection_of
+from postprocess.suppression import Selection, selection_of
 
 Search = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -107,11 +107,10 @@ def greedy(linear: Tensor, pairs: Tensor, valid: Tensor) -> Tensor:
     """
     kept = torch.zeros_like(valid)
     increment = linear.masked_fill(~valid, torch.inf)
-    sync_interval = CUDA_SYNC_INTERVAL if linear.is_cuda else 1
-    for step in range(linear.shape[1]):
+    for _ in range(linear.shape[1]):
         cost, best = increment.min(dim=1, keepdim=True)
         add = cost < 0
-        if step % sync_interval == 0 and not add.any():
+        if not add.any():
             break
         added = torch.zeros_like(valid).scatter(1, best, add)
         kept |= added

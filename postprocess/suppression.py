@@ -1,5 +1,8 @@
 """Hard NMS, linear soft-NMS and Gaussian soft-NMS as one selection loop with three decay functions.
 
+``select`` is written to be read, and is what tests hold postprocess/best_first.py and hard_nms.py
+against, which find the same faster. It serves the methods that look at more than the best boxes.
+
 Letters: G groups (an image and a class), M slots in a group, S selection steps. KL Loss Algorithm
 1, lines in blue; Bodla et al., "Soft-NMS", 2017. The +1 pixel rule of the released code equals
 these functions on continuous boxes.
@@ -16,13 +19,11 @@ import torch
 from torch import Tensor
 
 from data.boxes import box_iou
+from postprocess.arrays import Values, exp
 
-Decay = Callable[[Tensor], Tensor]
+Decay = Callable[[Values], Values]
 
 REMOVED = -torch.inf  # the remaining score of a slot that is selected, dropped or padding
-CUDA_SYNC_INTERVAL = (
-    16  # steps between two looks at whether anything remains: each look makes the host wait
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +56,19 @@ def selection_of(kept: Tensor, scores: Tensor) -> Selection:
     return Selection(slots=slots, scores=ranked, exit_step=exit_step)
 
 
-def hard_decay(iou: Tensor, *, threshold: float) -> Tensor:
+def hard_decay(iou: Values, *, threshold: float) -> Values:
     """Factor 0 where IoU > threshold, else 1."""
-    return (iou <= threshold).to(iou.dtype)
+    return 1.0 - 1.0 * (iou > threshold)
 
 
-def linear_decay(iou: Tensor, *, threshold: float) -> Tensor:
+def linear_decay(iou: Values, *, threshold: float) -> Values:
     """Factor 1 - IoU where IoU > threshold, else 1."""
-    return torch.where(iou > threshold, 1 - iou, 1.0)
+    return 1 - iou * (iou > threshold)
 
 
-def gaussian_decay(iou: Tensor, *, sigma: float) -> Tensor:
+def gaussian_decay(iou: Values, *, sigma: float) -> Values:
     """Factor exp(-IoU^2 / sigma)."""
-    return torch.exp(-(iou**2) / sigma)
+    return exp(-(iou**2) / sigma)
 
 
 def select(
@@ -97,7 +98,6 @@ def select(
     slots = scores.new_zeros((len(sizes), steps), dtype=torch.int64)
     selected = scores.new_full((len(sizes), steps), REMOVED)
     exit_step = torch.zeros_like(valid, dtype=torch.int64)
-    sync_interval = CUDA_SYNC_INTERVAL if scores.is_cuda else 1
     remaining = scores.masked_fill(~valid, REMOVED)
     groups = len(sizes)
     for step in range(steps):
@@ -105,7 +105,7 @@ def select(
             groups -= 1
         remaining = remaining[:groups]
         best, winner = remaining.max(dim=1, keepdim=True)
-        if step % sync_interval == 0 and not (best > REMOVED).any():
+        if not (best > REMOVED).any():
             break
         slots[:groups, step], selected[:groups, step] = winner[:, 0], best[:, 0]
         winner_box = boxes[:groups].take_along_dim(winner[..., None], dim=1)

@@ -1,25 +1,26 @@
 """Variance voting: a selected box moves to the mean of its neighbors, weighted by nearness and
 certainty.
 
-Letters: T rows, G groups (an image and a class), M slots in a group, D detections.
-KL Loss section 3.3, Eq. 11; Algorithm 1, lines in green.
+Letters: T candidates of all images, M members of a group (an image and a class), D detections.
+KL Loss section 3.3, Eq. 11; Algorithm 1, lines in green. ``vote`` is the equation to be read, and
+the reference of the tests; ``vote_selected`` is the same for all detections at once.
 
 Neither who is selected nor the decayed scores depend on voted coordinates: the released code, too,
 votes with the original boxes and takes IoU of the original boxes. So voting is a step of its own
 after the selection, and only the boxes that are reported need it.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from postprocess.groups import Groups, neighborhoods
+from postprocess.arrays import Flags, Floats, Indices, Values
+from postprocess.class_slices import TINY, ClassSlices, neighborhoods_of
 
-Voters = Callable[[Tensor, Tensor], Tensor]
 
-
-def log_proximity(iou: Tensor, sigma_t: float) -> Tensor:
+def log_proximity(iou: Values, sigma_t: float) -> Values:
     """Eq. 11, first line, as a logarithm: ln p_i = -(1 - IoU_i)^2 / sigma_t."""
     return -((1 - iou) ** 2) / sigma_t
 
@@ -53,53 +54,72 @@ def vote(
     return selected + (weights * (boxes - selected[:, None])).sum(dim=1)
 
 
-def all_voters(exit_step: Tensor, step: Tensor) -> Tensor:
-    """Algorithm 1 (the set B): every box of the group may vote, (D, M)."""
-    return torch.ones_like(exit_step, dtype=torch.bool)
+def remaining_voters(exit_step: Indices, step: Indices) -> Flags:
+    """Released code: who is selected or dropped in an earlier step than ``step`` may not vote.
 
+    Boxes dropped in the very step do vote: that code votes first and decays afterwards. In the
+    paper's Algorithm 1 every box of the group (the set B) may vote.
 
-def remaining_voters(exit_step: Tensor, step: Tensor) -> Tensor:
-    """Released code: who is selected or dropped in an earlier step than ``step`` (D,) may not vote,
-    (D, M).
-
-    Boxes dropped in the very step do vote: that code votes first and decays afterwards.
+    Args:
+        exit_step, step: of the voters and of the detections; their shapes broadcast.
     """
-    return exit_step >= step[:, None]
+    return exit_step >= step
+
+
+class Leaving(NamedTuple):
+    """When boxes leave their group.
+
+    exit_step (T,) by place: the step of its group in which a box was selected or dropped, large if
+    it stays. step (D,): the step in which each detection was selected.
+    """
+
+    exit_step: Indices
+    step: Indices
 
 
 def vote_selected(
-    boxes: Tensor,
-    variances: Tensor,
-    groups: Groups,
-    exit_step: Tensor,
+    slices: ClassSlices,
+    places: Indices,
+    variances: Floats,
     *,
-    group: Tensor,
-    slot: Tensor,
-    step: Tensor,
     sigma_t: float,
     voter_iou: float,
-    may_vote: Voters,
-) -> Tensor:
+    leaving: Leaving | None,
+) -> Floats:
     """Eq. 11 for D selected boxes, each with the voters of its group.
 
+    The sums over the voters are taken in float64, where neither variances nor proximities overflow.
+    In a large group they are one matrix product of the masked proximities with 1 / v and x / v.
+    Coordinates are counted from a box of the group, so that a far corner costs no digits.
+
     Args:
-        boxes, variances: (T, 4) of all rows.
-        groups: the rows of each group, G x M slots.
-        exit_step: (G, M) the step in which each slot was selected or dropped.
-        group, slot, step: (D,) where each selected box is, and the step in which it was selected.
+        slices: the candidates.
+        places: (D,) of the selected boxes.
+        variances: (T, 4) by row.
         sigma_t: the temperature, > 0.
         voter_iou: a box votes if its IoU with the selected box is larger, in [0, 1).
-        may_vote: (exit_step (D, M), step (D,)) -> (D, M) bool.
+        leaving: for ``remaining_voters``; None lets all boxes of the group vote.
 
     Returns:
         voted boxes (D, 4) px. The selected box always votes, with p = 1, even if it has no area.
     """
-    voted = [boxes.new_zeros(0, 4)]
-    for near in neighborhoods(boxes, groups, group, slot):
-        selected = boxes[groups.members[group[near.part], slot[near.part]]]
-        may = may_vote(exit_step[group[near.part]], step[near.part])
-        voters = near.valid & (near.iou > voter_iou) & may
-        voted.append(
-            vote(selected, boxes[near.rows], variances[near.rows], near.iou, voters, sigma_t)
-        )
-    return torch.cat(voted)
+    origin = slices.boxes.T[slices.first].astype(np.float64)
+    inverse = 1 / np.maximum(variances[slices.order].astype(np.float64), TINY)
+    moved = slices.boxes.T - origin[slices.group]
+    moments = np.concatenate([inverse, inverse * moved], axis=1)  # (T, 8)
+    sums = np.empty((len(places), 8))
+    for near in neighborhoods_of(slices, places):
+        voters = near.iou > voter_iou
+        if leaving is not None:
+            voters &= remaining_voters(leaving.exit_step[near.member], leaving.step[near.box])
+        if near.iou.ndim == 1:
+            box, member, iou = near.box[voters], near.member[voters], near.iou[voters]
+            weights = np.exp(log_proximity(iou, sigma_t))[:, None] * moments[member]
+            begins = np.flatnonzero(np.diff(box, prepend=-1))
+            sums[box[begins]] = np.add.reduceat(weights, begins, axis=0)
+        else:
+            proximity = np.exp(log_proximity(near.iou, sigma_t)) * voters
+            members = slice(int(near.member[0]), int(near.member[-1]) + 1)
+            sums[near.box[:, 0]] = proximity.astype(np.float64) @ moments[members]
+    voted = sums[:, 4:] / sums[:, :4] + origin[slices.group[places]]
+    return voted.astype(np.float32)

@@ -1,0 +1,121 @@
+"""Hard NMS in each class of each image by torchvision's kernel.
+
+Letters: T candidates of all images, G groups (an image and a class), S selected boxes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torchvision import ops
+
+from postprocess.arrays import Doubles, Indices
+from postprocess.best_first import Selected
+from postprocess.class_slices import ClassSlices, neighborhoods_of
+
+# The kernel compares every kept box with every later one, of whatever group: so groups share a call
+# only while they are few.
+TOGETHER = 512
+LARGEST_SHIFTED = 1e6  # px
+
+
+def hard_nms(slices: ClassSlices, scores: Doubles, *, threshold: float) -> Indices:
+    """The boxes that no better selected box of their group overlaps by more than ``threshold``.
+
+    Groups that share a call of the kernel are moved apart. In float64 the shift by a power of two
+    leaves the boxes' sides, and with them every IoU, as they are.
+
+    Args:
+        slices: the candidates.
+        scores: (T,) by place.
+        threshold: IoU; a box with exactly this IoU stays.
+
+    Returns:
+        places (S,), group after group, and in a group best first.
+
+    Law: equals torchvision.ops.batched_nms, apart from IoUs that float32 rounds to the threshold.
+    """
+    extent = float(np.abs(slices.boxes).max(initial=1.0))
+    shift = 2.0 ** np.ceil(np.log2(extent) + 1)
+    moved = slices.boxes.astype(np.float64)
+    moved += slices.group * shift
+    boxes, ranked = torch.from_numpy(moved.T), torch.from_numpy(scores)
+    # A shift of many large boxes would cost them digits.
+    together = TOGETHER if extent < LARGEST_SHIFTED else 0
+    kept = [
+        ops.nms(boxes[part], ranked[part], threshold).numpy() + part.start
+        for part in calls(slices, together)
+    ]
+    places = np.concatenate(kept)
+    return places[slices.group[places].argsort(kind="stable")]
+
+
+def calls(slices: ClassSlices, together: int) -> Iterator[slice]:
+    """The places that one call of the kernel looks at: one group, or several that have at most
+    ``together`` members in all.
+    """
+    start = 0
+    ends = (slices.first + slices.size).tolist()
+    for end, following in zip(ends, [*ends[1:], None], strict=True):
+        if following is None or following - start > together:
+            yield slice(start, end)
+            start = end
+
+
+def best_after_nms(
+    slices: ClassSlices,
+    scores: Doubles,
+    images: Indices,
+    *,
+    threshold: float,
+    max_detections: int,
+    exits: bool = False,
+) -> Selected:
+    """The best boxes of every image that NMS leaves.
+
+    Args:
+        slices: the candidates.
+        scores: (T,) by place.
+        images: (G,) the image of each group, ascending.
+        threshold: IoU.
+        max_detections: D, of each image.
+        exits: whether to find the exit steps.
+
+    Returns:
+        what was selected. Of equal scores the lowest row comes first.
+    """
+    places = hard_nms(slices, scores, threshold=threshold)
+    group = slices.group[places]
+    step = np.arange(len(places)) - group.searchsorted(group)
+    image = images[group]
+    ranking = np.lexsort((slices.order[places], -scores[places], image))
+    image = image[ranking]
+    ranking = ranking[np.arange(len(image)) - image.searchsorted(image) < max_detections]
+    places, step = places[ranking], step[ranking]
+    return Selected(
+        place=places,
+        scores=scores[places],
+        step=step,
+        exit_step=exit_steps(slices, places, step, threshold=threshold) if exits else None,
+    )
+
+
+def exit_steps(slices: ClassSlices, places: Indices, step: Indices, *, threshold: float) -> Indices:
+    """The step of its group in which each box was selected or dropped, as far as it is known from
+    the first selected boxes of every group.
+
+    Args:
+        slices: the candidates.
+        places, step: (D,) where the selected boxes are, and in which step of their group.
+        threshold: IoU.
+
+    Returns:
+        (T,) by place; T if no selected box among those given is the box or overlaps it.
+    """
+    steps = np.full(len(slices.order), len(slices.order))
+    for near in neighborhoods_of(slices, places):
+        leaves = near.iou > threshold
+        box, member = np.broadcast_arrays(near.box, near.member)
+        np.minimum.at(steps, member[leaves], step[box[leaves]])
+    steps[places] = np.minimum(steps[places], step)
+    return steps
