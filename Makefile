@@ -44,8 +44,8 @@ lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: install ## latency of Table 2 at full size, and of the core operations
-	$(BIN)/python -m scripts.benchmark kl_loss/table2 --scale paper --device $(or $(DEVICE),auto)
+benchmark: install ## operators, post-processing, networks, loading, scoring beside their peers; about 15 minutes on 2 cores
+	$(BIN)/python -m scripts.speed --device $(or $(DEVICE),auto) --out $(or $(OUT),runs)/benchmark $(if $(PARTS),--parts $(PARTS))
 
 doctor: install ## versions, torchvision's operators, GPU, disk, shared memory; one line that fixes each failure
 	@$(BIN)/python -m scripts.doctor

@@ -3,8 +3,7 @@
 
 All rows are timed in one process, in turn (A B A B ...), so that a warm or busy machine slows both
 alike; numbers are medians. Weights are random and candidates synthetic (scripts/engine/latency.py
-says why that is fair). The core operations (scripts/engine/operations.py) are timed in the same
-process.
+says why that is fair). ``python -m scripts.speed`` times everything else.
 """
 
 import argparse
@@ -20,9 +19,8 @@ from scripts.engine.environment import Environment, device_name, pick_device
 from scripts.engine.files import write_json
 from scripts.engine.latency import Latencies, time_rows
 from scripts.engine.numbers import at_least_one
-from scripts.engine.operations import time_operations
 from scripts.engine.places import TablePlace, add_place_options, find_table, table_place
-from scripts.engine.results import row_line, seed_header, seed_results
+from scripts.engine.results import row_line, seed_results
 from scripts.reports.results import markdown_table
 
 
@@ -43,7 +41,7 @@ def option_parser() -> argparse.ArgumentParser:
 def benchmark(
     table: Table, place: TablePlace, environment: Environment, repeats: int, train_step: bool
 ) -> None:
-    """Times a table's rows and the core operations, prints both and writes them."""
+    """Times a table's rows, prints and writes them."""
     if table.metric != "latency":
         raise ValueError(
             f"{place.name} is scored by {table.metric!r}, not by time; use python -m "
@@ -62,10 +60,7 @@ def benchmark(
     for index, (row, run) in enumerate(zip(table.rows, runs, strict=True)):
         lines.append({**row_line(row, run), "metrics": latencies.metrics(index)})
     write_json(place.seed_file(0), seed_results(table, place, environment, 0, lines))
-    operations = time_operations(runs[0], repeats, device)
-    path = environment.out / environment.scale / "benchmark.json"
-    write_json(path, {**seed_header(place, environment, 0), "operations": operations})
-    print(f"-> {place.seed_file(0)} and {path}")
+    print(f"-> {place.seed_file(0)}")
 
 
 def latency_table(table: Table, runs: Sequence[Run], latencies: Latencies) -> str:

@@ -152,28 +152,30 @@ def time_steps(
 
     The learning rate is 0: the work of a step, on weights that stay as they are.
     """
+    steps = [training_step(run, detectors[run.name], device) for run in runs]
+    return interleaved(steps, repeats, device)
+
+
+def training_step(run: Run, detector: Detector, device: torch.device) -> Action:
+    """One update of a run's network on a batch of noise, with a learning rate of 0."""
+    detector.train()
+    detector.freeze(run.model.backbone.frozen_stages)
+    optimizer = build_optimizer(detector, run.train)
+    set_learning_rate(optimizer, 0.0)
+    batch = random_batch(
+        images=run.train.batch_size,
+        size=largest_size(run.data),
+        pixels=run.data.pixels,
+        num_classes=run.model.num_classes,
+        generator=torch.Generator().manual_seed(1),
+    ).to(device)
     scaler = LossScaler(device.type, enabled=False)
-
-    def step(run: Run) -> Action:
-        data, detector = run.data, detectors[run.name].train()
-        detector.freeze(run.model.backbone.frozen_stages)
-        optimizer = build_optimizer(detector, run.train)
-        set_learning_rate(optimizer, 0.0)
-        batch = random_batch(
-            images=run.train.batch_size,
-            size=largest_size(data),
-            pixels=data.pixels,
-            num_classes=run.model.num_classes,
-            generator=torch.Generator().manual_seed(1),
-        ).to(device)
-        return lambda: update(
-            detector,
-            optimizer,
-            scaler,
-            [batch],
-            step=0,
-            max_norm=run.train.max_grad_norm,
-            roi_loss_weight=run.train.roi_loss_weight,
-        )
-
-    return interleaved([step(run) for run in runs], repeats, device)
+    return lambda: update(
+        detector,
+        optimizer,
+        scaler,
+        [batch],
+        step=0,
+        max_norm=run.train.max_grad_norm,
+        roi_loss_weight=run.train.roi_loss_weight,
+    )

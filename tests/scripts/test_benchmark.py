@@ -8,7 +8,6 @@ import torch
 from experiments.scales import SCALES, mini
 from models.build import build_detector
 from scripts import benchmark
-from scripts.engine import operations
 from scripts.engine.latency import threshold_for
 from scripts.engine.places import find_table
 from scripts.engine.synthetic import random_batch
@@ -39,10 +38,6 @@ def tiny(run):
 
 def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "mini", tiny)
-    monkeypatch.setattr(operations, "CROWDS", ((12, 2),))
-    monkeypatch.setattr(operations, "PYRAMID_IMAGE", (64, 96))
-    monkeypatch.setattr(operations, "PYRAMID_CHANNELS", 4)
-    monkeypatch.setattr(operations, "PYRAMID_ROIS", 8)
     assert (
         benchmark.main(
             [
@@ -77,13 +72,6 @@ def test_table_2_is_measured_written_and_printed(tmp_path, monkeypatch, capsys):
     baseline, ours = (row["metrics"] for row in written["rows"])
     assert baseline["ratio"] == 1
     assert ours["ratio"] == ours["latency_ms"] / baseline["latency_ms"]
-    measured = json.loads((tmp_path / "mini" / "benchmark.json").read_text())["operations"]
-    assert [operation["other"] for operation in measured] == [
-        "torchvision",
-        "torchvision",
-        "torchvision's RoIAlign, one sample a cell",
-        "numpy loop",
-    ]
     assert "ours - baseline" in write_table(
         ReportPlace(table="kl_loss/table2", scale="mini", out=tmp_path)
     )
