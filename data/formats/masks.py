@@ -149,7 +149,8 @@ def decode_masks(rles: Sequence[Rle], size: tuple[int, int]) -> Tensor:
 
 def mask_areas(rles: Sequence[Rle]) -> list[float]:
     """Number of pixels of each mask, px^2."""
-    return [float(area) for area in mask.area(list(rles))] if rles else []
+    # one by one: pycocotools refuses more than 255 at a time
+    return [float(mask.area(rle)) for rle in rles]
 
 
 @dataclass(frozen=True, kw_only=True)

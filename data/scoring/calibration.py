@@ -15,6 +15,7 @@ from torch import Tensor
 from data.boxes import box_iou, sides_xyxy
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
+from data.scoring.turns import NOTHING, take_in_turn
 
 EXPECTED_COVERAGE = {"coverage1": 68.27, "coverage2": 95.45}  # percent, of a Gaussian
 NAN = float("nan")
@@ -31,17 +32,12 @@ def match_detections(
     Returns:
         (detection, object), each (n,) i64, best score first.
     """
-    overlap = box_iou(detections.boxes, target.boxes)
-    overlap[(detections.labels[:, None] != target.labels) | target.crowd] = -1.0
-    pairs = []
-    order = detections.scores.argsort(descending=True, stable=True).tolist()
-    for row in order if len(target.labels) else []:
-        best, column = overlap[row].max(dim=0)
-        if best >= iou:
-            pairs.append((row, int(column)))
-            overlap[:, column] = -1.0
-    matches = torch.tensor(pairs, dtype=torch.int64, device=overlap.device).reshape(-1, 2)
-    return matches[:, 0], matches[:, 1]
+    order = detections.scores.argsort(descending=True, stable=True)
+    overlap = box_iou(detections.boxes[order], target.boxes)
+    means = (detections.labels[order, None] == target.labels) & ~target.crowd & (overlap >= iou)
+    column = take_in_turn(overlap.where(means, NOTHING))
+    taken = column != NOTHING
+    return order[taken], column[taken]
 
 
 def average_ranks(values: Tensor) -> Tensor:

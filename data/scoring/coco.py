@@ -1,35 +1,39 @@
-"""COCO scores by pycocotools, on records instead of files.
+"""COCO scores, on records instead of files.
 
 Letters: N images, D detections, G ground-truth boxes, K classes. The sums, the matching and the
-101-point precision are pycocotools' COCOeval; this file only builds its two data sets in memory and
-reads its tables.
+101-point precision are those of pycocotools' COCOeval (data/scoring/coco_evaluators.py); this file
+only builds its annotations in memory and reads its tables.
 
 Annotation ids are numbered 1, 2, ... here, whatever the file said: COCOeval stores the matched id
 and takes 0 for "not matched", so that a file whose ids start at 0 loses an object, and of two
 annotations with one id only one survives.
 """
 
-import contextlib
-import io
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from data.errors import DataError
 from data.formats.masks import Rle, mask_areas
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
+from data.scoring.coco_evaluators import (
+    MAX_DETECTIONS,
+    Evaluator,
+    Rows,
+    Tables,
+    chosen_evaluator,
+    evaluate_rows,
+)
 
 # The masks (RLEs) of each image's detections and those of its targets, in their order.
 SegmentPair = tuple[Sequence[Sequence[Rle]], Sequence[Sequence[Rle]]]
 
 # suffix -> index of COCOeval's area ranges: all, < 32^2, < 96^2, larger
 AREAS = {"": 0, "S": 1, "M": 2, "L": 3}
-MAX_DETECTIONS = (1, 10, 100)  # per image and class, COCOeval's default
 IOU_PERCENT = range(50, 100, 5)
 
 
@@ -38,6 +42,8 @@ def evaluate_coco(
     targets: Sequence[Target],
     num_classes: int,
     segments: SegmentPair | None = None,
+    *,
+    evaluator: Evaluator | None = None,
 ) -> dict[str, float]:
     """Box AP and AR of a data set, averaged over the classes; with ``segments`` mask AP and AR.
 
@@ -48,15 +54,18 @@ def evaluate_coco(
         num_classes: K.
         segments: (of the detections, of the targets), one list of RLEs per image: IoUs are those of
             the masks, and a detection's size is the area of its mask. The boxes then play no part.
+        evaluator: who computes; None: the one that ``chosen_evaluator`` names. The numbers are the
+            same.
 
     Returns:
         percent, under the keys AP (IoU .50:.95), AP50, AP55, ..., AP95, APS, APM, APL, AR1, AR10,
         AR100, ARS, ARM, ARL. nan where there is no ground truth to measure with.
 
     Raises:
-        DataError: the sequences, the labels or the masks do not fit.
+        DataError: the sequences, the labels or the masks do not fit, or there is no such evaluator.
     """
-    return summarize(*coco_tables(detections, targets, num_classes, segments))
+    tables = coco_tables(detections, targets, num_classes, segments, evaluator=evaluator)
+    return summarize(*tables)
 
 
 def evaluate_coco_per_class(
@@ -74,33 +83,34 @@ def coco_tables(
     targets: Sequence[Target],
     num_classes: int,
     segments: SegmentPair | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    *,
+    evaluator: Evaluator | None = None,
+) -> Tables:
     """COCOeval's tables: precision (10 IoUs, 101 recalls, K, 4 areas, 3 detection limits) and
     recall (10, K, 4, 3).
 
     Fractions in 0..1; -1 where a class has no ground truth. Arguments as for ``evaluate_coco``.
     """
     check_aligned(detections, targets, num_classes)
-    detected = [_annotations(d.boxes, d.labels, score=d.scores.tolist()) for d in detections]
-    annotated = [
-        _annotations(t.boxes, t.labels, area=t.area.tolist(), iscrowd=t.crowd.int().tolist())
-        for t in targets
-    ]
     if segments is not None:
         _check_segments(detections, targets, segments)
-        for rows, rles in zip((*detected, *annotated), (*segments[0], *segments[1]), strict=True):
-            _add(rows, "segmentation", rles)
-        for rows, rles in zip(detected, segments[0], strict=True):
-            _add(rows, "area", mask_areas(rles))
-    kind = "bbox" if segments is None else "segm"
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            _data_set(annotated, num_classes), _data_set(detected, num_classes), kind
-        )
-        evaluation.params.maxDets = list(MAX_DETECTIONS)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
+    detected = _rows([(d.boxes, d.labels) for d in detections])
+    _add(detected, "score", _values([d.scores for d in detections]))
+    annotated = _rows([(t.boxes, t.labels) for t in targets])
+    _add(annotated, "area", _values([t.area for t in targets]))
+    _add(annotated, "iscrowd", _values([t.crowd.int() for t in targets]))
+    if segments is not None:
+        for rows, images in zip((detected, annotated), segments, strict=True):
+            _add(rows, "segmentation", list(chain.from_iterable(images)))
+        _add(detected, "area", mask_areas([row["segmentation"] for row in detected]))
+    return evaluate_rows(
+        annotated,
+        detected,
+        images=len(targets),
+        classes=num_classes,
+        kind="bbox" if segments is None else "segm",
+        evaluator=chosen_evaluator(evaluator),
+    )
 
 
 def summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
@@ -129,20 +139,34 @@ def _mean(table: np.ndarray) -> float:
     return 100.0 * float(defined.mean()) if defined.size else float("nan")
 
 
-def _annotations(boxes: Tensor, labels: Tensor, **columns: list[float] | list[int]) -> list[dict]:
-    """COCO annotations of one image, without ids: xyxy px becomes [x, y, width, height] px."""
-    corners = boxes.double()
+def _rows(images: Sequence[tuple[Tensor, Tensor]]) -> Rows:
+    """COCO annotations of the boxes and labels of all images, with ids from 1 on: xyxy px becomes
+    [x, y, width, height] px.
+    """
+    counts = [len(labels) for _, labels in images]
+    corners = torch.cat([torch.zeros(0, 4), *(boxes.cpu() for boxes, _ in images)]).double()
     xywh = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
-    rows = [
-        {"bbox": box, "category_id": label, "area": box[2] * box[3], "iscrowd": 0}
-        for box, label in zip(xywh, labels.tolist(), strict=True)
+    image_ids = np.repeat(np.arange(1, len(images) + 1), counts).tolist()
+    columns = zip(xywh, _values([labels for _, labels in images]), image_ids, strict=True)
+    return [
+        {
+            "id": number,
+            "image_id": image_id,
+            "category_id": label,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        for number, (box, label, image_id) in enumerate(columns, start=1)
     ]
-    for name, values in columns.items():
-        _add(rows, name, values)
-    return rows
 
 
-def _add(rows: list[dict], name: str, values: Sequence[object]) -> None:
+def _values(columns: Sequence[Tensor]) -> list:
+    """The values of all images one after the other."""
+    return torch.cat([column.cpu() for column in columns]).tolist() if columns else []
+
+
+def _add(rows: Rows, name: str, values: Sequence[object]) -> None:
     for row, value in zip(rows, values, strict=True):
         row[name] = value
 
@@ -170,25 +194,3 @@ def _check_segments(
                 f"the masks of image {image} have the sizes {sorted(sizes)}; give all those of the"
                 " image."
             )
-
-
-def _data_set(images: Sequence[list[dict]], num_classes: int) -> COCO:
-    """pycocotools' COCO with ids from 1; built by hand, because its own loadRes refuses an empty
-    list.
-    """
-    rows = [
-        {**row, "image_id": image_id}
-        for image_id, rows in enumerate(images, start=1)
-        for row in rows
-    ]
-    coco = COCO()
-    coco.dataset = {
-        # the sizes are not read: run lengths have their own
-        "images": [
-            {"id": image_id, "height": 0, "width": 0} for image_id in range(1, len(images) + 1)
-        ],
-        "categories": [{"id": label, "name": str(label)} for label in range(1, num_classes + 1)],
-        "annotations": [{**row, "id": number} for number, row in enumerate(rows, start=1)],
-    }
-    coco.createIndex()
-    return coco

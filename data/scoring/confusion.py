@@ -12,6 +12,7 @@ from data.boxes import box_iou
 from data.records import Detections, Target
 from data.scoring.aligned import check_aligned
 from data.scoring.crowds import in_crowd
+from data.scoring.turns import NOTHING, take_in_turn
 
 BACKGROUND = 0  # row: nothing was there; column: nothing was found
 
@@ -48,11 +49,12 @@ def confusion_matrix(
     Law: row a > 0 adds up to the objects of class a.
     """
     check_aligned(detections, targets, num_classes)
-    matrix = torch.zeros(num_classes + 1, num_classes + 1, dtype=torch.int64)
+    cells = [torch.zeros(0, dtype=torch.int64)]
     for detected, target in zip(detections, targets, strict=True):
-        for row, column in image_pairs(at_least(detected, least_score), target, iou):
-            matrix[row, column] += 1
-    return matrix
+        labels, classes = image_pairs(at_least(detected, least_score), target, iou)
+        cells.append((labels * (num_classes + 1) + classes).cpu())
+    counts = torch.bincount(torch.cat(cells), minlength=(num_classes + 1) ** 2)
+    return counts.reshape(num_classes + 1, num_classes + 1)
 
 
 def at_least(detections: Detections, score: float) -> Detections:
@@ -63,26 +65,27 @@ def at_least(detections: Detections, score: float) -> Detections:
     )
 
 
-def image_pairs(detections: Detections, target: Target, iou: float) -> list[tuple[int, int]]:
-    """(label, detected class) of everything in one image; BACKGROUND for nothing."""
+def image_pairs(detections: Detections, target: Target, iou: float) -> tuple[Tensor, Tensor]:
+    """Label and detected class, each (n,) i64, of everything in one image; BACKGROUND for
+    nothing.
+    """
+    order = detections.scores.argsort(descending=True, stable=True)
+    detections = detections.select(order)
     objects = target.select(~target.crowd)
     ignored = in_crowd(detections, target)
     overlap = box_iou(detections.boxes, objects.boxes)
     # a tie goes to the object of the detection's own class
     same = detections.labels[:, None] == objects.labels
     preference = overlap + torch.finfo(overlap.dtype).eps * same
-    free = torch.ones(len(objects.labels), dtype=torch.bool)
-    pairs = []
-    for row in detections.scores.argsort(descending=True, stable=True).tolist():
-        detected = int(detections.labels[row])
-        candidates = preference[row].masked_fill(~free | (overlap[row] < iou), -1.0)
-        if len(candidates) and candidates.max() >= 0:
-            nearest = int(candidates.argmax())
-            free[nearest] = False
-            pairs.append((int(objects.labels[nearest]), detected))
-        elif not ignored[row]:
-            pairs.append((BACKGROUND, detected))
-    return pairs + [(label, BACKGROUND) for label in objects.labels[free].tolist()]
+    column = take_in_turn(preference.where(overlap >= iou, NOTHING))
+    right = column != NOTHING
+    free = torch.ones_like(objects.crowd)
+    free[column[right]] = False
+    wrong = detections.labels[~right & ~ignored]
+    missed = objects.labels[free]
+    labels = (objects.labels[column[right]], torch.full_like(wrong, BACKGROUND), missed)
+    classes = (detections.labels[right], wrong, torch.full_like(missed, BACKGROUND))
+    return torch.cat(labels), torch.cat(classes)
 
 
 def most_confused(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:

@@ -128,10 +128,10 @@ def image_outcomes(detections: Detections, target: Target) -> Outcomes:
     meant = np.full(len(scores), NO_OBJECT)
     outcome[row], meant[row] = RIGHT, column
     same = labels[:, None] == objects.labels.numpy()
-    for wrong in np.flatnonzero(outcome != RIGHT) if len(taken) else []:
-        outcome[wrong], near = kind_of_error(overlap[wrong], same[wrong], taken)
-        if near != NO_OBJECT and not taken[near]:
-            meant[wrong] = near
+    wrong = outcome != RIGHT
+    if len(taken):
+        outcome[wrong], near = kinds_of_error(overlap[wrong], same[wrong], taken)
+        meant[wrong] = np.where((near != NO_OBJECT) & ~taken[near], near, NO_OBJECT)
     outcomes = Outcomes(
         scores=scores,
         labels=labels,
@@ -157,24 +157,28 @@ def best_of_each_class(detections: Detections) -> Detections:
     )
 
 
-def kind_of_error(
+def kinds_of_error(
     overlap: NDArray[np.float32], same: NDArray[np.bool_], taken: NDArray[np.bool_]
-) -> tuple[Kind, int]:
-    """The kind of error of a wrong detection, and the object that a Cls or Loc error means.
+) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """The kind of error of each wrong detection, and the object that a Cls or Loc error means.
 
     Args:
-        overlap: (G,) its IoU with each object of the image; G > 0.
-        same: (G,) which objects are of its class.
+        overlap: (E, G) the IoU of E wrong detections with the objects of the image; G > 0.
+        same: (E, G) which objects are of the detection's class.
         taken: (G,) which objects a detection has taken.
     """
     within, across = np.where(same, overlap, 0.0), np.where(same, 0.0, overlap)
-    if BACKGROUND_IOU <= within.max() <= FOREGROUND_IOU:
-        return "Loc", int(within.argmax())
-    if across.max() >= FOREGROUND_IOU:
-        return "Cls", int(across.argmax())
-    if np.where(taken, within, 0.0).max() >= FOREGROUND_IOU:
-        return "Dupe", NO_OBJECT
-    return ("Bkg" if overlap.max() <= BACKGROUND_IOU else "Both"), NO_OBJECT
+    nearest = within.max(axis=1)
+    kinds: dict[Kind, NDArray[np.bool_]] = {
+        "Loc": (nearest >= BACKGROUND_IOU) & (nearest <= FOREGROUND_IOU),
+        "Cls": across.max(axis=1) >= FOREGROUND_IOU,
+        "Dupe": np.where(taken, within, 0.0).max(axis=1) >= FOREGROUND_IOU,
+        "Bkg": overlap.max(axis=1) <= BACKGROUND_IOU,
+    }
+    meant = np.select(
+        [kinds["Loc"], kinds["Cls"]], [within.argmax(axis=1), across.argmax(axis=1)], NO_OBJECT
+    )
+    return np.select(list(kinds.values()), list(kinds), "Both"), meant
 
 
 def join(images: Sequence[Outcomes]) -> Outcomes:

@@ -67,8 +67,7 @@ def evaluate_voc(
     labels = _concatenate([d.labels for d in detections])
     average = eleven_point_ap if eleven_point else area_ap
     per_class = []
-    for label in range(1, num_classes + 1):
-        objects = count_objects(targets, label)
+    for label, objects in enumerate(count_objects(targets, num_classes), start=1):
         mine = labels == label
         recall, precision = recall_precision(scores[mine], met[mine], objects)
         per_class.append(100.0 * average(recall, precision) if objects else float("nan"))
@@ -77,9 +76,11 @@ def evaluate_voc(
     return {"mAP": mean, "AP_per_class": per_class}
 
 
-def count_objects(targets: Sequence[Target], label: int) -> int:
-    """How many objects of class ``label`` all images have together, not counting difficult ones."""
-    return sum(int(((t.labels == label) & ~t.difficult).sum()) for t in targets)
+def count_objects(targets: Sequence[Target], num_classes: int) -> list[int]:
+    """How many objects of each class all images have together, not counting difficult ones."""
+    labels = _concatenate([t.labels[~t.difficult] for t in targets]).astype(np.int64)
+    counts: list[int] = np.bincount(labels, minlength=num_classes + 1)[1:].tolist()
+    return counts
 
 
 def _concatenate(columns: Sequence[Tensor]) -> np.ndarray:

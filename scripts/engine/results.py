@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.coco_splits import PAPER_SPLITS
+from data.scoring.coco_evaluators import evaluator_with_version
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
@@ -98,7 +99,8 @@ def seed_results(
         {**line, "recipe": row_recipe(row, place.paper, environment)}
         for row, line in zip(table.rows, lines, strict=True)
     ]
-    return {**seed_header(place, environment, seed), "rows": json_safe(rows)}
+    scorer = {"coco_evaluator": evaluator_with_version()} if table.metric == "coco" else {}
+    return {**seed_header(place, environment, seed), **scorer, "rows": json_safe(rows)}
 
 
 def scaled_runs(table: Table, environment: Environment) -> dict[str, Run]:

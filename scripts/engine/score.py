@@ -9,6 +9,7 @@ from data.errors import DataError
 from data.records import Dataset, Detections, Target
 from data.scoring.analysis import Analysis, analyze
 from data.scoring.coco import SegmentPair
+from data.scoring.coco_evaluators import evaluator_with_version
 from data.scoring.localization import localization
 from postprocess.sigma_uses import expected_iou
 from scripts.engine.detection import load_detector
@@ -98,6 +99,7 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
         "objects": sum(len(target.labels) for target in targets),
         "detections": sum(len(image.scores) for image in detections),
         "annotations_left_out": len(dataset.skipped),
+        "coco_evaluator": evaluator_with_version(),
     }
     return ScoreResult(
         out=out,

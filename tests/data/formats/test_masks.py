@@ -64,6 +64,10 @@ def test_nothing_in_nothing_out():
     assert mask_areas([]) == []
 
 
+def test_areas_of_more_masks_than_pycocotools_takes_at_once():
+    assert mask_areas(encode_masks(torch.ones(300, 1, 2, dtype=torch.bool))) == [2.0] * 300
+
+
 def test_compressed_text_is_read_as_pycocotools_writes_it():
     """Runs of all lengths, so that numbers of one to four characters and negative differences
     occur.
