@@ -1,10 +1,6 @@
 """RoIAlign on a feature pyramid: each RoI is pooled from the one level that suits its size (FPN
 section 4.2, Eq. 1).
 
-An output bin is a weighted sum of a few cells, each a row of C numbers in a table of all cells of
-all levels. That is what ``embedding_bag`` computes, without an intermediate copy of the rows, and
-with a deterministic gradient.
-
 Letters: N images, P RoIs of one image, C channels, L levels, B x B output bins, S samples a bin
 side.
 """
@@ -13,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from data.boxes import area
 from losses.precision import at_least_float32
-from models.pooling.roi_align import check_finite
+from models.pooling.cells import Places, places_of
+from models.pooling.roi_align import aligned_pool, check_finite
 
 EPSILON = 1e-6  # a box of exactly the canonical size is on its level whatever log2 rounds to
 
@@ -72,74 +68,19 @@ def multi_level_roi_align(
             "samples."
         )
     maps = features[: len(strides)]
+    places, cells = on_levels(maps, boxes, strides, canonical_size)
+    pooled = aligned_pool(maps, places, cells, output_size, sampling_ratio, aligned)
+    return pooled.unflatten(0, boxes.shape[:2])
+
+
+def on_levels(
+    maps: Sequence[Tensor], boxes: Tensor, strides: Sequence[int], canonical_size: float
+) -> tuple[Places, Tensor]:
+    """Where the map of each box (N, P, 4) lies in the table of all maps, that of its image on its
+    level, and the boxes (N * P, 4) in cells of it."""
     n, p = boxes.shape[:2]
-    with torch.no_grad():
-        level = level_of(boxes, levels=len(maps), canonical_size=canonical_size)
-        cells, weights = bilinear_cells(
-            maps, boxes, level, output_size, strides, sampling_ratio, aligned
-        )
-    table = torch.cat([m.permute(0, 2, 3, 1).flatten(0, 2) for m in maps])
-    table = at_least_float32(table)  # in half precision a weight would have 8 or 11 bits
-    weights = weights.to(table.dtype)
-    pooled = F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
-    pooled = pooled.to(maps[0].dtype)
-    return pooled.reshape(n, p, output_size, output_size, table.shape[1]).permute(0, 1, 4, 2, 3)
-
-
-def bilinear_cells(
-    maps: Sequence[Tensor],
-    boxes: Tensor,
-    level: Tensor,
-    bins: int,
-    strides: Sequence[int],
-    samples: int,
-    aligned: bool,
-) -> tuple[Tensor, Tensor]:
-    """Which cells each bin reads and with what weight, both (N * P * B * B, 4 S * S).
-
-    Cells are rows of a table that holds level after level, image after image, row by row.
-    """
-    n = len(boxes)
-    height, width, first, stride = (
-        torch.tensor(
-            [
-                (m.shape[-2], m.shape[-1], sum(n * f[0, 0].numel() for f in maps[:index]), stride)
-                for index, (m, stride) in enumerate(zip(maps, strides, strict=True))
-            ]
-        )
-        .to(boxes.device, non_blocking=True)[level]
-        .unbind(-1)
-    )
-    first = first + torch.arange(n, device=boxes.device)[:, None] * height * width
-    scaled = at_least_float32(boxes) / stride[..., None] - (0.5 if aligned else 0.0)
-    y, y_weight = samples_along(scaled[..., 1], scaled[..., 3], height, bins, samples, aligned)
-    x, x_weight = samples_along(scaled[..., 0], scaled[..., 2], width, bins, samples, aligned)
-    # (N, P, B, 1, 2S, 1) with (N, P, 1, B, 1, 2S)
-    rows, columns = y[:, :, :, None, :, None], x[:, :, None, :, None, :]
-    cells = first[..., None, None, None, None] + rows * width[..., None, None, None, None] + columns
-    weights = y_weight[:, :, :, None, :, None] * x_weight[:, :, None, :, None, :]
-    return cells.reshape(-1, (2 * samples) ** 2), weights.reshape(-1, (2 * samples) ** 2)
-
-
-def samples_along(
-    start: Tensor, end: Tensor, length: Tensor, bins: int, samples: int, aligned: bool
-) -> tuple[Tensor, Tensor]:
-    """One axis: the cells (N, P, B, 2 S) around the samples of each bin and their weights, which
-    sum to 1 in a bin.
-
-    start, end, length (N, P): interval and map size in cells. A sample is clamped to the cells;
-    more than one cell outside it counts as 0.
-    """
-    extent = (end - start) if aligned else (end - start).clamp(min=1.0)
-    place = (torch.arange(bins * samples, device=start.device) + 0.5) / (bins * samples)
-    t = start[..., None] + place * extent[..., None]  # (N, P, B * S)
-    last = length[..., None] - 1
-    inside = (t >= -1) & (t <= last + 1)
-    t = torch.minimum(t.clamp(min=0), last)
-    low = t.floor()
-    fraction = t - low
-    cells = torch.stack([low, torch.minimum(low + 1, last)], dim=-1)
-    weights = torch.stack([1 - fraction, fraction], dim=-1) * inside[..., None] / samples
-    return cells.long().unflatten(-2, (bins, samples)).flatten(-2), weights.unflatten(
-        -2, (bins, samples)
-    ).flatten(-2)
+    level = level_of(boxes.detach(), levels=len(maps), canonical_size=canonical_size)
+    image = torch.arange(n, device=boxes.device)[:, None].expand(n, p)
+    places = places_of(maps, level.flatten(), image.flatten())
+    stride = torch.tensor(strides).to(boxes.device, non_blocking=True)[level]
+    return places, (at_least_float32(boxes) / stride[..., None]).flatten(0, 1)

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losses.precision import at_least_float32
-from models.pooling.roi_align import check_finite, with_image_index
+from models.pooling.cells import Axis, merged, on_cpu, pooled_cells
+from models.pooling.roi_align import check_finite, sampled_axis, with_image_index
 
 
 def ps_roi_align(
@@ -49,10 +50,14 @@ def ps_roi_align(
         )
     height, width = features.shape[-2:]
     with torch.no_grad():
-        boxes = at_least_float32(rois[:, 1:])
-        x1, y1, x2, y2 = (boxes * spatial_scale - 0.5).unbind(-1)
-        rows = sampled_cells(y1, y2, output_size, height, sampling_ratio)
-        columns = sampled_cells(x1, x2, output_size, width, sampling_ratio)
+        x1, y1, x2, y2 = (at_least_float32(rois[:, 1:]) * spatial_scale - 0.5).unbind(-1)
+        lengths = (torch.full_like(x1, length, dtype=torch.long) for length in (height, width))
+        rows, columns = (
+            sampled_axis(start, end, length, output_size, sampling_ratio, aligned=True)
+            for start, end, length in zip((y1, x1), (y2, x2), lengths, strict=True)
+        )
+        if on_cpu(rois):
+            rows, columns = merged(rows), merged(columns)
     maps = at_least_float32(features)
     return position_sensitive_sums(maps, rois[:, 0].long(), rows, columns).to(features.dtype)
 
@@ -77,21 +82,28 @@ def ps_roi_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale:
     ``roi_max_pool``. torchvision.ops.ps_roi_pool is another rule: it rounds after scaling, never
     reads the last row and column, and its gradient does not match its values there.
 
-    Arguments, result and errors are those of ``ps_roi_align``. The integral image is float64,
-    because the corners of a bin are large numbers that nearly cancel; it takes 8 bytes for each
-    value of ``features``. Law: a constant map pools to its constant in each bin that meets the map.
+    Arguments, result and errors are those of ``ps_roi_align``. On the CPU a bin reads its cells. On
+    a GPU it reads four corners of the integral image, because the number of its cells would have to
+    be waited for; the image is float64, because the corners are large numbers that nearly cancel,
+    and takes 8 bytes for each value of ``features``. Law: a constant map pools to its constant in
+    each bin that meets the map.
     """
     check_finite(rois)
-    height, width = features.shape[-2:]
     with torch.no_grad():
         x1, y1, x2, y2 = at_least_float32(rois[:, 1:]).unbind(-1)
         x1, y1, x2, y2 = (
             round_half_away(side) * spatial_scale for side in (x1, y1, x2 - 1, y2 - 1)
         )
-        rows = corner_cells(y1, y2 + spatial_scale, output_size, height)
-        columns = corner_cells(x1, x2 + spatial_scale, output_size, width)
-    integral = F.pad(features.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
-    return position_sensitive_sums(integral, rois[:, 0].long(), rows, columns).to(features.dtype)
+        rows, columns = (
+            bin_ends(start, end + spatial_scale, output_size, length)
+            for start, end, length in zip((y1, x1), (y2, x2), features.shape[-2:], strict=True)
+        )
+    if on_cpu(rois):
+        maps = at_least_float32(features)
+        rows, columns = cells_between(rows), cells_between(columns)
+    else:
+        maps = integral_image(features)
+    return position_sensitive_sums(maps, rois[:, 0].long(), rows, columns).to(features.dtype)
 
 
 def ps_roi_pool_batched(
@@ -102,26 +114,23 @@ def ps_roi_pool_batched(
     return pooled.unflatten(0, boxes.shape[:2])
 
 
-def sampled_cells(
-    start: Tensor, end: Tensor, bins: int, length: int, samples: int
-) -> tuple[Tensor, Tensor]:
-    """Cells (R, B, 2 S) of one axis and their weights in each bin of [start, end] (R,), in cells.
-
-    A sample is clamped to the cells; one that lies more than one cell outside counts as 0.
-    """
-    bin_size = (end - start)[:, None, None] / bins
-    grid = torch.arange(samples, device=start.device, dtype=start.dtype)
-    bin_start = start[:, None, None] + torch.arange(bins, device=start.device)[:, None] * bin_size
-    t = bin_start + (grid + 0.5) * bin_size / samples  # (R, B, S)
-    counted = (t >= -1) & (t <= length)
-    t = t.clamp(0, length - 1)
-    low = t.long().clamp(0, length - 1)  # a NaN that was not caught must not become an address
-    to_high = t - low
-    weights = torch.cat([1 - to_high, to_high], dim=-1) * counted.repeat(1, 1, 2) / samples
-    return torch.cat([low, (low + 1).clamp(max=length - 1)], dim=-1), weights
+def integral_image(features: Tensor) -> Tensor:
+    """The sums (N, C * B * B, H + 1, W + 1) of all cells above and to the left, in float64."""
+    return F.pad(features.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
 
 
-def corner_cells(start: Tensor, end: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:
+def cells_between(ends: Axis) -> Axis:
+    """The same sums from the cells of the map itself, between ``ends``; waits for the host."""
+    first, last = ends.cells[..., :1], ends.cells[..., 1:]
+    most = max(1, int((last - first).max())) if first.numel() else 1
+    cells = first + torch.arange(most, device=first.device)
+    share = ends.weights[..., 1:]
+    # a NaN counts
+    weights = share.masked_fill((cells >= last) & ~share.isnan(), 0.0)
+    return Axis(cells.minimum(last.clamp(min=1) - 1), weights)
+
+
+def bin_ends(start: Tensor, end: Tensor, bins: int, length: int) -> Axis:
     """Both ends (R, B, 2) of each bin of [start, end] (R,), as columns of the integral image, and
     -+1 / cells between.
 
@@ -134,35 +143,36 @@ def corner_cells(start: Tensor, end: Tensor, bins: int, length: int) -> tuple[Te
     ends = torch.stack([edges[:, :-1].floor(), edges[:, 1:].ceil()], dim=-1).clamp(0, length)
     between = ends[..., 1:] - ends[..., :1]
     share = (1 / between.clamp(min=1)).masked_fill(between <= 0, 0.0)
-    return ends.long().clamp(0, length), torch.cat([-share, share], dim=-1)
+    return Axis(ends.long().clamp(0, length), torch.cat([-share, share], dim=-1))
 
 
-def position_sensitive_sums(
-    maps: Tensor, image: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]
-) -> Tensor:
+def position_sensitive_sums(maps: Tensor, image: Tensor, rows: Axis, columns: Axis) -> Tensor:
     """For each bin the sum over its cells of row weight * column weight * the bin's own maps: (R,
     C, B, B).
 
-    maps (N, C * B * B, H, W); image (R,); rows and columns: cells and weights, each (R, B, T).
+    maps (N, C * B * B, H, W); image (R,).
     """
     _, channels, height, width = maps.shape
-    r, b, t = rows[0].shape
+    b = rows.cells.shape[1]
     if channels % b**2:
         raise ValueError(
             f"Position-sensitive pooling into {b} x {b} bins needs a multiple of {b**2} channels, "
             f"not {channels}: make the score maps' output channels (classes * bins * bins)."
         )
     depth = channels // b**2
-    table = maps.unflatten(1, (depth, b**2)).permute(0, 2, 3, 4, 1).reshape(-1, depth)
+    # row ((image * H + y) * W + x) * B * B + bin: near to maps in channels-last memory
+    table = maps.permute(0, 2, 3, 1).unflatten(-1, (depth, b**2)).transpose(-1, -2)
     own_bin = torch.arange(b**2, device=maps.device).view(b, b)
-    plane = image[:, None, None] * b**2 + own_bin  # (R, B, B)
-    row, column = rows[0][:, :, None, :, None], columns[0][:, None, :, None, :]
-    cells = (plane[..., None, None] * height + row) * width + column
-    weights = (rows[1][:, :, None, :, None] * columns[1][:, None, :, None, :]).to(maps.dtype)
-    sums = F.embedding_bag(
-        cells.view(-1, t**2), table, mode="sum", per_sample_weights=weights.view(-1, t**2)
+    first = image[:, None, None] * (height * width * b**2) + own_bin
+    sums = pooled_cells(
+        table.reshape(-1, depth).contiguous(),
+        first,
+        torch.full_like(image, width * b**2),
+        rows,
+        columns._replace(cells=columns.cells * b**2),
+        ragged=on_cpu(maps),
     )
-    return sums.view(r, b, b, depth).permute(0, 3, 1, 2)
+    return sums.permute(0, 3, 1, 2)
 
 
 def round_half_away(values: Tensor) -> Tensor:

@@ -1,22 +1,21 @@
-"""RoIAlign (Mask R-CNN, section 3) as two small matrix products, and RoI max pooling for the Caffe
-rows.
+"""RoIAlign (Mask R-CNN, section 3) on one map as weighted sums of cells, and RoI max pooling for
+the Caffe rows.
 
 Bilinear interpolation on an axis-aligned grid is separable, and so is the mean over the samples of
-a bin. One RoI's output is therefore  rows @ feature map @ columns^T,  where ``rows`` (output height
-x H) and ``columns`` (output width x W) hold the averaged interpolation weights. Nothing loops,
-nothing is gathered; the gradient is two more products, and it is deterministic.
+a bin: a row of cells has one weight in a bin, a column has one, and a cell has their product.
 
 Letters: N images, R RoIs, P RoIs of one image, C channels, H x W feature map, B x B output bins, S
 samples a bin side.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torchvision import ops
 
 from losses.precision import at_least_float32
-
-STRIP_FLOATS = 2**26  # at most this many intermediate values at once: RoIs are pooled in chunks
+from models.pooling.cells import Axis, Places, cell_table, merged, on_cpu, places_of, pooled_cells
 
 
 def roi_align(
@@ -30,8 +29,10 @@ def roi_align(
     """Pools each RoI of (N, C, H, W) ``features`` to (R, C, B, B): the mean of bilinear samples in
     each bin.
 
+    It does not wait for the host on a GPU when ``sampling_ratio`` is positive.
+
     Args:
-        features: (N, C, H, W).
+        features: (N, C, H, W); in channels-last memory they are read in place.
         rois: (R, 5): image index, then x1, y1, x2, y2 in image px.
         output_size: B.
         spatial_scale: feature cells per image px (1/16 for stride 16).
@@ -40,20 +41,15 @@ def roi_align(
         aligned: True shifts by half a cell and allows RoIs below one cell; False is the original
             rule.
 
+    Returns: (R, C, B, B) in the features' type, summed in float32 or better.
     Raises:
         ValueError: a RoI that is not finite (a network that diverged; torchvision's CPU operator
         crashes on it).
     Law: equals torchvision.ops.roi_align, values and gradients.
     """
     check_finite(rois)
-    image, order = rois[:, 0].long().sort(stable=True)
-    counts = torch.bincount(image, minlength=len(features))
-    slot = torch.arange(len(rois), device=rois.device) - (counts.cumsum(0) - counts)[image]
-    boxes = rois.new_zeros(len(features), int(counts.max()) if len(rois) else 0, 4)
-    boxes[image, slot] = rois[order, 1:]
-    pooled = roi_align_batched(features, boxes, output_size, spatial_scale, sampling_ratio, aligned)
-    result = pooled[image, slot]
-    return torch.empty_like(result).index_copy(0, order, result)
+    places, cells = on_one_map(features, rois, spatial_scale)
+    return aligned_pool([features], places, cells, output_size, sampling_ratio, aligned)
 
 
 def roi_align_batched(
@@ -64,66 +60,81 @@ def roi_align_batched(
     sampling_ratio: int = 0,
     aligned: bool = False,
 ) -> Tensor:
-    """``roi_align`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B),
-    without a host sync when ``sampling_ratio`` is positive."""
-    check_finite(boxes)
-    n, channels, height, width = features.shape
-    by_row = features.permute(0, 2, 3, 1).reshape(n, height, width * channels)
-    at_once = max(1, STRIP_FLOATS // max(1, n * output_size * width * channels))
-    pooled = []
-    for part in boxes.split(at_once, dim=1):
-        cells = at_least_float32(part) * spatial_scale - (0.5 if aligned else 0.0)
-        x1, y1, x2, y2 = cells.unbind(-1)
-        with torch.no_grad():
-            # (N, P, B, H) and (N, P, B, W)
-            rows = interpolation_matrix(y1, y2, output_size, height, sampling_ratio, aligned)
-            columns = interpolation_matrix(x1, x2, output_size, width, sampling_ratio, aligned)
-        pooled.append(weighted_sums(by_row, rows.to(features.dtype), columns.to(features.dtype)))
-    return torch.cat(pooled, dim=1)
+    """``roi_align`` for the same number P of boxes (N, P, 4) in each image: (N, P, C, B, B)."""
+    pooled = roi_align(
+        features,
+        with_image_index(boxes),
+        output_size,
+        spatial_scale,
+        sampling_ratio,
+        aligned,
+    )
+    return pooled.unflatten(0, boxes.shape[:2])
 
 
-def weighted_sums(by_row: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows @ feature map @ columns^T of each RoI: (N, P, C, B, B).
-
-    by_row (N, H, W * C): the feature maps; rows (N, P, B, H) and columns (N, P, B, W):
-    interpolation weights.
-    """
-    n, p, b, height = rows.shape
-    width = columns.shape[-1]
-    channels = by_row.shape[-1] // width
-    strips = (rows.reshape(n, p * b, height) @ by_row).reshape(n * p * b, width, channels)
-    columns = columns[:, :, None].expand(n, p, b, b, width).reshape(n * p * b, b, width)
-    return torch.bmm(columns, strips).reshape(n, p, b, b, channels).permute(0, 1, 4, 2, 3)
+def on_one_map(features: Tensor, rois: Tensor, spatial_scale: float) -> tuple[Places, Tensor]:
+    """Where the map of each RoI (R, 5) lies in the table of (N, C, H, W) ``features``, and its box
+    (R, 4) in cells."""
+    image = rois[:, 0].long()
+    places = places_of([features], torch.zeros_like(image), image)
+    return places, at_least_float32(rois[:, 1:]) * spatial_scale
 
 
-def interpolation_matrix(
-    start: Tensor, end: Tensor, bins: int, length: int, sampling_ratio: int, aligned: bool
+def aligned_pool(
+    maps: Sequence[Tensor],
+    places: Places,
+    boxes: Tensor,
+    bins: int,
+    sampling_ratio: int,
+    aligned: bool,
 ) -> Tensor:
-    """Weights (..., B, L) with which the L cells of one axis enter each bin of the interval [start,
-    end] (...,).
+    """RoIAlign of boxes (R, 4), in cells of their own map, from maps (N, C, H_l, W_l) of any number
+    of levels: (R, C, B, B).
 
-    A sample at t takes weight max(0, 1 - |t - cell|) of each cell; t is clamped to the cells, and
-    samples more than one cell outside count as 0. The weights of a bin are the mean over its
-    samples.
+    places: of the map of each box.
     """
-    extent = end - start
-    if not aligned:
-        extent = extent.clamp(min=1.0)
-    bin_size = extent / bins
+    with torch.no_grad():
+        x1, y1, x2, y2 = (boxes - (0.5 if aligned else 0.0)).unbind(-1)
+        rows = sampled_axis(y1, y2, places.height, bins, sampling_ratio, aligned)
+        columns = sampled_axis(x1, x2, places.width, bins, sampling_ratio, aligned)
+        ragged = on_cpu(boxes) or sampling_ratio <= 0
+        if ragged:
+            rows, columns = merged(rows), merged(columns)
+    # in half precision a weight would have 8 or 11 bits
+    table = at_least_float32(cell_table(maps))
+    first = places.first[:, None, None]
+    pooled = pooled_cells(table, first, places.width, rows, columns, ragged=ragged)
+    return pooled.to(maps[0].dtype).permute(0, 3, 1, 2)
+
+
+def sampled_axis(
+    start: Tensor, end: Tensor, length: Tensor, bins: int, sampling_ratio: int, aligned: bool
+) -> Axis:
+    """The 2 S cells around the samples of each bin of the interval [start, end] (R,), in cells, and
+    their weights, the mean over the samples.
+
+    A sample is clamped to the ``length`` (R,) cells; one that is more than one cell outside counts
+    as 0. With adaptive sampling S is that of the RoI with the most samples, and the others have
+    weights 0 there.
+    """
+    extent = (end - start) if aligned else (end - start).clamp(min=1.0)
+    bin_size = (extent / bins)[:, None, None]
     if sampling_ratio > 0:
         samples, most = torch.full_like(bin_size, float(sampling_ratio)), sampling_ratio
     else:
         samples = bin_size.ceil()
-        most = max(0, int(samples.max())) if samples.numel() else 0
-    grid = torch.arange(most, device=start.device, dtype=start.dtype)
-    offset = (grid + 0.5) * bin_size[..., None] / samples.clamp(min=1)[..., None]  # (..., S), cells
-    bin_index = torch.arange(bins, device=start.device)
-    bin_start = start[..., None] + bin_index * bin_size[..., None]  # (..., B), cells
-    t = bin_start[..., None] + offset[..., None, :]  # (..., B, S)
-    counted = (grid < samples[..., None])[..., None, :] & (t >= -1) & (t <= length)
-    cells = torch.arange(length, device=start.device, dtype=start.dtype)
-    hat = (1 - (t.clamp(0, length - 1)[..., None] - cells).abs()).clamp(min=0)  # (..., B, S, L)
-    return (hat * counted[..., None]).sum(-2) / samples.clamp(min=1)[..., None, None]
+        most = max(1, int(samples.max())) if samples.numel() else 1
+    number = torch.arange(most, device=start.device, dtype=start.dtype)
+    bin_start = start[:, None, None] + torch.arange(bins, device=start.device)[:, None] * bin_size
+    t = bin_start + (number + 0.5) * bin_size / samples.clamp(min=1)  # (R, B, S)
+    length = length[:, None, None]
+    counted = (number < samples) & ~((t < -1) | (t > length))  # a NaN counts
+    t = t.clamp(min=0).minimum(length - 1)
+    low = t.long().clamp(min=0).minimum(length - 1)  # a NaN must not become an address
+    to_high = t - low
+    weights = torch.cat([1 - to_high, to_high], dim=-1)
+    weights = weights.masked_fill(~counted.repeat(1, 1, 2), 0.0) / samples.clamp(min=1)
+    return Axis(torch.cat([low, (low + 1).minimum(length - 1)], dim=-1), weights)
 
 
 def roi_max_pool(features: Tensor, rois: Tensor, output_size: int, spatial_scale: float) -> Tensor:

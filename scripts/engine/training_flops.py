@@ -57,8 +57,8 @@ def step_flops(run: Run) -> int:
     """The operations of one forward and backward pass on one image: two for a multiplication and
     addition, as ``torch.utils.flop_counter`` counts convolutions and matrix products.
 
-    Frozen layers have no gradients, and what is before them no backward pass. RoIAlign on one map
-    counts, because it is a matrix product here; other pooling, norms and suppression do not.
+    Frozen layers have no gradients, and what is before them no backward pass. Pooling, norms and
+    suppression do not count.
 
     Args:
         run: at full size; its network gets random weights.

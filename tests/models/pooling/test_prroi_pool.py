@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from data.boxes import sort_corners
 from models.pooling import prroi_pool as module
 from models.pooling.prroi_pool import hat_integral, multi_level_prroi, prroi_pool
+from models.pooling.reference import prroi_by_products
 
 SCALE = 1 / 16
 # image index, box px; the images are 208 x 144 px (13 x 9 cells)
@@ -194,16 +195,25 @@ def test_a_box_that_is_not_finite_is_a_sentence(bad):
         multi_level_prroi([feature_maps()], rois[None, :, 1:].expand(3, -1, -1)[:1], 7, [16])
 
 
-@pytest.mark.parametrize(("floats", "at_once"), [(1, 32), (5000, 32), (2**26, 2), (2**26, 1000)])
-def test_chunks_change_nothing(monkeypatch, floats, at_once):
+def test_equals_two_matrix_products():
+    """Values, and gradients of maps and boxes, also far outside and far larger than the map."""
     boxes = sort_corners(torch.rand(40, 4, generator=torch.Generator().manual_seed(3)) * 250 - 30)
-    rois = torch.cat([torch.arange(40.0)[:, None] % 3, boxes], dim=1)
-    whole = value_and_gradients(prroi_pool, feature_maps(torch.float64), rois.double(), 4, SCALE)
-    monkeypatch.setattr(module, "STRIP_FLOATS", floats)
-    monkeypatch.setattr(module, "AT_ONCE", at_once)
-    torch.testing.assert_close(
-        value_and_gradients(prroi_pool, feature_maps(torch.float64), rois.double(), 4, SCALE), whole
+    far = torch.tensor([[-5000.0, -4000, 6000, 3000], [1e5, 1e5, 2e5, 2e5], [-1e5, 0, -1e4, 9]])
+    rois = torch.cat([torch.arange(43.0)[:, None] % 3, torch.cat([boxes, far])], dim=1)
+    rois = torch.cat([rois, WITHOUT_AREA, rois[:5]]).double()
+    ours, products = (
+        value_and_gradients(pool, feature_maps(torch.float64), rois, 4, SCALE)
+        for pool in (prroi_pool, prroi_by_products)
     )
+    torch.testing.assert_close(ours, products)
+
+
+def test_a_nan_that_is_not_caught_stays_nan(monkeypatch):
+    monkeypatch.setattr(module, "check_finite", lambda rois: None)
+    rois = torch.tensor([[0.0, 0.0, float("nan"), 64.0, 64.0], [0.0, 0.0, 0.0, 64.0, 64.0]])
+    first, second = prroi_pool(feature_maps(), rois, 3, SCALE)
+    assert first.isnan().all()
+    assert second.isfinite().all()
 
 
 def test_a_tall_map_is_a_wide_one_turned_round():

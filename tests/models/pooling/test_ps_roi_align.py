@@ -217,10 +217,10 @@ def test_pool_equals_loops_with_exact_fractions(dtype, size):
 @pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
 def test_gradient_is_the_numerical_one(pool):
     maps = torch.randn(
-        2, 8, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        2, 4, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     ).requires_grad_()
     rois = torch.tensor(
-        [[0.0, 5, 3, 60, 50], [1.0, -20, 10, 30, 90], [0.0, 64, 48, 80, 64]], dtype=torch.float64
+        [[0.0, 5, 3, 40, 30], [1.0, -20, 10, 30, 50], [0.0, 32, 16, 48, 32]], dtype=torch.float64
     )
     assert torch.autograd.gradcheck(lambda given: pool(given, rois, 2, SCALE), (maps,))
 
@@ -320,6 +320,17 @@ def test_a_nan_that_is_not_caught_stays_nan(pool, monkeypatch):
     monkeypatch.setattr(module, "check_finite", lambda rois: None)
     rois = torch.tensor([[0.0, 0.0, float("nan"), 64.0, 64.0]])
     assert pool(feature_maps(3), rois, 3, SCALE).isnan().all()
+
+
+@pytest.mark.parametrize("pool", [ps_roi_align, ps_roi_pool])
+def test_what_a_gpu_computes_is_the_same(pool, monkeypatch):
+    """All cells that a bin may read, or the corners of the integral image, without waiting."""
+    rois = torch.cat([ROIS, random_rois(40)])
+    here = value_and_gradient(pool, feature_maps(3), rois, 3)
+    monkeypatch.setattr(module, "on_cpu", lambda values: False)
+    torch.testing.assert_close(
+        value_and_gradient(pool, feature_maps(3), rois, 3), here, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("sampling_ratio", [0, -1])

@@ -8,7 +8,7 @@ import torch
 from torchvision import ops
 
 from data.boxes import sort_corners
-from models.pooling import roi_align as module
+from models.pooling.reference import roi_align_by_products
 from models.pooling.roi_align import roi_align, roi_align_batched, roi_max_pool
 
 SCALE = 1 / 16
@@ -173,17 +173,62 @@ def test_batched_is_the_same_with_boxes_sorted_by_image(sampling_ratio):
     torch.testing.assert_close(batched.flatten(0, 1), flat)
 
 
+def edge_rois(height, width, images):
+    """RoIs in px of a map of height x width cells: tiny, huge, far outside, touching the border,
+    on whole cells, and each of them twice."""
+    right, bottom = width / SCALE, height / SCALE
+    boxes = torch.tensor([
+        [3.0, 4.0, 3.01, 4.02],
+        [-400.0, -500.0, 600.0, 300.0],
+        [5000.0, 5000.0, 5200.0, 5100.0],
+        [0.0, 0.0, right, bottom],
+        [right - 16, bottom - 16, right, bottom],
+        [-16.0, -16.0, 0.0, 0.0],
+        [right + 8, 0.0, right + 24, bottom],  # samples on both sides of one cell outside
+        [16.0, 32.0, 128.0, 256.0],
+        [-30.5, 0.25, right / 2, bottom + 40],
+    ])  # fmt: skip
+    boxes = boxes.repeat(2, 1)
+    return torch.cat([torch.arange(len(boxes))[:, None] % images, boxes], dim=1)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("sampling_ratio", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(2, 1, 1, 1), (1, 1, 20, 3), (3, 5, 9, 13)])
+def test_equals_torchvision_on_edge_cases(shape, sampling_ratio, aligned):
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    rois = edge_rois(*shape[2:], images=shape[0])
+    how = {"sampling_ratio": sampling_ratio, "aligned": aligned}
+    for size in (1, 7, 14):
+        ours, theirs = (
+            value_and_gradient(pool, features, rois, size, **how)
+            for pool in (roi_align, ops.roi_align)
+        )
+        torch.testing.assert_close(ours[0], theirs[0], atol=1e-5, rtol=1e-5)
+        # a cell sums thousands of gradients
+        torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
-@pytest.mark.parametrize("floats", [1, 3000])  # one box at a time, or a few
-def test_chunks_change_nothing(monkeypatch, sampling_ratio, floats):
-    boxes = ROIS[:9, 1:].reshape(3, 3, 4)
+def test_equals_two_matrix_products(sampling_ratio, aligned):
+    """Also for inverted boxes, for which torchvision's adaptive kernel cannot be asked."""
+    rois = torch.cat([ROIS, torch.tensor([[0.0, 90, 20, 30, 80]]), edge_rois(9, 13, 3)])
+    ours, products = (
+        value_and_gradient(
+            pool, feature_maps(), rois, 5, sampling_ratio=sampling_ratio, aligned=aligned
+        )
+        for pool in (roi_align, roi_align_by_products)
+    )
+    torch.testing.assert_close(ours, products, atol=1e-5, rtol=1e-4)
 
-    def pool(features, boxes, size, scale):
-        return roi_align_batched(features, boxes, size, scale, sampling_ratio)
 
-    whole = value_and_gradient(pool, feature_maps(), boxes, 4)
-    monkeypatch.setattr(module, "STRIP_FLOATS", floats)
-    torch.testing.assert_close(value_and_gradient(pool, feature_maps(), boxes, 4), whole)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_half_precision_rounds_the_features_and_nothing_else(dtype, sampling_ratio):
+    maps = feature_maps(dtype)
+    found = roi_align(maps, ROIS, 5, SCALE, sampling_ratio)
+    assert torch.equal(found, roi_align(maps.float(), ROIS, 5, SCALE, sampling_ratio).to(dtype))
 
 
 @pytest.mark.fault("R58")
@@ -264,3 +309,21 @@ def test_max_pool_places_boxes_in_float32_when_features_are_half():
     )  # 1042..1045 px are one value in bfloat16; cell 65
     assert roi_max_pool(features, rois, 1, SCALE).item() == 65
     assert roi_max_pool(features, rois, 1, SCALE).dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_cuda_equals_cpu_and_does_not_wait_where_samples_are_given(sampling_ratio):
+    found = []
+    for device in ("cpu", "cuda"):
+        maps, rois = feature_maps().to(device).requires_grad_(), ROIS.to(device)
+        roi_align(maps, rois, 7, SCALE, 2).sum().backward()  # memory and kernels
+        waits = device == "cpu" or sampling_ratio == 0
+        torch.cuda.set_sync_debug_mode("default" if waits else "error")
+        try:
+            pooled = roi_align(maps, rois, 7, SCALE, sampling_ratio)
+            (gradient,) = torch.autograd.grad(pooled.sum(), maps)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        found.append((pooled.detach().cpu(), gradient.cpu()))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
