@@ -1,4 +1,4 @@
-"""The arithmetic floor: a machine's rate of multiplying matrices, and how much a call multiplies."""
+"""The arithmetic floor: a machine's rate of matrix products, and how much a call multiplies."""
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode

@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from data.images import read_image
 from data.loader import network_size, test_batches
 from data.records import Sample, Target
-from experiments.kl_loss.runs import VGG16_VOC
+from experiments.kl_loss.runs import vgg16_voc
 from scripts.engine.speed.work import Work
 
 PHOTOS, SIZE = 48, (375, 500)  # of VOC's most common size, px
 WORKERS = (0, 1, 2)
-CONFIG = VGG16_VOC.data
+CONFIG = vgg16_voc.data
 
 
 @dataclass(frozen=True, kw_only=True)

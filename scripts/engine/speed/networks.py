@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import torch
-from scripts.engine.torchvision_peer import detection_pair, training_pair
 
 from data.records import Detections
-from experiments.kl_loss.runs import VGG16_COCO_KL
+from experiments.kl_loss.runs import vgg16_coco_kl
 from experiments.records import Run
 from experiments.scales import at_scale
 from models.build import build_detector
@@ -15,6 +14,7 @@ from scripts.engine.latency import training_step
 from scripts.engine.speed.floor import count_flops
 from scripts.engine.speed.work import Work
 from scripts.engine.synthetic import batch_for, largest_size
+from scripts.engine.torchvision_peer import detection_pair, training_pair
 
 # (height, width) px of the images: what torchvision resizes a 3:4 photo to, and a smaller one
 DETECTION_SIZE, TRAINING_SIZE, TRAINING_IMAGES = (800, 1066), (600, 800), 2
@@ -34,7 +34,7 @@ def detection(device: torch.device) -> Iterator[Work]:
         peer=pair.theirs,
         flops=count_flops(pair.ours),
     )
-    run = at_scale(VGG16_COCO_KL, "paper")
+    run = at_scale(vgg16_coco_kl, "paper")
     size = largest_size(run.data)
     detector = build_detector(run.model).to(device).eval()
     batch = batch_for(run, images=1, size=size).to(device)
@@ -67,7 +67,7 @@ def training(device: torch.device) -> Iterator[Work]:
         peer=pair.theirs,
         flops=count_flops(pair.ours),
     )
-    yield mini_step(at_scale(VGG16_COCO_KL, "mini"), device)
+    yield mini_step(at_scale(vgg16_coco_kl, "mini"), device)
 
 
 def mini_step(run: Run, device: torch.device) -> Work:

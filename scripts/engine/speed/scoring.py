@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-from data.scoring.coco_evaluators import evaluator_version
 
 from data.records import Detections, Target
 from data.scoring.coco import evaluate_coco
+from data.scoring.coco_evaluators import evaluator_with_version
 from scripts.engine.speed.work import Work
 from scripts.engine.synthetic import around, random_boxes, uniform
 
@@ -22,7 +22,7 @@ def scoring(device: torch.device) -> Iterator[Work]:
         detections, targets = crowd(images)
         yield Work(
             part="scoring",
-            name=f"COCO's AP and AR of {DETECTIONS} detections an image, {evaluator_version()}",
+            name=f"COCO's AP and AR of {DETECTIONS} detections an image, {evaluator_with_version()}",
             grows="images",
             size=images,
             ours=lambda d=detections, t=targets: evaluate_coco(d, t, CLASSES),

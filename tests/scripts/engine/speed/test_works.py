@@ -37,7 +37,8 @@ def test_every_pooling_operator_computes_what_its_peer_does(monkeypatch):
     for work in works:
         for ours, theirs in zip(tensors(work.ours()), tensors(work.peer()), strict=True):
             assert ours.shape == theirs.shape
-            if "precise" not in work.name:  # torchvision has none
+            # torchvision has no precise RoI pooling, and its PSRoIPool does not count the last pixel
+            if not work.name.startswith(("precise", "PSRoIPool")):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3, msg=work.name)
 
 
@@ -66,7 +67,7 @@ def test_sizes_of_postprocessing_are_those_of_its_candidates(monkeypatch):
 def test_scoring_gives_the_peers_numbers(monkeypatch):
     monkeypatch.setattr(scoring, "IMAGES", (4,))
     (work,) = scoring.scoring(CPU)
-    assert work.ours() == work.peer()
+    assert work.ours() == pytest.approx(work.peer(), rel=0, abs=0, nan_ok=True)
 
 
 def test_every_photo_is_loaded(monkeypatch, tmp_path):
