@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from losses.kl_rpn_loss import negative_anchor_loss, positive_anchor_loss
 from losses.log_variance import bounded
+from models.convolution import Conv2d
 from models.rpn_head import AnchorTargets, Losses, RPNOutput, per_anchor
 
 EPSILON = 1e-12  # Eq. 10
@@ -38,7 +39,7 @@ class KLRPNHead(nn.Module):
         log_variance_bias: float = 0.0,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.conv = Conv2d(in_channels, channels, 3, padding=1)
         self.offsets = nn.Conv2d(channels, anchors_per_position * 4, 1)
         self.log_variance = nn.Conv2d(channels, anchors_per_position * 4, 1)
         for layer, std in (
@@ -51,7 +52,7 @@ class KLRPNHead(nn.Module):
         nn.init.constant_(self.log_variance.bias, log_variance_bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> RPNOutput:
-        hidden = F.relu(self.conv(features))
+        hidden = F.relu(self.conv(features), inplace=True)
         log_variance = per_anchor(self.log_variance(hidden), 4).float()
         return RPNOutput(
             log_objectness(log_variance), per_anchor(self.offsets(hidden), 4), log_variance

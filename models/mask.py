@@ -17,6 +17,7 @@ from torchvision import ops
 from data.records import Batch, Detections
 from losses.mask_loss import mask_loss
 from models.across_processes import share_of_count
+from models.convolution import Conv2d
 from models.decode import padded, to_network
 from models.matching import RoITargets
 from models.pooling.pool import Features, Pool
@@ -127,7 +128,7 @@ class MaskHead(nn.Module):
     def __init__(self, *, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__()
         widths = (in_channels, channels, channels, channels)
-        self.convs = nn.ModuleList(nn.Conv2d(width, channels, 3, padding=1) for width in widths)
+        self.convs = nn.ModuleList(Conv2d(width, channels, 3, padding=1) for width in widths)
         self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
         self.logits = nn.Conv2d(channels, num_classes + 1, 1)
         for layer in (*self.convs, self.upsample, self.logits):

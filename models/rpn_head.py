@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from data.boxes import BoxCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
+from models.convolution import Conv2d
 from models.matching import POSITIVE, label_anchors, sample
 
 RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
@@ -68,7 +69,7 @@ class RPNHead(nn.Module):
     ) -> None:
         super().__init__()
         self.outputs = 2 if softmax else 1
-        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.conv = Conv2d(in_channels, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, anchors_per_position * self.outputs, 1)
         self.offsets = nn.Conv2d(channels, anchors_per_position * 4, 1)
         for layer in (self.conv, self.objectness, self.offsets):
@@ -76,7 +77,7 @@ class RPNHead(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> RPNOutput:
-        hidden = F.relu(self.conv(features))
+        hidden = F.relu(self.conv(features), inplace=True)
         logits = per_anchor(self.objectness(hidden), self.outputs)
         objectness = logits[..., 1] - logits[..., 0] if self.outputs == 2 else logits[..., 0]
         return RPNOutput(objectness, per_anchor(self.offsets(hidden), 4))

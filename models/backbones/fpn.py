@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones.base import Backbone
+from models.convolution import Conv2d
 
 
 class FPN(nn.Module):
@@ -23,11 +24,9 @@ class FPN(nn.Module):
     def __init__(self, *, bottom_up: Backbone, channels: int) -> None:
         super().__init__()
         self.bottom_up, self.out_channels = bottom_up, channels
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(inputs, channels, 1) for _, inputs in bottom_up.pyramid
-        )
+        self.lateral = nn.ModuleList(Conv2d(inputs, channels, 1) for _, inputs in bottom_up.pyramid)
         self.output = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1) for _ in bottom_up.pyramid
+            Conv2d(channels, channels, 3, padding=1) for _ in bottom_up.pyramid
         )
         xavier(self.lateral)
         xavier(self.output)
@@ -39,7 +38,7 @@ class FPN(nn.Module):
         ]
         for finer in range(len(inner) - 2, -1, -1):
             size = inner[finer].shape[-2:]
-            inner[finer] = inner[finer] + F.interpolate(inner[finer + 1], size=size, mode="nearest")
+            inner[finer] += F.interpolate(inner[finer + 1], size=size, mode="nearest")
         maps = [output(p) for output, p in zip(self.output, inner, strict=True)]
         return (*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2))
 

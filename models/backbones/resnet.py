@@ -12,7 +12,16 @@ inside the blocks are torchvision's.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones.base import Backbone, Norm, freeze_norms, initialize, scaled
+from models.backbones.base import (
+    Backbone,
+    Layers,
+    Norm,
+    freeze_norms,
+    initialize,
+    normalized,
+    scaled,
+)
+from models.convolution import Conv2d
 from models.draws import Generators
 
 RESNET50 = (3, 4, 6, 3)  # blocks of conv2 .. conv5
@@ -39,25 +48,27 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if caffe else (1, stride)
-        self.conv1 = nn.Conv2d(in_channels, planes, 1, stride=first, bias=False)
+        self.conv1 = Conv2d(in_channels, planes, 1, stride=first, bias=False)
         self.bn1 = Norm(planes)
-        self.conv2 = nn.Conv2d(
+        self.conv2 = Conv2d(
             planes, planes, 3, stride=second, padding=dilation, dilation=dilation, bias=False
         )
         self.bn2 = Norm(planes)
-        self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
+        self.conv3 = Conv2d(planes, out_channels, 1, bias=False)
         self.bn3 = Norm(out_channels)
-        self.downsample = nn.Sequential()  # empty: the input as it is
+        self.downsample = Layers()  # empty: the input as it is
         if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+            self.downsample = Layers(
+                Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
                 Norm(out_channels),
             )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        inner = F.relu(self.bn1(self.conv1(inputs)), inplace=True)
-        inner = F.relu(self.bn2(self.conv2(inner)), inplace=True)
-        return F.relu(self.bn3(self.conv3(inner)) + self.downsample(inputs), inplace=True)
+        inner = F.relu(normalized(self.conv1, self.bn1, inputs), inplace=True)
+        inner = F.relu(normalized(self.conv2, self.bn2, inner), inplace=True)
+        inner = normalized(self.conv3, self.bn3, inner)
+        inner += self.downsample(inputs)
+        return F.relu(inner, inplace=True)
 
 
 def stage(
@@ -112,7 +123,7 @@ class ResNet(Backbone):
         ceil_pool = caffe if ceil_pool is None else ceil_pool
         pool = nn.MaxPool2d(3, 2, ceil_mode=True) if ceil_pool else nn.MaxPool2d(3, 2, padding=1)
         layers = [
-            nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False),
+            Conv2d(3, c1, 7, stride=2, padding=3, bias=False),
             Norm(c1),
             nn.ReLU(inplace=True),
             pool,

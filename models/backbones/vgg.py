@@ -9,6 +9,7 @@ ImageNet weights load as they are.
 from torch import nn
 
 from models.backbones.base import Backbone, initialize, scaled
+from models.convolution import Conv2d
 
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -23,7 +24,7 @@ class VGG16(Backbone):
         for index, stage in enumerate(VGG16_STAGES):
             for size in stage:
                 layers += [
-                    nn.Conv2d(channels, scaled(size, width), 3, padding=1),
+                    Conv2d(channels, scaled(size, width), 3, padding=1),
                     nn.ReLU(inplace=True),
                 ]
                 channels = scaled(size, width)
@@ -44,12 +45,12 @@ class VGGCNNM1024(Backbone):
             nn.Conv2d(3, c1, 7, stride=2), nn.ReLU(inplace=True),
             nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
             nn.MaxPool2d(3, 2, ceil_mode=True),
-            nn.Conv2d(c1, c2, 5, stride=2, padding=1), nn.ReLU(inplace=True),
+            Conv2d(c1, c2, 5, stride=2, padding=1), nn.ReLU(inplace=True),
             nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
             nn.MaxPool2d(3, 2, ceil_mode=True),
-            nn.Conv2d(c2, c3, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
+            Conv2d(c2, c3, 3, padding=1), nn.ReLU(inplace=True),
+            Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
+            Conv2d(c3, c3, 3, padding=1), nn.ReLU(inplace=True),
         ]  # fmt: skip
         super().__init__(layers, [4, 8, 10, 12, 14], c3)
         initialize(self)

@@ -89,8 +89,10 @@ def update(
         accumulated = accumulate_gradients(network, scaler, batches, images, amp, roi_loss_weight)
         terms = over_processes(accumulated.terms)
     scaler.unscale_(optimizer)
-    gradients = [p for p in network.parameters() if p.grad is not None]
-    norm = nn.utils.clip_grad_norm_(gradients, math.inf if max_norm is None else max_norm)
+    trained = [p for p in network.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    if max_norm is not None:
+        nn.utils.clip_grads_with_norm_(trained, max_norm, norm)
     with lost_processes():  # CUDA says so where the host waits
         *values, norm_value = torch.stack([*terms.values(), norm]).tolist()
     losses = dict(zip(terms, values, strict=True))

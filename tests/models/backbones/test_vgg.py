@@ -14,7 +14,7 @@ def test_vgg16_is_torchvisions_without_the_last_pooling():
     ours = VGG16(width=1 / 16).features
     assert len(ours) == len(theirs) == 30
     for mine, other in zip(ours, theirs, strict=True):
-        assert type(mine) is type(other)
+        assert isinstance(mine, type(other))
         if isinstance(mine, nn.Conv2d):
             assert (mine.kernel_size, mine.padding, mine.stride) == (
                 other.kernel_size,
