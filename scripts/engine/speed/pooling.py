@@ -93,7 +93,7 @@ def on_a_pyramid(generator: torch.Generator, device: torch.device) -> Iterator[W
     pooler = ops.MultiScaleRoIAlign([str(level) for level in range(4)], BINS, SAMPLES)
 
     def ours(inputs: list[Tensor], rois: Tensor) -> Tensor:
-        return multi_level_roi_align(inputs, rois[None, :, 1:], BINS, PYRAMID_STRIDES, SAMPLES)
+        return multi_level_roi_align(inputs, rois[None, :, 1:], BINS, PYRAMID_STRIDES, SAMPLES)[0]
 
     def theirs(inputs: list[Tensor], rois: Tensor) -> Tensor:
         named = {str(level): each for level, each in enumerate(inputs)}

@@ -18,11 +18,12 @@ def scoring(device: torch.device) -> Iterator[Work]:
     """``evaluate_coco`` as it runs by default, and with pycocotools; 576 images have 57,600
     detections.
     """
+    ours = evaluator_with_version()
     for images in IMAGES:
         detections, targets = crowd(images)
         yield Work(
             part="scoring",
-            name=f"COCO's AP and AR of {DETECTIONS} detections an image, {evaluator_with_version()}",
+            name=f"COCO's AP and AR of {DETECTIONS} detections an image, {ours}",
             grows="images",
             size=images,
             ours=lambda d=detections, t=targets: evaluate_coco(d, t, CLASSES),

@@ -37,7 +37,7 @@ def test_every_pooling_operator_computes_what_its_peer_does(monkeypatch):
     for work in works:
         for ours, theirs in zip(tensors(work.ours()), tensors(work.peer()), strict=True):
             assert ours.shape == theirs.shape
-            # torchvision has no precise RoI pooling, and its PSRoIPool does not count the last pixel
+            # torchvision has no precise RoI pooling; its PSRoIPool leaves out the last pixel
             if not work.name.startswith(("precise", "PSRoIPool")):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3, msg=work.name)
 
