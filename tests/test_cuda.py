@@ -1,0 +1,119 @@
+"""What only a GPU can show: the same losses, gradients and detections as on the CPU, and a training
+step in which the host never waits for the device.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+
+from data.records import Batch
+from experiments.records import Run
+from models.build import build_detector
+from models.detector import Detector
+from postprocess.pipeline import PostprocessConfig, postprocess
+from scripts.engine.synthetic import batch_for
+from scripts.engine.update import weighted_sum
+from tests.networks import change
+from tests.shared_training import KINDS
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+SIZE = (96, 128)
+VOTING = PostprocessConfig(suppression="soft_gaussian", sigma_t=0.02, score_threshold=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _exact_products() -> Iterator[None]:
+    """Convolutions and products in full float32."""
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """An error where the host waits for the device."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def network_and_batch(run: Run, device: str) -> tuple[Detector, Batch]:
+    torch.manual_seed(0)
+    detector = build_detector(run.model)
+    return detector.to(device).train(), batch_for(run, images=2, size=SIZE).to(device)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_and_gradients_are_those_of_the_cpu(kind):
+    """Every anchor and every proposal is taken, so that nothing depends on random draws, of which a
+    GPU has its own; the jittered boxes of IoU-Net are drawn in any case.
+    """
+    model = change(
+        KINDS[kind].model, rpn_anchors_per_image=20_000, roi_rois_per_image=400, roi_dropout=0.0
+    )
+    run = replace(KINDS[kind], model=model)
+    results = {}
+    for device in ("cpu", "cuda"):
+        detector, batch = network_and_batch(run, device)
+        losses = detector.losses(batch)
+        losses.pop("roi_iou", None)
+        weighted_sum(losses, 1.0).backward()
+        trained = [(name, p.grad) for name, p in detector.named_parameters() if p.grad is not None]
+        gradients = {name: gradient.cpu() for name, gradient in trained}
+        results[device] = ({name: loss.detach().cpu() for name, loss in losses.items()}, gradients)
+    (cpu_losses, cpu_gradients), (losses, gradients) = results["cpu"], results["cuda"]
+    torch.testing.assert_close(losses, cpu_losses, rtol=1e-3, atol=1e-4)
+    for name, gradient in cpu_gradients.items():
+        apart = (gradients[name] - gradient).norm() / gradient.norm().clamp(min=1e-6)
+        assert apart < 0.02, f"{name}: {apart:.4f}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_pass_never_waits_for_the_device(kind):
+    detector, batch = network_and_batch(KINDS[kind], "cuda")
+    weighted_sum(detector.losses(batch), 1.0).backward()  # the first may build tables
+    with no_waiting():
+        weighted_sum(detector.losses(batch), 1.0).backward()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_detections_are_those_of_the_cpu(kind):
+    found = {}
+    for device in ("cpu", "cuda"):
+        detector, batch = network_and_batch(KINDS[kind], device)
+        found[device] = detector.eval().candidates(batch, 0.0)[0].to("cpu")
+    cpu, cuda = found["cpu"].scores.sort().values, found["cuda"].scores.sort().values
+    assert len(cpu) == len(cuda)
+    torch.testing.assert_close(cuda, cpu, rtol=0, atol=1e-3)
+
+
+def test_postprocessing_of_a_gpus_candidates_copies_once():
+    detector, batch = network_and_batch(KINDS["faster"], "cuda")
+    candidates = detector.eval().candidates(batch, 0.0)
+    expected = postprocess([image.to("cpu") for image in candidates], VOTING)
+    for on_gpu, on_host in zip(postprocess(candidates, VOTING), expected, strict=True):
+        assert on_gpu.boxes.is_cuda
+        assert on_gpu.boxes.cpu().equal(on_host.boxes)
+        assert on_gpu.scores.cpu().equal(on_host.scores)
+
+
+@pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_mixed_precision_gives_finite_losses_near_those_of_float32(kind, amp):
+    detector, batch = network_and_batch(KINDS[kind], "cuda")
+    exact = detector.losses(batch)
+    with torch.autocast("cuda", dtype=amp):
+        mixed = detector.losses(batch)
+    weighted_sum(mixed, 1.0).backward()
+    for name, loss in mixed.items():
+        assert loss.isfinite()
+        assert loss.dtype == torch.float32
+        assert abs(float(loss - exact[name])) < 0.3 + 0.3 * abs(float(exact[name])), name
