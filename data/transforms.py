@@ -5,6 +5,10 @@ A window (data/augmentation.py) is taken before, colors are changed on the resiz
 The mirror comes first because there it moves one byte per color value instead of four. Normalizing
 comes last, on fewer or more pixels as the case may be, with the same result: it is affine per
 channel, and bilinear weights sum to 1.
+
+The image is resized in float32, as the papers' code does, and keeps its fractions: at 600 px almost
+no value of a photo is whole, and rounding to 8 bits would move it by 0.3 of 255 in the mean.
+Batches are therefore float32 already when they leave a worker.
 """
 
 from collections.abc import Sequence
@@ -61,8 +65,10 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == size:
         return image
+    # the values are the same in either order of memory; this one is faster
+    channels_last = image[None].contiguous(memory_format=torch.channels_last)
     return F.interpolate(
-        image[None], size=size, mode="bilinear", align_corners=False, antialias=False
+        channels_last, size=size, mode="bilinear", align_corners=False, antialias=False
     )[0]
 
 
@@ -84,7 +90,7 @@ def normalize(image: Tensor, convention: PixelConvention) -> Tensor:
     if convention.order != (0, 1, 2):
         image = image[list(convention.order)]
     mean, std = image.new_tensor(convention.mean), image.new_tensor(convention.std)
-    return (image - mean[:, None, None]) / std[:, None, None]
+    return (image - mean[:, None, None]).div_(std[:, None, None])
 
 
 def mirror_target(target: Target, width: float) -> Target:

@@ -141,6 +141,16 @@ def test_resize_does_not_antialias():
     assert resize(row, (1, 1)).item() == 2.0
 
 
+def test_resizing_and_normalizing_give_the_plain_formula_and_leave_the_image():
+    image = 255 * torch.rand(3, 37, 53, generator=torch.Generator().manual_seed(0))
+    before = image.clone()
+    plain = F.interpolate(image[None], size=(61, 40), mode="bilinear", align_corners=False)[0]
+    assert torch.equal(resize(image, (61, 40)), plain)
+    tf = (image - 127.5) / 127.5
+    assert torch.equal(normalize(image, PIXELS["tf"]), tf)
+    assert torch.equal(image, before)
+
+
 def test_no_target_no_copy_needed():
     image = torch.zeros(3, 40, 60, dtype=torch.uint8)
     result, none = to_network(image, None, short_side=40, long_side=60, pixels="tf")

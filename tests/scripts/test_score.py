@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from data.coco import CocoDataset
 from data.layouts import find_layout, open_split
+from data.scoring.coco_evaluators import evaluator_with_version
 from scripts import score
 from scripts.engine import score_source
 from scripts.engine.dataset_detections import detect_dataset
@@ -118,6 +119,7 @@ def test_the_numbers_are_those_of_a_validation(checkpoint, labeled, scored):
     assert content(scored)["scores"] == json_safe(expected)
     assert 5 < expected["AP"] < 95
     assert content(scored)["facts"]["images"] == 3
+    assert content(scored)["facts"]["coco_evaluator"] == evaluator_with_version()
 
 
 @pytest.mark.parametrize("labels", ["scored", "original"])
