@@ -28,6 +28,7 @@ from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import tidy
 from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting, go_on_splitting
+from scripts.engine.mixed_precision import amp_type
 from scripts.engine.optimizer import build_optimizer
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import are_several, lost_processes, said_by_first
@@ -39,8 +40,6 @@ from scripts.engine.start import prepared_detector
 from scripts.engine.step_files import checkpoint_to_continue
 from scripts.engine.training_origin import Origin, continued_origin, new_origin
 from scripts.engine.validation import Validation, metric_lines
-
-AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +99,12 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
     """Builds network and optimizer, and continues from a checkpoint if the options say so.
 
     Raises:
-        ValueError: if the folder is used, or the checkpoint is of another training.
+        ValueError: if the folder is used, the checkpoint is of another training, or the device
+        has no use for the mixed precision.
     """
     run, place, dataset = task.run, task.place, task.dataset
     device = pick_device(environment.device)
+    amp = amp_type(options.amp, device)
     if options.resume == "none" and place.has_checkpoints:
         raise ValueError(
             f"--resume none: {place.folder} holds checkpoints of an earlier training; delete that "
@@ -115,7 +116,6 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
     path = said_by_first(lambda: checkpoint_to_start_from(options.resume, place))
-    amp = AMP_TYPES[options.amp] if device.type == "cuda" else None
     torch.manual_seed(options.seed)
     detector = prepared_detector(
         run,

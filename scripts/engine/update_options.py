@@ -2,15 +2,18 @@
 
 import argparse
 
+from scripts.engine.mixed_precision import AMP_TYPES
 from scripts.engine.numbers import at_least_one
 from scripts.engine.processes import TIMEOUT_S
-from scripts.engine.training_state import AMP_TYPES
 
 
 def add_update_options(parser: argparse.ArgumentParser) -> None:
     """Precision, images an update, and into how many passes they are split."""
     parser.add_argument(
-        "--amp", choices=sorted(AMP_TYPES), default="off", help="mixed precision, on CUDA"
+        "--amp",
+        choices=sorted(AMP_TYPES),
+        default="off",
+        help="mixed precision, on CUDA, and bf16 on CPUs that compute in it",
     )
     parser.add_argument(
         "--batch-size",
