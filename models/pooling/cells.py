@@ -64,9 +64,8 @@ def places_of(maps: Sequence[Tensor], level: Tensor, image: Tensor) -> Places:
     """
     sizes, start = [], 0
     for each in maps:
-        images, _, height, width = each.shape
-        sizes.append((start, height, width))
-        start += images * height * width
+        sizes.append((start, *each.shape[-2:]))
+        start += each[:, 0].numel()
     table = torch.tensor(sizes).to(level.device, non_blocking=True)
     first, height, width = table[level].unbind(-1)
     return Places(first + image * height * width, height, width)
@@ -115,10 +114,11 @@ def ragged_entries(first: Tensor, width: Tensor, rows: Axis, columns: Axis) -> E
     cells_of_line = by_column.counts[:, None, :].expand(shape).reshape(-1)
     first_cell = by_column.starts[:, None, :].expand(shape).reshape(-1)
     width = width[:, None, None].expand(shape).reshape(-1)
-    bins, line = runs(first_line, lines_of_bin)
-    begin = first.reshape(-1)[bins] + by_row.cells[line] * width[bins]
-    lines, place = runs(first_cell[bins], cells_of_line[bins])
     # index_select is several times as fast as indexing
+    bins, line = runs(first_line, lines_of_bin)
+    lines, place = runs(first_cell.index_select(0, bins), cells_of_line.index_select(0, bins))
+    begin = first.reshape(-1).index_select(0, bins)
+    begin = begin + by_row.cells.index_select(0, line) * width.index_select(0, bins)
     cells = begin.index_select(0, lines) + by_column.cells.index_select(0, place)
     line_weights = by_row.weights.index_select(0, line).index_select(0, lines)
     weights = line_weights * by_column.weights.index_select(0, place)
@@ -140,7 +140,9 @@ def listed(axis: Axis) -> Listed:
     counted = axis.weights != 0 if axis.counted is None else axis.counted  # a NaN counts
     counts = counted.sum(-1)
     starts = counts.flatten().cumsum(0).view_as(counts) - counts
-    return Listed(axis.cells[counted], axis.weights[counted], starts, counts)
+    which = counted.flatten().nonzero()[:, 0]
+    cells, weights = (each.flatten().index_select(0, which) for each in (axis.cells, axis.weights))
+    return Listed(cells, weights, starts, counts)
 
 
 def merged(axis: Axis) -> Axis:
@@ -206,7 +208,7 @@ class TableGradient(Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: FunctionCtx,
         sums: Tensor,
         table: Tensor,
@@ -219,7 +221,7 @@ class TableGradient(Function):
         return sums.view_as(sums)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         cells, weights, starts = ctx.saved_tensors  # type: ignore[attr-defined]
         bins = torch.repeat_interleave(starts.diff(), output_size=len(cells))

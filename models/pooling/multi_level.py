@@ -5,14 +5,15 @@ Letters: N images, P RoIs of one image, C channels, L levels, B x B output bins,
 side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from data.boxes import area
 from losses.precision import at_least_float32
-from models.pooling.cells import Places, places_of
+from models.pooling.cells import Places, on_cpu, places_of
 from models.pooling.roi_align import aligned_pool, check_finite
 
 EPSILON = 1e-6  # a box of exactly the canonical size is on its level whatever log2 rounds to
@@ -45,7 +46,7 @@ def multi_level_roi_align(
     canonical_size: float = 224.0,
 ) -> Tensor:
     """RoIAlign of boxes (N, P, 4) in network px, each from its level: (N, P, C, B, B), without
-    waiting for the host.
+    waiting for the host on a GPU.
 
     Args:
         features: L or more maps (N, C, H_l, W_l), fine to coarse; those without a stride are not
@@ -68,19 +69,47 @@ def multi_level_roi_align(
             "samples."
         )
     maps = features[: len(strides)]
-    places, cells = on_levels(maps, boxes, strides, canonical_size)
-    pooled = aligned_pool(maps, places, cells, output_size, sampling_ratio, aligned)
+    level, image, cells = on_levels(boxes, strides, canonical_size)
+    pool = partial(aligned_pool, bins=output_size, sampling_ratio=sampling_ratio, aligned=aligned)
+    if on_cpu(boxes):
+        pooled = level_by_level(pool, maps, level, image, cells)
+    else:
+        pooled = pool(maps, places_of(maps, level, image), cells)
     return pooled.unflatten(0, boxes.shape[:2])
 
 
 def on_levels(
-    maps: Sequence[Tensor], boxes: Tensor, strides: Sequence[int], canonical_size: float
-) -> tuple[Places, Tensor]:
-    """Where the map of each box (N, P, 4) lies in the table of all maps, that of its image on its
-    level, and the boxes (N * P, 4) in cells of it."""
+    boxes: Tensor, strides: Sequence[int], canonical_size: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each box (N, P, 4) the level, the image, both (N * P,), and its box (N * P, 4) in cells of
+    its level."""
     n, p = boxes.shape[:2]
-    level = level_of(boxes.detach(), levels=len(maps), canonical_size=canonical_size)
-    image = torch.arange(n, device=boxes.device)[:, None].expand(n, p)
-    places = places_of(maps, level.flatten(), image.flatten())
+    level = level_of(boxes.detach(), levels=len(strides), canonical_size=canonical_size)
+    image = torch.arange(n, device=boxes.device).repeat_interleave(p)
     stride = torch.tensor(strides).to(boxes.device, non_blocking=True)[level]
-    return places, (at_least_float32(boxes) / stride[..., None]).flatten(0, 1)
+    return level.flatten(), image, (at_least_float32(boxes) / stride[..., None]).flatten(0, 1)
+
+
+def level_by_level(
+    pool: Callable[[Sequence[Tensor], Places, Tensor], Tensor],
+    maps: Sequence[Tensor],
+    level: Tensor,
+    image: Tensor,
+    boxes: Tensor,
+) -> Tensor:
+    """Pools boxes (R, 4) from the map of each level by itself, which saves a copy of all maps in
+    one table; waits for the host.
+
+    Args:
+        pool: (maps, places, boxes) -> (R, C, B, B).
+        maps: (N, C, H_l, W_l) of each level.
+        level, image: (R,) of each box.
+        boxes: in cells of their level.
+    """
+    order = level.argsort(stable=True)
+    counts = torch.bincount(level, minlength=len(maps)).tolist()
+    pooled = []
+    for one_map, which in zip(maps, order.split(counts), strict=True):
+        places = places_of([one_map], torch.zeros_like(which), image[which])
+        pooled.append(pool([one_map], places, boxes[which]))
+    return torch.cat(pooled).index_select(0, order.argsort())

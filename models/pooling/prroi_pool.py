@@ -15,13 +15,14 @@ output bins, T cells that a bin reaches along one axis.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from losses.precision import at_least_float32
 from models.pooling.cells import Axis, Places, cell_table, pooled_cells
-from models.pooling.multi_level import on_levels
+from models.pooling.multi_level import level_by_level, on_levels
 from models.pooling.roi_align import check_finite, on_one_map
 
 
@@ -70,8 +71,9 @@ def multi_level_prroi(
     """
     check_finite(boxes)
     maps = features[: len(strides)]
-    places, cells = on_levels(maps, boxes, strides, canonical_size)
-    return precise_pool(maps, places, cells, output_size).unflatten(0, boxes.shape[:2])
+    level, image, cells = on_levels(boxes, strides, canonical_size)
+    pooled = level_by_level(partial(precise_pool, bins=output_size), maps, level, image, cells)
+    return pooled.unflatten(0, boxes.shape[:2])
 
 
 def precise_pool(maps: Sequence[Tensor], places: Places, boxes: Tensor, bins: int) -> Tensor:

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
+from models.pooling import multi_level
+from models.pooling import roi_align as roi_align_module
 from models.pooling.multi_level import level_of, multi_level_roi_align
 
 STRIDES = (4, 8, 16, 32)
@@ -110,6 +112,18 @@ def test_levels_beyond_the_strides_are_not_read():
         multi_level_roi_align(more, boxes, 3, STRIDES),
         multi_level_roi_align(maps, boxes, 3, STRIDES),
     )
+
+
+def test_what_a_gpu_computes_is_the_same(monkeypatch):
+    """One table of all levels, and all cells that a bin may read, without waiting."""
+    maps, boxes = [m.requires_grad_() for m in maps_of()], boxes_of()
+    pooled = []
+    for on_cpu in (True, False):
+        for module in (multi_level, roi_align_module):
+            monkeypatch.setattr(module, "on_cpu", lambda values, on_cpu=on_cpu: on_cpu)
+        found = multi_level_roi_align(maps, boxes, 5, STRIDES, canonical_size=56)
+        pooled.append((found, *torch.autograd.grad(found.square().sum(), maps)))
+    torch.testing.assert_close(*pooled, atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
