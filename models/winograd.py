@@ -93,17 +93,24 @@ def winograd(inputs: Tensor, weight: Tensor) -> Tensor:
     rows = inputs.permute(0, 2, 3, 1)
     extra = (TILE * across - width, TILE * down - height)
     rows = F.pad(rows, (0, 0, 1, 1 + extra[0], 1, 1 + extra[1])).contiguous()
-    outputs = inputs.new_empty(n, down, TILE, across, TILE, len(weight))
+    outputs = torch.empty(
+        (n, len(weight), TILE * down, TILE * across),
+        dtype=inputs.dtype,
+        memory_format=torch.channels_last,
+    )
+    by_tile = outputs.permute(0, 2, 3, 1).view(n, down, TILE, across, TILE, -1)
     at_a_time = max(1, NUMBERS_AT_A_TIME // (across * channels))
-    for image, result in zip(rows, outputs, strict=True):
+    for image, result in zip(rows, by_tile, strict=True):
         for first in range(0, down, at_a_time):
             part = result[first : first + at_a_time]
             seen = patches(image[TILE * first :], len(part), across)
             products = torch.bmm((of_inputs @ seen).view(PATCH**2, -1, channels), weights)
             tiles = of_outputs @ products.view(PATCH**2, -1)
             part.copy_(tiles.view(TILE, TILE, len(part), across, -1).permute(2, 0, 3, 1, 4))
-    outputs = outputs.view(n, TILE * down, TILE * across, -1)[:, :height, :width]
-    return outputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    if extra == (0, 0):
+        return outputs
+    # a copy, because autograd lets no later layer write into a view
+    return outputs[:, :, :height, :width].clone(memory_format=torch.channels_last)
 
 
 def patches(rows: Tensor, down: int, across: int) -> Tensor:

@@ -5,7 +5,7 @@ Both detect from an image to its boxes, and both train from normalized images to
 numbers are random but as widely spread as trained ones, so that suppression has work to do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,7 +83,7 @@ def torchvision_network(
         if isinstance(layer, FrozenBatchNorm2d):
             layer.weight.fill_(0.2 if name.endswith("bn3") else 1.0)
         if name in SPREAD:
-            nn.init.normal_(layer.weight, std=SPREAD[name])  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=SPREAD[name])
     return network
 
 
@@ -127,7 +127,7 @@ def detection_pair(
     seen = [picture.to(device) for picture in pictures(images, size)]
 
     def detect_ours() -> list[Detections]:
-        batch = batch_of(seen, None, **sides)
+        batch = batch_of(seen, [None] * images, **sides)
         return postprocess(ours.candidates(batch), PostprocessConfig(max_detections=100))
 
     def detect_theirs() -> list[dict[str, Tensor]]:
@@ -138,19 +138,19 @@ def detection_pair(
 
 
 def batch_of(
-    images: list[Tensor], targets: list[Target] | None, *, short_side: int, long_side: int
+    images: list[Tensor], targets: Sequence[Target | None], *, short_side: int, long_side: int
 ) -> Batch:
     """Images (3, H, W) uint8 and their targets as the loader gives them to a network."""
     pairs = [
         to_network(image, target, short_side=short_side, long_side=long_side, pixels="torchvision")
-        for image, target in zip(images, targets or [None] * len(images), strict=True)
+        for image, target in zip(images, targets, strict=True)
     ]
     return Batch(
         images=pad([image for image, _ in pairs], DIVISOR),
         image_sizes=tuple((image.shape[-2], image.shape[-1]) for image, _ in pairs),
         original_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
         image_ids=tuple(range(len(images))),
-        targets=None if targets is None else tuple(t for _, t in pairs if t is not None),
+        targets=None if None in targets else tuple(t for _, t in pairs if t is not None),
     )
 
 
