@@ -16,6 +16,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
+from models.winograd import pays, winograd
+
 FEWEST_CHANNELS = 32  # of input and output; with fewer the products are too thin
 DTYPES = (torch.float32, torch.float64)
 
@@ -52,9 +54,32 @@ def convolution(
         bias: (D,) or None.
         stride, padding, dilation: in y and x.
     """
+    geometry = (list(stride), list(padding), list(dilation))
     if gains(inputs, weight, stride):
-        return Convolution.apply(inputs, weight, bias, stride, padding, dilation)
-    return F.conv2d(inputs, weight, bias, stride, padding, dilation)  # type: ignore[arg-type]
+        return Convolution.apply(inputs, weight, bias, *geometry)
+    trained = any(t is not None and t.requires_grad for t in (inputs, weight, bias))
+    if (
+        (torch.is_grad_enabled() and trained)
+        or torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+    ):
+        return F.conv2d(inputs, weight, bias, *geometry)
+    return without_gradient(inputs, weight, bias, *geometry)
+
+
+def without_gradient(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+) -> Tensor:
+    """``convolution``'s values, by the faster way."""
+    if not pays(inputs, weight, (stride, padding, dilation)):
+        return F.conv2d(inputs, weight, bias, stride, padding, dilation)
+    outputs = winograd(inputs, weight)
+    return outputs if bias is None else outputs.add_(bias[:, None, None])
 
 
 def gains(inputs: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
@@ -82,13 +107,11 @@ class Convolution(torch.autograd.Function):
         inputs: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        stride: Sequence[int],
-        padding: Sequence[int],
-        dilation: Sequence[int],
+        *geometry: list[int],
     ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.geometry = list(stride), list(padding), list(dilation)  # type: ignore[attr-defined]
-        return F.conv2d(inputs, weight, bias, *ctx.geometry)  # type: ignore[attr-defined]
+        ctx.geometry = geometry  # type: ignore[attr-defined]
+        return without_gradient(inputs, weight, bias, *geometry)
 
     @staticmethod
     @once_differentiable
@@ -99,19 +122,7 @@ class Convolution(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         input_gradient = kernel_gradient = bias_gradient = None
         if of_inputs:
-            input_gradient, _, _ = torch.ops.aten.convolution_backward(
-                gradient,
-                inputs,
-                weight,
-                None,
-                stride,
-                padding,
-                dilation,
-                False,
-                [0, 0],
-                1,
-                [True, False, False],
-            )
+            input_gradient = gradient_of_inputs(gradient, inputs, weight, ctx.geometry)  # type: ignore[attr-defined]
         if of_weight:
             kernel_gradient = weight_gradient(
                 gradient, inputs, list(weight.shape[2:]), stride, padding, dilation
@@ -119,6 +130,21 @@ class Convolution(torch.autograd.Function):
         if of_bias:
             bias_gradient = gradient.sum((0, 2, 3))
         return input_gradient, kernel_gradient, bias_gradient, None, None, None
+
+
+def gradient_of_inputs(
+    gradient: Tensor, inputs: Tensor, weight: Tensor, geometry: Sequence[list[int]]
+) -> Tensor:
+    """The gradient (N, C, H, W) of a convolution's inputs from that of its output (N, D, H', W').
+
+    At stride 1 it is the convolution of the output's gradient with the weight turned by 180
+    degrees.
+    """
+    turned = weight.flip(2, 3).transpose(0, 1)
+    if pays(gradient, turned, geometry):
+        return winograd(gradient, turned)
+    rest = (False, [0, 0], 1, [True, False, False])  # not transposed, one group, inputs alone
+    return torch.ops.aten.convolution_backward(gradient, inputs, weight, None, *geometry, *rest)[0]
 
 
 # an operator of its own, so that torch's counter counts its operations as a convolution's

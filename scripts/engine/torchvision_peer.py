@@ -5,8 +5,8 @@ Both detect from an image to its boxes, and both train from normalized images to
 numbers are random but as widely spread as trained ones, so that suppression has work to do.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from scripts.engine.update import update
 
 NORM_EPS = 1e-5
 CLASSES = 91  # of COCO in torchvision's numbering, background included
+PROPOSALS, ROIS = 1000, 512  # of an image, in testing and in training
 DIVISOR = 32  # px, to which both pad
 FROZEN_STAGES = 2  # conv1 and conv2_x; torchvision trains the other three
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 1e-4  # a small rate: the weights hardly change while timed
@@ -46,12 +47,21 @@ class Pair:
     theirs: Callable[[], object]
 
 
-def torchvision_network(*, short_side: int, long_side: int, seed: int = 0) -> nn.Module:
+def torchvision_network(
+    *,
+    short_side: int,
+    long_side: int,
+    proposals: int = PROPOSALS,
+    rois: int = ROIS,
+    seed: int = 0,
+) -> nn.Module:
     """torchvision's fasterrcnn_resnet50_fpn with fixed norms and random numbers.
 
     Args:
         short_side: px, to which it resizes the shorter side of an image.
         long_side: px, the limit of the longer side.
+        proposals: of an image in testing.
+        rois: of an image in training.
         seed: of the numbers.
     """
     torch.manual_seed(seed)
@@ -62,20 +72,32 @@ def torchvision_network(*, short_side: int, long_side: int, seed: int = 0) -> nn
         trainable_layers=5 - FROZEN_STAGES,
     )
     network = detection.FasterRCNN(
-        backbone, num_classes=CLASSES, min_size=short_side, max_size=long_side
+        backbone,
+        num_classes=CLASSES,
+        min_size=short_side,
+        max_size=long_side,
+        rpn_post_nms_top_n_test=proposals,
+        box_batch_size_per_image=rois,
     )
     for name, layer in network.named_modules():
         if isinstance(layer, FrozenBatchNorm2d):
             layer.weight.fill_(0.2 if name.endswith("bn3") else 1.0)
         if name in SPREAD:
-            nn.init.normal_(layer.weight, std=SPREAD[name])  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=SPREAD[name])
     return network
 
 
-def same_network(theirs: nn.Module) -> Detector:
+def same_network(theirs: nn.Module, *, proposals: int = PROPOSALS, rois: int = ROIS) -> Detector:
     """The network of this project with the weights of ``theirs`` and torchvision's conventions."""
     state = from_torchvision(theirs.state_dict(), norm_eps=NORM_EPS)
-    ours = build_detector(network_of("torchvision", state))
+    config = network_of("torchvision", state)
+    ours = build_detector(
+        replace(
+            config,
+            rpn=replace(config.rpn, post_nms_test=proposals),
+            roi=replace(config.roi, rois_per_image=rois),
+        )
+    )
     ours.load_state_dict(state)
     return ours
 
@@ -87,7 +109,11 @@ def pictures(images: int, size: tuple[int, int], seed: int = 0) -> list[Tensor]:
 
 
 def detection_pair(
-    *, size: tuple[int, int], images: int = 1, device: torch.device | None = None
+    *,
+    size: tuple[int, int],
+    images: int = 1,
+    proposals: int = PROPOSALS,
+    device: torch.device | None = None,
 ) -> Pair:
     """Detection in images of ``size`` (height, width) px, which neither network resizes.
 
@@ -95,12 +121,13 @@ def detection_pair(
     boxes above a score of 0.05, after suppression at an IoU of 0.5.
     """
     device = device or torch.device("cpu")
-    theirs = torchvision_network(short_side=min(size), long_side=max(size)).eval().to(device)
-    ours = same_network(theirs).eval().to(device)
+    sides = {"short_side": min(size), "long_side": max(size)}
+    theirs = torchvision_network(**sides, proposals=proposals).eval().to(device)
+    ours = same_network(theirs, proposals=proposals).eval().to(device)
     seen = [picture.to(device) for picture in pictures(images, size)]
 
     def detect_ours() -> list[Detections]:
-        batch = batch_of(seen, None, short_side=min(size), long_side=max(size))
+        batch = batch_of(seen, [None] * images, **sides)
         return postprocess(ours.candidates(batch), PostprocessConfig(max_detections=100))
 
     def detect_theirs() -> list[dict[str, Tensor]]:
@@ -111,19 +138,19 @@ def detection_pair(
 
 
 def batch_of(
-    images: list[Tensor], targets: list[Target] | None, *, short_side: int, long_side: int
+    images: list[Tensor], targets: Sequence[Target | None], *, short_side: int, long_side: int
 ) -> Batch:
     """Images (3, H, W) uint8 and their targets as the loader gives them to a network."""
     pairs = [
         to_network(image, target, short_side=short_side, long_side=long_side, pixels="torchvision")
-        for image, target in zip(images, targets or [None] * len(images), strict=True)
+        for image, target in zip(images, targets, strict=True)
     ]
     return Batch(
         images=pad([image for image, _ in pairs], DIVISOR),
         image_sizes=tuple((image.shape[-2], image.shape[-1]) for image, _ in pairs),
         original_sizes=tuple((image.shape[-2], image.shape[-1]) for image in images),
         image_ids=tuple(range(len(images))),
-        targets=None if targets is None else tuple(t for _, t in pairs if t is not None),
+        targets=None if None in targets else tuple(t for _, t in pairs if t is not None),
     )
 
 
@@ -144,11 +171,12 @@ def training_pair(
     size: tuple[int, int],
     images: int = 2,
     boxes: int = 5,
+    rois: int = ROIS,
     device: torch.device | None = None,
 ) -> Pair:
     """One training step on a batch: forward, backward, and a step of SGD with momentum and decay.
 
-    Both freeze conv1, conv2_x and all norms, and sample 256 anchors and 512 RoIs of each image.
+    Both freeze conv1, conv2_x and all norms, and sample 256 anchors and ``rois`` RoIs an image.
     torchvision's batch comes as images, which it normalizes and pads; ours is normalized and
     padded already, as the loader's workers do it.
 
@@ -156,6 +184,7 @@ def training_pair(
         size: (height, width) of the images, px, which neither network resizes.
         images: in the batch.
         boxes: objects in each image.
+        rois: sampled of each image.
         device: of both networks.
 
     Returns:
@@ -163,8 +192,8 @@ def training_pair(
     """
     device = device or torch.device("cpu")
     sides = {"short_side": min(size), "long_side": max(size)}
-    theirs = torchvision_network(**sides).to(device)
-    ours = same_network(theirs).to(device)
+    theirs = torchvision_network(**sides, rois=rois).to(device)
+    ours = same_network(theirs, rois=rois).to(device)
     ours.freeze(FROZEN_STAGES)
     seen, targets = pictures(images, size), objects(images, size, boxes)
     batch = batch_of(seen, targets, **sides).to(device)
