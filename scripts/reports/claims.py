@@ -19,7 +19,7 @@ from scripts.engine.places import EXPERIMENTS, find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.machine_hours import hours_sentence
 from scripts.reports.results import Cell, Results, cell, differences, markdown_table, signed
-from scripts.reports.shown import Grid, Item, Shown
+from scripts.reports.shown import Grid, Item, Shown, no_number
 
 ROOT = EXPERIMENTS.parent
 PAGE, README = ROOT / "docs" / "claims.md", ROOT / "README.md"
@@ -141,7 +141,7 @@ def row_index(results: Results, group: str, label: str) -> int:
 
 def printed(results: Results, evidence: Evidence) -> Shown:
     """The same number of the paper, "-" where it prints none."""
-    nothing = Shown(text="-", cell=Cell(mean=None, spread=None), missing="not printed")
+    nothing = no_number("not printed")
     if not evidence.minus or evidence.minus_group:
         return nothing
     row, base = (

@@ -64,11 +64,15 @@ def printed(cell: Cell) -> Shown:
     return Shown(text=text, cell=cell, missing=cell.absent)
 
 
+def no_number(why: str) -> Shown:
+    """Where there is no number to show."""
+    return Shown(text="-", cell=Cell(mean=None, spread=None, absent=why), missing=why)
+
+
 def beside_paper(ours: Cell, paper: Cell) -> Shown:
     """Ours minus the paper's, in ours' digits."""
     if ours.mean is None or paper.mean is None:
-        missing = ours.absent if ours.mean is None else paper.absent
-        return Shown(text="-", cell=Cell(mean=None, spread=None), missing=missing)
+        return no_number(ours.absent if ours.mean is None else paper.absent)
     gap = Cell(
         mean=ours.mean - paper.mean,
         spread=ours.spread,

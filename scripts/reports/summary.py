@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from experiments.scales import scale_title
 from scripts.reports.provenance import line_name, row_lines, trainings
 from scripts.reports.results import Cell, Results, Step, counted, markdown_table, signed
-from scripts.reports.shown import Shown
+from scripts.reports.shown import Shown, no_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,7 @@ def paper_step(results: Results, step: Step, column: str) -> Shown:
     """The paper's difference of two rows, "-" where it prints only one of them."""
     better, base = (results.paper(row, column) for row in (step.better, step.base))
     if better.mean is None or base.mean is None:
-        missing = better.absent if better.mean is None else base.absent
-        return Shown(text="-", cell=Cell(mean=None, spread=None), missing=missing)
+        return no_number(better.absent if better.mean is None else base.absent)
     change = Cell(
         mean=better.mean - base.mean, spread=None, origin=f"{better.origin} - {base.origin}"
     )
