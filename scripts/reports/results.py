@@ -132,7 +132,7 @@ class Results:
             mean=self.table.printed(self.rows[row]).get(column),
             spread=None,
             origin=f"{{experiments/{name}/rows.py#rows[{self.rows[row].name}]/printed/{column}}}",
-            absent="no such row in the paper" if self.rows[row].added else "not printed",
+            absent="not printed",
         )
 
     def ran(self, row: int) -> bool:

@@ -71,7 +71,8 @@ def table_parts(sources: Sources, table: str) -> list[Part]:
 
 def not_run(table: str, scales: Sequence[str]) -> str:
     """What was not run, and the command that runs it."""
-    return f"Not run at {' and '.join(scales)}: `{reproduce(table, scales[0], 1)}` does."
+    command = reproduce(table, scales[0], 1)
+    return f"Not run at {' or '.join(scales)}. To run it at {scales[0]}: `{command}`."
 
 
 def brief(table: str) -> str:
