@@ -11,7 +11,7 @@ from scripts.reports.figure5_scenes import SHARE, Scene, draw
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
 from scripts.reports.results import Cell, Results, csv_numbers, signed
-from scripts.reports.shown import Grid, Shown
+from scripts.reports.shown import Grid, Item, Shown
 from scripts.reports.summary import Column, Summary, summary_text
 
 QUANTITIES = {
@@ -51,7 +51,7 @@ def step_number(name: str, number: Cell) -> Shown:
 
 def moves_grid(results: Results) -> Grid:
     """One line a row, and what voting changes."""
-    lines = []
+    lines: list[list[Item]] = []
     for index, row in enumerate(results.rows):
         cells = {name: results.cell(index, *place) for name, place in QUANTITIES.items()}
         absent = "not run" if cells["n"].mean is None else "-"

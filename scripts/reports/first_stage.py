@@ -6,7 +6,7 @@ from typing import Any
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
 from scripts.reports.results import Cell, Results, csv_numbers
-from scripts.reports.shown import Grid, Shown
+from scripts.reports.shown import Grid, Item, Shown
 from scripts.reports.summary import Column, Summary, summary_text
 
 # heading, name of the number, whether it is there against the clean boxes as well
@@ -56,7 +56,7 @@ def shown(number: Cell) -> Shown:
 def rows_grid(results: Results) -> Grid:
     """One line a network."""
     known = columns(results)
-    lines = [
+    lines: list[list[Item]] = [
         [row.name, *[shown(results.cell(i, name, part)) for _, name, part in known]]
         for i, row in enumerate(results.rows)
     ]
@@ -66,7 +66,7 @@ def rows_grid(results: Results) -> Grid:
 def steps_grid(results: Results) -> Grid:
     """One line a comparison."""
     known = columns(results)
-    lines = []
+    lines: list[list[Item]] = []
     for step in results.steps():
         cells = [results.comparison(step.better, step.base, name, part) for _, name, part in known]
         lines.append([step.name, *map(shown_step, cells)])

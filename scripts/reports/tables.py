@@ -36,7 +36,7 @@ def main_grid(results: Results, part: str | None, *, comparable: bool) -> Grid:
 
 def extra_grid(results: Results, columns: Sequence[str], part: str | None) -> Grid:
     """One line a row: the columns that the paper does not have."""
-    lines = [
+    lines: list[list[Item]] = [
         [row.name, *[level(results.cell(index, column, part), "-") for column in columns]]
         for index, row in enumerate(results.rows)
     ]

@@ -1,7 +1,6 @@
 """Learning curves, where the numbers of a training were kept beside its results."""
 
 import csv
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from scripts.reports.page.plots import Curve, Labels, line_plot
 from scripts.reports.page.sources import Source, Sources, shown_path
 from scripts.reports.page.tables import brief
 from scripts.reports.page.views import Part, PictureView, Section, anchor, plain
-from scripts.reports.results import Cell, cell
+from scripts.reports.results import cell
 
 TEXT = (
     f"Means over {BIN} updates, averaged over the seeds of a network; a band is the sample "
@@ -65,8 +64,9 @@ def learning_part(source: Source, path: Path) -> Part:
 
 
 def last_values(curves: Mapping[str, Curve]) -> str:
-    """Where each network ends."""
-    texts = [f"{run} {curve[max(curve)].mean:.3g}" for run, curve in curves.items()]
+    """Where each network ends; a loss that is no number is none."""
+    ends = {run: curve[max(curve)].mean for run, curve in curves.items()}
+    texts = [f"{run} {'no number' if end is None else f'{end:.3g}'}" for run, end in ends.items()]
     return f"At the end: {', '.join(texts)}."
 
 
@@ -89,20 +89,9 @@ def read_curves(path: Path) -> Networks:
         for line in csv.DictReader(file):
             for tag in NAMES:
                 if line.get(tag):
-                    found[tag][line["run"]][float(line["update"])].append(finite(line[tag]))
+                    found[tag][line["run"]][float(line["update"])].append(float(line[tag]))
     return {
-        tag: {run: {x: mean(values) for x, values in curve.items()}
+        tag: {run: {x: cell(values) for x, values in curve.items()}
               for run, curve in found[tag].items()}
         for tag in NAMES if tag in found
     }  # fmt: skip
-
-
-def finite(text: str) -> float:
-    """A number of the file; a loss that was none is left out."""
-    value = float(text)
-    return value if math.isfinite(value) else math.nan
-
-
-def mean(values: list[float]) -> Cell:
-    """One point of a curve."""
-    return cell(values)

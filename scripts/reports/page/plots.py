@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import pyplot as plt
@@ -21,7 +22,7 @@ NAME = 26  # letters of a line of a name at the left of a plot
 LINE = 0.19  # inches of a line of a legend
 SIDE_BY_SIDE = 28  # letters of the longest name up to which a legend has two columns
 MARKED = 12  # points up to which each has a marker
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9, "legend.fontsize": 8, "legend.frameon": False, "svg.hashsalt": "report",
     "svg.fonttype": "none",  # the reader's own font: a third of the size
 }  # fmt: skip

@@ -279,5 +279,17 @@ def test_plots_are_pictures_that_are_always_the_same():
     assert plots.bar_plot({}, [], ["one"], labels, "").uri
 
 
+def test_learning_curves_are_means_over_seeds_and_a_damaged_file_is_a_sentence(tmp_path):
+    copied(tmp_path, "kl_rpn/table2/lite")
+    path = tmp_path / "lite/kl_rpn/table2/report/lite_curves.csv"
+    path.write_text("run,seed,update,train/loss\na,0,0,1.0\na,1,0,3.0\nb,0,0,nan\n")
+    networks = learning.read_curves(path)
+    assert networks["train/loss"]["a"][0.0].mean == 2.0
+    assert learning.last_values(networks["train/loss"]) == "At the end: a 2, b no number."
+    path.write_text("run,seed,update,train/loss\na,0,0,x\n")
+    [part] = learning.learning_section(read_sources(page.reported_files(tmp_path))).parts
+    assert part.text[0][0].startswith(f"The file {path} cannot be read: ")
+
+
 def test_text_is_escaped():
     assert page.prose("a < `b` **c**") == "a &lt; <code>b</code> <strong>c</strong>"
