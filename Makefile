@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train test test-faults lint benchmark doctor demo tensorboard clean
+.PHONY: help install train test test-faults lint benchmark report doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -46,6 +46,9 @@ lint: install ## ruff, its formatter and mypy
 
 benchmark: install ## operators, post-processing, networks, loading, scoring beside their peers; about 15 minutes on 2 cores
 	$(BIN)/python -m scripts.speed --device $(or $(DEVICE),auto) --out $(or $(OUT),runs)/benchmark $(if $(PARTS),--parts $(PARTS))
+
+report: install ## [OUT=runs]: one page, report.html, with everything that was measured, beside the papers' numbers
+	$(BIN)/python -m scripts.report_page $(if $(OUT),--results "$(OUT)")
 
 doctor: install ## versions, torchvision's operators, GPU, disk, shared memory; one line that fixes each failure
 	@$(BIN)/python -m scripts.doctor

@@ -7,7 +7,7 @@ errors lies on one side of what was expected.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,11 +19,13 @@ from scripts.engine.places import EXPERIMENTS, find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.machine_hours import hours_sentence
 from scripts.reports.results import Cell, Results, cell, differences, markdown_table, signed
+from scripts.reports.shown import Grid, Item, Shown, no_number
 
 ROOT = EXPERIMENTS.parent
 PAGE, README = ROOT / "docs" / "claims.md", ROOT / "README.md"
 MARKS = ("<!-- claims: begin -->", "<!-- claims: end -->")
 Says = Literal["yes", "no", "unclear"]
+Read = Callable[[str, str], Results]  # of a table, "paper/table", at a scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +37,25 @@ class Measured:
 
     evidence: Evidence
     scale: str
-    paper: str
+    paper: Shown
     cell: Cell
     says: Says
     earlier: bool
 
 
-def measured(claim: Claim) -> list[Measured]:
-    """Every evidence of a claim at every scale for which committed numbers exist."""
+def committed(table: str, scale: str) -> Results:
+    """The committed results of a table at a scale, maybe of no seed."""
+    place = ReportPlace(table=table, scale=scale, out=Path())
+    return Results(find_table(table), place.committed_seeds())
+
+
+def measured(claim: Claim, read: Read = committed) -> list[Measured]:
+    """Every evidence of a claim at every scale for which ``read`` knows numbers."""
     found = []
     for evidence in claim.evidence:
-        table = find_table(evidence.table)
         for scale in evidence.scales:
-            place = ReportPlace(table=evidence.table, scale=scale, out=Path())
-            results = Results(table, place.committed_seeds())
-            number = cell(values(results, evidence))
+            results = read(evidence.table, scale)
+            number = cell(values(results, evidence), origin=formula(results, evidence))
             if number.mean is not None:
                 found.append(
                     Measured(
@@ -72,6 +78,32 @@ def values(results: Results, evidence: Evidence) -> list[float | None]:
     return differences(change, group_values(results, evidence, evidence.minus_group))
 
 
+def formula(results: Results, evidence: Evidence) -> str:
+    """How ``values`` follow from the results, in references to them."""
+    change = group_formula(results, evidence, evidence.group)
+    if not evidence.minus_group:
+        return change
+    return f"({change}) - ({group_formula(results, evidence, evidence.minus_group)})"
+
+
+def group_formula(results: Results, evidence: Evidence, group: str) -> str:
+    """How ``group_values`` follow."""
+    part = judged_part(results, evidence)
+    row, base = (
+        results.reference(row_index(results, group, label), evidence.column, part) if label else ""
+        for label in (evidence.row, evidence.minus)
+    )
+    if not base:
+        return f"{row} - {evidence.level}"
+    return f"100 * ({row} - {base}) / {base}" if evidence.relative else f"{row} - {base}"
+
+
+def judged_part(results: Results, evidence: Evidence) -> str | None:
+    """The part of the results that an evidence is about."""
+    part = evidence.part or ("clean" if results.has("clean") else None)
+    return None if part == "labels" else part
+
+
 def is_earlier(results: Results, evidence: Evidence) -> bool:
     """Whether some seed's row does not say by which recipe it was made."""
     key = (evidence.group, evidence.row)
@@ -84,8 +116,7 @@ def is_earlier(results: Results, evidence: Evidence) -> bool:
 
 def group_values(results: Results, evidence: Evidence, group: str) -> list[float | None]:
     """A row minus the other, or minus the level, in one group of the table."""
-    part = evidence.part or ("clean" if results.has("clean") else None)
-    part = None if part == "labels" else part
+    part = judged_part(results, evidence)
     row = results.values(row_index(results, group, evidence.row), evidence.column, part)
     if not evidence.minus:
         return [None if value is None else value - evidence.level for value in row]
@@ -108,19 +139,24 @@ def row_index(results: Results, group: str, label: str) -> int:
     raise ValueError(f"{results.table.title} has no row {label!r} in the group {group!r}.")
 
 
-def printed(results: Results, evidence: Evidence) -> str:
+def printed(results: Results, evidence: Evidence) -> Shown:
     """The same number of the paper, "-" where it prints none."""
+    nothing = no_number("not printed")
     if not evidence.minus or evidence.minus_group:
-        return "-"
+        return nothing
     row, base = (
-        results.table.printed(results.rows[row_index(results, evidence.group, label)])
+        results.paper(row_index(results, evidence.group, label), evidence.column)
         for label in (evidence.row, evidence.minus)
     )
-    column = evidence.column
-    if column not in row or column not in base:
-        return "-"
-    change = row[column] - base[column]
-    return f"{100 * change / base[column]:+.1f} %" if evidence.relative else f"{change:+.1f}"
+    if row.mean is None or base.mean is None:
+        return nothing
+    change, origin = row.mean - base.mean, f"{row.origin} - {base.origin}"
+    if not evidence.relative:
+        return Shown(text=f"{change:+.1f}", cell=Cell(mean=change, spread=None, origin=origin))
+    percent = Cell(
+        mean=100 * change / base.mean, spread=None, origin=f"100 * ({origin}) / {base.origin}"
+    )
+    return Shown(text=f"{percent.mean:+.1f} %", cell=percent)
 
 
 def says(number: Cell, evidence: Evidence) -> Says:
@@ -161,7 +197,7 @@ def reason(found: Sequence[Measured]) -> str:
     return f"{', '.join(texts)}{lone}"
 
 
-def evidence_line(one: Measured) -> list[str]:
+def evidence_line(one: Measured) -> list[Item]:
     """What is shown of an evidence at one scale."""
     evidence = one.evidence
     name = f"{evidence.group}: {evidence.row}" if evidence.group else evidence.row
@@ -170,27 +206,32 @@ def evidence_line(one: Measured) -> list[str]:
         name += f", minus the same of {evidence.minus_group}"
     column = evidence.column + (f" of {evidence.part}" if evidence.part in tuple("xywh") else "")
     unit = " %" if evidence.relative else ""
-    number = f"{signed(one.cell)}{unit}"
+    number = Shown(text=f"{signed(one.cell)}{unit}", cell=one.cell)
     scale = f"{one.scale} (earlier)" if one.earlier and not evidence.exact else one.scale
     seeds = "exact" if evidence.exact else str(one.cell.seeds)
     return [evidence.table, name, column, scale, one.paper, number, seeds, one.says]
 
 
+def evidence_grid(found: Sequence[Measured]) -> Grid:
+    """One line a number of a claim."""
+    header = ["table", "difference", "number", "scale", "paper", "ours", "seeds", "says"]
+    return Grid(header=header, lines=[evidence_line(one) for one in found])
+
+
 def claim_section(number: int, claim: Claim, found: Sequence[Measured]) -> str:
     """One claim with its numbers and its verdict."""
-    header = ["table", "difference", "number", "scale", "paper", "ours", "seeds", "says"]
     parts = [
         f"## {number}. {claim.text}",
         f"*{claim.source}.* **{verdict(found)}**: {reason(found)}.",
         claim.comment,
-        markdown_table(header, [evidence_line(one) for one in found]) if found else "",
+        str(evidence_grid(found)) if found else "",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def all_measured() -> list[list[Measured]]:
+def all_measured(read: Read = committed) -> list[list[Measured]]:
     """``measured`` of each of CLAIMS."""
-    return [measured(claim) for claim in CLAIMS]
+    return [measured(claim, read) for claim in CLAIMS]
 
 
 def summary_table(numbers: Sequence[Sequence[Measured]]) -> str:

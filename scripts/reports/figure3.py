@@ -15,7 +15,8 @@ from experiments.scales import scale_title
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.pictures import save_picture
 from scripts.reports.provenance import report_page
-from scripts.reports.results import Results, csv_numbers, markdown_table, signed
+from scripts.reports.results import Results, csv_numbers
+from scripts.reports.shown import Grid, Item, Shown, level, step
 from scripts.reports.summary import Column, Summary, summary_text
 
 BINS = 40
@@ -113,21 +114,22 @@ def draw(networks: dict[str, Offsets | None], path: Path, title: str) -> None:
     save_picture(figure, path)
 
 
-def section(results: Results) -> str:
+def offsets_grid(results: Results) -> Grid:
     """One line a network and offset, then how much further apart the other's offsets are."""
-    lines = []
+    lines: list[list[Item]] = []
     for index, row in enumerate(results.rows):
         count = results.cell(index, "n")
         for name in COORDINATES:
             cells = [results.cell(index, quantity, name) for quantity in QUANTITIES]
-            number = "-" if count.mean is None else f"{count.mean:.0f}"
-            lines.append([row.name, name, number, *map(str, cells)])
-    for step in results.steps():
+            text = "-" if count.mean is None else f"{count.mean:.0f}"
+            number = Shown(text=text, cell=count, missing=count.absent)
+            lines.append([row.name, name, number, *map(level, cells)])
+    for one in results.steps():
         for name in COORDINATES:
-            distances = [results.comparison(step.better, step.base, quantity, name)
+            distances = [results.comparison(one.better, one.base, quantity, name)
                          for quantity in ("ks", "wasserstein")]  # fmt: skip
-            lines.append([step.name, name, "", "", "", *map(signed, distances)])
-    return markdown_table(["network", "offset", "n", *QUANTITIES.values()], lines)
+            lines.append([one.name, name, "", "", "", *map(step, distances)])
+    return Grid(header=["network", "offset", "n", *QUANTITIES.values()], lines=lines)
 
 
 def csv_lines(results: Results) -> list[list[Any]]:
@@ -142,7 +144,7 @@ def csv_lines(results: Results) -> list[list[Any]]:
 
 def sections(results: Results, scale: str) -> list[str]:
     """The markdown of the figure; the picture is there if seed 0 of any network was measured."""
-    parts = [NOTE, section(results)]
+    parts = [NOTE, str(offsets_grid(results))]
     first = [seed for seed in results.seeds if seed["seed"] == 0]
     if any(line["metrics"] for seed in first for line in seed["rows"]):
         parts.append(f"![densities of the four offsets]({scale}.png)\n\n{CAPTION}")

@@ -10,13 +10,8 @@ from experiments.scales import renders_its_data, scale_title
 from scripts.reports.figure5_scenes import SHARE, Scene, draw
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
-from scripts.reports.results import (
-    Cell,
-    Results,
-    csv_numbers,
-    markdown_table,
-    signed,
-)
+from scripts.reports.results import Cell, Results, csv_numbers, signed
+from scripts.reports.shown import Grid, Item, Shown
 from scripts.reports.summary import Column, Summary, summary_text
 
 QUANTITIES = {
@@ -36,32 +31,36 @@ NOTE = (
 )
 
 
-def row_text(name: str, shown: Cell, absent: str) -> str:
+def row_number(name: str, number: Cell, absent: str) -> Shown:
     """One number of a row: counts have no digits and no spread."""
-    if shown.mean is None:
-        return absent
-    return f"{shown.mean:.0f}" if name in COUNTS else str(shown)
+    text = str(number)
+    if number.mean is None:
+        text = absent
+    elif name in COUNTS:
+        text = f"{number.mean:.0f}"
+    return Shown(text=text, cell=number, missing=number.absent)
 
 
-def step_text(name: str, shown: Cell) -> str:
+def step_number(name: str, number: Cell) -> Shown:
     """One number of a difference."""
-    if name in COUNTS and shown.mean is not None:
-        return f"{shown.mean:+.0f}"
-    return signed(shown)
+    text = signed(number)
+    if name in COUNTS and number.mean is not None:
+        text = f"{number.mean:+.0f}"
+    return Shown(text=text, cell=number, missing=number.absent)
 
 
-def section(results: Results) -> str:
+def moves_grid(results: Results) -> Grid:
     """One line a row, and what voting changes."""
-    lines = []
+    lines: list[list[Item]] = []
     for index, row in enumerate(results.rows):
         cells = {name: results.cell(index, *place) for name, place in QUANTITIES.items()}
         absent = "not run" if cells["n"].mean is None else "-"
-        lines.append([row.label, *[row_text(name, c, absent) for name, c in cells.items()]])
+        lines.append([row.label, *[row_number(name, c, absent) for name, c in cells.items()]])
     for step in results.steps():
         changes = {name: results.comparison(step.better, step.base, *place)
                    for name, place in QUANTITIES.items()}  # fmt: skip
-        lines.append([step.label, *[step_text(name, c) for name, c in changes.items()]])
-    return markdown_table(["", *QUANTITIES], lines)
+        lines.append([step.label, *[step_number(name, c) for name, c in changes.items()]])
+    return Grid(header=["", *QUANTITIES], lines=lines)
 
 
 def csv_lines(results: Results) -> list[list[Any]]:
@@ -135,7 +134,7 @@ def figure5_report(results: Results, committed: Results, scale: str) -> Report:
     columns = [Column(heading=name, name=column, part=part)
                for name, (column, part) in QUANTITIES.items() if truth in name]  # fmt: skip
     summary = Summary(steps=columns[:2], rows=columns[:2])  # not "toward": before has none
-    sections = [NOTE, section(results), *picture_section(results, scale)]
+    sections = [NOTE, str(moves_grid(results)), *picture_section(results, scale)]
     return Report(
         markdown=report_page(results, scale, sections),
         summary=summary_text(results, committed, scale, summary),

@@ -5,12 +5,8 @@ from typing import Any
 
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
-from scripts.reports.results import (
-    Cell,
-    Results,
-    csv_numbers,
-    markdown_table,
-)
+from scripts.reports.results import Cell, Results, csv_numbers
+from scripts.reports.shown import Grid, Item, Shown
 from scripts.reports.summary import Column, Summary, summary_text
 
 # heading, name of the number, whether it is there against the clean boxes as well
@@ -52,29 +48,35 @@ def text(shown: Cell) -> str:
     return f"{shown.mean:.{decimals}f}{spread}"
 
 
-def rows_section(results: Results) -> str:
+def shown(number: Cell) -> Shown:
+    """A number of a network."""
+    return Shown(text=text(number), cell=number, missing=number.absent)
+
+
+def rows_grid(results: Results) -> Grid:
     """One line a network."""
-    shown = columns(results)
-    lines = [
-        [row.name, *[text(results.cell(i, name, part)) for _, name, part in shown]]
+    known = columns(results)
+    lines: list[list[Item]] = [
+        [row.name, *[shown(results.cell(i, name, part)) for _, name, part in known]]
         for i, row in enumerate(results.rows)
     ]
-    return markdown_table(["network", *[heading for heading, _, _ in shown]], lines)
+    return Grid(header=["network", *[heading for heading, _, _ in known]], lines=lines)
 
 
-def steps_section(results: Results) -> str:
+def steps_grid(results: Results) -> Grid:
     """One line a comparison."""
-    shown = columns(results)
-    lines = []
+    known = columns(results)
+    lines: list[list[Item]] = []
     for step in results.steps():
-        cells = [results.comparison(step.better, step.base, name, part) for _, name, part in shown]
-        lines.append([step.name, *[signed_text(cell) for cell in cells]])
-    return markdown_table(["difference", *[heading for heading, _, _ in shown]], lines)
+        cells = [results.comparison(step.better, step.base, name, part) for _, name, part in known]
+        lines.append([step.name, *map(shown_step, cells)])
+    return Grid(header=["difference", *[heading for heading, _, _ in known]], lines=lines)
 
 
-def signed_text(step: Cell) -> str:
+def shown_step(step: Cell) -> Shown:
     """A difference with its sign."""
-    return text(step) if step.mean is None or step.mean < 0 else f"+{text(step)}"
+    plain = step.mean is None or step.mean < 0
+    return Shown(text=text(step) if plain else f"+{text(step)}", cell=step, missing=step.absent)
 
 
 def csv_lines(results: Results) -> list[list[Any]]:
@@ -106,8 +108,8 @@ def sections(results: Results) -> Sequence[str]:
     """The parts of the markdown file below the title."""
     against = "the clean boxes" if results.has("clean") else "the labels"
     return [
-        f"## Networks (recall against {against})", rows_section(results),
-        "## Differences", steps_section(results), NOTE,
+        f"## Networks (recall against {against})", str(rows_grid(results)),
+        "## Differences", str(steps_grid(results)), NOTE,
     ]  # fmt: skip
 
 

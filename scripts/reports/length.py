@@ -16,8 +16,10 @@ from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
-from scripts.reports.results import Results, Step, csv_numbers, csv_text, markdown_table, signed
+from scripts.reports.results import Cell, Results, Step, csv_numbers, csv_text
 from scripts.reports.same_evaluation import check_same_data
+from scripts.reports.shown import Grid, Item, level
+from scripts.reports.shown import step as shown_step
 
 COLUMNS = 4  # panels side by side
 FIRST_STAGE = {
@@ -138,31 +140,42 @@ def draw(lengths: Lengths, table: Table, path: Path, title: str) -> None:
 
 
 def sections(lengths: Lengths, table: Table) -> list[str]:
-    """One markdown table a number: rows, then differences, one column a length; then the fits."""
-    parts, fits = [], []
-    header = [f"{n:,}" for n in lengths]
-    for name, heading in panels(table).items():
-        lines = []
-        for i, row in enumerate(table.rows):
-            lines.append(
-                [row.name, *[str(r.cell(i, name, part_of(r, name))) for r in lengths.values()]]
-            )
-        for step in next(iter(lengths.values())).steps():
-            cells = [difference(r, step, name) for r in lengths.values()]
-            lines.append([step.name, *map(signed, cells)])
-            gaps = {
-                n: cell.mean
-                for n, cell in zip(lengths, cells, strict=True)
-                if cell.mean is not None
-            }
-            fits += fit_sentence(f"{heading}, {step.name}", gaps)
-        parts.append(markdown_table([f"{heading}: updates", *header], lines))
+    """One markdown table a number, then the fits."""
+    parts = [str(grid) for grid in length_grids(lengths, table)]
+    fits = fit_sentences(lengths, table)
     if fits:
         parts += ["## Lines through the differences", "\n".join(f"* {fit}" for fit in fits)]
     return parts
 
 
-def difference(results: Results, step: Step, name: str) -> Any:
+def length_grids(lengths: Lengths, table: Table) -> list[Grid]:
+    """One table a number: rows, then differences, one column a length."""
+    grids = []
+    for name, heading in panels(table).items():
+        lines: list[list[Item]] = [
+            [row.name, *[level(r.cell(i, name, part_of(r, name))) for r in lengths.values()]]
+            for i, row in enumerate(table.rows)
+        ]
+        for step in next(iter(lengths.values())).steps():
+            cells = [difference(results, step, name) for results in lengths.values()]
+            lines.append([step.name, *map(shown_step, cells)])
+        header = [f"{heading}: updates", *[f"{n:,}" for n in lengths]]
+        grids.append(Grid(header=header, lines=lines))
+    return grids
+
+
+def fit_sentences(lengths: Lengths, table: Table) -> list[str]:
+    """What the differences do with length, one sentence a number."""
+    fits = []
+    for name, heading in panels(table).items():
+        for step in next(iter(lengths.values())).steps():
+            cells = {n: difference(results, step, name) for n, results in lengths.items()}
+            gaps = {n: cell.mean for n, cell in cells.items() if cell.mean is not None}
+            fits += fit_sentence(f"{heading}, {step.name}", gaps)
+    return fits
+
+
+def difference(results: Results, step: Step, name: str) -> Cell:
     """What a comparison of the table is at one length."""
     return results.comparison(step.better, step.base, name, part_of(results, name))
 

@@ -4,14 +4,8 @@ from typing import Any
 
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import report_page
-from scripts.reports.results import (
-    Results,
-    cell,
-    csv_numbers,
-    differences,
-    markdown_table,
-    signed,
-)
+from scripts.reports.results import Cell, Results, csv_numbers
+from scripts.reports.shown import Grid, Item, level, step
 from scripts.reports.summary import Column, Summary, summary_text
 
 COUNTS = (100, 300, 1000)  # proposals an image
@@ -31,35 +25,31 @@ def columns(count: int) -> dict[str, str]:
     }
 
 
-def lines_of(
-    results: Results, column: str, part: str | None
-) -> list[tuple[str, str, list[float | None]]]:
-    """(group, row, one value a seed) of one number: the rows of a group, then its steps."""
-    values = [results.values(i, column, part) for i in range(len(results.rows))]
+def lines_of(results: Results, column: str, part: str | None) -> list[tuple[str, str, Cell]]:
+    """(group, row, number) of one column: the rows of a group, then its steps."""
     lines = []
     for group in dict.fromkeys(row.group for row in results.rows):
-        for row, line in zip(results.rows, values, strict=True):
+        for index, row in enumerate(results.rows):
             if row.group == group:
-                lines.append((group, row.label, line))
-        for step in results.steps():
-            if step.group == group:
-                line = differences(values[step.better], values[step.base])
-                lines.append((group, step.label, line))
+                lines.append((group, row.label, results.cell(index, column, part)))
+        for one in results.steps():
+            if one.group == group:
+                change = results.comparison(one.better, one.base, column, part)
+                lines.append((group, one.label, change))
     return lines
 
 
-def section(results: Results, count: int, part: str | None) -> str:
-    """The markdown table of one count."""
+def recall_grid(results: Results, count: int, part: str | None) -> Grid:
+    """The table of one count."""
     headings = columns(count)
     rows = {row.label for row in results.rows}
-    texts: dict[str, list[str]] = {}
+    items: dict[str, list[Item]] = {}
     for column in headings.values():
-        for group, label, values in lines_of(results, column, part):
+        for group, label, number in lines_of(results, column, part):
             name = f"{group}: {label}" if group else label
-            text = str(cell(values)) if label in rows else signed(cell(values))
-            texts.setdefault(name, []).append(text)
-    lines = [[name, *line] for name, line in texts.items()]
-    return markdown_table([f"best {count}", *headings], lines)
+            items.setdefault(name, []).append(level(number) if label in rows else step(number))
+    lines = [[name, *line] for name, line in items.items()]
+    return Grid(header=[f"best {count}", *headings], lines=lines)
 
 
 def sections(results: Results) -> list[str]:
@@ -67,7 +57,7 @@ def sections(results: Results) -> list[str]:
     parts = []
     for part, title in (("clean", "Against the clean boxes, %"), (None, "Against the labels, %")):
         if part is None or results.has(part):
-            parts += [f"## {title}", *[section(results, count, part) for count in COUNTS]]
+            parts += [f"## {title}", *[str(recall_grid(results, count, part)) for count in COUNTS]]
     return [*parts, NOTE]
 
 
@@ -79,9 +69,9 @@ def csv_lines(results: Results) -> list[list[Any]]:
     for part in (None, "clean") if results.has("clean") else (None,):
         for count in COUNTS:
             for heading, column in columns(count).items():
-                for group, label, values in lines_of(results, column, part):
+                for group, label, number in lines_of(results, column, part):
                     names = [group, label, part or "labels", count, heading]
-                    lines.append([*names, *csv_numbers(cell(values))])
+                    lines.append([*names, *csv_numbers(number)])
     return lines
 
 

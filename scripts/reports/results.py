@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,17 @@ class Cell:
         spread: sample standard deviation over these seeds; None for fewer than two.
         seeds: how many seeds have the number.
         constant: a count in millions, the same with every seed: two digits, no spread.
+        origin: where it can be looked up, as a formula of references (``Results.reference``); ""
+            where nobody asks.
+        absent: what to say where there is no mean, beside "not run".
     """
 
     mean: float | None
     spread: float | None
     seeds: int = 0
     constant: bool = False
+    origin: str = field(default="", compare=False)
+    absent: str = field(default="not run", compare=False)
 
     @property
     def decimals(self) -> int:
@@ -48,13 +53,24 @@ def digits(value: float) -> int:
     return 1 if abs(value) >= 10 else 2
 
 
-def cell(values: Sequence[float | None], *, constant: bool = False) -> Cell:
+def cell(
+    values: Sequence[float | None],
+    *,
+    constant: bool = False,
+    origin: str = "",
+    absent: str = "not run",
+) -> Cell:
     """Mean and sample standard deviation of one value a seed; None and NaN count as absent."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
-        return Cell(mean=None, spread=None)
-    spread = statistics.stdev(known) if len(known) > 1 else None
-    return Cell(mean=statistics.mean(known), spread=spread, seeds=len(known), constant=constant)
+        return Cell(mean=None, spread=None, origin=origin, absent=absent)
+    return Cell(
+        mean=statistics.mean(known),
+        spread=statistics.stdev(known) if len(known) > 1 else None,
+        seeds=len(known),
+        constant=constant,
+        origin=origin,
+    )
 
 
 def differences(values: Sequence[float | None], base: Sequence[float | None]) -> list[float | None]:
@@ -92,11 +108,39 @@ class Step:
 
 
 class Results:
-    """The seeds of one table at one scale."""
+    """The seeds of one table at one scale.
 
-    def __init__(self, table: Table, seeds: Sequence[dict[str, Any]]) -> None:
-        self.table, self.seeds = table, seeds
+    Args:
+        table: its declaration.
+        seeds: one record a seed.
+        source: the JSON file that they are from, for ``reference``; "" where nobody asks.
+    """
+
+    def __init__(self, table: Table, seeds: Sequence[dict[str, Any]], source: str = "") -> None:
+        self.table, self.seeds, self.source = table, seeds, source
         self.rows: tuple[Row, ...] = table.rows
+
+    def reference(self, row: int, column: str, part: str | None = None) -> str:
+        """Where ``values`` are: "{FILE#rows[ROW]/metrics/PART/COLUMN}"."""
+        place = f"{part}/{column}" if part else column
+        return f"{{{self.source}#rows[{self.rows[row].name}]/metrics/{place}}}"
+
+    def paper(self, row: int, column: str) -> Cell:
+        """What the paper prints in a row and column."""
+        name = self.seeds[0].get("table", "") if self.seeds else ""
+        return Cell(
+            mean=self.table.printed(self.rows[row]).get(column),
+            spread=None,
+            origin=f"{{experiments/{name}/rows.py#rows[{self.rows[row].name}]/printed/{column}}}",
+            absent="not printed",
+        )
+
+    def ran(self, row: int) -> bool:
+        """Whether some seed has numbers of a row."""
+        key = (self.rows[row].group, self.rows[row].label)
+        lines = itertools.chain.from_iterable(seed["rows"] for seed in self.seeds)
+        return any((line.get("group", ""), line["label"]) == key and line["metrics"]
+                   for line in lines)  # fmt: skip
 
     def values(self, row: int, column: str, part: str | None = None) -> list[float | None]:
         """One value a seed, None where it has no such row.
@@ -112,7 +156,12 @@ class Results:
 
     def cell(self, row: int, column: str, part: str | None = None) -> Cell:
         """Mean and spread of a row's ``column`` over the seeds."""
-        return cell(self.values(row, column, part), constant=column == "params_M")
+        return cell(
+            self.values(row, column, part),
+            constant=column == "params_M",
+            origin=self.reference(row, column, part),
+            absent="not measured" if self.ran(row) else "not run",
+        )
 
     def has(self, part: str) -> bool:
         """Whether any row was scored against ``part`` as well."""
@@ -135,7 +184,12 @@ class Results:
     def comparison(self, better: int, base: int, column: str, part: str | None = None) -> Cell:
         """``better`` minus ``base`` within each seed: the spread of a difference is not that of
         its two parts."""
-        return cell(differences(self.values(better, column, part), self.values(base, column, part)))
+        rows = (better, base)
+        return cell(
+            differences(*(self.values(row, column, part) for row in rows)),
+            origin=" - ".join(self.reference(row, column, part) for row in rows),
+            absent="not measured" if all(map(self.ran, rows)) else "not run",
+        )
 
 
 def stored_seeds(folder: Path) -> list[dict[str, Any]]:

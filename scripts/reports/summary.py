@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from experiments.scales import scale_title
 from scripts.reports.provenance import line_name, row_lines, trainings
-from scripts.reports.results import Results, Step, counted, markdown_table, signed
+from scripts.reports.results import Cell, Results, Step, counted, markdown_table, signed
+from scripts.reports.shown import Shown, no_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,15 @@ def summary_text(results: Results, committed: Results, scale: str, summary: Summ
     return "\n\n".join(part for part in parts if part)
 
 
-def paper_step(results: Results, step: Step, column: str) -> str:
+def paper_step(results: Results, step: Step, column: str) -> Shown:
     """The paper's difference of two rows, "-" where it prints only one of them."""
-    better, base = (results.table.printed(results.rows[i]) for i in (step.better, step.base))
-    if column not in better or column not in base:
-        return "-"
-    return f"{better[column] - base[column]:+.1f}"
+    better, base = (results.paper(row, column) for row in (step.better, step.base))
+    if better.mean is None or base.mean is None:
+        return no_number(better.absent if better.mean is None else base.absent)
+    change = Cell(
+        mean=better.mean - base.mean, spread=None, origin=f"{better.origin} - {base.origin}"
+    )
+    return Shown(text=f"{change.mean:+.1f}", cell=change)
 
 
 def steps_table(results: Results, columns: Sequence[Column]) -> str:

@@ -8,6 +8,7 @@ from experiments.scales import scale_title
 from scripts.reports.files import Report, ReportPlace, write_report
 from scripts.reports.provenance import evaluation_line, seeds_line
 from scripts.reports.results import Cell, cell, counted, markdown_table
+from scripts.reports.shown import Grid, level
 
 COUNT = 100  # proposals an image
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -17,15 +18,28 @@ TITLE = f"Ranking or boxes: recall of the best {COUNT} proposals, %"
 Seeds = Sequence[dict[str, Any]]  # each with "recall": {"RPN ranks, boxes of KL-RPN": {"0.5": %}}
 
 
-def recall_cell(seeds: Seeds, combination: str, iou: float) -> Cell:
-    return cell([seed["recall"].get(combination, {}).get(str(iou)) for seed in seeds])
+def recall_cell(seeds: Seeds, combination: str, iou: float, source: str = "") -> Cell:
+    return cell(
+        [seed["recall"].get(combination, {}).get(str(iou)) for seed in seeds],
+        origin=f"{{{source}#recall[{combination}]/{iou}}}",
+    )
+
+
+def swap_grid(seeds: Seeds, source: str = "") -> Grid:
+    """Recall of each combination at each IoU, over the seeds.
+
+    Args:
+        source: the JSON file that they are from, where somebody asks.
+    """
+    lines = [
+        [name, *[level(recall_cell(seeds, name, iou, source)) for iou in IOUS]]
+        for name in seeds[0]["recall"]
+    ]
+    return Grid(header=["", *[f"IoU {iou}" for iou in IOUS]], lines=lines)
 
 
 def swap_text(table: Table, scale: str, seeds: Seeds) -> str:
-    """The markdown file: recall of each combination at each IoU, over the seeds."""
-    lines = []
-    for name in seeds[0]["recall"]:
-        lines.append([name, *[str(recall_cell(seeds, name, iou)) for iou in IOUS]])
+    """The markdown file."""
     notes = [
         f"{table.title}. Both networks have the same anchors, so the objectness of one can rank "
         "the boxes of the other.",
@@ -35,7 +49,7 @@ def swap_text(table: Table, scale: str, seeds: Seeds) -> str:
     parts = [
         f"# {TITLE}",
         f"**{scale_title(scale)}**",
-        markdown_table(["", *[f"IoU {iou}" for iou in IOUS]], lines),
+        str(swap_grid(seeds)),
         "\n".join(f"* {note}" for note in notes),
     ]
     return "\n\n".join(parts) + "\n"

@@ -8,64 +8,54 @@ from experiments.scales import scale_title
 from scripts.engine.places import find_table
 from scripts.reports.files import Report, ReportPlace, evaluated_seeds, write_report
 from scripts.reports.provenance import provenance
-from scripts.reports.results import (
-    Cell,
-    Results,
-    csv_numbers,
-    markdown_table,
-    signed,
-)
-from scripts.reports.summary import Column, Summary, paper_step, paper_text, summary_text
+from scripts.reports.results import Cell, Results, csv_numbers
+from scripts.reports.shown import Grid, Item, beside_paper, level, printed, step
+from scripts.reports.summary import Column, Summary, paper_step, summary_text
 
 STEPS = 3  # columns in which the printed summary shows what a step adds
 
 
-def main_section(results: Results, part: str | None, *, comparable: bool) -> str:
+def main_grid(results: Results, part: str | None, *, comparable: bool) -> Grid:
     """Each row as the paper prints it and as measured; with ``comparable`` their difference too."""
     columns = list(results.table.columns)
-    lines = []
+    lines: list[list[Item]] = []
     for index, row in enumerate(results.rows):
-        ours = {column: results.cell(index, column, part) for column in columns}
-        printed = results.table.printed(row)
+        ours = [results.cell(index, column, part) for column in columns]
+        paper = [results.paper(index, column) for column in columns]
         name = f"{row.name} (ours)" if row.added else row.name
         source = "paper (cited)" if row.cited else "paper"
         lines += [
             [name, "no such row in the paper" if row.added else source,
-             *[paper_text(printed.get(column)) for column in columns]],
-            ["", "ours", *map(str, ours.values())],
+             *map(printed, paper)],
+            ["", "ours", *map(level, ours)],
         ]  # fmt: skip
         if comparable:
-            texts = [difference(ours[column], printed.get(column)) for column in columns]
-            lines.append(["", "difference", *texts])
-    return markdown_table(["row", "", *columns], lines)
+            lines.append(["", "difference", *map(beside_paper, ours, paper)])
+    return Grid(header=["row", "", *columns], lines=lines)
 
 
-def difference(ours: Cell, paper: float | None) -> str:
-    """Ours minus the paper's, in ours' digits."""
-    if ours.mean is None or paper is None:
-        return "-"
-    return f"{ours.mean - paper:+.{ours.decimals}f}"
-
-
-def extra_section(results: Results, columns: Sequence[str], part: str | None) -> str:
+def extra_grid(results: Results, columns: Sequence[str], part: str | None) -> Grid:
     """One line a row: the columns that the paper does not have."""
-    lines = []
-    for index, row in enumerate(results.rows):
-        cells = [results.cell(index, column, part) for column in columns]
-        lines.append([row.name, *["-" if c.mean is None else str(c) for c in cells]])
-    return markdown_table(["row (ours)", *columns], lines)
+    lines: list[list[Item]] = [
+        [row.name, *[level(results.cell(index, column, part), "-") for column in columns]]
+        for index, row in enumerate(results.rows)
+    ]
+    return Grid(header=["row (ours)", *columns], lines=lines)
 
 
-def comparison_section(results: Results, columns: Sequence[str], part: str | None) -> str:
+def comparison_grid(results: Results, columns: Sequence[str], part: str | None) -> Grid:
     """Differences between rows, paper / ours; with seeds, the mean of the paired differences."""
-    lines = []
-    for step in results.steps():
-        texts = []
-        for column in columns:
-            ours = results.comparison(step.better, step.base, column, part)
-            texts.append(f"{paper_step(results, step, column)} / {signed(ours)}")
-        lines.append([step.name, *texts])
-    return markdown_table(["step: paper / ours", *columns], lines)
+    lines: list[list[Item]] = []
+    for one in results.steps():
+        pairs = [
+            (
+                paper_step(results, one, column),
+                step(results.comparison(one.better, one.base, column, part)),
+            )
+            for column in columns
+        ]
+        lines.append([one.name, *pairs])
+    return Grid(header=["step: paper / ours", *columns], lines=lines)
 
 
 def compared_columns(table: Table) -> list[str]:
@@ -74,24 +64,29 @@ def compared_columns(table: Table) -> list[str]:
     return [column for column in columns if not column.startswith("AR")]
 
 
+def overlap_columns(table: Table) -> list[str]:
+    """The columns of ours that are an AP, which alone is scored against the clean boxes too."""
+    return [c for c in table.extra if c.startswith("A") and c not in table.columns]
+
+
 def report_text(results: Results, scale: str) -> str:
     """The markdown file of a table; only the paper's own scale is compared with its numbers."""
     table, compared, comparable = results.table, compared_columns(results.table), scale == "paper"
     parts = [f"# {table.title}", f"**{scale_title(scale)}**"]
     if results.has("clean"):
-        overlaps = [c for c in table.extra if c.startswith("A") and c not in table.columns]
+        overlaps = overlap_columns(table)
         parts += [
-            "## What each step adds, clean boxes", comparison_section(results, compared, "clean"),
+            "## What each step adds, clean boxes", str(comparison_grid(results, compared, "clean")),
             "## Scored against the clean boxes (val_clean)",
-            main_section(results, "clean", comparable=comparable),
-            "## High overlap, clean boxes", extra_section(results, overlaps, "clean"),
+            str(main_grid(results, "clean", comparable=comparable)),
+            "## High overlap, clean boxes", str(extra_grid(results, overlaps, "clean")),
         ]  # fmt: skip
     noisy = "## Scored against the noisy labels (val, as in COCO)"
     parts += [
-        "## What each step adds", comparison_section(results, compared, None),
+        "## What each step adds", str(comparison_grid(results, compared, None)),
         noisy if results.has("clean") else "## Paper and ours",
-        main_section(results, None, comparable=comparable),
-        "## Beside the paper's columns", extra_section(results, table.extra, None),
+        str(main_grid(results, None, comparable=comparable)),
+        "## Beside the paper's columns", str(extra_grid(results, table.extra, None)),
         "\n".join(f"* {line}" for line in provenance(results, scale)),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"

@@ -17,6 +17,7 @@ from scripts.reports.claims import (
     with_summary,
 )
 from scripts.reports.results import cell
+from scripts.reports.shown import printed
 
 UP = Evidence(table="kl_loss/table1", row="KL Loss", minus="baseline")
 
@@ -81,7 +82,14 @@ def test_an_exact_number_needs_no_second_seed():
 )
 def test_verdicts(words, expected):
     found = [
-        Measured(evidence=UP, scale="mini", paper="-", cell=cell([0.0]), says=word, earlier=False)
+        Measured(
+            evidence=UP,
+            scale="mini",
+            paper=printed(cell([])),
+            cell=cell([0.0]),
+            says=word,
+            earlier=False,
+        )
         for word in words
     ]
     assert verdict(found) == expected
@@ -112,7 +120,7 @@ def test_numbers_of_the_papers_own_tables(monkeypatch):
     )
     found = measured(Claim(text="", source="", evidence=evidence))
     assert [one.cell.mean for one in found] == [1.5, 3.0, 1.0, 1.5]
-    assert [one.paper for one in found] == ["+0.6", "+1.6 %", "-", "-"]
+    assert [str(one.paper) for one in found] == ["+0.6", "+1.6 %", "-", "-"]
     assert not any(one.earlier for one in found)
 
 

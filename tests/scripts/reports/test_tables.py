@@ -7,7 +7,7 @@ from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts.reports.provenance import provenance
 from scripts.reports.results import Results, cell, csv_text, markdown_table
-from scripts.reports.tables import comparison_section, csv_lines, main_section
+from scripts.reports.tables import comparison_grid, csv_lines, main_grid
 
 ROWS = tuple(
     Row(label=label, run=vgg16_coco, postprocess=PostprocessConfig(), printed=(ap,))
@@ -60,7 +60,7 @@ def test_rows_of_ours_and_cited_rows_are_marked():
         title="t", metric="coco", rows=rows, columns=("AP",), notes={"paper": ("a proxy",)}
     )
     results = Results(table, [{"seed": 0, "device": "CPU", "rows": []}])
-    text = main_section(results, None, comparable=False)
+    text = str(main_grid(results, None, comparable=False))
     assert "| paper (cited) " in text
     assert "| new (ours) | no such row in the paper | -" in text
     assert provenance(results, "paper")[-2:] == [
@@ -76,11 +76,11 @@ def test_a_step_is_differenced_within_each_seed():
     step = results.comparison(1, 0, "AP", None)
     assert step.mean == pytest.approx(1.5)
     assert step.spread == pytest.approx(0.5**0.5)
-    assert "+2.0 / +1.50 ± 0.71" in comparison_section(results, ["AP"], None)
+    assert "+2.0 / +1.50 ± 0.71" in str(comparison_grid(results, ["AP"], None))
 
 
 def test_a_row_that_was_not_run_stays_visible():
-    text = main_section(Results(TABLE, [seed(10.0, None)]), None, comparable=True)
+    text = str(main_grid(Results(TABLE, [seed(10.0, None)]), None, comparable=True))
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [
         ["base", "paper", "20"],
