@@ -1,0 +1,35 @@
+"""Pictures of one image side by side, each under its title."""
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+FONT_SIZE = 16
+TITLE_HEIGHT = 26
+GAP = 6
+PAPER, INK = (255, 255, 255), (20, 20, 20)
+COLUMNS = 2
+
+
+def panels(titled: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """One picture of several of the same size, in two columns, row after row.
+
+    Args:
+        titled: title and picture of each panel, at least one.
+    """
+    width, height = titled[0][1].size
+    columns = min(COLUMNS, len(titled))
+    rows = -(-len(titled) // columns)
+    sheet = Image.new(
+        "RGB",
+        (columns * width + (columns - 1) * GAP, rows * (height + TITLE_HEIGHT)),
+        PAPER,
+    )
+    font = ImageFont.load_default(size=FONT_SIZE)
+    pen = ImageDraw.Draw(sheet)
+    for index, (title, picture) in enumerate(titled):
+        row, column = divmod(index, columns)
+        left, top = column * (width + GAP), row * (height + TITLE_HEIGHT)
+        pen.text((left + 2, top + TITLE_HEIGHT / 2), title, fill=INK, font=font, anchor="lm")
+        sheet.paste(picture, (left, top + TITLE_HEIGHT))
+    return sheet
