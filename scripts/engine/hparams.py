@@ -2,6 +2,7 @@
 each row of a table that was evaluated.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from experiments.records import Row, Run
 from scripts.engine.places import RunPlace
+from scripts.engine.processes import is_first
 
 SUFFIX = ".hparams"  # of the event file
 # the columns, the same in every file: TensorBoard takes those of the first one that it finds
@@ -51,6 +53,33 @@ def row_settings(row: Row) -> Settings:
         "suppression": row.postprocess.suppression,
         "sigma_t": f"{row.postprocess.sigma_t:g}",
     }
+
+
+def write_row(
+    row: Row, table: str, run: Run, place: RunPlace, numbers: Mapping[str, float], updates: int
+) -> None:
+    """Writes the numbers of a table's row beside the events of its run, as a line of the tab.
+
+    A run without events is left as it is, and a disk that is full costs the line alone.
+
+    Args:
+        row: that was evaluated.
+        table: its table, for example "kl_loss/table1".
+        run: at its scale.
+        place: of the run.
+        numbers: of the row, by column.
+        updates: that the network has made.
+    """
+    if not (is_first() and place.tensorboard.is_dir()):
+        return
+    folder = place.tensorboard / table / re.sub(r"[^\w.+-]+", "_", row.name)
+    known = {f"table/{name}": numbers[name] for name in TABLE if name in numbers}
+    try:
+        write_settings(
+            folder, {**run_settings(run, place), **row_settings(row)}, known, updates=updates
+        )
+    except OSError as error:
+        print(f"warning: {folder} cannot be written ({error}); TensorBoard lacks this row.")
 
 
 def write_settings(
