@@ -36,7 +36,9 @@ def overlay(
             not written.
         classes: each of them has a color; without classes each detection has one of its own.
     """
-    picture, factor = enlarged(image)
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
+    picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     size = (image.shape[-2], image.shape[-1])
     places = [classes.index(line["class"]) if classes else k for k, line in enumerate(lines)]
     tinted = [*zip(lines, map(color, places), strict=True)]
@@ -47,13 +49,6 @@ def overlay(
         draw_box(picture, line, factor, tint)
     draw_labels(picture, tinted, factor)
     return picture.convert("RGB")
-
-
-def enlarged(image: Tensor) -> tuple[Image.Image, int]:
-    """An image (3, H, W) uint8 as a picture in which labels can be read, and its enlargement."""
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
-    return picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA"), factor
 
 
 def draw_mask(picture: Image.Image, mask: Any, size: tuple[int, int], tint: Color) -> None:

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from data.scoring.score_curve import ScoreCurve
 
 WRITER_THREAD = "_AsyncWriterThread"  # of tensorboard
-JPEG_QUALITY = 88
+JPEG_QUALITY = 80
 
 
 class EventLog:

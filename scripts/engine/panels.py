@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-FONT_SIZE = 16
+LARGEST_FONT, SMALLEST_FONT = 16, 9  # px: a title that is too long gets a smaller one
 TITLE_HEIGHT = 26
 GAP = 6
 PAPER, INK = (255, 255, 255), (20, 20, 20)
@@ -25,11 +25,20 @@ def panels(titled: Sequence[tuple[str, Image.Image]]) -> Image.Image:
         (columns * width + (columns - 1) * GAP, rows * (height + TITLE_HEIGHT)),
         PAPER,
     )
-    font = ImageFont.load_default(size=FONT_SIZE)
     pen = ImageDraw.Draw(sheet)
     for index, (title, picture) in enumerate(titled):
         row, column = divmod(index, columns)
         left, top = column * (width + GAP), row * (height + TITLE_HEIGHT)
+        font = fitting_font(title, width - 4)
         pen.text((left + 2, top + TITLE_HEIGHT / 2), title, fill=INK, font=font, anchor="lm")
         sheet.paste(picture, (left, top + TITLE_HEIGHT))
     return sheet
+
+
+def fitting_font(title: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest font in which a title is at most ``width`` px wide, or the smallest one."""
+    for size in range(LARGEST_FONT, SMALLEST_FONT, -1):
+        font = ImageFont.load_default(size=size)
+        if font.getlength(title) <= width:
+            return font
+    return ImageFont.load_default(size=SMALLEST_FONT)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from data.scoring.calibration import root_mean_square
 from data.scoring.matched_sides import MatchedSides
@@ -62,6 +63,10 @@ def draw_sigma_against_error(axis: Axes, sides: MatchedSides) -> None:
     axis.plot(ends, ends, color=GRAY, linestyle="--", zorder=0)
     axis.set(xlabel="predicted sigma, px", ylabel="measured error (root mean square), px")
     axis.set(xlim=ends, ylim=ends, aspect="equal")
+    for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ticks.set_minor_formatter(NullFormatter())
     axis.set_title("above the line: sigma too small")
     axis.grid(alpha=0.3, which="both")
     axis.legend(loc="lower right")

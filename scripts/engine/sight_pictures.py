@@ -11,14 +11,14 @@ from torchvision.transforms import functional as TF
 from data.boxes import box_iou
 from data.records import Detections, Target
 from scripts.engine.detection_files import detections_as_lines
-from scripts.engine.drawing import Color, enlarged, overlay
+from scripts.engine.drawing import Color, overlay
 from scripts.engine.panels import panels
 from scripts.engine.sights import Sight
 
 LEAST_SCORE = 0.3  # of a detection that is drawn
-LARGEST_SIDE = 800  # px: a larger image is reduced before it is drawn on
+LONGER_SIDE = 576  # px of each panel, whatever the size of the image
 RIGHT_IOU = 0.5  # of a proposal that is of use
-GREEN, ORANGE, WHITE = (60, 230, 60), (255, 140, 0), (255, 255, 255)
+GREEN, ORANGE, WHITE = (40, 255, 40), (240, 130, 20), (255, 255, 255)
 
 
 def picture_of_sight(sight: Sight, classes: Sequence[str]) -> Image.Image:
@@ -28,38 +28,36 @@ def picture_of_sight(sight: Sight, classes: Sequence[str]) -> Image.Image:
         sight: of the image.
         classes: the names of the labels 1..K; each has a color.
     """
-    image, factor = reduced(sight.sample.image)
-    target = sight.sample.target
+    image, factor = at_one_size(sight.sample.image)
+    target, before, after = sight.sample.target, sight.before, sight.after
+    noise = "" if target.sigma_true is None else "; bands: sigma of its labels"
     truth = overlay(image, target_lines(target, classes, factor), classes)
-    noise = "" if target.sigma_true is None else ", bands: its labels' own sigma"
     shown = [(f"ground truth{noise}", truth)]
     if sight.proposals is not None:
         hits = int((best_iou(sight.proposals, target.boxes) >= RIGHT_IOU).sum())
-        title = f"the best {len(sight.proposals)} proposals: {hits} on an object (green, IoU 0.5)"
+        title = f"best {len(sight.proposals)} proposals, {hits} on an object (green)"
         shown.append((title, proposal_picture(image, sight.proposals, target.boxes, factor)))
-    after = f"score from {LEAST_SCORE:g}, bands: one sigma"
-    if sight.after is not None and sight.after.sigma is None:
-        after = f"score from {LEAST_SCORE:g}"
-    if sight.before is not None:
-        lines = detection_lines(sight.before, classes, factor)
-        shown.append((f"before the vote ({after})", overlay(image, lines, classes)))
-    if sight.after is not None:
-        picture = overlay(image, detection_lines(sight.after, classes, factor), classes)
-        title = f"detections ({after})"
-        if sight.before is not None:
-            title = "after the vote (white: the box before it)"
-            outline(picture, shown_boxes(sight.before) * factor, image, WHITE)
-        shown.append((title, picture))
+    if before is not None:
+        lines = detection_lines(before, classes, factor)
+        shown.append((f"before voting, {drawn_of(before)}", overlay(image, lines, classes)))
+    if after is not None:
+        title, ground = f"detections, {drawn_of(after)}", image
+        if before is not None:
+            title = "after voting (white: before it)"
+            ground = outlined(image, shown_boxes(before) * factor, WHITE)
+        shown.append((title, overlay(ground, detection_lines(after, classes, factor), classes)))
     return panels(shown)
 
 
-def reduced(image: Tensor) -> tuple[Tensor, float]:
-    """An image (3, H, W) uint8 with sides of at most LARGEST_SIDE px, and what it was multiplied
-    by.
-    """
-    factor = min(1.0, LARGEST_SIDE / max(image.shape[-2:]))
-    if factor == 1:
-        return image, 1.0
+def drawn_of(detections: Detections) -> str:
+    """What is drawn of detections, in words."""
+    bands = "" if detections.sigma is None else "; bands: one sigma"
+    return f"score from {LEAST_SCORE:g}{bands}"
+
+
+def at_one_size(image: Tensor) -> tuple[Tensor, float]:
+    """An image (3, H, W) uint8 with LONGER_SIDE px at its longer side, and the factor to it."""
+    factor = LONGER_SIDE / max(image.shape[-2:])
     size = [max(1, round(side * factor)) for side in image.shape[-2:]]
     return TF.resize(image, size, antialias=True), factor
 
@@ -100,12 +98,10 @@ def shown_boxes(detections: Detections) -> Tensor:
 def proposal_picture(
     image: Tensor, proposals: Tensor, gt_boxes: Tensor, factor: float
 ) -> Image.Image:
-    """Proposals (P, 4) px, those on an object (G, 4) px in green, the others in orange."""
-    picture = enlarged(image)[0].convert("RGB")
+    """Proposals (P, 4) px, those on an object (G, 4) px in green above the others in orange."""
     hits = best_iou(proposals, gt_boxes) >= RIGHT_IOU
-    outline(picture, proposals[~hits] * factor, image, ORANGE)
-    outline(picture, proposals[hits] * factor, image, GREEN)
-    return picture
+    drawn = outlined(image, proposals[~hits] * factor, ORANGE)
+    return picture_of_image(outlined(drawn, proposals[hits] * factor, GREEN, width=2))
 
 
 def best_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
@@ -115,8 +111,15 @@ def best_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     return box_iou(boxes, gt_boxes).amax(1)
 
 
-def outline(picture: Image.Image, boxes: Tensor, image: Tensor, tint: Color) -> None:
-    """Draws boxes (n, 4) px of an image (3, H, W) with thin lines onto its enlarged picture."""
+def outlined(image: Tensor, boxes: Tensor, tint: Color, width: int = 1) -> Tensor:
+    """An image (3, H, W) uint8 with boxes (n, 4) px."""
+    picture = picture_of_image(image)
     pen = ImageDraw.Draw(picture)
-    for box in (boxes * (picture.width / image.shape[-1])).tolist():
-        pen.rectangle(box, outline=tint, width=1)
+    for box in boxes.tolist():
+        pen.rectangle(box, outline=tint, width=width)
+    return TF.pil_to_tensor(picture)
+
+
+def picture_of_image(image: Tensor) -> Image.Image:
+    """An image (3, H, W) uint8 as a picture."""
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())

@@ -41,7 +41,7 @@ def ap_over_iou(lines: Sequence[dict[str, Any]]) -> Image.Image:
     axis = figure.add_axes((0.1, 0.11, 0.64, 0.8))
     count = min(len(lines), EARLIER + 1)
     places = np.unique(np.linspace(0, len(lines) - 1, count).round().astype(int))
-    shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(places)))
+    shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(places)))[::-1]
     thresholds = [percent / 100 for percent in IOU_PERCENT]
     for place, shade in zip(places, shades, strict=True):
         line = lines[place]
