@@ -27,7 +27,7 @@ from scripts.engine.validation import Validated
 from scripts.engine.validation_figures import ap_over_iou, reliability
 
 LOOKS = 10  # at the images, in a training without validation
-SHARE = 0.015  # of the time, for pictures
+SHARE = 0.015  # of the time, for pictures and curves
 FIRST_S = 0.5
 CURVE_IOUS = (0.5, 0.75)
 CURVE_CLASSES = 10  # those with the most objects have a curve of their own
@@ -94,18 +94,15 @@ class Board:
             self.histograms.take(values, done)
 
     def validated(self, done: int, validated: Validated) -> None:
-        """After a validation: its curves, and pictures if there is time for them.
+        """After a validation: its curves and pictures, if there is time for them.
 
         Args:
             done: updates that are made.
             validated: what was found; the scores are in the last line of ``training.metrics``.
         """
-        if not self.is_shown:
-            return
-        with self.without_harm():
-            self.add_curves(done, validated)
-        if self.budget.allows:
+        if self.is_shown and self.budget.allows:
             with self.budget.spending(), self.without_harm():
+                self.add_curves(done, validated)
                 lines = self.training.metrics
                 self.log.add_picture("validation/AP_over_IoU", ap_over_iou(lines), done)
                 diagrams = reliability(validated.detections, validated.targets)
@@ -119,12 +116,12 @@ class Board:
             curve = score_curve(detections, targets, iou)
             self.log.add_curve(f"precision_recall/all_IoU_{iou:g}", curve, done)
         for label in frequent_labels(validated):
-            of_class = [
-                [record.select(record.labels == label) for record in records]
-                for records in (detections, targets)
-            ]
+            curve = score_curve(
+                [image.select(image.labels == label) for image in detections],
+                [target.select(target.labels == label) for target in targets],
+                CURVE_IOUS[0],
+            )
             name = self.training.classes[label - 1]
-            curve = score_curve(*of_class, CURVE_IOUS[0])
             self.log.add_curve(f"precision_recall_by_class/{name}", curve, done)
 
     def look(self, done: int) -> None:

@@ -62,15 +62,13 @@ class EventLog:
 
     def add_curve(self, name: str, curve: ScoreCurve, updates: int) -> None:
         """Writes a precision-recall curve, with the counts at each score threshold."""
-        counts = curve.right, curve.wrong, 0 * curve.right, curve.missed
+        counts = (curve.right, curve.wrong, 0 * curve.right, curve.missed)
+        right, wrong, none, missed = (count.numpy() for count in counts)
+        precision, recall = curve.precision.numpy(), curve.recall.numpy()
+        thresholds = len(curve.right)
         self.write(
             lambda writer: writer.add_pr_curve_raw(
-                name,
-                *(count.numpy() for count in counts),
-                curve.precision.numpy(),
-                curve.recall.numpy(),
-                updates,
-                num_thresholds=len(curve.right),
+                name, right, wrong, none, missed, precision, recall, updates, thresholds
             )
         )
 
