@@ -198,6 +198,7 @@ def test_reports_render_and_the_engine_measures(path):
         "scripts.reports",
         "scripts.engine.files",
         "scripts.engine.places",
+        "scripts.engine.reliability_axes",  # diagrams that TensorBoard shows as well
         "experiments",
         "data",
         "postprocess",

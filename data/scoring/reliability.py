@@ -67,6 +67,16 @@ def score_reliability(
     Raises:
         DataError: the sequences do not fit.
     """
+    return binned(*scored_hits(detections, targets, iou))
+
+
+def scored_hits(
+    detections: Sequence[Detections], targets: Sequence[Target], iou: float
+) -> tuple[Tensor, Tensor]:
+    """The score (n,) float64 of each detection, and whether it is right (n,) bool.
+
+    The arguments and errors are those of ``score_reliability``.
+    """
     check_aligned(detections, targets)
     scores, right = [torch.zeros(0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.bool)]
     for detected, target in zip(detections, targets, strict=True):
@@ -75,7 +85,7 @@ def score_reliability(
         keep = hit | ~in_crowd(detected, target)
         scores.append(detected.scores[keep].double())
         right.append(hit[keep])
-    return binned(torch.cat(scores), torch.cat(right))
+    return torch.cat(scores), torch.cat(right)
 
 
 def binned(scores: Tensor, right: Tensor) -> ScoreReliability:

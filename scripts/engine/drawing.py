@@ -1,4 +1,4 @@
-"""Draws detections onto an image: boxes, sigmas as bands along the sides, masks."""
+"""Draws detections onto an image: boxes, sigmas as bands along the sides, masks, labels."""
 
 import colorsys
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from data.formats.masks import decode_masks
+from scripts.engine.labels import place_labels
 
 Color = tuple[int, int, int]
 
@@ -17,7 +18,8 @@ SHORTEST_OVERLAY = 480  # px: a smaller image is enlarged, so that the labels ca
 LARGEST_PLAIN = 1000  # px: of a larger image, lines and labels grow with its longer side
 # px, of an image up to that size
 FONT_SIZE = 12
-LABEL_HEIGHT = 15  # above the box
+LABEL_HEIGHT = 15
+LABEL_MARGIN = 2  # left and right of the text
 LINE_WIDTH = 2
 
 
@@ -26,9 +28,12 @@ def overlay(
 ) -> Image.Image:
     """An image with its detections drawn onto it, the best one on top.
 
+    A label that has no room beside those of better detections is left out.
+
     Args:
         image: (3, H, W) uint8, RGB.
-        lines: the detections as ``detections_as_lines`` gives them, best first.
+        lines: the detections as ``detections_as_lines`` gives them, best first; a score of None is
+            not written.
         classes: each of them has a color; without classes each detection has one of its own.
     """
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
@@ -36,12 +41,13 @@ def overlay(
     picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     size = (image.shape[-2], image.shape[-1])
     places = [classes.index(line["class"]) if classes else k for k, line in enumerate(lines)]
-    tinted = [*zip(lines, map(color, places), strict=True)][::-1]
-    for line, tint in tinted:
+    tinted = [*zip(lines, map(color, places), strict=True)]
+    for line, tint in reversed(tinted):
         if "mask" in line:
             draw_mask(picture, line["mask"], size, tint)
-    for line, tint in tinted:
+    for line, tint in reversed(tinted):
         draw_box(picture, line, factor, tint)
+    draw_labels(picture, tinted, factor)
     return picture.convert("RGB")
 
 
@@ -53,21 +59,51 @@ def draw_mask(picture: Image.Image, mask: Any, size: tuple[int, int], tint: Colo
 
 
 def draw_box(picture: Image.Image, line: dict[str, Any], factor: int, tint: Color) -> None:
-    """Draws one detection: a band of one sigma along each side, the box, class and score."""
+    """Draws one detection: a band of one sigma along each side, and the box."""
     box = [value * factor for value in line["box"]]
     if line["sigma"] is not None:
-        bands = Image.new("RGBA", picture.size)
         for band in side_bands(box, [value * factor for value in line["sigma"]]):
-            ImageDraw.Draw(bands).rectangle(band, fill=(*tint, BAND_OPACITY))
-        picture.alpha_composite(bands)
-    grown = max(1.0, max(picture.size) / LARGEST_PLAIN)
+            draw_band(picture, band, tint)
+    width = round(LINE_WIDTH * growth(picture))
+    ImageDraw.Draw(picture).rectangle(box, outline=(*tint, 255), width=width)
+
+
+def draw_band(picture: Image.Image, band: tuple[float, float, float, float], tint: Color) -> None:
+    """Draws a translucent rectangle, where it lies in the picture."""
+    left, top = max(0, round(band[0])), max(0, round(band[1]))
+    right, bottom = min(picture.width, round(band[2]) + 1), min(picture.height, round(band[3]) + 1)
+    if right > left and bottom > top:
+        layer = Image.new("RGBA", (right - left, bottom - top), (*tint, BAND_OPACITY))
+        picture.alpha_composite(layer, (left, top))
+
+
+def draw_labels(
+    picture: Image.Image, tinted: Sequence[tuple[dict[str, Any], Color]], factor: int
+) -> None:
+    """Writes class and score at each detection, the best first, where no label is yet."""
+    grown = growth(picture)
     font = ImageFont.load_default(size=round(FONT_SIZE * grown))
+    margin, height = LABEL_MARGIN * grown, LABEL_HEIGHT * grown
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(box, outline=(*tint, 255), width=round(LINE_WIDTH * grown))
-    corner = (box[0], max(0.0, box[1] - LABEL_HEIGHT * grown))
-    text = f"{line['class']} {line['score']:.2f}"
-    pen.rectangle(pen.textbbox(corner, text, font=font), fill=(*tint, 255))
-    pen.text(corner, text, fill=(0, 0, 0, 255), font=font)
+    texts = [label_of(line) for line, _ in tinted]
+    sizes = [(pen.textlength(text, font=font) + 2 * margin, height) for text in texts]
+    boxes = [[value * factor for value in line["box"]] for line, _ in tinted]
+    places = place_labels(boxes, sizes, picture.size)
+    for text, place, (_, tint) in zip(texts, places, tinted, strict=True):
+        if place is not None:
+            pen.rectangle(place, fill=(*tint, 255))
+            middle = (place[0] + margin, (place[1] + place[3]) / 2)
+            pen.text(middle, text, fill=(0, 0, 0, 255), font=font, anchor="lm")
+
+
+def label_of(line: dict[str, Any]) -> str:
+    """Class and score of a detection; the class of an object."""
+    return line["class"] if line["score"] is None else f"{line['class']} {line['score']:.2f}"
+
+
+def growth(picture: Image.Image) -> float:
+    """How much larger lines and labels are than in a small picture."""
+    return max(1.0, max(picture.size) / LARGEST_PLAIN)
 
 
 def side_bands(

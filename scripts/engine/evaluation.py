@@ -8,6 +8,7 @@ from scripts.engine.command import EnvironmentFault
 from scripts.engine.cost import COST_COLUMNS, row_costs
 from scripts.engine.environment import Environment
 from scripts.engine.files import write_json
+from scripts.engine.hparams import write_row
 from scripts.engine.inference import detections_of, run_candidates
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.processes import is_first, share
@@ -117,6 +118,7 @@ def evaluate_seed(
             run_place, network.updates, network.of_updates, test_sets.of(run).identity
         )
         lines.append({**row_line(row, run), "metrics": scores[key], **facts})
+        write_row(row, place.name, run, run_place, scores[key], network.updates)
     if COST_COLUMNS & set(table.columns):
         lines = with_costs(lines, table, runs, place, environment, seed, test_sets)
     return lines

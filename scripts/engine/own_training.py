@@ -72,7 +72,14 @@ def train_own(
         check_same_images(place, trained_images)
     validation = own_validation(run, data, options, images, environment.workers)
     print("\n".join(schedule_lines(run, images, validation)))
-    task = Task(run=run, place=place, dataset=data.train, validation=validation, may_grow=True)
+    task = Task(
+        run=run,
+        place=place,
+        dataset=data.train,
+        validation=validation,
+        may_grow=True,
+        shown=lambda: data.validation,
+    )
     if is_first():
         write_atomically(place.trained_images, json.dumps(trained_images))
     return train_task(task, environment, options)

@@ -11,9 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from data.records import Batch
+from scripts.engine.event_log import EventLog
+from scripts.engine.pace import Pace
 from scripts.engine.processes import is_first, share
 from scripts.engine.scalar_lines import ScalarLines
-from scripts.engine.scalar_log import ScalarLog
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
 ESTIMATE_AFTER = 10  # updates, after which the time of all is known
@@ -40,12 +41,11 @@ class Progress:
         self.bar: tqdm | None = None
         if folder is not None and sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True)
-        self.log = ScalarLog(folder, start=start, warn=self.say)
+        self.log = EventLog(folder, start=start, warn=self.say)
         self.smooth: dict[str, float] = {}
         self.window: dict[str, list[float]] = {}  # losses since the last scalars
-        self.images = 0
+        self.pace = Pace()
         self.skipped = 0  # images that could not be read
-        self.waited = 0.0  # seconds, for data
         self.validated = ""  # the newest validation, in the bar
         self.began = self.shown = time.monotonic()
 
@@ -53,7 +53,7 @@ class Progress:
         """The next batch; measures how long it takes, and names the images left out of it."""
         began = time.monotonic()
         batch = next(batches)
-        self.waited += time.monotonic() - began
+        self.pace.waited += time.monotonic() - began
         for sentence in batch.skipped:
             self.skipped += 1
             self.say(f"skipped image {self.skipped}: {sentence}")
@@ -73,12 +73,12 @@ class Progress:
             lr: its learning rate.
             images: in its batch.
         """
-        self.images += images
+        self.pace.images += images
         for name, value in {"loss": total, **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
             self.window.setdefault(name, []).append(value)
         elapsed = time.monotonic() - self.began
-        speed, wait = self.images / elapsed, self.waited / elapsed
+        speed, wait = self.pace.images / elapsed, self.pace.waited / elapsed
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
@@ -94,10 +94,11 @@ class Progress:
 
     def statistics(self, step: int, statistics: Mapping[str, float], *, lr: float) -> None:
         """Writes the statistics of an update as scalars; those without a group are of the head."""
-        named = {
-            name if "/" in name else f"head/{name}": value for name, value in statistics.items()
-        }
-        self.scalars(step, {"train/lr": lr, "data/skipped": self.skipped, **named})
+        named = {tag_of(name): value for name, value in statistics.items()}
+        self.scalars(
+            step,
+            {"train/lr": lr, "data/skipped": self.skipped, **self.pace.since_last(), **named},
+        )
 
     def validation(self, done: int, scores: Mapping[str, Any], *, note: str) -> None:
         """Reports a validation: a line, the bar, and each number as a scalar under val/.
@@ -120,7 +121,7 @@ class Progress:
                 self.log.add(f"val_AP/{name}", value, done)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes TensorBoard scalars, and the same as a JSON line.
+        """Writes TensorBoard scalars at ``step`` + 1 updates, and the same as a JSON line.
 
         Args:
             step: the update, from 0.
@@ -132,7 +133,7 @@ class Progress:
         self.lines.add(step, {**means, **values})
         for name, value in {**means, **values}.items():
             if not math.isnan(value):
-                self.log.add(name, value, step)
+                self.log.add(name, value, step + 1)
 
     def say(self, line: str) -> None:
         """Prints a line that does not break the bar.
@@ -155,3 +156,10 @@ class Progress:
         self.log.close()
         if self.bar is not None:
             self.bar.close()
+
+
+def tag_of(statistic: str) -> str:
+    """TensorBoard's name of a statistic of an update, with its group."""
+    if "/" in statistic:
+        return statistic
+    return f"train/{statistic}" if statistic == "gradient_norm" else f"head/{statistic}"

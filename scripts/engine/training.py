@@ -15,6 +15,7 @@ from data.errors import DataError
 from data.loader import train_batches
 from data.records import Batch
 from scripts.engine.already_trained import check_finished, is_longer_now, is_still_there
+from scripts.engine.board import Board
 from scripts.engine.checkpoint import plain
 from scripts.engine.command import STOPPED, LostProcess
 from scripts.engine.environment import Environment, open_dataset, pick_device
@@ -68,13 +69,14 @@ def train_updates(
     stop: StopSignals,
     status: RunStatus,
     heart: Heartbeat,
+    board: Board,
 ) -> Outcome:
     """Makes one update after another, to the end or to a stop."""
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
     if training.start == recipe.iterations and not is_validated(training, training.start):
-        validate_if_due(training, progress, training.start)
+        validate_if_due(training, progress, board, training.start)
     for step in range(training.start, recipe.iterations):
         with saved_before((DataError, LostProcess), training, progress, step):
             batch = next_batch(batches, progress, stop, heart, step)
@@ -104,7 +106,8 @@ def train_updates(
         if statistics:
             progress.statistics(step, statistics, lr=rate)
         done = status.step = step + 1
-        if validate_if_due(training, progress, done):
+        board.updated(done, on_device)
+        if validate_if_due(training, progress, board, done):
             return Outcome(updates=done, finished=True)
         if done - training.start == options.stop_after:
             return Outcome(updates=done, finished=done == recipe.iterations)
@@ -154,14 +157,15 @@ def is_validated(training: Training, done: int) -> bool:
     return any(line["updates"] == done for line in training.metrics)
 
 
-def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
+def validate_if_due(training: Training, progress: Progress, board: Board, done: int) -> bool:
     """Validates the network if it is time to, and keeps the best; whether patience has ended."""
     validation, place = training.validation, training.place
     if validation is None or not validation.is_due(done, training.run.train.iterations):
         return False
     began = time.monotonic()
     with saved_before((OutOfMemoryFault, DataError, LostProcess), training, progress, done):
-        scores = validate(training.detector, training.run, validation, training.device)
+        validated = validate(training.detector, training.run, validation, training.device)
+    scores = validated.scores
     line = {"updates": done, "epoch": round(done / validation.epoch, 2), **scores}
     best = best_line(training.metrics)
     training.metrics.append(line)
@@ -173,6 +177,7 @@ def validate_if_due(training: Training, progress: Progress, done: int) -> bool:
     known = "" if best is None else f", {best['AP']:.1f} after {best['updates']} is the best"
     note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
     progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
+    board.validated(done, validated)
     return is_out_of_patience(training.metrics, validation.patience)
 
 
@@ -219,6 +224,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         place=environment.run_place(name.partition("/")[0], run, options.seed),
         dataset=dataset,
         validation=validation,
+        shown=partial(open_dataset, run, environment, run.data.test),
     )
     return train_task(task, environment, options)
 
@@ -266,17 +272,20 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
     status = RunStatus(
         path=place.status if is_first() else None, of_steps=total, step=training.start
     )
+    board = Board(training, progress)
     heart = heartbeat(place.folder, share())
     with StopSignals() as stop, status.while_running(), heart.beating():
-        outcome = train_updates(training, batches, progress, stop, status, heart)
+        outcome = train_updates(training, batches, progress, stop, status, heart, board)
         save_training(training, progress, outcome.updates, is_last=True)
         if training.validation is not None:
             save_weights(place.last, training, progress, outcome.updates)
         barrier()  # torchrun ends the others when one has ended with a code other than 0
+        board.close()
         progress.close()
         if outcome.finished:
             if is_first():
                 finish(training, progress, outcome.updates)
+                board.finish()
             status.write("done")
             return 0
         status.write("preempted")

@@ -71,6 +71,7 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
         "accumulate": training.splitting.parts,
     }
     folder = training.place.folder
+    progress.log.flush()
     try:
         save_checkpoint(folder, step, state, warn=progress.say_once)
     except (OSError, EnvironmentFault) as error:

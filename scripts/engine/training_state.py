@@ -3,6 +3,7 @@
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Task:
     """What is to be trained: a run with its classes, where it is kept, on what.
 
     validation: while it trains; None: none. may_grow: a longer schedule continues a shorter one.
+    shown: opens the labeled images that TensorBoard shows some of; None: it shows none.
     """
 
     run: Run
@@ -54,6 +56,7 @@ class Task:
     dataset: Dataset
     validation: Validation | None = None
     may_grow: bool = False
+    shown: Callable[[], Dataset] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class Training:
     amp: the type of mixed precision, None for none. network: the detector, or what shares its
     updates with other processes. start: updates that were made before this process.
     seconds_before: the time that they took. proposals: for Fast R-CNN. facts: of the data. origin:
-    what the network came from.
+    what the network came from. shown: see ``Task``.
     """
 
     run: Run
@@ -84,6 +87,7 @@ class Training:
     seconds_before: float
     validation: Validation | None
     metrics: list[dict[str, Any]]  # a line for each validation so far
+    shown: Callable[[], Dataset] | None = None
 
     @property
     def proposals_key(self) -> str | None:
@@ -164,6 +168,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         seconds_before=seconds_before,
         validation=task.validation,
         metrics=metric_lines(place.metrics, start),
+        shown=task.shown,
     )
 
 

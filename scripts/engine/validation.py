@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from data.errors import DataError
-from data.records import Dataset
+from data.records import Dataset, Detections, Target
 from experiments.records import Run
 from models.detector import Detector
 from scripts.engine.dataset_detections import detect_dataset
 from scripts.engine.detection import choose_postprocess
 from scripts.engine.files import json_safe, write_atomically
-from scripts.engine.scoring import Scores, validation_scores
+from scripts.engine.scoring import Scores, targets_of_metric, validation_scores
 
 METRIC = "AP"  # that the best network has most of
 Line = dict[str, Any]
@@ -45,6 +45,17 @@ class Validation:
         return done % self.every == 0 or done == total
 
 
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """What a validation found: its numbers, and the detections and objects of each image, original
+    px, difficult objects as crowds.
+    """
+
+    scores: Scores
+    detections: list[Detections]
+    targets: list[Target]
+
+
 def check_has_objects(dataset: Dataset, split: str) -> None:
     """Checks that there is something to validate on, before the first update is made.
 
@@ -58,7 +69,9 @@ def check_has_objects(dataset: Dataset, split: str) -> None:
         )
 
 
-def validate(detector: Detector, run: Run, validation: Validation, device: torch.device) -> Scores:
+def validate(
+    detector: Detector, run: Run, validation: Validation, device: torch.device
+) -> Validated:
     """The numbers of ``scripts.score`` for the network as it is; the training goes on unchanged.
 
     Args:
@@ -83,12 +96,18 @@ def validate(detector: Detector, run: Run, validation: Validation, device: torch
     segments = None
     if row.segments is not None and dataset.category_ids is not None:
         segments = row.segments, [dataset.segments(index) for index in range(len(dataset))]
-    return validation_scores(
+    targets = [dataset.target(index) for index in range(len(dataset))]
+    scores = validation_scores(
         row.detections,
-        [dataset.target(index) for index in range(len(dataset))],
+        targets,
         image_ids=dataset.image_ids,
         classes=dataset.classes,
         segments=segments,
+    )
+    return Validated(
+        scores=scores,
+        detections=row.detections,
+        targets=targets_of_metric(targets, "coco"),
     )
 
 

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
 from data.scoring.analysis import Analysis
-from data.scoring.reliability import BINS, SIDES, ScoreReliability, SigmaReliability
+from scripts.engine.reliability_axes import draw_diagonal, draw_scores, draw_sigma
 from scripts.reports.pictures import save_picture
 
 NAMED_CLASSES = 10  # curves of single classes: those with the most objects
 NUMBERED = 25  # a matrix of more classes has no numbers in its cells
 LABELED = 100  # a matrix of more classes has no names at its sides
-GRAY = "0.6"
 
 
 def draw_curves(analysis: Analysis, path: Path) -> None:
@@ -53,33 +51,8 @@ def draw_calibration(analysis: Analysis, path: Path) -> None:
     if sigma is not None:
         draw_sigma(axes[0, 1], sigma)
     for axis in axes[0]:
-        axis.plot([0, 1], [0, 1], color=GRAY, linestyle="--", zorder=0)
-        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axis.grid(alpha=0.3)
+        draw_diagonal(axis)
     save_picture(figure, path)
-
-
-def draw_scores(axis: Axes, scores: ScoreReliability) -> None:
-    """The share of right detections in each bin of scores; the number below counts them."""
-    left = np.arange(BINS) / BINS
-    heights = scores.precision.nan_to_num()
-    axis.bar(left, heights.numpy(), width=1 / BINS, align="edge", alpha=0.5, edgecolor="C0")
-    axis.plot(scores.mean_score, scores.precision, "o", color="C0", markersize=4)
-    for place, count in enumerate(scores.counts.tolist()):
-        axis.text(left[place] + 0.5 / BINS, 0.01, str(count), ha="center", fontsize=7)
-    axis.set(xlabel="score", ylabel="share of detections that are right (IoU 0.5)")
-    axis.set_title(f"scores: {100 * scores.error:.1f} points of 100 off in the mean")
-
-
-def draw_sigma(axis: Axes, sigma: SigmaReliability) -> None:
-    """How often the interval around each side holds the labeled side."""
-    for place, side in enumerate(SIDES):
-        axis.plot(sigma.levels, sigma.observed[:, place], marker=".", label=side)
-    axis.set(
-        xlabel="share of a Gaussian within ± z sigma", ylabel="share of labeled sides within it"
-    )
-    axis.set_title(f"sigma: {sigma.matched} matched detections; above the line: too wide")
-    axis.legend(loc="lower right")
 
 
 def draw_confusion(analysis: Analysis, path: Path) -> None:

@@ -93,3 +93,22 @@ def test_each_object_or_each_class_has_a_color():
 
     assert colors(()) == [drawing.color(k) for k in (0, 1, 2)]
     assert colors(("cat", "dog")) == [drawing.color(k) for k in (1, 1, 0)]
+
+
+def test_labels_of_boxes_that_coincide_stand_apart():
+    """The better one at the left, the other at the right: both can be read."""
+    lines = [
+        {"class": name, "score": 0.9, "box": [50, 200, 250, 300], "sigma": None}
+        for name in ("dog", "cat")
+    ]
+    picture = np.asarray(drawing.overlay(torch.zeros(3, 480, 480, dtype=torch.uint8), lines))
+    row = picture[187]  # of the labels, above their text
+    left, right = (np.flatnonzero((row == np.array(drawing.color(k))).all(-1)) for k in (0, 1))
+    assert left.min() == 50
+    assert left.max() < right.min()
+    assert right.max() == 250
+
+
+def test_an_object_without_a_score_has_its_class_alone():
+    assert drawing.label_of({"class": "dog", "score": None}) == "dog"
+    assert drawing.label_of({"class": "dog", "score": 0.5}) == "dog 0.50"

@@ -52,6 +52,7 @@ def test_an_output_file_on_a_full_disk_ends_no_training(progress, monkeypatch):
 
 @pytest.mark.fault("R65")
 def test_scalars_are_means_since_the_last_ones_and_nan_is_left_out(progress, tmp_path):
+    """They are shown at the number of updates that are made, one more than the step."""
     for step, loss in ((10, 1.0), (11, 3.0)):
         progress.step(step, {"a": loss}, total=loss, lr=1e-3, images=1)
     progress.scalars(11, {"head/x": float("nan"), "train/lr": 0.5})
@@ -60,5 +61,25 @@ def test_scalars_are_means_since_the_last_ones_and_nan_is_left_out(progress, tmp
     progress.close()
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    assert [(e.step, e.value) for e in events.Scalars("train/a")] == [(11, 2.0), (12, 7.0)]
+    assert [(e.step, e.value) for e in events.Scalars("train/a")] == [(12, 2.0), (13, 7.0)]
     assert "head/x" not in events.Tags()["scalars"]
+
+
+def test_statistics_have_their_groups_and_the_pace_of_the_training(progress, tmp_path):
+    progress.step(10, {"a": 1.0}, total=1.0, lr=1e-3, images=4)
+    named = {"gradient_norm": 2.0, "foreground_share": 0.5, "rpn/clamped_share": 0.0}
+    progress.statistics(10, named, lr=1e-3)
+    progress.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {
+        "train/gradient_norm",
+        "head/foreground_share",
+        "rpn/clamped_share",
+        "speed/images_per_second",
+        "speed/waiting_for_data",
+        "memory/process_gib",
+    } <= tags
+    (speed,) = events.Scalars("speed/images_per_second")
+    assert speed.value > 0

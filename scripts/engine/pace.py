@@ -1,0 +1,47 @@
+"""How fast a training is: images a second, the share of waiting for data, and memory."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+GIB = 2**30
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+
+
+@dataclass(kw_only=True)
+class Pace:
+    """What this process has done since it began.
+
+    images: of the batches so far, those of all processes. waited: seconds for data. marked: images,
+    waited and the time at the last call of ``since_last``.
+    """
+
+    images: int = 0
+    waited: float = 0.0
+    marked: tuple[int, float, float] = field(default_factory=lambda: (0, 0.0, time.monotonic()))
+
+    def since_last(self) -> dict[str, float]:
+        """Images a second and the share of waiting since the last call, with validations and
+        checkpoints in the time, and the most memory so far in GiB. No device is waited for.
+        """
+        images, waited, then = self.marked
+        now = time.monotonic()
+        self.marked = (self.images, self.waited, now)
+        seconds = max(now - then, 1e-9)
+        return {
+            "speed/images_per_second": (self.images - images) / seconds,
+            "speed/waiting_for_data": (self.waited - waited) / seconds,
+            **most_memory(),
+        }
+
+
+def most_memory() -> dict[str, float]:
+    """The most memory that this process has had, GiB: its own, and on a GPU that of its tensors."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    memory = {"memory/process_gib": peak / GIB}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        memory["memory/gpu_gib"] = torch.cuda.max_memory_allocated() / GIB
+    return memory
