@@ -84,12 +84,13 @@ def benchmark(parts: Sequence[str], wanted: str, repeats: int, out: Path) -> Non
         flush=True,
     )
     found = list(measurements(parts, device, repeats, rate))
-    curves = sweeps(found)
-    for sweep in curves:
-        print(growth_line(sweep))
     path = write_results(out, wanted, repeats, rate, found)
-    draw_curves(curves, path.with_suffix(".png"))
-    print(f"-> {path} and {path.with_suffix('.png').name}")
+    print(f"-> {path}")
+    if curves := sweeps(found):
+        for sweep in curves:
+            print(growth_line(sweep))
+        draw_curves(curves, path.with_suffix(".png"))
+        print(f"-> {path.with_suffix('.png')}")
 
 
 def growth_line(sweep: Sequence[Measured]) -> str:
