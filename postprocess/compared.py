@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data.records import Candidates
+from postprocess.arrays import Floats
 from postprocess.best_first import Selected, decay_and_floor
 from postprocess.box_voting import vote_boxes, vote_scores
 from postprocess.class_slices import ClassSlices
@@ -24,7 +25,7 @@ def compared_best(
     images: Tensor,
     slices: ClassSlices,
     config: PostprocessConfig,
-) -> tuple[Selected, Tensor]:
+) -> tuple[Selected, Floats]:
     """What ``config.suppression`` and ``config.box_voting`` leave of every image.
 
     Args:
@@ -56,7 +57,7 @@ def compared_best(
         step=step.numpy(),
         exit_step=exit_step.numpy()[slices.order],
     )
-    return selected, voted
+    return selected, voted.numpy()
 
 
 def suppress_groups(candidates: Candidates, groups: Groups, config: PostprocessConfig) -> Selection:

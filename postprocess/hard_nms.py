@@ -11,7 +11,8 @@ from torchvision import ops
 
 from postprocess.arrays import Doubles, Indices
 from postprocess.best_first import Selected
-from postprocess.class_slices import ClassSlices, neighborhoods_of
+from postprocess.class_slices import ClassSlices
+from postprocess.overlaps import Overlaps
 
 # The kernel compares every kept box with every later one, of whatever group: so groups share a call
 # only while they are few.
@@ -63,7 +64,7 @@ def calls(slices: ClassSlices, together: int) -> Iterator[slice]:
 
 
 def best_after_nms(
-    slices: ClassSlices,
+    overlaps: Overlaps,
     scores: Doubles,
     images: Indices,
     *,
@@ -74,7 +75,7 @@ def best_after_nms(
     """The best boxes of every image that NMS leaves.
 
     Args:
-        slices: the candidates.
+        overlaps: of the candidates.
         scores: (T,) by place.
         images: (G,) the image of each group, ascending.
         threshold: IoU.
@@ -84,6 +85,7 @@ def best_after_nms(
     Returns:
         what was selected. Of equal scores the lowest row comes first.
     """
+    slices = overlaps.slices
     places = hard_nms(slices, scores, threshold=threshold)
     group = slices.group[places]
     step = np.arange(len(places)) - group.searchsorted(group)
@@ -96,24 +98,25 @@ def best_after_nms(
         place=places,
         scores=scores[places],
         step=step,
-        exit_step=exit_steps(slices, places, step, threshold=threshold) if exits else None,
+        exit_step=exit_steps(overlaps, places, step, threshold=threshold) if exits else None,
     )
 
 
-def exit_steps(slices: ClassSlices, places: Indices, step: Indices, *, threshold: float) -> Indices:
+def exit_steps(overlaps: Overlaps, places: Indices, step: Indices, *, threshold: float) -> Indices:
     """The step of its group in which each box was selected or dropped, as far as it is known from
     the first selected boxes of every group.
 
     Args:
-        slices: the candidates.
+        overlaps: of the candidates.
         places, step: (D,) where the selected boxes are, and in which step of their group.
         threshold: IoU.
 
     Returns:
         (T,) by place; T if no selected box among those given is the box or overlaps it.
     """
-    steps = np.full(len(slices.order), len(slices.order))
-    for near in neighborhoods_of(slices, places):
+    count = len(overlaps.slices.order)
+    steps = np.full(count, count)
+    for near in overlaps.neighborhoods(places):
         leaves = near.iou > threshold
         box, member = np.broadcast_arrays(near.box, near.member)
         np.minimum.at(steps, member[leaves], step[box[leaves]])

@@ -18,14 +18,16 @@ import torch
 from torch import Tensor
 
 from data.records import Candidates, Detections
+from postprocess.arrays import Floats, Indices
 from postprocess.best_first import Selected, decay_and_floor, select_best
 from postprocess.checks import check_candidates
-from postprocess.class_slices import ClassSlices, slice_classes
+from postprocess.class_slices import slice_classes
 from postprocess.compared import compared_best
 from postprocess.config import AUTHOR_RELEASE as AUTHOR_RELEASE
 from postprocess.config import PostprocessConfig
 from postprocess.config import Suppression as Suppression
 from postprocess.hard_nms import best_after_nms
+from postprocess.overlaps import Overlaps
 from postprocess.variance_voting import Leaving, vote_selected
 
 
@@ -50,41 +52,48 @@ def suppress_and_vote(
         images: (M,) i64, ascending.
         config: see PostprocessConfig.
     """
-    above = (candidates.scores > config.score_threshold).nonzero()[:, 0]
-    candidates, images = candidates.select(above), images[above]
+    scores, image_of = candidates.scores.numpy(), images.numpy()
+    above = np.flatnonzero(scores > config.score_threshold)
     if len(above) == 0:
-        return SelectedRows(above, candidates.boxes, candidates.scores)
-    keys = images * (candidates.labels.max() + 1) + candidates.labels
-    slices = slice_classes(candidates.boxes, keys)
-    boxes = None
+        nothing = torch.from_numpy(above)
+        return SelectedRows(nothing, candidates.boxes[nothing], candidates.scores[nothing])
+    scores, image_of = scores[above], image_of[above]
+    labels = candidates.labels.numpy()[above]
+    keys = image_of * (labels.max() + 1) + labels
+    corners = candidates.boxes.numpy()[above]
+    overlaps = Overlaps(slices=slice_classes(corners, keys))
     if config.box_voting is None and config.suppression in ("hard", "soft_linear", "soft_gaussian"):
-        selected = suppress(slices, candidates.scores, images, config)
+        selected = suppress(overlaps, scores, image_of, config)
+        boxes = corners[overlaps.slices.order[selected.place]]
     else:
-        selected, boxes = compared_best(candidates, keys, images, slices, config)
-    rows = torch.from_numpy(slices.order[selected.place])
+        part = candidates.select(torch.from_numpy(above))
+        keys_and_images = torch.from_numpy(keys), torch.from_numpy(image_of)
+        selected, boxes = compared_best(part, *keys_and_images, overlaps.slices, config)
     if config.sigma_t > 0:
-        boxes = vote_on(candidates, slices, selected, config)
-    elif boxes is None:
-        boxes = candidates.boxes[rows]
-    return SelectedRows(above[rows], boxes, torch.from_numpy(selected.scores).float())
+        assert candidates.variances is not None
+        boxes = vote_on(candidates.variances.numpy()[above], overlaps, selected, config)
+    rows = above[overlaps.slices.order[selected.place]]
+    arrays = rows, boxes, selected.scores.astype(np.float32)
+    return SelectedRows(*(torch.from_numpy(array) for array in arrays))
 
 
 def suppress(
-    slices: ClassSlices, scores: Tensor, images: Tensor, config: PostprocessConfig
+    overlaps: Overlaps, scores: Floats, images: Indices, config: PostprocessConfig
 ) -> Selected:
     """NMS or soft-NMS, as ``config.suppression`` says.
 
     Args:
-        slices: the candidates.
+        overlaps: of the candidates.
         scores, images: (T,) by row.
         config: see PostprocessConfig.
     """
-    by_place = scores.double().numpy()[slices.order]
-    image = images.numpy()[slices.order[slices.first]]
+    slices = overlaps.slices
+    by_place = scores[slices.order].astype(np.float64)
+    image = images[slices.order[slices.first]]
     exits = config.sigma_t > 0 and config.voters == "remaining"
     if config.suppression == "hard":
         return best_after_nms(
-            slices,
+            overlaps,
             by_place,
             image,
             threshold=config.iou_threshold,
@@ -93,7 +102,7 @@ def suppress(
         )
     decay, floor = decay_and_floor(config)
     return select_best(
-        slices,
+        overlaps,
         by_place,
         image,
         decay=decay,
@@ -104,24 +113,21 @@ def suppress(
 
 
 def vote_on(
-    candidates: Candidates, slices: ClassSlices, selected: Selected, config: PostprocessConfig
-) -> Tensor:
-    """Boxes (D, 4) px of the selected ones after the variance vote."""
-    variances = candidates.variances
-    assert variances is not None
+    variances: Floats, overlaps: Overlaps, selected: Selected, config: PostprocessConfig
+) -> Floats:
+    """Boxes (D, 4) px of the selected ones after the variance vote; variances (T, 4) by row."""
     leaving = None
     if config.voters == "remaining":
         assert selected.exit_step is not None
         leaving = Leaving(selected.exit_step, selected.step)
-    voted = vote_selected(
-        slices,
+    return vote_selected(
+        overlaps,
         selected.place,
-        (variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else variances).numpy(),
+        variances[:, [0, 2, 1, 3]] if config.swap_y1_x2 else variances,
         sigma_t=config.sigma_t,
         voter_iou=config.voter_iou,
         leaving=leaving,
     )
-    return torch.from_numpy(voted)
 
 
 def postprocess_class(

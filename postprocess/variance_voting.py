@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from postprocess.arrays import Flags, Floats, Indices, Values
-from postprocess.class_slices import TINY, ClassSlices, neighborhoods_of
+from postprocess.class_slices import TINY
+from postprocess.overlaps import Overlaps
 
 
 def log_proximity(iou: Values, sigma_t: float) -> Values:
@@ -78,7 +79,7 @@ class Leaving(NamedTuple):
 
 
 def vote_selected(
-    slices: ClassSlices,
+    overlaps: Overlaps,
     places: Indices,
     variances: Floats,
     *,
@@ -93,7 +94,7 @@ def vote_selected(
     Coordinates are counted from a box of the group, so that a far corner costs no digits.
 
     Args:
-        slices: the candidates.
+        overlaps: of the candidates.
         places: (D,) of the selected boxes.
         variances: (T, 4) by row.
         sigma_t: the temperature, > 0.
@@ -103,23 +104,27 @@ def vote_selected(
     Returns:
         voted boxes (D, 4) px. The selected box always votes, with p = 1, even if it has no area.
     """
-    origin = slices.boxes.T[slices.first].astype(np.float64)
-    inverse = 1 / np.maximum(variances[slices.order].astype(np.float64), TINY)
-    moved = slices.boxes.T - origin[slices.group]
-    moments = np.concatenate([inverse, inverse * moved], axis=1)  # (T, 8)
+    slices = overlaps.slices
+    boxes = slices.boxes.T
+    origin = boxes[slices.first[slices.group]]
+    moments = np.empty((len(boxes), 8))
+    inverse = moments[:, :4]
+    np.divide(1.0, np.maximum(variances[slices.order], TINY), out=inverse, dtype=np.float64)
+    np.multiply(inverse, np.subtract(boxes, origin, dtype=np.float64), out=moments[:, 4:])
     sums = np.empty((len(places), 8))
-    for near in neighborhoods_of(slices, places):
+    for near in overlaps.neighborhoods(places):
         voters = near.iou > voter_iou
         if leaving is not None:
             voters &= remaining_voters(leaving.exit_step[near.member], leaving.step[near.box])
+        proximity = np.exp(log_proximity(near.iou, sigma_t))
+        proximity *= voters
         if near.iou.ndim == 1:
-            box, member, iou = near.box[voters], near.member[voters], near.iou[voters]
-            weights = np.exp(log_proximity(iou, sigma_t))[:, None] * moments[member]
-            begins = np.flatnonzero(np.diff(box, prepend=-1))
-            sums[box[begins]] = np.add.reduceat(weights, begins, axis=0)
+            weights = proximity[:, None] * moments[near.member]
+            begins = np.flatnonzero(near.box[1:] != near.box[:-1]) + 1
+            begins = np.concatenate([[0], begins])
+            sums[near.box[begins]] = np.add.reduceat(weights, begins, axis=0)
         else:
-            proximity = np.exp(log_proximity(near.iou, sigma_t)) * voters
             members = slice(int(near.member[0]), int(near.member[-1]) + 1)
             sums[near.box[:, 0]] = proximity.astype(np.float64) @ moments[members]
-    voted = sums[:, 4:] / sums[:, :4] + origin[slices.group[places]]
+    voted = sums[:, 4:] / sums[:, :4] + origin[places]
     return voted.astype(np.float32)

@@ -12,13 +12,9 @@ from torchvision import ops
 from data.boxes import box_iou
 from data.records import Candidates
 from postprocess.best_first import decay_and_floor
-from postprocess.class_slices import (
-    SMALL,
-    iou_of_places,
-    neighborhoods_of,
-    slice_classes,
-)
+from postprocess.class_slices import iou_of_places, slice_classes
 from postprocess.hard_nms import TOGETHER, calls, hard_nms
+from postprocess.overlaps import SMALL, Overlaps
 from postprocess.pipeline import PostprocessConfig, postprocess, postprocess_class
 from postprocess.suppression import select
 from postprocess.variance_voting import vote
@@ -50,7 +46,7 @@ def crowd(count, seed, spread=30.0):
 
 def inputs():
     boxes, scores, variances = crowd(LARGE, 1)
-    few = slice(0, 40)
+    few = slice(0, SMALL)
     grid = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [5, 0, 15, 10]])
     return {
         "one": (boxes[:1], scores[:1], variances[:1]),
@@ -59,7 +55,7 @@ def inputs():
         "sparse": crowd(LARGE, 2, spread=2000.0),
         "repeated": (boxes[:1].expand(LARGE, 4).clone(), scores, variances),
         "equal scores": (boxes, (scores * 4).ceil() / 4, variances),
-        "all equal": (boxes[few], torch.full((40,), 0.5), torch.ones(40, 4)),
+        "all equal": (boxes[few], torch.full((SMALL,), 0.5), torch.ones(SMALL, 4)),
         "borders touch": (grid, torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.ones(4, 4)),
         "no area": (boxes[few] * torch.tensor([1.0, 1, 0, 0]), scores[few], variances[few]),
         "tiny": (boxes[few] * 1e-6, scores[few], variances[few]),
@@ -114,7 +110,7 @@ def test_one_class_equals_the_reference(name, voters):
 def test_classes_and_images_are_independent(name):
     """The best D of an image are those of its classes, merged."""
     config = CONFIGS[name]
-    sizes = {1: 3, 2: LARGE, 3: 1, 7: 60}
+    sizes = {1: 3, 2: LARGE, 3: 1, 7: SMALL}
     images = []
     for seed in (3, 4):
         parts = [crowd(count, 10 * seed + label) for label, count in sizes.items()]
@@ -152,7 +148,7 @@ def test_of_equal_scores_in_several_classes_the_lowest_rows_stay():
 
 def test_iou_of_places_is_that_of_box_iou():
     boxes = torch.cat([crowd(50, 5)[0], torch.zeros(2, 4), torch.tensor([[9.0, 9, 3, 3]])])
-    slices = slice_classes(boxes, torch.zeros(53, dtype=torch.int64))
+    slices = slice_classes(boxes.numpy(), np.zeros(53, dtype=np.int64))
     every = np.arange(53)
     expected = box_iou(boxes, boxes)
     assert torch.from_numpy(iou_of_places(slices, every[:, None], every)).equal(expected)
@@ -164,17 +160,23 @@ def test_neighborhoods_are_all_pairs_of_each_group_once():
     keys = torch.cat([torch.full((LARGE,), 5), torch.arange(4), torch.full((9,), 5)])
     keys = torch.cat([keys, torch.full((SMALL,), 2)])
     boxes = crowd(len(keys), 6)[0]
-    slices = slice_classes(boxes, keys)
+    slices = slice_classes(boxes.numpy(), keys.numpy())
     places = np.array([0, 5, len(keys) - 1, 4, len(keys) - 2])
-    seen = set()
-    for near in neighborhoods_of(slices, places):
-        box, member = np.broadcast_arrays(near.box, near.member)
-        pairs = set(zip(box.ravel().tolist(), member.ravel().tolist(), strict=True))
-        assert not pairs & seen
-        seen |= pairs
+    seen = {}
+    for near in Overlaps(slices=slices).neighborhoods(places):
+        columns = (part.ravel().tolist() for part in np.broadcast_arrays(*near))
+        for box, member, iou in zip(*columns, strict=True):
+            assert (box, member) not in seen
+            seen[box, member] = iou
     ordered = keys[torch.from_numpy(slices.order)]
     same = ordered[torch.from_numpy(places), None] == ordered
-    assert seen == set(map(tuple, same.nonzero().tolist()))
+    sorted_boxes = boxes[torch.from_numpy(slices.order)]
+    expected = box_iou(sorted_boxes[torch.from_numpy(places)], sorted_boxes) * same
+    expected[torch.arange(len(places)), torch.from_numpy(places)] = 1
+    overlapping = set(map(tuple, expected.nonzero().tolist()))
+    assert {pair for pair, iou in seen.items() if iou > 0} == overlapping
+    for (box, member), iou in seen.items():
+        assert iou == float(expected[box, member])
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 1.0])
@@ -182,7 +184,7 @@ def test_hard_nms_is_batched_nms(threshold):
     boxes, scores, _ = crowd(3 * TOGETHER, 7, spread=100.0)
     for classes in (1, 5, 400):
         keys = torch.randint(classes, (len(boxes),), generator=torch.Generator().manual_seed(8))
-        slices = slice_classes(boxes, keys)
+        slices = slice_classes(boxes.numpy(), keys.numpy())
         places = hard_nms(slices, scores.double().numpy()[slices.order], threshold=threshold)
         expected = ops.batched_nms(boxes, scores, keys, threshold)
         assert set(slices.order[places].tolist()) == set(expected.tolist())
@@ -193,14 +195,14 @@ def test_a_box_at_the_threshold_stays_whatever_its_class_is_moved_by():
     pair = torch.tensor([[0.3, 0.7, 10.3, 10.7], [0.3, 0.7, 10.3, 5.7]])
     assert float(box_iou(pair[:1], pair[1:])) == 0.5
     boxes = pair.repeat(20, 1)
-    slices = slice_classes(boxes, torch.arange(20).repeat_interleave(2))
+    slices = slice_classes(boxes.numpy(), np.arange(20).repeat(2))
     assert len(hard_nms(slices, np.linspace(1, 0.5, 40), threshold=0.5)) == 40
     assert len(hard_nms(slices, np.linspace(1, 0.5, 40), threshold=0.499)) == 20
 
 
 def test_calls_cover_every_place_once_and_split_no_group():
     keys = torch.tensor([0] * 3 + [1] * 9 + [2] * 2 + [4] + [5] * 7)
-    slices = slice_classes(torch.zeros(len(keys), 4), keys)
+    slices = slice_classes(np.zeros((len(keys), 4), np.float32), keys.numpy())
     assert [(part.start, part.stop) for part in calls(slices, 5)] == [
         (0, 3),
         (3, 12),
