@@ -3,10 +3,14 @@
 Letters: M candidates.
 """
 
-import torch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.records import Candidates
+from postprocess.arrays import Flags
 from postprocess.config import PostprocessConfig
 
 LARGEST_COORDINATE = 1e18  # px; a box ten times as wide and high has no area in float32
@@ -17,7 +21,7 @@ def check_candidates(where: str, candidates: Candidates, config: PostprocessConf
 
     Args:
         where: what the message calls the input.
-        candidates: ``variances`` are those that vote.
+        candidates: on the host; ``variances`` are those that vote.
         config: see PostprocessConfig.
 
     Raises:
@@ -76,19 +80,24 @@ def check_values(where: str, candidates: Candidates) -> None:
         ValueError: a number is NaN or infinite, or a variance is negative.
     """
     # NaN compares as False
-    _check_all(where, "boxes", candidates.boxes.abs() < LARGEST_COORDINATE)
-    _check_all(where, "scores", candidates.scores.abs() < torch.inf)
+    _check_all(where, "boxes", np.abs(_array(candidates.boxes)) < LARGEST_COORDINATE)
+    _check_all(where, "scores", np.isfinite(_array(candidates.scores)))
     for variances in _variances(candidates):
-        _check_all(where, "variances", (variances >= 0) & (variances < torch.inf))
+        values = _array(variances)
+        _check_all(where, "variances", (values >= 0) & (values < np.inf))
     for localization in _localization(candidates):
-        _check_all(where, "localization values", localization.abs() < torch.inf)
+        _check_all(where, "localization values", np.isfinite(_array(localization)))
 
 
-def _check_all(where: str, name: str, usable: Tensor) -> None:
-    """Stops unless all of ``usable``, (M,) or (M, 4) bool, is true."""
+def _array(values: Tensor) -> NDArray[Any]:
+    return values.float().numpy()
+
+
+def _check_all(where: str, name: str, usable: Flags) -> None:
+    """Stops unless all of ``usable``, (M,) or (M, 4), is true."""
     if not usable.all():
         count = len(usable)
-        rows = (~usable).reshape(count, -1).any(dim=1)
+        rows = (~usable).reshape(count, -1).any(axis=1)
         raise ValueError(
             f"{where}: {int(rows.sum())} of {count} {name} are NaN, infinite or (a variance)"
             " negative; the network has probably diverged, look at its losses."

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from data.records import Candidates
-from postprocess.arrays import Floats
+from postprocess.arrays import Floats, Indices
 from postprocess.best_first import Selected, decay_and_floor
 from postprocess.box_voting import vote_boxes, vote_scores
-from postprocess.class_slices import ClassSlices
 from postprocess.config import PostprocessConfig
 from postprocess.groups import Groups, group_rows
 from postprocess.iou_nms import iou_guided
@@ -23,7 +22,7 @@ def compared_best(
     candidates: Candidates,
     keys: Tensor,
     images: Tensor,
-    slices: ClassSlices,
+    order: Indices,
     config: PostprocessConfig,
 ) -> tuple[Selected, Floats]:
     """What ``config.suppression`` and ``config.box_voting`` leave of every image.
@@ -32,7 +31,7 @@ def compared_best(
         candidates: of all images, one after the other; float32.
         keys: (T,) i64; equal keys mean the same image and class.
         images: (T,) i64, ascending.
-        slices: the candidates by place.
+        order: (T,) the row at each place of the class slices.
         config: see PostprocessConfig.
 
     Returns:
@@ -52,10 +51,10 @@ def compared_best(
     exit_step = torch.empty_like(keys)
     exit_step[groups.members[groups.valid]] = selection.exit_step[groups.valid]
     selected = Selected(
-        place=slices.order.argsort()[rows.numpy()],
+        place=order.argsort()[rows.numpy()],
         scores=selection.scores[group, step].double().numpy(),
         step=step.numpy(),
-        exit_step=exit_step.numpy()[slices.order],
+        exit_step=exit_step.numpy()[order],
     )
     return selected, voted.numpy()
 

@@ -10,11 +10,11 @@ GPU the candidates are copied once, and the detections once back.
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from itertools import accumulate
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.records import Candidates, Detections
@@ -32,49 +32,51 @@ from postprocess.variance_voting import Leaving, vote_selected
 
 
 class SelectedRows(NamedTuple):
-    """Detections of all images, by image and then best first: rows (D,) i64, boxes (D, 4), scores
+    """Detections of all images, by image and then best first: rows (D,), boxes (D, 4) px, scores
     (D,).
     """
 
-    rows: Tensor
-    boxes: Tensor
-    scores: Tensor
+    rows: Indices
+    boxes: Floats
+    scores: Floats
 
 
-def suppress_and_vote(
-    candidates: Candidates, images: Tensor, config: PostprocessConfig
-) -> SelectedRows:
+def suppress_and_vote(candidates: Sequence[Candidates], config: PostprocessConfig) -> SelectedRows:
     """Algorithm 1 in each class of each image, then the best ``max_detections`` of each image.
 
     Args:
-        candidates: of all images, one after the other; float32, on the host. ``variances`` are
-            those that vote.
-        images: (M,) i64, ascending.
+        candidates: of each image, on the host. ``variances`` are those that vote. Rows are numbered
+            through all images.
         config: see PostprocessConfig.
     """
-    scores, image_of = candidates.scores.numpy(), images.numpy()
+    scores = column([image.scores.float() for image in candidates])
     above = np.flatnonzero(scores > config.score_threshold)
+    corners = column([image.boxes.float() for image in candidates])[above]
     if len(above) == 0:
-        nothing = torch.from_numpy(above)
-        return SelectedRows(nothing, candidates.boxes[nothing], candidates.scores[nothing])
-    scores, image_of = scores[above], image_of[above]
-    labels = candidates.labels.numpy()[above]
-    keys = image_of * (labels.max() + 1) + labels
-    corners = candidates.boxes.numpy()[above]
+        return SelectedRows(above, corners, scores[above])
+    scores = scores[above]
+    images = np.repeat(np.arange(len(candidates)), [len(one.scores) for one in candidates])[above]
+    labels = column([image.labels for image in candidates])[above]
+    keys = images * (labels.max() + 1) + labels
     overlaps = Overlaps(slices=slice_classes(corners, keys))
+    order = overlaps.slices.order
     if config.box_voting is None and config.suppression in ("hard", "soft_linear", "soft_gaussian"):
-        selected = suppress(overlaps, scores, image_of, config)
-        boxes = corners[overlaps.slices.order[selected.place]]
+        selected = suppress(overlaps, scores, images, config)
+        boxes = corners[order[selected.place]]
     else:
-        part = candidates.select(torch.from_numpy(above))
-        keys_and_images = torch.from_numpy(keys), torch.from_numpy(image_of)
-        selected, boxes = compared_best(part, *keys_and_images, overlaps.slices, config)
+        part = joined(candidates, config).select(torch.from_numpy(above))
+        selected, boxes = compared_best(
+            part, torch.from_numpy(keys), torch.from_numpy(images), order, config
+        )
     if config.sigma_t > 0:
-        assert candidates.variances is not None
-        boxes = vote_on(candidates.variances.numpy()[above], overlaps, selected, config)
-    rows = above[overlaps.slices.order[selected.place]]
-    arrays = rows, boxes, selected.scores.astype(np.float32)
-    return SelectedRows(*(torch.from_numpy(array) for array in arrays))
+        variances = column([v.float() for one in candidates if (v := one.variances) is not None])
+        boxes = vote_on(variances[above], overlaps, selected, config)
+    return SelectedRows(above[order[selected.place]], boxes, selected.scores.astype(np.float32))
+
+
+def column(parts: Sequence[Tensor]) -> NDArray[Any]:
+    """One column of all images, each (M, ...), as one array."""
+    return parts[0].numpy() if len(parts) == 1 else np.concatenate([part.numpy() for part in parts])
 
 
 def suppress(
@@ -157,20 +159,16 @@ def postprocess_class(
     candidates = Candidates(
         boxes=boxes, scores=scores, labels=same, variances=variances, localization=localization
     )
-    host = on_host([candidates])[0]
-    check_candidates("postprocess_class", host, config)
-    selected = suppress_and_vote(_floats([host], config), same.cpu(), config)
-    return (
-        selected.boxes.to(boxes.device),
-        selected.scores.to(boxes.device),
-        selected.rows.to(boxes.device),
-    )
+    host = on_host([candidates])
+    check_candidates("postprocess_class", host[0], config)
+    rows, voted, decayed = suppress_and_vote(host, config)
+    found = (torch.from_numpy(part).to(boxes.device) for part in (voted, decayed, rows))
+    return tuple(found)  # type: ignore[return-value]
 
 
-def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
+def joined(candidates: Sequence[Candidates], config: PostprocessConfig) -> Candidates:
     """The candidates of all images as one float32 record, without what ``config`` ignores."""
-    unused = {"pixel_variances", "probabilities"}
-    unused |= {"variances"} if config.sigma_t == 0 else set()
+    unused = {"pixel_variances", "probabilities", "variances"}
     unused |= {"localization"} if config.suppression != "iou_guided" else set()
     used = [f.name for f in fields(Candidates) if f.name not in unused]
     columns = {name: torch.cat([getattr(image, name) for image in candidates]) for name in used}
@@ -179,19 +177,22 @@ def _floats(candidates: Sequence[Candidates], config: PostprocessConfig) -> Cand
 
 def on_host(candidates: Sequence[Candidates]) -> list[Candidates]:
     """The candidates on the host; a GPU is waited for once, whatever their number."""
+    device = candidates[0].boxes.device
+    if device.type == "cpu":
+        return list(candidates)
     copies = [
         replace(
             image,
             **{
-                column.name: value.to("cpu", non_blocking=True)
-                for column in fields(Candidates)
-                if (value := getattr(image, column.name)) is not None
+                part.name: value.to("cpu", non_blocking=True)
+                for part in fields(Candidates)
+                if (value := getattr(image, part.name)) is not None
             },
         )
         for image in candidates
     ]
-    if candidates[0].boxes.is_cuda:
-        torch.cuda.current_stream(candidates[0].boxes.device).synchronize()
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
     return copies
 
 
@@ -208,33 +209,30 @@ def postprocess_images(
         ]
     for index, image in enumerate(voting):
         check_candidates(f"postprocess, image {index}", image, config)
-    images = torch.cat([torch.full_like(image.labels, index) for index, image in enumerate(voting)])
-    selected = suppress_and_vote(_floats(voting, config), images, config)
-    counts = torch.bincount(images[selected.rows], minlength=len(candidates)).tolist()
-    firsts = accumulate([0] + [len(image.scores) for image in candidates])
-    per_image = zip(host, firsts, *(part.split(counts) for part in selected), strict=False)
-    detections = [
-        _detections(image, rows - first, boxes, scores)
-        for image, first, rows, boxes, scores in per_image
-    ]
+    selected = suppress_and_vote(voting, config)
+    ends = np.cumsum([len(image.scores) for image in host])
+    bounds = ends.searchsorted(selected.rows, side="right").searchsorted(np.arange(len(host) + 1))
+    detections = []
+    for index, image in enumerate(host):
+        rows, boxes, scores = (part[bounds[index] : bounds[index + 1]] for part in selected)
+        rows = rows - (ends[index] - len(image.scores))
+        detections.append(_detections(image, rows, boxes, scores))
     device = candidates[0].boxes.device
     return detections if device.type == "cpu" else [image.to(device) for image in detections]
 
 
-def _detections(image: Candidates, rows: Tensor, boxes: Tensor, scores: Tensor) -> Detections:
+def _detections(image: Candidates, rows: Indices, boxes: Floats, scores: Floats) -> Detections:
     """The record of one image: the candidates ``rows`` (D,) at their new boxes (D, 4) with their
     new scores (D,).
     """
-    sigma = None
-    if image.pixel_variances is not None:
-        # torch would split even this short root over its threads
-        sigma = torch.from_numpy(np.sqrt(image.pixel_variances[rows].numpy()))
+    sigma, probabilities = image.pixel_variances, image.probabilities
+    chosen = torch.from_numpy(rows)
     return Detections(
-        boxes=boxes,
-        scores=scores,
-        labels=image.labels[rows],
-        sigma=sigma,
-        probabilities=None if image.probabilities is None else image.probabilities[rows],
+        boxes=torch.from_numpy(boxes),
+        scores=torch.from_numpy(scores),
+        labels=image.labels[chosen],
+        sigma=None if sigma is None else torch.from_numpy(np.sqrt(sigma.numpy()[rows])),
+        probabilities=None if probabilities is None else probabilities[chosen],
     )
 
 
