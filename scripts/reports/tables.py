@@ -79,8 +79,10 @@ def report_text(results: Results, scale: str) -> str:
             "## What each step adds, clean boxes", str(comparison_grid(results, compared, "clean")),
             "## Scored against the clean boxes (val_clean)",
             str(main_grid(results, "clean", comparable=comparable)),
-            "## High overlap, clean boxes", str(extra_grid(results, overlaps, "clean")),
         ]  # fmt: skip
+        if overlaps:
+            grid = extra_grid(results, overlaps, "clean")
+            parts += ["## High overlap, clean boxes", str(grid)]
     noisy = "## Scored against the noisy labels (val, as in COCO)"
     parts += [
         "## What each step adds", str(comparison_grid(results, compared, None)),
