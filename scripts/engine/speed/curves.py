@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from scripts.engine.speed.work import Measured
 
@@ -45,5 +46,12 @@ def draw_curve(panel: Axes, sweep: Sequence[Measured]) -> None:
         )
     panel.set(xscale="log", yscale="log", xlabel=sweep[0].grows, ylabel="ms a call")
     panel.set_title(sweep[0].name, fontsize=9, wrap=True)
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
+    panel.set_xticks([], minor=True)
+    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
     panel.grid(visible=True, which="major", alpha=0.3)
-    panel.legend(fontsize=7)
+    panel.legend(fontsize=7, loc="upper left")
