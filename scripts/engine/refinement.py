@@ -26,10 +26,15 @@ from scripts.engine.trained import trained_batches, trained_detector, trained_ru
 
 @dataclass(frozen=True, kw_only=True)
 class RowDetections:
-    """The detections of every test image, and their masks as RLEs if there is a mask head."""
+    """The detections of every test image, and their masks as RLEs if there is a mask head.
+
+    unvoted: the same detections before the vote of variances, without masks; None if there is no
+    vote or nobody asked.
+    """
 
     detections: list[Detections]
     segments: list[list[Rle]] | None = None
+    unvoted: list[Detections] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +98,11 @@ def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections
         row: of the images of this process.
         indices: where each image of all processes belongs.
     """
-    segments = None if row.segments is None else in_order(joined_lists(row.segments), indices)
-    return replace(
-        row, detections=in_order(joined_lists(row.detections), indices), segments=segments
-    )
+    columns = {
+        name: None if value is None else in_order(joined_lists(value), indices)
+        for name, value in vars(row).items()
+    }
+    return RowDetections(**columns)
 
 
 def no_detections(*, with_masks: bool) -> RowDetections:
