@@ -20,7 +20,7 @@ from scripts.engine.own_recipe import OWN, OwnOptions, find_recipe, own_run
 from scripts.engine.places import find_run
 
 SEED = 0  # of an untrained network, and of the training whose draws are shown
-MOST_IMAGES = 24  # that one page shows
+MOST_IMAGES = 20  # that one page shows
 NEAR = 3  # names that are suggested
 
 

@@ -98,11 +98,11 @@ def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections
         row: of the images of this process.
         indices: where each image of all processes belongs.
     """
-    columns = {
-        name: None if value is None else in_order(joined_lists(value), indices)
-        for name, value in vars(row).items()
-    }
-    return RowDetections(**columns)
+    return RowDetections(
+        detections=in_order(joined_lists(row.detections), indices),
+        segments=None if row.segments is None else in_order(joined_lists(row.segments), indices),
+        unvoted=None if row.unvoted is None else in_order(joined_lists(row.unvoted), indices),
+    )
 
 
 def no_detections(*, with_masks: bool) -> RowDetections:

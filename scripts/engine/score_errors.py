@@ -84,10 +84,11 @@ def voting_moves(
     if row.unvoted is None:
         return None
     moves = find_moves(row.unvoted, row.detections, targets)
-    sigma = [
-        row.detections[image].sigma[detection]  # type: ignore[index]  # a network that votes has it
-        for image, detection in zip(moves.image.tolist(), moves.detection.tolist(), strict=True)
-    ]
+    sigma = []
+    for image, detection in zip(moves.image.tolist(), moves.detection.tolist(), strict=True):
+        of_image = row.detections[image].sigma
+        assert of_image is not None  # a network that votes has it
+        sigma.append(of_image[detection])
     return moves_as_json(moves, torch.stack(sigma) if sigma else torch.zeros(0, 4))
 
 

@@ -199,7 +199,7 @@ def anchor_sight(
     if len(predictions.levels) > 1:
         parts = [torch.full((count,), k) for k, count in enumerate(predictions.levels)]
         group = torch.cat(parts)
-        names = [f"level {k} ({size:g} px)" for k, size in enumerate(sizes)]
+        names = [f"level {k} ({size:g} px)" for k, size in enumerate(sizes, start=1)]
     else:
         group = torch.arange(len(anchors)) % len(sizes)
         names = [f"{size:g} px" for size in sizes]

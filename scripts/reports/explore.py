@@ -125,7 +125,6 @@ def histograms(report: ExploreReport) -> Section:
         anchor="objects",
         title="",
         pictures=[
-            class_plot(report),
             octave_plot(
                 reach.sides,
                 Labels(title="Size of the objects", x="sqrt(width x height), px", y="objects"),
@@ -139,6 +138,7 @@ def histograms(report: ExploreReport) -> Section:
                 report.anchor_ratios,
             ),
             per_image_plot(reach.per_image),
+            class_plot(report),
         ],
     )
     text = "Objects that training uses; sizes are those in the network without size augmentation."

@@ -187,7 +187,7 @@ def test_mistakes_are_sentences(data, tmp_path, monkeypatch, capsys):
         chosen_images(shown.dataset, ["cat"], range(12))
     assert chosen_images(shown.dataset, 3, range(12)) == [0, 4, 8]
     assert chosen_images(shown.dataset, 50, range(12)) == [*range(12)]
-    with pytest.raises(ValueError, match="at most 24"):
+    with pytest.raises(ValueError, match="at most 20"):
         ExploreOptions(run="", environment=environment(data, tmp_path), images=25)
     saved = replace(TINY, model=change(TINY.model, rpn_kind="saved"))
     with pytest.raises(ValueError, match="has no anchors to show"):

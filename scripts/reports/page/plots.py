@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
 from scripts.reports.page.views import PictureView
@@ -23,7 +23,7 @@ WIDTH, INSIDE = 4.5, 2.6  # inches; a phone shows the text at about its own size
 NAME = 26  # letters of a line of a name at the left of a plot
 LINE = 0.19  # inches of a line of a legend
 SIDE_BY_SIDE = 28  # letters of the longest name up to which a legend has two columns
-JPEG_QUALITY = 85  # of 100
+JPEG_QUALITY = 75  # of 100
 MARKED = 12  # points up to which each has a marker
 STYLE: dict[Any, Any] = {
     "font.size": 9, "legend.fontsize": 8, "legend.frameon": False, "svg.hashsalt": "report",
@@ -243,7 +243,7 @@ def histogram(
 
     Args:
         edges: of the bins, one more than there are bins; positive ones that grow by a factor are
-            drawn on a logarithmic axis.
+            drawn on a logarithmic axis, others on one with whole numbers.
         counts: of each bin.
         labels: the words.
         caption: what is seen.
@@ -257,5 +257,7 @@ def histogram(
         if edges[0] > 0 and edges[-1] - edges[-2] > 1.01 * (edges[1] - edges[0]):
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylim(bottom=0)
         return finished(figure, labels, caption)
