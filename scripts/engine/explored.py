@@ -47,6 +47,12 @@ class ExploreOptions:
                 f"--images asks for {count} images; a page shows at most {MOST_IMAGES}, so that it "
                 "stays small enough for a phone."
             )
+        is_own = self.run.startswith(f"{OWN}/") and self.checkpoint is None
+        if self.own != OwnOptions() and not is_own:
+            raise ValueError(
+                "--short-side and --augment belong to an untrained recipe of own/; a paper's run and "
+                "a checkpoint have their own settings."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,11 @@ def write_explore(report: ExploreReport, path: Path) -> str:
     size = write_html(path, rendered("sections.html", page_of(report)))
     lines = [f"not shown: {sentence}" for sentence in report.unreadable]
     return "\n".join(
-        [*lines, reach_sentence(report), f"{len(report.images)} images, {size:.1f} MB -> {path}"]
+        [
+            *lines,
+            reach_sentence(report),
+            f"images shown: {len(report.images)}, {size:.1f} MB -> {path}",
+        ]
     )
 
 

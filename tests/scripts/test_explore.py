@@ -192,6 +192,8 @@ def test_mistakes_are_sentences(data, tmp_path, monkeypatch, capsys):
     saved = replace(TINY, model=change(TINY.model, rpn_kind="saved"))
     with pytest.raises(ValueError, match="has no anchors to show"):
         opened(data, tmp_path, monkeypatch, saved)
+    assert main(["kl_loss/tiny", "--augment"]) == 2
+    assert "belong to an untrained recipe of own/" in capsys.readouterr().err
     assert main(["own/small", "--data", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
 
