@@ -50,8 +50,8 @@ class ExploreOptions:
         is_own = self.run.startswith(f"{OWN}/") and self.checkpoint is None
         if self.own != OwnOptions() and not is_own:
             raise ValueError(
-                "--short-side and --augment belong to an untrained recipe of own/; a paper's run and "
-                "a checkpoint have their own settings."
+                "--short-side and --augment belong to an untrained recipe of own/; a paper's run "
+                "and a checkpoint have their own settings."
             )
 
 
