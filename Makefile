@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train test test-faults lint benchmark report doctor demo tensorboard clean
+.PHONY: help install train test test-faults lint benchmark report explore doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -49,6 +49,10 @@ benchmark: install ## operators, post-processing, networks, loading, scoring bes
 
 report: install ## [OUT=runs]: one page, report.html, with everything that was measured, beside the papers' numbers
 	$(BIN)/python -m scripts.report_page $(if $(OUT),--results "$(OUT)")
+
+explore: install ## [DATA=DIR] [RUN=own/small] [CHECKPOINT=FILE] [IMAGES=12]: one page, explore.html: labels, augmentation, anchors, RoIs; without DATA the rendered scenes
+	$(BIN)/python -m scripts.explore $(RUN) $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale $(SCALE)) --device $(or $(DEVICE),auto) \
+	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)") $(if $(IMAGES),--images $(IMAGES))
 
 doctor: install ## versions, torchvision's operators, GPU, disk, shared memory; one line that fixes each failure
 	@$(BIN)/python -m scripts.doctor

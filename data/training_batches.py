@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.augmentation import Draw
+from data.config import DataConfig
 from data.errors import DataError
 from data.reader import ImageReader, NetworkImage
 from data.sampler import EndlessSampler, Share, batch_short_side, draw_seeds
@@ -59,8 +61,7 @@ class TrainingBatches:
         batch = self.sampler.batch(source)
         for place in places:
             epoch, index = batch[place]
-            draw = np.random.default_rng([self.seed, epoch, index]).random
-            mirror = self.reader.config.flip and draw() < 0.5
+            draw, mirror = image_draw(self.reader.config, self.seed, epoch, index)
             try:
                 rows[place] = self.reader.read_training(
                     index, short_side=short_side, mirror=mirror, draw=draw
@@ -81,6 +82,12 @@ class TrainingBatches:
         packed = self.reader.collate(list(rows.values()), skipped)
         seeds = draw_seeds(self.seed, k, rows)
         return replace(packed, draw_seeds=seeds, is_stand_in=is_stand_in)
+
+
+def image_draw(config: DataConfig, seed: int, epoch: int, index: int) -> tuple[Draw, bool]:
+    """The random numbers of an image in an epoch, and whether it is mirrored, the first of them."""
+    draw = np.random.default_rng([seed, epoch, index]).random
+    return draw, config.flip and draw() < 0.5
 
 
 def check_unreadable(unreadable: set[int], images: int, reason: str) -> None:

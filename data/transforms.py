@@ -93,6 +93,16 @@ def normalize(image: Tensor, convention: PixelConvention) -> Tensor:
     return (image - mean[:, None, None]).div_(std[:, None, None])
 
 
+def visible(image: Tensor, convention: PixelConvention) -> Tensor:
+    """The RGB image (3, H, W) uint8 of network values (3, H, W): what ``normalize`` was given,
+    rounded.
+    """
+    mean, std = image.new_tensor(convention.mean), image.new_tensor(convention.std)
+    values = image * std[:, None, None] + mean[:, None, None]
+    values = values[[convention.order.index(channel) for channel in range(3)]]
+    return values.round().clamp(0, 255).to(torch.uint8)
+
+
 def mirror_target(target: Target, width: float) -> Target:
     """The target of the image mirrored left to right; x1 and x2 change places, in sigma_true as
     well.

@@ -2,8 +2,9 @@
 
 CHECKPOINT_OR_RESULTS is a step-*.pt of scripts.train, the folder of a run (its best.pt, else its
 newest checkpoint), or anybody's detections in COCO's result format (.json). Writes scores,
-precision-recall curves, calibration, confusion matrix and TIDE's errors as JSON, CSV and PNG, and
-the detections of a checkpoint as COCO results; docs/scoring.md lists the files.
+precision-recall curves, calibration, confusion matrix and TIDE's errors as JSON, CSV and PNG, a
+page of errors (what voting changed, the best and the worst images), and the detections of a
+checkpoint as COCO results; docs/scoring.md lists the files.
 """
 
 import argparse
@@ -15,10 +16,11 @@ from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection import add_postprocess_options
 from scripts.engine.environment import add_machine_options
 from scripts.engine.numbers import share
-from scripts.engine.score import ScoreOptions, score_detections
+from scripts.engine.score import ScoreOptions, ScoreResult, score_detections
 from scripts.engine.score_data import add_labeled_options, labeled_folder_from
 from scripts.engine.score_source import NetworkOptions
 from scripts.reports.score import ScoreReport, write_score
+from scripts.reports.score_errors import ErrorReport, ImageErrors
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -80,8 +82,27 @@ def score_and_report(options: ScoreOptions) -> None:
         voc=result.voc,
         analysis=result.analysis,
         localization=result.localization,
+        errors=error_report(result),
     )
     print(write_score(report, result.out))
+
+
+def error_report(result: ScoreResult) -> ErrorReport:
+    """What is reported of the errors."""
+    errors = result.errors
+    best, worst = (
+        [ImageErrors(index=i.index, pictures=i.pictures, unreadable=i.unreadable) for i in images]
+        for images in (errors.best, errors.worst)
+    )
+    return ErrorReport(
+        names=errors.names,
+        qualities=errors.qualities,
+        tide=result.analysis.tide,
+        voting=errors.voting,
+        best=best,
+        worst=worst,
+        least_score=errors.least_score,
+    )
 
 
 if __name__ == "__main__":

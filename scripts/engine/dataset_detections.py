@@ -3,10 +3,12 @@
 Several processes share the images, and each gets all detections.
 """
 
+from dataclasses import replace
+
 import torch
 
 from data.loader import test_batches
-from data.records import Dataset
+from data.records import Dataset, Detections
 from experiments.records import Run
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, postprocess
@@ -24,6 +26,7 @@ def detect_dataset(
     *,
     device: torch.device,
     workers: int = 0,
+    with_unvoted: bool = False,
 ) -> RowDetections:
     """The detections of every image, on the CPU, in the order of the data set.
 
@@ -34,6 +37,7 @@ def detect_dataset(
         config: the post-processing; candidates below its ``score_threshold`` are left out.
         device: where the network is.
         workers: processes that read images; changes no result.
+        with_unvoted: whether to keep the boxes before the vote as well, if there is one.
 
     Returns:
         the detections and, from a network with a mask head, their masks.
@@ -43,6 +47,7 @@ def detect_dataset(
         OutOfMemoryFault: a batch does not fit into memory.
     """
     results = no_detections(with_masks=detector.mask is not None)
+    unvoted: list[Detections] | None = [] if with_unvoted and config.sigma_t > 0 else None
     indices: list[int] = []
     with torch.no_grad():
         for batch in test_batches(
@@ -54,4 +59,7 @@ def detect_dataset(
                 features = detector.features(batch)
                 candidates = detector.candidates(batch, config.score_threshold, features)
                 add_images(results, detector, features, batch, postprocess(candidates, config))
-    return images_in_order(results, joined_lists(indices))
+                if unvoted is not None:
+                    before = postprocess(candidates, replace(config, sigma_t=0.0))
+                    unvoted += [image.to("cpu") for image in before]
+    return images_in_order(replace(results, unvoted=unvoted), joined_lists(indices))

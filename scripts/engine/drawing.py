@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from data.augmentation import GRAY
 from data.formats.masks import decode_masks
 from scripts.engine.labels import place_labels
 
@@ -19,6 +20,8 @@ LARGEST_PLAIN = 1000  # px: of a larger image, lines and labels grow with its lo
 # px, of an image up to that size
 FONT_SIZE = 12
 LABEL_HEIGHT = 15
+PALE: Color = (250, 250, 250)  # letters on a dark label
+DARK = 110  # of 255: a label that is darker has white letters
 LABEL_MARGIN = 2  # left and right of the text
 LINE_WIDTH = 2
 
@@ -36,12 +39,16 @@ def overlay(
             not written.
         classes: each of them has a color; without classes each detection has one of its own.
     """
+    places = [classes.index(line["class"]) if classes else k for k, line in enumerate(lines)]
+    return tinted_overlay(image, [*zip(lines, map(color, places), strict=True)])
+
+
+def tinted_overlay(image: Tensor, tinted: Sequence[tuple[dict[str, Any], Color]]) -> Image.Image:
+    """``overlay`` of detections that each have their color."""
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     factor = max(1, -(-SHORTEST_OVERLAY // max(picture.size)))
     picture = picture.resize((picture.width * factor, picture.height * factor)).convert("RGBA")
     size = (image.shape[-2], image.shape[-1])
-    places = [classes.index(line["class"]) if classes else k for k, line in enumerate(lines)]
-    tinted = [*zip(lines, map(color, places), strict=True)]
     for line, tint in reversed(tinted):
         if "mask" in line:
             draw_mask(picture, line["mask"], size, tint)
@@ -93,7 +100,13 @@ def draw_labels(
         if place is not None:
             pen.rectangle(place, fill=(*tint, 255))
             middle = (place[0] + margin, (place[1] + place[3]) / 2)
-            pen.text(middle, text, fill=(0, 0, 0, 255), font=font, anchor="lm")
+            pen.text(middle, text, fill=ink_on(tint), font=font, anchor="lm")
+
+
+def ink_on(tint: Color) -> Color:
+    """Black or nearly white, whichever is read more easily on a color."""
+    brightness = sum(weight * value for weight, value in zip(GRAY, tint, strict=True))
+    return (0, 0, 0) if brightness > DARK else PALE
 
 
 def label_of(line: dict[str, Any]) -> str:

@@ -26,10 +26,15 @@ from scripts.engine.trained import trained_batches, trained_detector, trained_ru
 
 @dataclass(frozen=True, kw_only=True)
 class RowDetections:
-    """The detections of every test image, and their masks as RLEs if there is a mask head."""
+    """The detections of every test image, and their masks as RLEs if there is a mask head.
+
+    unvoted: the same detections before the vote of variances, without masks; None if there is no
+    vote or nobody asked.
+    """
 
     detections: list[Detections]
     segments: list[list[Rle]] | None = None
+    unvoted: list[Detections] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +98,10 @@ def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections
         row: of the images of this process.
         indices: where each image of all processes belongs.
     """
-    segments = None if row.segments is None else in_order(joined_lists(row.segments), indices)
-    return replace(
-        row, detections=in_order(joined_lists(row.detections), indices), segments=segments
+    return RowDetections(
+        detections=in_order(joined_lists(row.detections), indices),
+        segments=None if row.segments is None else in_order(joined_lists(row.segments), indices),
+        unvoted=None if row.unvoted is None else in_order(joined_lists(row.unvoted), indices),
     )
 
 

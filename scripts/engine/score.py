@@ -17,6 +17,7 @@ from scripts.engine.environment import pick_device
 from scripts.engine.places import EXPERIMENTS
 from scripts.engine.refinement import RowDetections
 from scripts.engine.score_data import LabeledFolder, open_labeled
+from scripts.engine.score_errors import Errors, find_errors
 from scripts.engine.score_files import write_detections
 from scripts.engine.score_source import (
     RESULTS,
@@ -58,7 +59,8 @@ class ScoreResult:
 
     out: where the files go. facts: what was scored on what, as plain values. notes: sentences about
     what was left out. scores: the numbers of ``validation_scores``. voc: those of VOC's metric, or
-    None. analysis: all else. localization: of detections with sigma.
+    None. analysis: all else. errors: what voting did, and the best and the worst images.
+    localization: of detections with sigma.
     """
 
     out: Path
@@ -67,6 +69,7 @@ class ScoreResult:
     scores: Scores
     voc: Scores | None
     analysis: Analysis
+    errors: Errors
     localization: dict[str, float] | None = None
 
 
@@ -118,6 +121,9 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
             targets_of_metric(targets, "coco"),
             classes,
             confusion_score=options.confusion_score,
+        ),
+        errors=find_errors(
+            source.row, dataset, targets_of_metric(targets, "coco"), options.confusion_score
         ),
         localization=fit_of_boxes(detections, targets, len(classes)),
     )

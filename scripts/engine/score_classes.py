@@ -36,6 +36,10 @@ def to_classes(
     detections = [
         relabeled(image, table, keep) for image, keep in zip(row.detections, keeps, strict=True)
     ]
+    unvoted = None
+    if row.unvoted is not None:
+        pairs = zip(row.unvoted, keeps, strict=True)
+        unvoted = [relabeled(image, table, keep) for image, keep in pairs]
     segments = None
     if row.segments is not None:
         segments = [kept(rles, keep) for rles, keep in zip(row.segments, keeps, strict=True)]
@@ -48,7 +52,7 @@ def to_classes(
         )
     if unknown:
         sentences.append(f"the network does not know, and so misses: {listed(unknown)}")
-    return replace(row, detections=detections, segments=segments), sentences
+    return replace(row, detections=detections, segments=segments, unvoted=unvoted), sentences
 
 
 def check_common_class(trained: Sequence[str], classes: Sequence[str]) -> None:

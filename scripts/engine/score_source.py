@@ -115,9 +115,15 @@ def from_network(
         config,
         device=pick_device(options.device),
         workers=options.workers,
+        with_unvoted=True,
     )
-    found = [recalibrated(image, loaded.recalibration) for image in row.detections]
-    row, notes = to_classes(replace(row, detections=found), loaded.classes, dataset.classes)
+    found, unvoted = (
+        None if images is None else [recalibrated(image, loaded.recalibration) for image in images]
+        for images in (row.detections, row.unvoted)
+    )
+    assert found is not None
+    row = replace(row, detections=found, unvoted=unvoted)
+    row, notes = to_classes(row, loaded.classes, dataset.classes)
     if loaded.recalibration is not None:
         notes.append(f"sigma as recalibrated on {loaded.recalibration.fitted_on}")
     facts = {

@@ -4,13 +4,16 @@ No network is trained or run: anchors, labels and sizes are all there is to it.
 """
 
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from data.config import DataConfig
 from data.loader import usable_images
 from data.reader import training_target
+from data.records import Dataset, Target
 from data.transforms import padded_size, resized_size, scale_target
 from experiments.records import Run
 from models.build import build_backbone
@@ -71,20 +74,37 @@ def count_shares(name: str, environment: Environment, images: int | None) -> Sha
     if run.model.rpn.kind == "saved":
         raise ValueError(f"{name} learns from saved proposals; it has no anchors to count.")
     dataset = open_dataset(run, environment, run.data.train)
-    usable = usable_images(dataset, run.data)
-    step = 1 if images is None else max(1, len(usable) // images)
     shapes = FeatureShapes(run)
-    counts = []
-    for index in usable[::step][:images]:
-        original = dataset.sizes[index]
-        long_side = run.data.train_long_side or run.data.long_side
-        network = resized_size(original, run.data.short_side, long_side)
-        target = training_target(dataset.target(index), run.data)
-        boxes = scale_target(target, original, network).boxes
-        counts.append(image_counts(shapes, boxes, network, run.data.size_divisor))
+    counts = [
+        image_counts(shapes, target.boxes, size, run.data.size_divisor)
+        for target, size in training_targets(dataset, run.data, images)
+    ]
     if not any(image.sides for image in counts):
         raise ValueError(f"The training images of {name} have no objects to count.")
     return summarized(counts, run)
+
+
+def training_targets(
+    dataset: Dataset, config: DataConfig, images: int | None
+) -> Iterator[tuple[Target, tuple[int, int]]]:
+    """What training uses of each image at the config's short side, without opening the image.
+
+    Args:
+        dataset: of the training splits.
+        config: sizes, and which annotations count.
+        images: how many, spread evenly over all that are used; None: all.
+
+    Yields:
+        the target in network px, and the image's (height, width) without padding.
+    """
+    usable = usable_images(dataset, config)
+    step = 1 if images is None else max(1, len(usable) // images)
+    long_side = config.train_long_side or config.long_side
+    for index in usable[::step][:images]:
+        original = dataset.sizes[index]
+        network = resized_size(original, config.short_side, long_side)
+        target = training_target(dataset.target(index), config)
+        yield scale_target(target, original, network), network
 
 
 class FeatureShapes:

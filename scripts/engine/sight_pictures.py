@@ -55,9 +55,9 @@ def drawn_of(detections: Detections) -> str:
     return f"score from {LEAST_SCORE:g}{bands}"
 
 
-def at_one_size(image: Tensor) -> tuple[Tensor, float]:
-    """An image (3, H, W) uint8 with LONGER_SIDE px at its longer side, and the factor to it."""
-    factor = LONGER_SIDE / max(image.shape[-2:])
+def at_one_size(image: Tensor, longer_side: int = LONGER_SIDE) -> tuple[Tensor, float]:
+    """An image (3, H, W) uint8 with ``longer_side`` px at its longer side, and the factor to it."""
+    factor = longer_side / max(image.shape[-2:])
     size = [max(1, round(side * factor)) for side in image.shape[-2:]]
     return TF.resize(image, size, antialias=True), factor
 

@@ -14,6 +14,7 @@ from data.scoring.reliability import BINS, SIDES
 from data.scoring.tide import KINDS
 from scripts.engine.files import write_atomically, write_json
 from scripts.reports.results import csv_text
+from scripts.reports.score_errors import ErrorReport, error_text, errors_as_json, write_errors
 from scripts.reports.score_pictures import draw_calibration, draw_confusion, draw_curves
 
 COLUMNS = (
@@ -33,7 +34,7 @@ class ScoreReport:
 
     facts: what was scored on what. notes: sentences about what was left out. scores: COCO's numbers
     and the calibration. voc: those of VOC's metric, or None. analysis: all else. localization:
-    of detections with sigma.
+    of detections with sigma. errors: what voting did, and single images; None: not reported.
     """
 
     facts: dict[str, Any]
@@ -42,6 +43,7 @@ class ScoreReport:
     voc: dict[str, Any] | None
     analysis: Analysis
     localization: dict[str, float] | None = None
+    errors: ErrorReport | None = None
 
 
 def write_score(report: ScoreReport, out: Path) -> str:
@@ -59,6 +61,8 @@ def write_score(report: ScoreReport, out: Path) -> str:
     draw_curves(analysis, out / "curves.png")
     draw_calibration(analysis, out / "calibration.png")
     draw_confusion(analysis, out / "confusion.png")
+    if report.errors is not None:
+        write_errors(report.errors, report.facts, out)
     return "\n".join([*summary_lines(report), f"files: {out}"])
 
 
@@ -73,6 +77,7 @@ def json_content(report: ScoreReport) -> dict[str, Any]:
         "voc": report.voc,
         "per_class": class_table(report),
         "errors": analysis.tide,
+        **({} if report.errors is None else errors_as_json(report.errors)),
         "score_calibration_error": analysis.score_reliability.error,
         "sigma_calibration_error": None if sigma is None else sigma.error,
         "localization": report.localization,
@@ -195,6 +200,7 @@ def summary_lines(report: ScoreReport) -> list[str]:
         "errors, points of AP50: "
         + "  ".join(f"{kind} {text(analysis.tide['dAP'][kind])}" for kind in KINDS),
         confusion_text(analysis),
+        *([] if report.errors is None else error_text(report.errors)),
     ]
 
 

@@ -15,6 +15,7 @@ from data.transforms import (
     resized_size,
     scale_target,
     to_network,
+    visible,
 )
 
 
@@ -187,3 +188,10 @@ def test_padding_is_zero_right_and_below():
     assert batch[0].sum() == 3 * 10 * 20
     assert batch[0, :, :10, :20].min() == 1
     assert batch[1, :, :15, :5].min() == 1
+
+
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_what_the_network_sees_can_be_shown_again(pixels):
+    image = torch.arange(3 * 8 * 11, dtype=torch.uint8).reshape(3, 8, 11)
+    seen = normalize(image.float(), PIXELS[pixels])
+    assert torch.equal(visible(seen, PIXELS[pixels]), image)

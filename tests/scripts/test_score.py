@@ -2,6 +2,7 @@
 are right.
 """
 
+import csv
 import json
 import shutil
 
@@ -22,6 +23,9 @@ from scripts.engine.detection import choose_postprocess, load_detector
 from scripts.engine.files import json_safe
 from scripts.engine.scoring import validation_scores
 from scripts.reports import score as report
+from scripts.reports import score_errors
+from scripts.reports.page.views import PictureView
+from tests.page_reader import Reader
 from tests.scripts.test_detect import write_checkpoint
 from tests.tiny import tiny_dataset
 
@@ -29,6 +33,7 @@ CATEGORIES = [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}]
 SIZE = (96, 128)  # (height, width) px
 IDS = (30, 7, 12)  # not in order, as in COCO's own files
 TWELVE = ["AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL"]
+SHOWN = PictureView(uri="data:,", alt="a plot", caption="a plot")
 CPU = torch.device("cpu")
 
 
@@ -88,6 +93,7 @@ def no_pictures(monkeypatch):
     """Drawing is most of the time of a small report."""
     for name in ("draw_curves", "draw_calibration", "draw_confusion"):
         monkeypatch.setattr(report, name, lambda *_: None)
+    monkeypatch.setattr(score_errors, "bar_plot", lambda *_: SHOWN)
 
 
 def call(*words):
@@ -173,9 +179,51 @@ def test_the_files_are_there_and_the_summary_is_short(checkpoint, labeled, tmp_p
     assert lines[-1] == f"files: {out}"
     names = {path.name for path in out.iterdir()}
     pictures = {"curves.png", "calibration.png", "confusion.png"}
-    tables = {f"{n}.csv" for n in ("scores", "curves", "calibration", "confusion", "errors")}
+    kinds = ("scores", "curves", "calibration", "confusion", "errors", "images")
+    tables = {f"{kind}.csv" for kind in kinds}
     results = {"detections.json", "labels.json", "detections_as_dataset.json", "scores.json"}
-    assert names == pictures | tables | results
+    assert names == pictures | tables | results | {"errors.html"}
+
+
+def test_the_best_and_the_worst_images(scored):
+    written = content(scored)
+    images = written["images"]["worst"] + written["images"]["best"]
+    assert {image["image"] for image in images} == {f"{i}.png" for i in IDS}
+    worst, best = written["images"]["worst"], written["images"]["best"]
+    assert worst[0]["quality"] <= worst[-1]["quality"] <= best[-1]["quality"] <= best[0]["quality"]
+    with (scored / "images.csv").open() as file:
+        lines = {line["image"]: line for line in csv.DictReader(file)}
+    assert len(lines) == len(IDS)
+    for image in images:
+        assert int(lines[image["image"]]["right"]) == image["right"]
+        assert image["objects"] == image["right"] + image["missed"]
+
+
+def test_the_page_of_errors_shows_them_and_needs_nothing_else(scored):
+    text = (scored / "errors.html").read_text()
+    reader = Reader(text)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in reader.tags}
+    assert {link.removeprefix("#") for link in reader.links} <= set(reader.ids)
+    assert all(f"{i}.png: " in text for i in IDS)
+    jpegs = [given for tag, given in reader.tags if tag == "img" and "jpeg" in given["src"]]
+    assert len(jpegs) == 2 * len(IDS)
+    gain = content(scored)["errors"]["dAP"]["FalseNeg"]
+    assert any(float(given["value"]) == gain for given, _ in reader.numbers)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_errors_of_a_file_without_its_images(scored, labeled, tmp_path):
+    """A results file needs no images: those that are missing are named, and there is no vote."""
+    shutil.copytree(labeled, tmp_path / "data")
+    (tmp_path / "data" / "val" / "7.png").unlink()
+    out, results = tmp_path / "out", scored / "detections.json"
+    file = tmp_path / "data" / "annotations" / "instances_val.json"
+    images = tmp_path / "data" / "val"
+    assert call(results, "--annotations", file, "--images", images, "--out", out) == 0
+    text = (out / "errors.html").read_text()
+    assert "7.png" in text[: text.index("<nav")]
+    assert "There was no vote" in text
+    assert content(out)["voting"] is None
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -5,16 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup, escape
-
-from scripts.engine.files import write_atomically
 from scripts.reports.page.figures import figures_section
 from scripts.reports.page.latency import latency_section
 from scripts.reports.page.learning import learning_section
 from scripts.reports.page.length import length_section
 from scripts.reports.page.overlap import overlap_section
 from scripts.reports.page.ran import ran_section
+from scripts.reports.page.rendered import rendered, write_html
 from scripts.reports.page.sigma import sigma_section
 from scripts.reports.page.sources import (
     Sources,
@@ -26,10 +23,7 @@ from scripts.reports.page.tables import paper_sections
 from scripts.reports.page.verdicts import headline, verdict_counts, verdicts_section
 from scripts.reports.page.views import Section, Sentence, plain
 from scripts.reports.page.words import WORDS
-from scripts.reports.shown import Grid, Item, Shown
 
-MEGABYTES = 10  # a page of more is not what anybody opens on a phone
-MARKS = ((r"`([^`]+)`", r"<code>\1</code>"), (r"\*\*([^*]+)\*\*", r"<strong>\1</strong>"))
 Build = Callable[[Sources], Sequence[Section]]
 
 
@@ -100,43 +94,9 @@ def start(sources: Sources, verdicts: Section) -> list[Sentence]:
     ]  # fmt: skip
 
 
-def prose(text: str) -> Markup:
-    """Plain text with `code` and **strong** words as HTML."""
-    html = str(escape(text))
-    for pattern, replacement in MARKS:
-        html = re.sub(pattern, replacement, html)
-    return Markup(html)
-
-
-def numbers(item: Item) -> tuple[Shown, ...]:
-    """The numbers of a cell; of a cell of words none."""
-    if isinstance(item, tuple):
-        return item
-    return (item,) if isinstance(item, Shown) else ()
-
-
-def groups(grid: Grid) -> list[list[Sequence[Item]]]:
-    """The lines of a table by rows: a line whose first item is "" belongs to the one before."""
-    rows: list[list[Sequence[Item]]] = []
-    for line in grid.lines:
-        if line[0] == "" and rows:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return rows
-
-
 def html(page: Page) -> str:
     """The page as one HTML file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"prose": prose, "numbers": numbers, "groups": groups}
-    return environment.get_template("page.html").render(page=page)
+    return rendered("page.html", page)
 
 
 def write_page(path: Path, results: Path | None = None) -> str:
@@ -157,10 +117,6 @@ def write_page(path: Path, results: Path | None = None) -> str:
     if results is not None:
         files = [*files, *reported_files(results)]
     sources = read_sources(files)
-    text = html(page_of(sources))
-    size = len(text.encode()) / 1e6
-    if size > MEGABYTES:
-        raise ValueError(f"The page would have {size:.1f} MB; its pictures are too large.")
-    write_atomically(path, text)
+    size = write_html(path, html(page_of(sources)))
     lines = [f"not shown: {sentence}" for sentence in sources.damaged]
     return "\n".join([*lines, f"{len(sources.tables)} results, {size:.1f} MB -> {path}"])

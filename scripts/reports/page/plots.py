@@ -12,6 +12,8 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image
 
 from scripts.reports.page.views import PictureView
 from scripts.reports.results import Cell
@@ -21,6 +23,7 @@ WIDTH, INSIDE = 4.5, 2.6  # inches; a phone shows the text at about its own size
 NAME = 26  # letters of a line of a name at the left of a plot
 LINE = 0.19  # inches of a line of a legend
 SIDE_BY_SIDE = 28  # letters of the longest name up to which a legend has two columns
+JPEG_QUALITY = 75  # of 100
 MARKED = 12  # points up to which each has a marker
 STYLE: dict[Any, Any] = {
     "font.size": 9, "legend.fontsize": 8, "legend.frameon": False, "svg.hashsalt": "report",
@@ -89,6 +92,13 @@ def png(path: Path, alt: str, caption: str) -> PictureView | None:
         return None
     uri = data_uri(path.read_bytes(), "png")
     return PictureView(uri=uri, alt=alt, caption=caption, wide=True)
+
+
+def jpeg(picture: Image.Image, alt: str, caption: str) -> PictureView:
+    """A picture in memory, small enough for a page with a hundred of them."""
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return PictureView(uri=data_uri(file.getvalue(), "jpeg"), alt=alt, caption=caption)
 
 
 def line_plot(
@@ -183,7 +193,7 @@ def dot_plot(
 
 def bar_plot(
     rows: Mapping[str, Sequence[Cell]],
-    totals: Sequence[Cell],
+    totals: Sequence[Cell | str],
     series: Sequence[str],
     labels: Labels,
     caption: str,
@@ -192,7 +202,7 @@ def bar_plot(
 
     Args:
         rows: {name: one part a series}.
-        totals: the number at the end of each bar.
+        totals: the number at the end of each bar, or its text.
         series: the names of the parts.
         labels: the words.
         caption: what is seen.
@@ -211,12 +221,43 @@ def bar_plot(
             )
             starts = [start + width for start, width in zip(starts, widths, strict=True)]
         for y, total in enumerate(totals):
-            text = f" {total}" if total.mean is not None else f" {total.absent}"
-            axis.text(starts[y], y, text, va="center", fontsize=8)
+            text = total.absent if isinstance(total, Cell) and total.mean is None else str(total)
+            axis.text(starts[y], y, f" {text}", va="center", fontsize=8)
         axis.set_xlim(0.0, 1.35 * max([*starts, 1e-9]))
         axis.set_yticks(range(len(names)), wrapped(rows), fontsize=8)
         axis.invert_yaxis()
         axis.grid(visible=False, axis="y")
         if len(series) > 1:
             figure.legend(loc="lower center", ncols=len(series))
+        return finished(figure, labels, caption)
+
+
+def histogram(
+    edges: Sequence[float],
+    counts: Sequence[float],
+    labels: Labels,
+    caption: str,
+    marks: Sequence[float] = (),
+) -> PictureView:
+    """One bar a bin.
+
+    Args:
+        edges: of the bins, one more than there are bins; positive ones that grow by a factor are
+            drawn on a logarithmic axis, others on one with whole numbers.
+        counts: of each bin.
+        labels: the words.
+        caption: what is seen.
+        marks: values at which a dashed line is drawn.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axis = new_plot(labels, inside=INSIDE * 0.75)
+        axis.stairs(counts, edges, fill=True, color=COLORS[0])
+        for mark in marks:
+            axis.axvline(mark, color=COLORS[1], linestyle="--", linewidth=1)
+        if edges[0] > 0 and edges[-1] - edges[-2] > 1.01 * (edges[1] - edges[0]):
+            axis.set_xscale("log", base=2)
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_ylim(bottom=0)
         return finished(figure, labels, caption)

@@ -7,59 +7,29 @@ import json
 import re
 import statistics
 from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
 from scripts.engine.places import EXPERIMENTS
-from scripts.reports.page import figures, latency, learning, length, overlap, page, plots, sigma
+from scripts.reports.page import (
+    figures,
+    latency,
+    learning,
+    length,
+    overlap,
+    page,
+    plots,
+    rendered,
+    sigma,
+)
 from scripts.reports.page.sources import ROOT, Sources, committed_files, read_sources
 from scripts.reports.page.views import PictureView
 from scripts.reports.results import cell
+from tests.page_reader import Reader
 
-VOID = {"meta", "img", "br"}
 NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?( ± \d+(\.\d+)?)?( %)?")
 SHOWN = PictureView(uri="data:,", alt="a plot", caption="a plot")
-
-
-class Reader(HTMLParser):
-    """Checks that tags are balanced; keeps ids, links, sources, and the table cells with their
-    numbers."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.links, self.tags = [], [], [], []
-        self.numbers, self.rows = [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        assert len(given) == len(attributes), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, given))
-        self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if "href" in given else []
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag == "td" and "tbody" in self.open:
-            self.rows[-1].append(["", []])
-        if tag == "data":
-            self.numbers.append([given, ""])
-            if {"td", "tbody"} <= {*self.open}:
-                self.rows[-1][-1][1].append(given)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag, f"</{tag}> closes another tag"
-
-    def handle_data(self, data):
-        if {"td", "tbody"} <= {*self.open}:
-            self.rows[-1][-1][0] += data
-        if self.open and self.open[-1] == "data":
-            self.numbers[-1][1] += data
 
 
 @pytest.fixture(autouse=True)
@@ -262,7 +232,7 @@ def test_runs_take_the_place_of_committed_results(tmp_path, monkeypatch):
     assert "77.7" in text
     with pytest.raises(ValueError, match="holds no reports"):
         page.write_page(tmp_path / "page.html", tmp_path)
-    monkeypatch.setattr(page, "MEGABYTES", 0.01)
+    monkeypatch.setattr(rendered, "MEGABYTES", 0.01)
     with pytest.raises(ValueError, match="too large"):
         page.write_page(tmp_path / "page.html")
 
@@ -292,4 +262,4 @@ def test_learning_curves_are_means_over_seeds_and_a_damaged_file_is_a_sentence(t
 
 
 def test_text_is_escaped():
-    assert page.prose("a < `b` **c**") == "a &lt; <code>b</code> <strong>c</strong>"
+    assert rendered.prose("a < `b` **c**") == "a &lt; <code>b</code> <strong>c</strong>"
