@@ -1,9 +1,10 @@
 """A convolution whose weight gradient is matrix products where that is faster than oneDNN's.
 
-On CPUs without AVX-512, oneDNN computes the weight gradient of channels-last maps two to ten times
-as slowly as that of its own layout, while its other passes are as fast or faster there. The same
-sums are one matrix product for each place of the kernel: the output's gradient, as a table with a
-row for each pixel, times the inputs that this place of the kernel saw. They also round better.
+On CPUs without AVX-512, oneDNN computes the weight gradient of large channels-last maps two to ten
+times as slowly as that of its own layout, while its other passes are as fast or faster there. The
+same sums are one matrix product for each place of the kernel: the output's gradient, as a table
+with a row for each pixel, times the inputs that this place of the kernel saw. They also round
+better.
 
 Letters: N images, C input and D output channels, H x W pixels, kernel I x J.
 """
@@ -19,6 +20,8 @@ from torch.utils.flop_counter import register_flop_formula
 from models.winograd import pays, winograd
 
 FEWEST_CHANNELS = 32  # of input and output; with fewer the products are too thin
+# of an image at each place of the kernel, at stride 1; with fewer oneDNN's is as fast or faster
+FEWEST_MULTIPLICATIONS = 1 << 24
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -94,8 +97,14 @@ def gains(inputs: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
         and not torch.compiler.is_compiling()
         and inputs.is_contiguous(memory_format=torch.channels_last)
         and min(weight.shape[:2]) >= FEWEST_CHANNELS
-        and (max(weight.shape[2:]) > 1 or max(stride) > 1)
+        and (max(stride) > 1 or (max(weight.shape[2:]) > 1 and is_large(inputs, weight)))
     )
+
+
+def is_large(inputs: Tensor, weight: Tensor) -> bool:
+    """Whether an image's map has enough multiplications, C * D * H * W."""
+    multiplications = inputs.shape[2] * inputs.shape[3] * weight.shape[0] * weight.shape[1]
+    return multiplications >= FEWEST_MULTIPLICATIONS
 
 
 class Convolution(torch.autograd.Function):

@@ -53,10 +53,30 @@ def propose(
     large = (sides >= min_size).all(1) & (sides > 0).all(1)
     boxes, scores = boxes[large], scores[large]
     if len(best) == 1:
-        kept = ops.nms(boxes, scores, nms_iou)[:post_nms]
+        kept = best_kept(boxes, scores, nms_iou, post_nms)
     else:
         kept = ops.batched_nms(boxes, scores, level_index[large], nms_iou)[:post_nms]
     return boxes[kept], scores[kept]
+
+
+def best_kept(boxes: Tensor, scores: Tensor, nms_iou: float, count: int) -> Tensor:
+    """The first ``count`` indices that non-maximum suppression keeps.
+
+    Only better boxes drop a box, so the first boxes alone keep what they keep among all; more are
+    looked at where too few of them stay.
+
+    Args:
+        boxes: (M, 4), best first.
+        scores: (M,).
+        nms_iou: a box is dropped if it overlaps a better one by more.
+        count: how many are asked for.
+    """
+    first = 2 * count
+    kept = ops.nms(boxes[:first], scores[:first], nms_iou)
+    while len(kept) < count and first < len(boxes):
+        first *= 4
+        kept = ops.nms(boxes[:first], scores[:first], nms_iou)
+    return kept[:count]
 
 
 def best_of_level(objectness: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Parameter groups, learning rate and the linear scaling rule of the papers' recipes."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,12 +32,39 @@ def parameter_groups(detector: nn.Module, train: TrainConfig) -> list[dict]:
 
 
 def build_optimizer(detector: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
+    """The recipe's optimizer, whose step is one kernel for all parameters of a group.
+
+    On one CPU thread that takes a quarter to a seventh of the time of a loop over the
+    parameters, and rounds otherwise in the last bits.
+    """
     groups = parameter_groups(detector, train)
     if train.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
+        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum, fused=True)
     if train.optimizer == "adam":  # adds the decay to the gradient; AdamW decouples it
-        return torch.optim.Adam(groups, lr=train.lr)
-    return torch.optim.AdamW(groups, lr=train.lr)
+        return torch.optim.Adam(groups, lr=train.lr, fused=True)
+    return torch.optim.AdamW(groups, lr=train.lr, fused=True)
+
+
+IMPLEMENTATION = ("fused", "foreach")  # options of torch's optimizers that a checkpoint holds too
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Goes on with a saved state, by the kernels of ``optimizer`` and not by those that wrote it.
+
+    The fused kernels of CPUs read a parameter and its averages in the order of their memory, so
+    averages that were saved in another memory format are copied into the parameter's.
+
+    Args:
+        optimizer: of the same parameters in the same groups.
+        saved: the ``state_dict`` of an optimizer.
+    """
+    chosen = {name: optimizer.defaults[name] for name in IMPLEMENTATION}
+    groups = [{**group, **chosen} for group in saved["param_groups"]]
+    optimizer.load_state_dict({**saved, "param_groups": groups})
+    for parameter, averages in optimizer.state.items():
+        for name, value in averages.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                averages[name] = torch.empty_like(parameter).copy_(value)
 
 
 def learning_rate(step: int, train: TrainConfig) -> float:

@@ -30,7 +30,7 @@ from scripts.engine.files import tidy
 from scripts.engine.loss_scaler import LossScaler
 from scripts.engine.memory import Splitting, go_on_splitting
 from scripts.engine.mixed_precision import amp_type
-from scripts.engine.optimizer import build_optimizer
+from scripts.engine.optimizer import build_optimizer, load_optimizer
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import are_several, lost_processes, said_by_first
 from scripts.engine.progress import Progress
@@ -142,7 +142,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         check_same_training(state, path, task, options.seed, proposals)
         origin = continued_origin(state, facts, run, options, path)
         detector.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(optimizer, state["optimizer"])
         if scaler.is_enabled() and state["scaler"]:  # empty if the part before was not float16
             scaler.load_state_dict(state["scaler"])
         go_on_splitting(splitting, state.get("accumulate"))

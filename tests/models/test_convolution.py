@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.convolution import Conv2d, convolution, gains
+from models import convolution as module
+from models.convolution import Conv2d, convolution, gains, is_large
 
 # kernel, stride, padding, dilation, (height, width)
 GEOMETRIES = [
@@ -17,6 +18,11 @@ GEOMETRIES = [
     ((1, 1), (2, 2), (0, 0), (1, 1), (8, 5)),
     ((5, 3), (2, 1), (1, 2), (1, 2), (9, 8)),
 ]
+
+
+@pytest.fixture(autouse=True)
+def small_maps_count_as_large(monkeypatch):
+    monkeypatch.setattr(module, "FEWEST_MULTIPLICATIONS", 1)
 
 
 def tensors(kernel, size, dtype=torch.float64, channels=(32, 40)):
@@ -95,6 +101,20 @@ def test_thin_layers_and_other_formats_are_torchs_own():
         assert not gains(inputs, weight, (1, 1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not gains(inputs, weight, (1, 1))
+
+
+def test_small_maps_are_torchs_own(monkeypatch):
+    """256 x 256 channels on 16 x 16 cells are 2^24 multiplications; without a row there are fewer.
+    At stride 2 the size plays no part.
+    """
+    monkeypatch.undo()
+    inputs, weight, _ = tensors((3, 3), (16, 16), torch.float32, (256, 256))
+    weight.requires_grad_()
+    assert is_large(inputs, weight)
+    assert gains(inputs, weight, (1, 1))
+    rows = inputs[:, :, 1:].contiguous(memory_format=torch.channels_last)
+    assert not gains(rows, weight, (1, 1))
+    assert gains(rows, weight, (2, 2))
 
 
 def test_a_layer_with_groups_is_torchs_own():

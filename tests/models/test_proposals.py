@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torchvision import ops
 
 from data.boxes import CenterSizeCoder, EdgeCoder, box_iou
-from models.proposals import propose
+from models.proposals import best_kept, propose
 
 CODER = EdgeCoder(weight=1.0)
 RULE = {"pre_nms": 100, "post_nms": 50, "nms_iou": 0.7, "min_size": 16.0}
@@ -123,3 +124,14 @@ def test_one_level_is_no_levels():
         strict=True,
     ):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("count", [1, 3, 20, 50, 400])
+def test_the_first_boxes_keep_what_they_keep_among_all(count):
+    """At IoU 0.05 so few stay that more boxes are looked at."""
+    boxes, scores, _ = random_input()
+    scores = scores.sort(descending=True).values.round(decimals=1)  # with ties
+    for nms_iou in (0.05, 0.3, 0.7):
+        expected = ops.nms(boxes, scores, nms_iou)[:count]
+        assert torch.equal(best_kept(boxes, scores, nms_iou, count), expected)
+    assert len(best_kept(boxes[:0], scores[:0], 0.7, count)) == 0

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from models import convolution as gradients_module
 from models import winograd as module
 from models.convolution import convolution
 from models.winograd import pays, transforms, winograd
@@ -43,6 +44,7 @@ def test_it_rounds_to_a_few_millionths():
 def test_it_is_used_with_the_same_gradients_and_counted_as_a_convolution(size, monkeypatch):
     """Also where the next layer writes into its output."""
     monkeypatch.setattr(module, "FEWEST_PIXELS", 60)
+    monkeypatch.setattr(gradients_module, "FEWEST_MULTIPLICATIONS", 1)
     tensors = channels_last(2, 128, *size), channels_last(130, 128, 3, 3), torch.randn(130)
     geometry = ((1, 1), (1, 1), (1, 1))
     assert pays(tensors[0], tensors[1], geometry)

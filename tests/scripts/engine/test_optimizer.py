@@ -12,6 +12,7 @@ from experiments.records import TrainConfig
 from scripts.engine.optimizer import (
     build_optimizer,
     learning_rate,
+    load_optimizer,
     parameter_groups,
     scaled_to_batch,
     set_learning_rate,
@@ -185,3 +186,61 @@ def test_adam_adds_the_decay_to_the_gradient():
     )
     assert optimizer.defaults["betas"] == (0.9, 0.999)
     assert optimizer.defaults["eps"] == 1e-8
+
+
+KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+def convolutions():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 3))
+    return layers.to(memory_format=torch.channels_last)
+
+
+def make_updates(network, optimizer, steps):
+    for step in steps:
+        images = torch.randn(2, 3, 6, 7, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        network(images).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_kernel_a_group_makes_the_steps_of_a_loop_over_parameters(name):
+    train = replace(VGG16_COCO, optimizer=name, lr=0.01)
+    fused, looped = convolutions(), convolutions()
+    momentum = {"momentum": train.momentum} if name == "sgd" else {}
+    optimizer = build_optimizer(fused, train)
+    make_updates(fused, optimizer, range(4))
+    make_updates(
+        looped, KINDS[name](parameter_groups(looped, train), foreach=False, **momentum), range(4)
+    )
+    assert all(group["fused"] for group in optimizer.param_groups)
+    for ours, theirs in zip(fused.parameters(), looped.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def saved_without_fused(optimizer):
+    """The state as a checkpoint of the loop holds it, its averages in the usual memory format."""
+    saved = optimizer.state_dict()
+    groups = [{**group, "fused": None, "foreach": None} for group in saved["param_groups"]]
+    state = {
+        index: {name: value.clone().contiguous() for name, value in values.items()}
+        for index, values in saved["state"].items()
+    }
+    return {"state": state, "param_groups": groups}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("save", [torch.optim.Optimizer.state_dict, saved_without_fused])
+def test_a_resumed_optimizer_makes_the_same_bits_whatever_kernels_saved_it(name, save):
+    train = replace(VGG16_COCO, optimizer=name, lr=0.01)
+    whole, parts = convolutions(), convolutions()
+    make_updates(whole, build_optimizer(whole, train), range(5))
+    before = build_optimizer(parts, train)
+    make_updates(parts, before, range(2))
+    after = build_optimizer(parts, train)
+    load_optimizer(after, save(before))
+    make_updates(parts, after, range(2, 5))
+    assert all(group["fused"] and not group["foreach"] for group in after.param_groups)
+    assert all(map(torch.equal, whole.parameters(), parts.parameters()))
