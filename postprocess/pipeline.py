@@ -214,9 +214,9 @@ def postprocess_images(
     bounds = ends.searchsorted(selected.rows, side="right").searchsorted(np.arange(len(host) + 1))
     detections = []
     for index, image in enumerate(host):
-        rows, boxes, scores = (part[bounds[index] : bounds[index + 1]] for part in selected)
-        rows = rows - (ends[index] - len(image.scores))
-        detections.append(_detections(image, rows, boxes, scores))
+        own = slice(bounds[index], bounds[index + 1])
+        rows = selected.rows[own] - (ends[index] - len(image.scores))
+        detections.append(_detections(image, rows, selected.boxes[own], selected.scores[own]))
     device = candidates[0].boxes.device
     return detections if device.type == "cpu" else [image.to(device) for image in detections]
 

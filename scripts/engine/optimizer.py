@@ -39,10 +39,25 @@ def build_optimizer(detector: nn.Module, train: TrainConfig) -> torch.optim.Opti
     """
     groups = parameter_groups(detector, train)
     if train.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum, fused=True)
+        optimizer = torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum, fused=True)
+        start_momentum(optimizer)
+        return optimizer
     if train.optimizer == "adam":  # adds the decay to the gradient; AdamW decouples it
         return torch.optim.Adam(groups, lr=train.lr, fused=True)
     return torch.optim.AdamW(groups, lr=train.lr, fused=True)
+
+
+def start_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Gives every parameter of SGD a momentum of 0 that has none yet, which changes no step.
+
+    torch's fused SGD stops with a TypeError where a parameter gets its first gradient later than
+    the others, because it has no momentum to hand to the kernel.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 IMPLEMENTATION = ("fused", "foreach")  # options of torch's optimizers that a checkpoint holds too
@@ -63,8 +78,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> N
     optimizer.load_state_dict({**saved, "param_groups": groups})
     for parameter, averages in optimizer.state.items():
         for name, value in averages.items():
-            if value.shape == parameter.shape and value.stride() != parameter.stride():
+            if (
+                value is not None
+                and value.shape == parameter.shape
+                and value.stride() != parameter.stride()
+            ):
                 averages[name] = torch.empty_like(parameter).copy_(value)
+    if isinstance(optimizer, torch.optim.SGD):
+        start_momentum(optimizer)
 
 
 def learning_rate(step: int, train: TrainConfig) -> float:

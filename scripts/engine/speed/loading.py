@@ -2,9 +2,9 @@
 doing the same to one photo after the other in this process.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,20 +24,16 @@ WORKERS = (0, 1, 2)
 CONFIG = vgg16_voc.data
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Photos:
     """A data set of JPEG files without objects, each read anew each time."""
 
     paths: tuple[Path, ...]
+    image_ids: tuple[str | int, ...]
     classes: tuple[str, ...] = ("object",)
     skipped: tuple[str, ...] = ()
     category_ids: tuple[int, ...] | None = None
     sizes: tuple[tuple[int, int], ...] = field(default=(SIZE,) * PHOTOS)
-
-    @property
-    def image_ids(self) -> tuple[str, ...]:
-        """The names of the files."""
-        return tuple(path.name for path in self.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -57,7 +53,7 @@ def write_photos(folder: Path) -> Photos:
         paths.append(folder / f"{index}.jpg")
         picture = Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC)
         picture.save(paths[-1], quality=90)
-    return Photos(paths=tuple(paths))
+    return Photos(paths=tuple(paths), image_ids=tuple(path.name for path in paths))
 
 
 def loading(device: torch.device) -> Iterator[Work]:
@@ -70,12 +66,16 @@ def loading(device: torch.device) -> Iterator[Work]:
                 name=f"{SIZE[0]} x {SIZE[1]} px to network size, {workers} worker processes",
                 grows="photos",
                 size=PHOTOS,
-                ours=lambda w=workers: deque(
-                    test_batches(photos, CONFIG, batch_size=1, workers=w), maxlen=0
-                ),
+                ours=partial(read_all, photos, workers),
                 peer_name="Pillow and interpolate, this process",
                 peer=lambda: [decode_and_resize(path) for path in photos.paths],
             )
+
+
+def read_all(photos: Photos, workers: int) -> None:
+    """Every photo once, as a batch of its own."""
+    for _ in test_batches(photos, CONFIG, batch_size=1, workers=workers):
+        pass
 
 
 def decode_and_resize(path: Path) -> torch.Tensor:

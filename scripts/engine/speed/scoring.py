@@ -1,6 +1,7 @@
 """COCO scoring beside pycocotools, over growing numbers of images."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -26,11 +27,9 @@ def scoring(device: torch.device) -> Iterator[Work]:
             name=f"COCO's AP and AR of {DETECTIONS} detections an image, {ours}",
             grows="images",
             size=images,
-            ours=lambda d=detections, t=targets: evaluate_coco(d, t, CLASSES),
+            ours=partial(evaluate_coco, detections, targets, CLASSES),
             peer_name="pycocotools",
-            peer=lambda d=detections, t=targets: evaluate_coco(
-                d, t, CLASSES, evaluator="pycocotools"
-            ),
+            peer=partial(evaluate_coco, detections, targets, CLASSES, evaluator="pycocotools"),
         )
 
 

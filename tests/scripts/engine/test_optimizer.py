@@ -16,6 +16,7 @@ from scripts.engine.optimizer import (
     parameter_groups,
     scaled_to_batch,
     set_learning_rate,
+    start_momentum,
 )
 
 # Detectron's 2x schedule for 16 images: warm-up over 500 updates from a third of the rate
@@ -244,3 +245,19 @@ def test_a_resumed_optimizer_makes_the_same_bits_whatever_kernels_saved_it(name,
     make_updates(parts, after, range(2, 5))
     assert all(group["fused"] and not group["foreach"] for group in after.param_groups)
     assert all(map(torch.equal, whole.parameters(), parts.parameters()))
+
+
+def test_a_parameter_may_get_its_first_gradient_later_than_the_others():
+    """The mask branch of an image without objects, for example; torch's loop is what is expected."""
+    results = []
+    for fused in (True, False):
+        early, late = (nn.Parameter(torch.ones(3)) for _ in range(2))
+        optimizer = torch.optim.SGD([early, late], lr=0.1, momentum=0.9, fused=fused)
+        if fused:
+            start_momentum(optimizer)
+        for step in range(4):
+            early.grad = torch.full((3,), 1.0 + step)
+            late.grad = torch.full((3,), 2.0) if step > 1 else None
+            optimizer.step()
+        results.append(torch.stack([early.detach(), late.detach()]))
+    torch.testing.assert_close(*results)
