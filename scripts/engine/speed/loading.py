@@ -3,7 +3,6 @@ doing the same to one photo after the other in this process.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +12,10 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from data.images import read_image
+from data.coco import CocoDataset
 from data.loader import network_size, test_batches
-from data.records import Sample, Target
 from experiments.kl_loss.runs import vgg16_voc
+from scripts.engine.files import write_json
 from scripts.engine.speed.work import Work
 
 PHOTOS, SIZE = 48, (375, 500)  # of VOC's most common size, px
@@ -24,36 +23,24 @@ WORKERS = (0, 1, 2)
 CONFIG = vgg16_voc.data
 
 
-@dataclass(kw_only=True)
-class Photos:
-    """A data set of JPEG files without objects, each read anew each time."""
-
-    paths: tuple[Path, ...]
-    image_ids: tuple[str | int, ...]
-    classes: tuple[str, ...] = ("object",)
-    skipped: tuple[str, ...] = ()
-    category_ids: tuple[int, ...] | None = None
-    sizes: tuple[tuple[int, int], ...] = field(default=(SIZE,) * PHOTOS)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        nothing = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
-        path = self.paths[index]
-        return Sample(image_id=path.name, image=read_image(path), target=nothing)
-
-
-def write_photos(folder: Path) -> Photos:
-    """JPEG files as large as photos of VOC: coarse noise, enlarged."""
+def write_photos(folder: Path) -> CocoDataset:
+    """JPEG files as large as VOC's photos, in the COCO layout: coarse noise, without objects."""
     generator = np.random.default_rng(0)
-    paths = []
+    images = folder / "val"
+    images.mkdir()
     for index in range(PHOTOS):
-        coarse = generator.integers(0, 255, (SIZE[0] // 25, SIZE[1] // 25, 3), np.uint8)
-        paths.append(folder / f"{index}.jpg")
+        coarse = generator.integers(0, 255, (-(-SIZE[0] // 25), -(-SIZE[1] // 25), 3), np.uint8)
         picture = Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC)
-        picture.save(paths[-1], quality=90)
-    return Photos(paths=tuple(paths), image_ids=tuple(path.name for path in paths))
+        picture.save(images / f"{index}.jpg", quality=90)
+    entries = [
+        {"id": index, "file_name": f"{index}.jpg", "height": SIZE[0], "width": SIZE[1]}
+        for index in range(PHOTOS)
+    ]
+    annotations = folder / "annotations"
+    annotations.mkdir()
+    content = {"images": entries, "annotations": [], "categories": [{"id": 1, "name": "object"}]}
+    write_json(annotations / "instances_val.json", content)
+    return CocoDataset(folder, "val")
 
 
 def loading(device: torch.device) -> Iterator[Work]:
@@ -68,14 +55,20 @@ def loading(device: torch.device) -> Iterator[Work]:
                 size=PHOTOS,
                 ours=partial(read_all, photos, workers),
                 peer_name="Pillow and interpolate, this process",
-                peer=lambda: [decode_and_resize(path) for path in photos.paths],
+                peer=partial(decode_all, photos),
             )
 
 
-def read_all(photos: Photos, workers: int) -> None:
+def read_all(photos: CocoDataset, workers: int) -> None:
     """Every photo once, as a batch of its own."""
     for _ in test_batches(photos, CONFIG, batch_size=1, workers=workers):
         pass
+
+
+def decode_all(photos: CocoDataset) -> None:
+    """Every photo once, decoded and resized."""
+    for index in range(len(photos)):
+        decode_and_resize(photos.file(index))
 
 
 def decode_and_resize(path: Path) -> torch.Tensor:

@@ -248,7 +248,7 @@ def test_a_resumed_optimizer_makes_the_same_bits_whatever_kernels_saved_it(name,
 
 
 def test_a_parameter_may_get_its_first_gradient_later_than_the_others():
-    """The mask branch of an image without objects, for example; torch's loop is what is expected."""
+    """A mask branch without objects, for example; torch's loop says what is expected."""
     results = []
     for fused in (True, False):
         early, late = (nn.Parameter(torch.ones(3)) for _ in range(2))
