@@ -28,7 +28,7 @@ def size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def option_parser() -> argparse.ArgumentParser:
     parser = command_parser("export", __doc__)
     parser.add_argument("checkpoint", type=Path, help="or a run's folder: its best.pt")
     parser.add_argument("--part", choices=PARTS, help="default: all that the network has")
@@ -45,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="px, the one padded size that the dense part takes (default: any)",
     )
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where it goes")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = option_parser().parse_args(arguments)
     options = ExportOptions(
         checkpoint=given.checkpoint,
         to=given.to,

@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.iou_net import IoUConfig
 from scripts import export
@@ -23,7 +26,9 @@ from scripts.engine.photo_detector import PhotoDetector
 from tests.networks import KL
 from tests.scripts.engine.export.test_runner import FPN, IMAGES, RFCN, loaded_of
 from tests.scripts.test_detect import MASK, write_checkpoint
+from tests.test_house import ROOT
 
+PAGE = (ROOT / "docs/export.md").read_text()
 WITH_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
 
@@ -45,12 +50,37 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(checkpoint, tmp_path_factory):
-    """A folder of both parts for one size of images, written one after the other."""
-    folder = tmp_path_factory.mktemp("exported")
-    for part in ("dense", "head"):
-        command = [str(checkpoint), "--part", part, "--size", "48x48", "--to", str(folder)]
-        assert export.main(command) == 0
-    return folder
+    """The folder "exported" that the first two commands of docs/export.md write, for one size."""
+    root = tmp_path_factory.mktemp("root")
+    shutil.copytree(checkpoint.parent, root / "runs/own/small/NAME/seed0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for words in commands()[:2]:
+            assert export.main([*words, "--size", "48x48"]) == 0
+    return root / "exported"
+
+
+def commands():
+    """The words of each command in docs/export.md."""
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[3:] for line in lines]
+
+
+def blocks(language):
+    """The blocks of docs/export.md in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_about_exporting_is_right(exported, monkeypatch):
+    """Its commands can be given, and its Python runs."""
+    for words in commands():
+        assert export.option_parser().parse_args(words).to.name.startswith("exported")
+    monkeypatch.chdir(exported.parent)
+    Image.fromarray(noise(60)).save("photo.jpg")
+    names: dict[str, object] = {}
+    for block in blocks("python"):
+        exec(compile(block, "export.md", "exec"), names)
+    assert len(names["found"].boxes) > 0
 
 
 def test_the_files_find_what_the_detector_finds(checkpoint, exported):
