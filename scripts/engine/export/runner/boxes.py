@@ -5,7 +5,7 @@ Boxes are (..., 4) float32 (x1, y1, x2, y2) in px with continuous edges.
 
 import numpy as np
 
-from scripts.engine.export.runner.arrays import Floats
+from scripts.engine.export.runner.arrays import Floats, floats
 from scripts.engine.export.runner.description import Coder
 from scripts.engine.export.runner.image import Size
 
@@ -15,13 +15,13 @@ TINY = np.finfo(np.float32).tiny
 def clip(boxes: Floats, size: Size) -> Floats:
     """Boxes moved inside an image of (height, width) px."""
     height, width = size
-    return np.clip(boxes, np.float32(0), np.float32((width, height, width, height)))
+    return np.clip(boxes, np.float32(0), floats((width, height, width, height)))
 
 
 def rescale(boxes: Floats, old: Size, new: Size) -> Floats:
     """Boxes of an image that is resized from ``old`` to ``new`` (height, width) px."""
     x, y = new[1] / old[1], new[0] / old[0]
-    return boxes * np.float32((x, y, x, y))
+    return boxes * floats((x, y, x, y))
 
 
 def area(boxes: Floats) -> Floats:
@@ -46,7 +46,7 @@ def sides_of(boxes: Floats) -> Floats:
 
 def decode(offsets: Floats, references: Floats, coder: Coder) -> Floats:
     """Boxes at offsets (..., 4) from references (..., 4)."""
-    raw = offsets / np.float32(coder.weights)
+    raw = offsets / floats(coder.weights)
     if coder.coding == "edges":
         limit = np.float32(coder.limit)
         return references + np.clip(raw, -limit, limit) * sides_of(references)
@@ -67,4 +67,4 @@ def sort_corners(boxes: Floats) -> Floats:
 
 def pixel_variances(variances: Floats, references: Floats, coder: Coder) -> Floats:
     """Variances (..., 4) of edges from offset units^2 to px^2: (side / weight)^2 * variance."""
-    return variances * (sides_of(references) / np.float32(coder.weights)) ** 2
+    return variances * (sides_of(references) / floats(coder.weights)) ** 2

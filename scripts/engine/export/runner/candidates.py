@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scripts.engine.export.runner.arrays import EMPTY, Floats, Indices, Outputs
+from scripts.engine.export.runner.arrays import EMPTY, Floats, Indices, Outputs, floats
 from scripts.engine.export.runner.boxes import area, clip, decode, pixel_variances, sort_corners
 from scripts.engine.export.runner.description import Postprocess, SecondStage, SigmaFactors
 from scripts.engine.export.runner.image import Size
@@ -103,6 +103,6 @@ def detections_of(
     if candidates.pixel_variances is not None:
         sigma = np.sqrt(candidates.pixel_variances[row])
         if factors is not None:
-            bins = np.digitize(np.sqrt(area(moved)), np.float32(factors.edges))
-            sigma = sigma * np.float32(factors.factors)[bins]
+            bins = np.digitize(np.sqrt(area(moved)), floats(factors.edges))
+            sigma = sigma * floats(factors.factors)[bins]
     return Detections(moved, score[best].astype(np.float32), candidates.labels[row], sigma)

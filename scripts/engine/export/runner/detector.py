@@ -59,7 +59,8 @@ class ExportedDetector:
             self.candidates(image, config.score_threshold), config, self.description.sigma
         )
         kept = found.scores >= score
-        return Detections(*(None if part is None else part[kept] for part in found))
+        sigma = None if found.sigma is None else found.sigma[kept]
+        return Detections(found.boxes[kept], found.scores[kept], found.labels[kept], sigma)
 
     def candidates(self, image: Bytes, score_threshold: float) -> Candidates:
         """The scored boxes of an image before suppression, in its px."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scripts.engine.export.runner.arrays import Bytes, Floats, Indices
+from scripts.engine.export.runner.arrays import Bytes, Floats, Indices, floats
 from scripts.engine.export.runner.description import Input
 
 Size = tuple[int, int]  # (height, width) px
@@ -21,7 +21,7 @@ def network_input(image: Bytes, config: Input) -> tuple[Floats, Size]:
         )
     size = resized_size((image.shape[0], image.shape[1]), config)
     pixels = resize(image.astype(np.float32), size)[..., list(config.order)]
-    pixels = (pixels - np.float32(config.mean)) / np.float32(config.std)
+    pixels = (pixels - floats(config.mean)) / floats(config.std)
     height, width = padded_size(size, config)
     padded = np.zeros((1, 3, height, width), np.float32)
     padded[0, :, : size[0], : size[1]] = pixels.transpose(2, 0, 1)
@@ -68,7 +68,7 @@ def resize(image: Floats, size: Size) -> Floats:
     across = across[:, None]
     columns = image[:, left] * (1 - across) + image[:, right] * across
     down = down[:, None, None]
-    return columns[top] * (1 - down) + columns[bottom] * down
+    return floats(columns[top] * (1 - down) + columns[bottom] * down)
 
 
 def neighbors(old: int, new: int) -> tuple[Indices, Indices, Floats]:

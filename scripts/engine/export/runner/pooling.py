@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scripts.engine.export.runner.arrays import Floats, Indices
+from scripts.engine.export.runner.arrays import Floats, Indices, floats
 from scripts.engine.export.runner.axes import integrated, round_half_away, sampled, whole_cells
 from scripts.engine.export.runner.boxes import area
 from scripts.engine.export.runner.description import SecondStage
 
 FPN_LEVEL = 2  # of a RoI of the canonical size: P4
 EPSILON = 1e-6
+INCLUSIVE = (0, 0, 1, 1)  # by what a box ends later than in code whose x2 and y2 are inside it
 
 
 def pool(maps: Sequence[Floats], boxes: Floats, stage: SecondStage) -> Floats:
@@ -52,7 +53,7 @@ def window(features: Floats, rows: Floats, columns: Floats) -> Floats:
     if not (len(y) and len(x)):
         return np.zeros((len(features), len(rows), len(columns)), np.float32)
     down, across = slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1)
-    return rows[:, down] @ features[:, down, across] @ columns[:, across].T
+    return floats(rows[:, down] @ features[:, down, across] @ columns[:, across].T)
 
 
 def position_sensitive(maps: Floats, boxes: Floats, stride: int, stage: SecondStage) -> Floats:
@@ -65,7 +66,7 @@ def position_sensitive(maps: Floats, boxes: Floats, stride: int, stage: SecondSt
         np.einsum("ih,dijhw,jw->d", down, own, across, optimize=True)
         for down, across in zip(rows, columns, strict=True)
     ]
-    return np.float32(votes).reshape(len(boxes), len(own)) / np.float32(bins * bins)
+    return floats(votes).reshape(len(boxes), len(own)) / np.float32(bins * bins)
 
 
 def weights_of(
@@ -74,8 +75,8 @@ def weights_of(
     """How much each row (R, B, H) and each column (R, B, W) counts in the bins of each box."""
     height, width = features.shape[-2:]
     if stage.pooling == "ps_average":  # whole px, of which the last one counts
-        ends = round_half_away(boxes - np.float32((0, 0, 1, 1)))
-        x1, y1, x2, y2 = ((ends + np.float32((0, 0, 1, 1))) / np.float32(stride)).T
+        ends = round_half_away(boxes - floats(INCLUSIVE))
+        x1, y1, x2, y2 = ((ends + floats(INCLUSIVE)) / np.float32(stride)).T
         return (
             whole_cells(y1, y2, height, bins=stage.bins),
             whole_cells(x1, x2, width, bins=stage.bins),
@@ -105,7 +106,7 @@ def max_pool(features: Floats, boxes: Floats, stride: int, bins: int) -> Floats:
     """Fast R-CNN's RoI max pooling: corners rounded to whole cells, the last one included; an empty
     bin is 0."""
     _, height, width = features.shape
-    ends = round_half_away((boxes - np.float32((0, 0, 1, 1))) / np.float32(stride))
+    ends = round_half_away((boxes - floats(INCLUSIVE)) / np.float32(stride))
     pooled = np.zeros((len(boxes), len(features), bins, bins), np.float32)
     for roi, (x1, y1, x2, y2) in enumerate(ends):
         rows = cells_of_bins(y1, y2, height, bins)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scripts.engine.export.runner.arrays import Floats, Indices
+from scripts.engine.export.runner.arrays import Floats, Indices, floats
 from scripts.engine.export.runner.boxes import clip, decode, iou_with
 from scripts.engine.export.runner.description import FirstStage
 from scripts.engine.export.runner.image import Size
@@ -28,7 +28,7 @@ def anchors_of(stage: FirstStage, maps: Sequence[Size], padded: Size) -> list[Fl
             down, across = padded[0] // height, padded[1] // width
         rows, columns = np.mgrid[:height, :width] * np.array([down, across])[:, None, None]
         shift = np.stack([columns, rows, columns, rows], axis=-1).reshape(-1, 1, 4)
-        boxes = shift.astype(np.float32) + np.float32(cell)
+        boxes = shift.astype(np.float32) + floats(cell)
         levels.append(boxes.reshape(-1, 4).astype(np.float32))
     return levels
 
@@ -70,9 +70,10 @@ def propose(
 
 def nms(boxes: Floats, threshold: float, count: int) -> Indices:
     """The first ``count`` of boxes (M, 4), best first, that overlap no better one by more."""
-    kept, left = [], np.arange(len(boxes))
+    kept: list[int] = []
+    left = np.arange(len(boxes))
     while len(left) and len(kept) < count:
-        best, left = left[0], left[1:]
+        best, left = int(left[0]), left[1:]
         kept.append(best)
         left = left[iou_with(boxes[best], boxes[left]) <= threshold]
     return np.array(kept, dtype=np.int64)

@@ -109,7 +109,7 @@ def random_candidates(seed, count=80):
             "voters": "remaining",
             "max_detections": 9,
         },
-        {"suppression": "hard", "sigma_t": 0.01, "voters": "remaining", "voter_iou": 0.3},
+        {"suppression": "hard", "sigma_t": 0.5, "voters": "remaining", "voter_iou": 0.3},
     ],
     ids=str,
 )
