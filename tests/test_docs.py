@@ -22,6 +22,7 @@ WRITTEN = (
     "lock.json",
     "env.json",
     "data.json",
+    "detector.json",
     "images.json",
     "annotations/instances_train.json",
     "detections.json",

@@ -1,4 +1,4 @@
-"""The Python in docs/ runs: the blocks of sigma.md and the cells of sigma.ipynb, one by one."""
+"""The Python in docs/ runs: the blocks of sigma.md and the cells of the notebooks, one by one."""
 
 import json
 import re
@@ -7,11 +7,20 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from PIL import Image
 
+from data.coco import CocoDataset
+from tests.scripts.test_calibrate import label_noise
 from tests.scripts.test_detect import write_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+
+def cells_of(name):
+    """The code cells of a notebook."""
+    cells = json.loads((DOCS / name).read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def run(blocks, name):
@@ -45,8 +54,31 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RUN", str(checkpoint))
     monkeypatch.setenv("SCENES", str(scenes))
     monkeypatch.chdir(DOCS)
-    cells = json.loads((DOCS / "sigma.ipynb").read_text())["cells"]
-    names = run(["".join(c["source"]) for c in cells if c["cell_type"] == "code"], "sigma.ipynb")
+    names = run(cells_of("sigma.ipynb"), "sigma.ipynb")
     assert len(names["found"]) == 4
     assert "  IoU 0." in capsys.readouterr().out
+    plt.close("all")
+
+
+def test_the_tour_calibrates_and_measures_a_trained_detector(tmp_path, monkeypatch, capsys):
+    """All but its training, which the slow test below does."""
+    own = write_checkpoint(tmp_path / "run", log_variance=True)
+    scenes = label_noise(tmp_path / "scenes", own)
+    monkeypatch.setenv("RUN", str(own))
+    monkeypatch.setenv("SCENES", str(scenes))
+    monkeypatch.chdir(DOCS)
+    names = run(cells_of("tour.ipynb"), "tour.ipynb")
+    assert len(names["honest"]) == len(names["unseen"]) == len(CocoDataset(scenes, "val")) // 2
+    assert names["after"].error < names["before"].error
+    assert "off the line before" in capsys.readouterr().out
+    plt.close("all")
+
+
+@pytest.mark.slow_fault
+def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    for name, value in (("OUT", str(tmp_path)), ("TRAIN", "320"), ("EPOCHS", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(DOCS)
+    names = run(cells_of("tour.ipynb"), "tour.ipynb")
+    assert names["after"].matched > 100
     plt.close("all")

@@ -33,12 +33,10 @@ def write_labels(root, annotations):
     (root / "annotations" / "instances_val.json").write_text(json.dumps(content))
 
 
-@pytest.fixture(scope="module")
-def labeled(checkpoint, tmp_path_factory):
+def label_noise(root, checkpoint):
     """Noise, labeled with the network's detections, each side moved by up to 2 px."""
-    root = tmp_path_factory.mktemp("data")
     for name in ("val", "annotations"):
-        (root / name).mkdir()
+        (root / name).mkdir(parents=True)
     for image_id in IDS:
         noise = np.random.default_rng(image_id).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
         Image.fromarray(noise).save(root / "val" / f"{image_id}.png")
@@ -56,6 +54,11 @@ def labeled(checkpoint, tmp_path_factory):
                                 "category_id": int(image.labels[place])})  # fmt: skip
     write_labels(root, annotations)
     return root
+
+
+@pytest.fixture(scope="module")
+def labeled(checkpoint, tmp_path_factory):
+    return label_noise(tmp_path_factory.mktemp("data"), checkpoint)
 
 
 @pytest.fixture(scope="module")
