@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train test test-faults lint benchmark report doctor demo tensorboard clean
+.PHONY: help install train test test-faults test-docs lint benchmark report doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -38,6 +38,9 @@ test: install ## every test but the slow ones of test-faults, on the CPU, withou
 
 test-faults: install ## inject every fault of docs/faults.md: kill, damage, fill, cut off; up to 20 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "fault or slow_fault"
+
+test-docs: install ## run every command of README.md and docs/ at a tiny size, or its options alone; up to MINUTES minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs
 
 lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff check .
