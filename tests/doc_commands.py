@@ -35,7 +35,7 @@ EXECUTED = {
     "make help": "make help",
     "source .venv/bin/activate": "source .venv/bin/activate",
     "make doctor": "make doctor",
-    "make demo": "make demo EPOCHS=4 TRAIN=240",
+    "make demo": "make demo EPOCHS=3 TRAIN=160",
     "python -m scripts.train --help": "python -m scripts.train --help",
     "make train DATA=DIR": "make train DATA=photos WEIGHTS=none EPOCHS=1",
     "make train DATA=...": "make train DATA=photos WEIGHTS=none EPOCHS=1",

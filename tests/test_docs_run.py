@@ -2,12 +2,14 @@
 tree: make test-docs. Later ones use what earlier ones trained.
 """
 
+import re
 import shutil
+import sys
 
 import pytest
 
 from tests.doc_checkout import copy_of_the_tree, run_in
-from tests.doc_commands import EXECUTED
+from tests.doc_commands import DEMO, EXECUTED, OWN
 from tests.tiny import tiny_dataset
 
 
@@ -27,3 +29,19 @@ def test_a_command_ends_well(printed, checkout):
     done = run_in(checkout, EXECUTED[printed])
     assert done.returncode == 0, f"{EXECUTED[printed]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("page", "folder"), [("README", ""), ("own_data", ""), ("scoring", DEMO)])
+def test_python_of_a_page_runs(page, folder, checkout):
+    """After the commands, whose network and scores it reads. docs/sigma.md has a test of its own
+    (tests/test_docs_code.py).
+    """
+    path = checkout / ("README.md" if page == "README" else f"docs/{page}.md")
+    (code,) = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    code = code.replace("DIR_OF_THIS_CHECKOUT", str(checkout))
+    code = code.replace("runs/own/small/NAME/seed0", OWN).replace('path="', 'score=0, path="')
+    (checkout / folder / "block.py").write_text(code)
+    shutil.copy(next((checkout / "photos" / "val").iterdir()), checkout / "photo.jpg")
+    done = run_in(checkout, f"cd ./{folder} && {sys.executable} block.py")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
