@@ -33,7 +33,7 @@ train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL
 	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
 	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(FROM),--from "$(FROM)")
 
-test: install ## every test but the slow ones of test-faults, on the CPU, without network
+test: install ## every test but the slow ones of test-faults and test-docs, on the CPU, without network
 	$(BIN)/python -m pytest
 
 test-faults: install ## inject every fault of docs/faults.md: kill, damage, fill, cut off; up to 20 minutes on 2 cores

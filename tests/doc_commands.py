@@ -29,8 +29,8 @@ WHOLE = {
 DEMO = "runs/demo/own/demo/coco/seed0"  # what `make demo` trains; has enough detections
 SCENES = "runs/demo/scenes/coco"
 OWN = "runs/own/small/photos/seed0"
-PHOTO = f"{SCENES}/val/*0.png"
-# a command as printed -> what is run, in this order, in a copy of the tree that has a folder photos
+PHOTO = f"{SCENES}/val/*0.*"
+# a command as printed -> what is run, in this order, in the tree that tests/test_docs_run.py makes
 EXECUTED = {
     "make help": "make help",
     "source .venv/bin/activate": "source .venv/bin/activate",
@@ -66,14 +66,15 @@ EXECUTED = {
     ),
     "python -m scripts.calibrate runs/own/small/NAME/seed0 --data DIR --split val "
     "--report-split test": (
-        f"python -m scripts.calibrate {DEMO} --data {SCENES} --split val --report-split val_clean"
+        f"python -m scripts.calibrate {DEMO} --data unseen/coco --split train --report-split val"
     ),
     "python -m scripts.export_weights RUN_FOLDER": f"python -m scripts.export_weights {DEMO}",
     "python -m scripts.score runs/mine/paper/kl_loss/vgg16_voc_kl/seed0 --data DIR": (
         f"python -m scripts.score {DEMO} --data {SCENES}"
     ),
     "python -m scripts.score step-00070000.pt --data DIR --split val": (
-        f"python -m scripts.score {DEMO}/step-*.pt --data {SCENES} --split val --out scored"
+        f"python -m scripts.score $(ls {DEMO}/step-*.pt | tail -1) --data {SCENES} --split val "
+        "--out scored"
     ),
     "python -m scripts.score results.json --annotations FILE --images DIR": (
         "python -m scripts.score scored/detections.json --images "
