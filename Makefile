@@ -39,7 +39,7 @@ test: install ## every test but the slow ones of test-faults and test-docs, on t
 test-faults: install ## inject every fault of docs/faults.md: kill, damage, fill, cut off; up to 20 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "fault or slow_fault"
 
-test-docs: install ## run every command of README.md and docs/ at a tiny size, or its options alone; up to MINUTES minutes
+test-docs: install ## run every command of README.md and docs/ at a tiny size, or check its options alone; about a quarter of an hour on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs
 
 lint: install ## ruff, its formatter and mypy

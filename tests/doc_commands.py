@@ -92,9 +92,6 @@ EXECUTED = {
         "python -m data.mini.ambiguous --out rendered --train 2 --val 1"
     ),
     "python -m scripts.training_days": "python -m scripts.training_days",
-    "python -m scripts.speed --parts postprocessing pooling --repeats 5": (
-        "python -m scripts.speed --parts pooling --repeats 1"
-    ),
     "python -m scripts.claims": "python -m scripts.claims",
     "make reproduce-table1 PAPERS=kl_loss": "make reproduce-table1 PAPERS=kl_loss",
     "python -m scripts.curves kl_loss/table5 --scale lite": (
@@ -133,7 +130,7 @@ REASONS = {
     r"make (test|test-faults|test-docs|lint)": "the tests themselves",
     r"\.venv/bin/python -m pytest .*": "the tests themselves",
     r"make install|pip install .*": "downloads packages; that they are declared is checked",
-    r"make benchmark": "a quarter of an hour; tests/scripts/test_speed.py",
+    r"make benchmark|python -m scripts\.speed .*": "minutes; tests/scripts/test_speed.py",
     r"make tensorboard": "serves pages until it is stopped",
     r"label-studio-converter .*": "another program",
 }
