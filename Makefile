@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train test test-faults lint benchmark report explore doctor demo tensorboard clean
+.PHONY: help install train test test-faults test-docs lint benchmark report explore doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -33,11 +33,14 @@ train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL
 	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
 	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(FROM),--from "$(FROM)")
 
-test: install ## every test but the slow ones of test-faults, on the CPU, without network
+test: install ## every test but the slow ones of test-faults and test-docs, on the CPU, without network
 	$(BIN)/python -m pytest
 
 test-faults: install ## inject every fault of docs/faults.md: kill, damage, fill, cut off; up to 20 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "fault or slow_fault"
+
+test-docs: install ## run every command of README.md and docs/ at a tiny size, or check its options alone; about a quarter of an hour on 2 cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs
 
 lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff check .

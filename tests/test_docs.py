@@ -58,9 +58,18 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named_exist(page):
-    for file in re.findall(r"`([\w/]+\.(?:py|sh|json))`", page.read_text()):
-        known = (ROOT / file).exists() or (page.parent / file).exists() or file in NAMES
+    text = page.read_text()
+    made = set(re.findall(r"^<!-- new file: (\S+) -->$", text, re.MULTILINE))
+    for file in re.findall(r"`([\w/]+\.(?:py|sh|json))`", text):
+        known = (ROOT / file).exists() or (page.parent / file).exists() or file in NAMES | made
         assert known or file in WRITTEN, f"{name_of(page)} names {file}"
+
+
+def test_the_readme_links_every_page():
+    text = (ROOT / "README.md").read_text()
+    assert not [
+        page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in text
+    ]
 
 
 def test_the_readme_fits_in_150_lines():

@@ -44,6 +44,17 @@ def test_the_page_about_sigma_runs(tmp_path, monkeypatch):
     assert len(names["found"].boxes) == len(names["quality"]) > 0
 
 
+def test_the_example_of_a_run_is_in_the_code():
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "structure.md").read_text(), re.DOTALL)
+    assert block in (DOCS.parent / "experiments" / "kl_loss" / "runs.py").read_text()
+
+
+def test_every_page_with_python_is_run():
+    """The others are run by tests/test_docs_run.py and tests/test_docs_extending.py."""
+    with_python = {path.stem for path in DOCS.glob("*.md") if "```python" in path.read_text()}
+    assert with_python == {"sigma", "structure", "extending", "own_data", "scoring"}
+
+
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     checkpoint = write_checkpoint(tmp_path / "run", log_variance=True)
     scenes = tmp_path / "scenes"

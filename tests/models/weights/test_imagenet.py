@@ -1,5 +1,7 @@
 """Weight files: what fits goes where it belongs, what does not is a sentence."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from torchvision.models import resnet
 
 from models.backbones.resnet import Conv5Head, ResNet, conv5
 from models.build import build_detector
-from models.weights.imagenet import RENAMED, load_pretrained, torchvision_state
+from models.weights.imagenet import RENAMED, TORCHVISION, load_pretrained, torchvision_state
 from tests.foreign_names import affine, to_detectron, to_detectron2
 from tests.networks import model_config
 
@@ -306,6 +308,20 @@ def test_weights_of_another_network(vgg16):
     ):
         load_pretrained(thin, "vgg16", state, "vgg.pth")
     assert all(torch.equal(value, before[name]) for name, value in thin.state_dict().items())
+
+
+def test_torchvisions_weights_are_checked_by_their_hash(monkeypatch):
+    """The hash that torchvision puts into a file's name is asked for before a number is read."""
+
+    def load(url, *, check_hash=False, **_):
+        assert check_hash
+        assert re.search(r"-[0-9a-f]{8}\.pth$", url)
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
+    for backbone in TORCHVISION:
+        with pytest.raises(ValueError, match="cannot be downloaded"):
+            torchvision_state(backbone)
 
 
 def test_no_torchvision_weights_for_vgg_cnn_m():
