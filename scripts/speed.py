@@ -8,7 +8,7 @@ scaling curves) into --out.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -55,20 +55,17 @@ def option_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measurements(
-    parts: Iterable[str], device: torch.device, repeats: int, rate: float
-) -> Iterator[Measured]:
-    """Measures part after part and prints each line as it comes."""
-    for part in parts:
-        calls = min(repeats, SLOW_REPEATS) if part in SLOW and device.type == "cpu" else repeats
-        for work in PARTS[part](device):
-            measured = measure(work, calls, device, rate)
-            print(line(measured), flush=True)
-            yield measured
+def measurements(part: str, device: torch.device, repeats: int, rate: float) -> Iterator[Measured]:
+    """Measures one part and prints each line as it comes."""
+    calls = min(repeats, SLOW_REPEATS) if part in SLOW and device.type == "cpu" else repeats
+    for work in PARTS[part](device):
+        measured = measure(work, calls, device, rate)
+        print(line(measured), flush=True)
+        yield measured
 
 
 def benchmark(parts: Sequence[str], wanted: str, repeats: int, out: Path) -> None:
-    """Measures, prints and writes the parts.
+    """Measures, prints and writes the parts; what is measured is written after each part.
 
     Args:
         parts: keys of PARTS.
@@ -83,8 +80,10 @@ def benchmark(parts: Sequence[str], wanted: str, repeats: int, out: Path) -> Non
         f"float32 matrix product {rate / 1e9:,.0f} GFLOP/s; medians (quartiles)",
         flush=True,
     )
-    found = list(measurements(parts, device, repeats, rate))
-    path = write_results(out, wanted, repeats, rate, found)
+    found: list[Measured] = []
+    for part in parts:
+        found.extend(measurements(part, device, repeats, rate))
+        path = write_results(out, wanted, repeats, rate, found)
     print(f"-> {path}")
     if curves := sweeps(found):
         for sweep in curves:
