@@ -87,7 +87,7 @@ def test_the_tour_calibrates_and_measures_a_trained_detector(tmp_path, monkeypat
 
 @pytest.mark.slow_fault
 def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    for name, value in (("OUT", str(tmp_path)), ("TRAIN", "320"), ("EPOCHS", "2")):
+    for name, value in (("OUT", str(tmp_path)), ("TRAIN", "160"), ("EPOCHS", "2")):
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(DOCS)
     names = run(cells_of("tour.ipynb"), "tour.ipynb")
