@@ -130,7 +130,11 @@ REASONS = {
     r"make (test|test-faults|test-docs|lint)": "the tests themselves",
     r"\.venv/bin/python -m pytest .*": "the tests themselves",
     r"make install|pip install .*": "downloads packages; that they are declared is checked",
-    r"make benchmark|python -m scripts\.speed .*": "minutes; tests/scripts/test_speed.py",
+    r"make benchmark.*|python -m scripts\.speed .*": "minutes; tests/scripts/test_speed.py",
+    r"make explore.*|python -m scripts\.explore .*": "tests/scripts/test_explore.py does",
+    r"python -m scripts\.export .*": "tests/scripts/test_export.py does",
+    r"python -m scripts\.shares": "named without its arguments; tests/scripts/test_shares.py",
+    r"docker (build|run) .*": "a docker daemon; tests/test_docker.py reads the Dockerfile",
     r"make tensorboard": "serves pages until it is stopped",
     r"label-studio-converter .*": "another program",
 }

@@ -43,7 +43,7 @@ PROGRAMS = (
     "python", "python3", "torchrun", "pip", "sbatch", "tensorboard", "label-studio-converter",
     "ruff", "mypy",
 )  # fmt: skip
-NOT_OURS = ("--shm-size", "--type")
+NOT_OURS = ("--shm-size", "--type", "--build-arg", "--gpus")
 
 
 class Parsed(Exception):
