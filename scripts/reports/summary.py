@@ -3,6 +3,7 @@
 A screen holds it; the full report is in a file.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,8 @@ from experiments.scales import scale_title
 from scripts.reports.provenance import line_name, row_lines, trainings
 from scripts.reports.results import Cell, Results, Step, counted, markdown_table, signed
 from scripts.reports.shown import Shown, no_number
+
+SCREEN = 120  # columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,10 @@ def summary_text(results: Results, committed: Results, scale: str, summary: Summ
         "\n".join(filter(None, [results.table.title, scale_title(scale), summary.note, seeds])),
         steps_table(results, summary.steps),
         rows_table(results, committed, summary.rows) if summary.rows else "",
-        "\n".join(warning_lines(results)),
+        "\n".join(
+            textwrap.fill(line, SCREEN, break_long_words=False, break_on_hyphens=False)
+            for line in warning_lines(results)
+        ),
     ]
     return "\n\n".join(part for part in parts if part)
 
