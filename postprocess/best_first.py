@@ -189,7 +189,7 @@ def select_best(
         exit_step=exit_step,
     )
     large = {}
-    for index in (~np.less_equal(slices.size, SMALL)).nonzero()[0].tolist():
+    for index in (slices.size > SMALL).nonzero()[0].tolist():
         members = overlaps.members(index)
         large[index] = LargeGroup(
             overlaps=overlaps,

@@ -72,9 +72,6 @@ class Overlaps:
         np.cumsum(np.bincount(box[near], minlength=len(size)), out=starts[1:])
         return Pairs(starts, member[near], iou[near])
 
-    def is_small(self, group: int) -> bool:
-        return bool(self.slices.size[group] <= SMALL)
-
     def members(self, group: int) -> slice:
         """The places of a group."""
         first = int(self.slices.first[group])

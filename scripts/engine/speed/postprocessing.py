@@ -44,19 +44,19 @@ def postprocessing(device: torch.device) -> Iterator[Work]:
     yield soft("soft-NMS and voting of a photo, 80 classes", "candidates", count, real)
     yield hard("NMS and voting of a photo, 80 classes", "candidates", count, real)
     for images in IMAGES:
-        yield several(real, images)
+        yield soft("soft-NMS and voting of photos", "images", images, *[real] * images)
 
 
-def soft(name: str, grows: str, size: int, candidates: Candidates) -> Work:
-    """Soft-NMS with voting of one image."""
+def soft(name: str, grows: str, size: int, *images: Candidates) -> Work:
+    """Soft-NMS with voting of one image, or of several at once."""
     return Work(
         part=PART,
         name=name,
         grows=grows,
         size=size,
-        ours=lambda: postprocess(candidates, SOFT),
+        ours=lambda: postprocess(images, SOFT),
         peer_name="NumPy loop",
-        peer=lambda: loop_soft_nms_and_vote(candidates, SOFT),
+        peer=lambda: [loop_soft_nms_and_vote(image, SOFT) for image in images],
     )
 
 
@@ -71,18 +71,4 @@ def hard(name: str, grows: str, size: int, candidates: Candidates) -> Work:
         ours=lambda: postprocess(candidates, HARD),
         peer_name="torchvision's batched_nms, no vote",
         peer=lambda: ops.batched_nms(boxes, scores, labels, HARD.iou_threshold),
-    )
-
-
-def several(candidates: Candidates, images: int) -> Work:
-    """Soft-NMS with voting of several images at once."""
-    batch = [candidates] * images
-    return Work(
-        part=PART,
-        name="soft-NMS and voting of photos",
-        grows="images",
-        size=images,
-        ours=lambda: postprocess(batch, SOFT),
-        peer_name="NumPy loop",
-        peer=lambda: [loop_soft_nms_and_vote(image, SOFT) for image in batch],
     )
