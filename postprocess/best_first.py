@@ -1,38 +1,34 @@
-"""Soft-NMS on the host: the best remaining box of an image, whatever its class, until D are found.
+"""Soft-NMS on the host: the best boxes of an image, whatever their class, until D are found.
 
 Letters: T candidates of all images, M members of a group (an image and a class), D detections of an
 image. KL Loss Algorithm 1, lines in blue; ``select`` in postprocess/suppression.py is the same loop
 written to be read. Three things make this one fast and change nothing:
 
-* Scores never increase. So the score that a box had when it was last looked at bounds the one that
-  it has, and a heap of such scores gives the best D boxes of an image in little more than D steps,
-  however many classes there are.
-* The factors by which a box decays its neighbors do not depend on the step: they are computed for
-  many boxes at once.
-* In a small group a step touches the boxes that overlap the selected one, in a large group it is
-  one product and one search for the maximum.
+* In its group a selected score is never higher than the one before. So the groups of an image are
+  sorted sequences, which are merged until D boxes are found; nobody asks a large group for more.
+* The factors by which a box decays the others do not depend on the step: they are computed for many
+  boxes at once.
+* Small groups are selected from side by side (postprocess/small_groups.py).
 """
 
-import heapq
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
+from heapq import merge
+from itertools import islice, pairwise
 
 import numpy as np
 
 from postprocess.arrays import Doubles, Flags, Indices
-from postprocess.class_slices import ClassSlices
 from postprocess.config import PostprocessConfig
-from postprocess.overlaps import SMALL, TOGETHER, Overlaps
+from postprocess.overlaps import TOGETHER, Overlaps
+from postprocess.small_groups import select_of_small_groups
 from postprocess.suppression import Decay, gaussian_decay, hard_decay, linear_decay
 
 LEAST = 1e-300  # a score of 0 counts as this: 0 stands for a box that is gone
 FEWEST_ROWS = 4  # boxes of a large group whose factors are computed together, at least
-SMALL_GROUP = -1  # in the heap: a box of a small group
 
-Entry = tuple[float, int, int, int]  # of the heap: -score, row, place, large group or SMALL_GROUP
+Entry = tuple[float, int, int, int]  # a selected box: -score, row, place, step of its group
 
 
 def decay_and_floor(config: PostprocessConfig) -> tuple[Decay, float]:
@@ -82,17 +78,27 @@ class LargeGroup:
         self.exempt = self.scores < self.floor
         self.any_exempt = bool(self.exempt.any())
 
-    def best(self) -> Entry | None:
-        """The best remaining box, of equal ones the first; None if none is left."""
+    def selections(self) -> Iterator[Entry]:
+        """Box after box; of equal scores the first. Each decays the others when the next is asked
+        for.
+        """
+        for step in range(len(self.scores)):
+            slot, score = self.best()
+            if score <= 0:
+                return
+            place = self.first + slot
+            yield -score, self.overlaps.slices.order.item(place), place, step
+            self.select(place, step)
+
+    def best(self) -> tuple[int, float]:
+        """Slot and score of the best remaining box, of equal ones the first."""
         slot = int(self.scores.argmax())
         score = self.scores.item(slot)
         if score < self.floor and not self.exempt[slot]:
             self.scores[self.fallen()] = 0
             slot = int(self.scores.argmax())
             score = self.scores.item(slot)
-        place = self.first + slot
-        row = self.overlaps.slices.order.item(place)
-        return (-score, row, place, self.index) if score > 0 else None
+        return slot, score
 
     def fallen(self) -> Flags:
         """The boxes (M,) that decay brought below the floor."""
@@ -123,35 +129,6 @@ class LargeGroup:
         self.factors.update(zip(places, factors, strict=True))
 
 
-@dataclass(kw_only=True)
-class SmallGroups:
-    """What is left of all small groups, as lists: they are read and written number by number.
-
-    scores: by place, 0 where a box is gone. floor: as in ``select_best``. starts, members, factors:
-    the boxes that overlap each box, and what it decays them by, see ``Pairs``. exit_step: by place,
-    or None.
-    """
-
-    scores: list[float]
-    floor: float
-    starts: list[int]
-    members: Indices
-    factors: Doubles
-    exit_step: Indices | None
-
-    def select(self, place: int, step: int) -> None:
-        """Takes the box at ``place`` out and decays those that overlap it."""
-        self.scores[place] = 0.0
-        pairs = slice(self.starts[place], self.starts[place + 1])
-        members, factors = self.members[pairs].tolist(), self.factors[pairs].tolist()
-        for member, factor in zip(members, factors, strict=True):
-            score = self.scores[member] * factor
-            self.scores[member] = score if score >= self.floor else 0.0
-        if self.exit_step is not None:
-            gone = [member for member in members if self.scores[member] == 0]
-            self.exit_step[gone] = np.minimum(self.exit_step[gone], step)
-
-
 def select_best(
     overlaps: Overlaps,
     scores: Doubles,
@@ -179,86 +156,34 @@ def select_best(
     slices = overlaps.slices
     exit_step = np.full(len(scores), len(scores)) if exits else None
     scores = np.maximum(scores, LEAST)
-    pairs = overlaps.pairs
-    small = SmallGroups(
-        scores=scores.tolist(),
+    place, score, step = select_of_small_groups(
+        overlaps,
+        scores,
+        images,
+        decay=decay,
         floor=floor,
-        starts=pairs.starts.tolist(),
-        members=pairs.member,
-        factors=decay(pairs.iou).astype(np.float64),
+        max_detections=max_detections,
         exit_step=exit_step,
     )
-    large = {}
-    for index in (slices.size > SMALL).nonzero()[0].tolist():
-        members = overlaps.members(index)
-        large[index] = LargeGroup(
+    row, image = slices.order[place], images[slices.group[place]]
+    ranking = np.lexsort((row, -score, image))
+    columns = (-score[ranking], row[ranking], place[ranking], step[ranking])
+    entries = list(zip(*(column.tolist() for column in columns), strict=True))
+    bounds = image[ranking].searchsorted(np.arange(images[-1] + 2)).tolist()
+    sources = [[entries[begin:end]] for begin, end in pairwise(bounds)]
+    for group in (~overlaps.small).nonzero()[0].tolist():
+        members = overlaps.members(group)
+        large = LargeGroup(
             overlaps=overlaps,
-            index=index,
+            index=group,
             scores=scores[members],
             decay=decay,
             floor=floor,
             first=members.start,
             exit_step=None if exit_step is None else exit_step[members],
         )
-    found = []
-    for heap in heaps_of_images(slices, scores, images, large):
-        found.extend(best_of_image(heap, slices.group, small, large, max_detections))
-    columns = np.array(found, dtype=np.float64).reshape(-1, 3).T
-    place, step = columns[[0, 2]].astype(np.int64)
-    return Selected(place=place, scores=columns[1], step=step, exit_step=exit_step)
-
-
-def heaps_of_images(
-    slices: ClassSlices, scores: Doubles, images: Indices, large: Mapping[int, LargeGroup]
-) -> Iterator[list[Entry]]:
-    """A heap for each image: the boxes of its small groups and the best box of each large one."""
-    size = slices.size[slices.group]
-    places = (size <= SMALL).nonzero()[0]
-    columns = (-scores[places], slices.order[places], places)
-    entries = list(zip(*(column.tolist() for column in columns), repeat(SMALL_GROUP)))
-    image_of = images[slices.group[places]]
-    for image in np.unique(images).tolist():
-        begin, end = image_of.searchsorted([image, image + 1]).tolist()
-        heap: list[Entry] = entries[begin:end]
-        bests = (group.best() for index, group in large.items() if images[index] == image)
-        heap.extend(best for best in bests if best is not None)
-        heapq.heapify(heap)
-        yield heap
-
-
-def best_of_image(
-    heap: list[Entry],
-    group_of: Indices,
-    small: SmallGroups,
-    large: Mapping[int, LargeGroup],
-    max_detections: int,
-) -> list[tuple[int, float, int]]:
-    """(place, score, step) of the best boxes of an image, best first.
-
-    Args:
-        heap: of the image; it is used up.
-        group_of: (T,) the group of each place.
-        small, large: what is left of the groups.
-        max_detections: D.
-    """
-    found: list[tuple[int, float, int]] = []
-    steps: defaultdict[int, int] = defaultdict(int)
-    while heap and len(found) < max_detections:
-        negative, row, place, index = heap[0]
-        following: Entry | None = None
-        if index != SMALL_GROUP or small.scores[place] == -negative:
-            group = group_of.item(place)
-            found.append((place, -negative, steps[group]))
-            if index == SMALL_GROUP:
-                small.select(place, steps[group])
-            else:
-                large[index].select(place, steps[group])
-                following = large[index].best()
-            steps[group] += 1
-        elif small.scores[place] > 0:  # decayed since it was put into the heap
-            following = (-small.scores[place], row, place, index)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, following)
-    return found
+        sources[images[group]].append(large.selections())
+    found = [entry for parts in sources for entry in islice(merge(*parts), max_detections)]
+    negative, _, *places_and_steps = np.array(found, dtype=np.float64).reshape(-1, 4).T
+    place, step = (column.astype(np.int64) for column in places_and_steps)
+    return Selected(place=place, scores=-negative, step=step, exit_step=exit_step)

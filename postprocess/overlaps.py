@@ -1,9 +1,9 @@
 """IoUs of candidates with the members of their groups, computed for many boxes at once and kept for
 whoever asks next: suppression, and then the vote.
 
-Letters: T candidates of all images, D boxes that are asked for, M members of a group, P pairs.
-Memory is linear in T: small groups have at most SMALL pairs a candidate, large ones a row for each
-box that was asked for or came along.
+Letters: T candidates of all images, D boxes that are asked for, M members of a group, W members of
+the largest small group. Memory is linear in T: a small group has at most SMALL members, and a large
+one has a row for each box that was asked for or came along.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,32 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from postprocess.arrays import Floats, Indices
+from postprocess.arrays import Flags, Floats, Indices
 from postprocess.class_slices import ClassSlices, iou_of_places
 
-# Up to this size all pairs of a group are looked at, together with those of the other small groups.
+# Small groups are looked at together, each with as many columns as the largest of them has members.
 SMALL = 40
 TOGETHER = 2**13  # pairs of a large group computed at a time: so many stay in the cache
 
 
-class Pairs(NamedTuple):
-    """The pairs of small groups that overlap, box after box; a box overlaps itself with IoU 1.
-
-    starts (T + 1,): where the pairs of the box at each place begin; member, iou (P,).
-    """
-
-    starts: Indices
-    member: Indices
-    iou: Floats
-
-
 class Neighborhood(NamedTuple):
-    """Some boxes, members of their groups, and the IoU of each pair.
+    """Some boxes, the members of their groups, and the IoU of each pair.
 
-    box, member and iou broadcast to one shape: (P,) for boxes of small groups, of which only pairs
-    that overlap are there; (D, 1), (M,) and (D, M) for boxes of one large group. box: indices into
-    the boxes that were asked for; member: places. The IoU of a box with itself is 1, even if it has
-    no area.
+    box (D, 1): indices into the boxes that were asked for. member: places, (M,) for boxes of one
+    large group, (D, W) for boxes of small groups. iou (D, M) or (D, W): of a box with itself 1,
+    even if it has no area, and 0 in the padding of small groups.
     """
 
     box: Indices
@@ -57,20 +45,27 @@ class Overlaps:
     rows: dict[int, Floats] = field(default_factory=dict)
 
     @cached_property
-    def pairs(self) -> Pairs:
-        """The pairs of all small groups."""
+    def small(self) -> Flags:
+        """(G,) whether a group is small."""
+        return self.slices.size <= SMALL
+
+    @cached_property
+    def small_table(self) -> tuple[Indices, Floats]:
+        """``of_small_groups`` for all places of small groups, one after the other."""
+        return self.of_small_groups(self.small[self.slices.group].nonzero()[0])
+
+    def of_small_groups(self, places: Indices) -> tuple[Indices, Floats]:
+        """Member and iou (D, W), as in Neighborhood, of boxes of small groups."""
         slices = self.slices
-        size = slices.size[slices.group]
-        small = np.where(size <= SMALL, size, 0)
-        box = np.repeat(np.arange(len(size)), small)
-        before = small.cumsum() - small
-        member = np.arange(len(box)) - np.repeat(before - slices.first[slices.group], small)
-        iou = iou_of_places(slices, box, member)
-        iou[box == member] = 1
-        near = iou.nonzero()[0]
-        starts = np.zeros(len(size) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(box[near], minlength=len(size)), out=starts[1:])
-        return Pairs(starts, member[near], iou[near])
+        group = slices.group[places]
+        first, size = slices.first[group], slices.size[group, None]
+        slots = np.arange(slices.size[self.small].max(initial=0))
+        member = np.minimum(slots, size - 1)
+        member += first[:, None]
+        iou = iou_of_places(slices, places[:, None], member)
+        iou[slots >= size] = 0
+        iou[np.arange(len(places)), places - first] = 1
+        return member, iou
 
     def members(self, group: int) -> slice:
         """The places of a group."""
@@ -97,20 +92,20 @@ class Overlaps:
         group.
         """
         group = self.slices.group[places]
-        small = self.slices.size[group] <= SMALL
+        small = self.small[group]
         few = small.nonzero()[0]
         if len(few):
-            yield self.of_small_groups(few, places[few])
+            yield Neighborhood(few[:, None], *self.among_small_groups(places[few]))
         for index in np.unique(group[~small]).tolist():
             boxes = (group == index).nonzero()[0]
             members = self.members(index)
             iou = self.rows_of(index, places[boxes].tolist())
             yield Neighborhood(boxes[:, None], np.arange(members.start, members.stop), iou)
 
-    def of_small_groups(self, boxes: Indices, places: Indices) -> Neighborhood:
-        """The pairs of boxes at ``places`` (D,), which are called ``boxes`` (D,)."""
-        starts, member, iou = self.pairs
-        counts = starts[places + 1] - starts[places]
-        before = counts.cumsum() - counts
-        chosen = np.arange(int(counts.sum())) + np.repeat(starts[places] - before, counts)
-        return Neighborhood(np.repeat(boxes, counts), member[chosen], iou[chosen])
+    def among_small_groups(self, places: Indices) -> tuple[Indices, Floats]:
+        """``of_small_groups``, looked up if the whole table was computed."""
+        if "small_table" not in vars(self):
+            return self.of_small_groups(places)
+        before = self.small[self.slices.group].cumsum() - 1
+        member, iou = self.small_table
+        return member[before[places]], iou[before[places]]

@@ -116,15 +116,13 @@ def vote_selected(
         voters = near.iou > voter_iou
         if leaving is not None:
             voters &= remaining_voters(leaving.exit_step[near.member], leaving.step[near.box])
-        proximity = np.exp(log_proximity(near.iou, sigma_t))
+        proximity = np.exp(log_proximity(near.iou, sigma_t)).astype(np.float64)
         proximity *= voters
-        if near.iou.ndim == 1:
-            weights = proximity[:, None] * moments[near.member]
-            begins = np.flatnonzero(near.box[1:] != near.box[:-1]) + 1
-            begins = np.concatenate([[0], begins])
-            sums[near.box[begins]] = np.add.reduceat(weights, begins, axis=0)
-        else:
+        rows = near.box[:, 0]
+        if near.member.ndim == 1:
             members = slice(int(near.member[0]), int(near.member[-1]) + 1)
-            sums[near.box[:, 0]] = proximity.astype(np.float64) @ moments[members]
+            sums[rows] = proximity @ moments[members]
+        else:
+            sums[rows] = (proximity[:, None] @ moments[near.member])[:, 0]
     voted = sums[:, 4:] / sums[:, :4] + origin[places]
     return voted.astype(np.float32)
