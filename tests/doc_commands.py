@@ -133,7 +133,7 @@ REASONS = {
     r"make benchmark.*|python -m scripts\.speed .*": "minutes; tests/scripts/test_speed.py",
     r"make explore.*|python -m scripts\.explore .*": "tests/scripts/test_explore.py does",
     r"python -m scripts\.export .*": "tests/scripts/test_export.py does",
-    r"python -m scripts\.shares": "named without its arguments; tests/scripts/test_shares.py",
+    r"python -m scripts\.shares .*": "tests/scripts/test_shares.py does",
     r"docker (build|run) .*": "a docker daemon; tests/test_docker.py reads the Dockerfile",
     r"make tensorboard": "serves pages until it is stopped",
     r"label-studio-converter .*": "another program",

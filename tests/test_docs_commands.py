@@ -41,7 +41,7 @@ esac
 """
 PROGRAMS = (
     "python", "python3", "torchrun", "pip", "sbatch", "tensorboard", "label-studio-converter",
-    "ruff", "mypy",
+    "ruff", "mypy", "docker",
 )  # fmt: skip
 NOT_OURS = ("--shm-size", "--type", "--build-arg", "--gpus")
 
@@ -174,6 +174,20 @@ def check_call(program, arguments, parse):
     elif program == "python":
         assert arguments[0] == "-m"
         check_module(arguments[1], arguments[2:])
+    elif program == "docker":
+        check_docker(*arguments)
+
+
+def check_docker(verb, *arguments):
+    """The image's own arguments are declared, and the target that it makes exists."""
+    assert verb in ("build", "run")
+    for argument in arguments[1:]:
+        if re.fullmatch(r"[A-Z]+=\S+", argument) and verb == "build":
+            name = argument.partition("=")[0]
+            assert re.search(rf"^ARG {name}\b", (ROOT / "Dockerfile").read_text(), re.M), name
+    if "make" in arguments:
+        target = arguments[arguments.index("make") + 1]
+        assert re.search(rf"^{re.sub('^reproduce-.*', 'reproduce-%', target)}:", MAKEFILE, re.M)
 
 
 def check_module(module, arguments):

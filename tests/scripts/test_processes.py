@@ -97,6 +97,7 @@ def test_two_processes_make_the_updates_of_one(data, alone, tmp_path):
     two = together(2, two_more_updates, data, tmp_path)
     assert two[0] == two[1]
     assert is_close(two[0], alone[:2])
+    assert len(list(tmp_path.rglob("events.*"))) == 1  # the first process alone tells TensorBoard
 
 
 @pytest.mark.slow_fault
