@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scripts.engine.speed.work import Measured
 
 COLUMNS = 3
+TITLE = 50  # letters in a line of a title
 PANEL = (4.2, 3.2)  # width and height of one curve, inches
 
 
@@ -25,9 +27,9 @@ def draw_curves(sweeps: Sequence[Sequence[Measured]], path: Path) -> None:
     figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
-    for panel, sweep in zip(panels, sweeps, strict=False):
+    for sweep, panel in zip(sweeps, panels, strict=False):
         draw_curve(panel, sweep)
-    for panel in list(panels):
+    for panel in panels:  # those that are left over
         panel.set_axis_off()
     figure.savefig(path, dpi=110)
 
@@ -45,7 +47,7 @@ def draw_curve(panel: Axes, sweep: Sequence[Measured]) -> None:
             sizes, [each.q1 for each in times], [each.q3 for each in times], alpha=0.2
         )
     panel.set(xscale="log", yscale="log", xlabel=sweep[0].grows, ylabel="ms a call")
-    panel.set_title(sweep[0].name, fontsize=9, wrap=True)
+    panel.set_title(fill(sweep[0].name, TITLE), fontsize=9)
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
     panel.set_xticks([], minor=True)
     panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
