@@ -133,23 +133,43 @@ def save_proposals(
     Args:
         key: what they were computed from, for `saved_key`.
     """
-    counts = [len(image.boxes) for image in proposals]
-    texts = [str(image_id) for image_id, _ in zip(image_ids, counts, strict=True)]
+    texts = [str(image_id) for image_id, _ in zip(image_ids, proposals, strict=True)]
     integer = [isinstance(image_id, int | np.integer) for image_id in image_ids]
+    counts, boxes, scores = _flat(proposals)
     with atomic_file(path) as file:
         np.savez(
             file,
             ids=np.array(texts, dtype=np.str_),
             integer=np.array(integer, dtype=np.bool_),
-            counts=np.array(counts, dtype=np.int64),
-            boxes=concatenate_float32(
-                [image.boxes.float().cpu().numpy() for image in proposals], 4
-            ),
-            scores=concatenate_float32(
-                [image.objectness.float().cpu().numpy() for image in proposals]
-            ),
+            counts=counts,
+            boxes=boxes,
+            scores=scores,
             key=np.array(key),
         )
+
+
+def saved_proposals(
+    file: str, image_ids: Sequence[ImageId], proposals: Sequence[Proposals]
+) -> SavedProposals:
+    """The record of N images' proposals (original px, best first) without a file.
+
+    Args:
+        file: where they come from, for messages.
+
+    Raises:
+        DataError: an image is there twice, or a number is not finite.
+    """
+    return _checked(file, tuple(image_ids), *_flat(proposals))
+
+
+def _flat(
+    proposals: Sequence[Proposals],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """How many proposals each image has, and the boxes (T, 4) and scores (T,) of all."""
+    boxes = [image.boxes.float().cpu().numpy() for image in proposals]
+    scores = [image.objectness.float().cpu().numpy() for image in proposals]
+    counts = np.array([len(image) for image in boxes], dtype=np.int64)
+    return counts, concatenate_float32(boxes, 4), concatenate_float32(scores)
 
 
 def saved_key(path: Path) -> str | None:

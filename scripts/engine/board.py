@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data.errors import DataError
-from data.records import Dataset
 from data.scoring.score_curve import score_curve
 from scripts.engine.budget import Budget
 from scripts.engine.command import EnvironmentFault
@@ -20,8 +19,9 @@ from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.progress import Progress
 from scripts.engine.run_page import run_page
 from scripts.engine.shared_batch import SharedBatch
+from scripts.engine.shown_images import Shown
 from scripts.engine.sight_pictures import picture_of_sight
-from scripts.engine.sights import chosen_images, sights
+from scripts.engine.sights import sights
 from scripts.engine.training_state import Training
 from scripts.engine.validation import Validated
 from scripts.engine.validation_figures import ap_over_iou, reliability
@@ -45,8 +45,7 @@ class Board:
         self.training, self.progress, self.log = training, progress, progress.log
         self.histograms = Histograms(progress.log)
         self.budget = Budget(SHARE, first_s=FIRST_S)
-        self.dataset: Dataset | None = None
-        self.indices: list[int] = []
+        self.shown: Shown | None = None
         self.has_failed = False
         if self.log.is_written:
             self.log.add_text("run", run_page(training), training.start + 1)
@@ -127,15 +126,12 @@ class Board:
     def look(self, done: int) -> None:
         """Shows what the network makes of the same images each time."""
         training = self.training
-        if training.shown is None or training.run.model.rpn.kind == "saved":
+        if self.shown is None and training.shown is not None:
+            self.shown = training.shown()
+        if self.shown is None:
             return
-        if self.dataset is None:
-            self.dataset = training.shown()
-            self.indices = chosen_images(self.dataset)
         config = choose_postprocess(training.run)
-        seen = sights(
-            training.detector, training.run, self.dataset, self.indices, config, training.device
-        )
+        seen = sights(training.detector, training.run, self.shown, config, training.device)
         for place, sight in seen:
             picture = picture_of_sight(sight, training.classes)
             self.log.add_picture(f"images/{place + 1}_{sight.name}", picture, done)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from data.formats.saved_proposals import SavedProposals
 from data.loader import test_batches
 from data.records import Dataset, Detections
 from experiments.records import Run
@@ -26,6 +27,7 @@ def detect_dataset(
     *,
     device: torch.device,
     workers: int = 0,
+    proposals: SavedProposals | None = None,
     with_unvoted: bool = False,
 ) -> RowDetections:
     """The detections of every image, on the CPU, in the order of the data set.
@@ -37,6 +39,7 @@ def detect_dataset(
         config: the post-processing; candidates below its ``score_threshold`` are left out.
         device: where the network is.
         workers: processes that read images; changes no result.
+        proposals: of these images, for a Fast R-CNN.
         with_unvoted: whether to keep the boxes before the vote as well, if there is one.
 
     Returns:
@@ -50,9 +53,15 @@ def detect_dataset(
     unvoted: list[Detections] | None = [] if with_unvoted and config.sigma_t > 0 else None
     indices: list[int] = []
     with torch.no_grad():
-        for batch in test_batches(
-            dataset, run.data, batch_size=BATCH, workers=workers, share=share()
-        ):
+        batches = test_batches(
+            dataset,
+            run.data,
+            batch_size=BATCH,
+            workers=workers,
+            proposals=proposals,
+            share=share(),
+        )
+        for batch in batches:
             indices += batch.indices
             with evaluated_within_memory(batch, device):
                 batch = batch.to(device)

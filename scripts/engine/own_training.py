@@ -23,6 +23,7 @@ from scripts.engine.places import RunPlace, own_place
 from scripts.engine.processes import is_first
 from scripts.engine.recipe import TrainOptions, check_accumulate, goes_on
 from scripts.engine.saved_record import saved_record
+from scripts.engine.shown_images import Shown, chosen_images
 from scripts.engine.start import recorded_run
 from scripts.engine.training import train_task
 from scripts.engine.training_state import Task
@@ -78,7 +79,7 @@ def train_own(
         dataset=data.train,
         validation=validation,
         may_grow=True,
-        shown=lambda: data.validation,
+        shown=lambda: Shown(dataset=data.validation, indices=chosen_images(data.validation)),
     )
     if is_first():
         write_atomically(place.trained_images, json.dumps(trained_images))

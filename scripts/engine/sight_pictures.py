@@ -33,10 +33,9 @@ def picture_of_sight(sight: Sight, classes: Sequence[str]) -> Image.Image:
     noise = "" if target.sigma_true is None else "; bands: sigma of its labels"
     truth = overlay(image, target_lines(target, classes, factor), classes)
     shown = [(f"ground truth{noise}", truth)]
-    if sight.proposals is not None:
-        hits = int((best_iou(sight.proposals, target.boxes) >= RIGHT_IOU).sum())
-        title = f"best {len(sight.proposals)} proposals, {hits} on an object (green)"
-        shown.append((title, proposal_picture(image, sight.proposals, target.boxes, factor)))
+    hits = int((best_iou(sight.proposals, target.boxes) >= RIGHT_IOU).sum())
+    title = f"best {len(sight.proposals)} proposals, {hits} on an object (green)"
+    shown.append((title, proposal_picture(image, sight.proposals, target.boxes, factor)))
     if before is not None:
         lines = detection_lines(before, classes, factor)
         shown.append((f"before voting, {drawn_of(before)}", overlay(image, lines, classes)))

@@ -25,11 +25,13 @@ from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.processes import barrier, first_before_others, is_first, said_by_first, share
 from scripts.engine.progress import Progress
+from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.run_lock import held
 from scripts.engine.run_starts import note_start
 from scripts.engine.run_status import RunStatus
 from scripts.engine.shared_batch import SharedBatch, agreed
+from scripts.engine.shown_images import open_shown
 from scripts.engine.stopping import StopSignals
 from scripts.engine.training_files import finish, save_training, save_weights
 from scripts.engine.training_origin import write_data_facts
@@ -208,8 +210,14 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         )
     with first_before_others():  # the first one may have to render the data
         dataset = open_dataset(run, environment, run.data.train)
+    place = environment.run_place(name.partition("/")[0], run, options.seed)
     validation = None
     if options.validate_every:
+        if run.model.roi.head == "none":
+            raise ValueError(
+                f"--validate-every: {name} is a region proposal network alone, which has no "
+                "detections to validate; leave the option out."
+            )
         labeled = open_dataset(run, environment, run.data.test)
         check_has_objects(labeled, run.data.test)
         validation = Validation(
@@ -218,13 +226,15 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
             epoch=max(1, len(dataset) // run.train.batch_size),
             patience=options.patience,
             workers=environment.workers,
+            proposals=ensure_proposals(run, place, environment, labeled, "test"),
         )
+    run = with_classes(run, dataset.classes)
     task = Task(
-        run=with_classes(run, dataset.classes),
-        place=environment.run_place(name.partition("/")[0], run, options.seed),
+        run=run,
+        place=place,
         dataset=dataset,
         validation=validation,
-        shown=partial(open_dataset, run, environment, run.data.test),
+        shown=partial(open_shown, run, place, environment),
     )
     return train_task(task, environment, options)
 

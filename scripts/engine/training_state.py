@@ -37,6 +37,7 @@ from scripts.engine.progress import Progress
 from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions
 from scripts.engine.results_version import version_note
+from scripts.engine.shown_images import Shown
 from scripts.engine.start import prepared_detector
 from scripts.engine.step_files import checkpoint_to_continue
 from scripts.engine.training_origin import Origin, continued_origin, new_origin
@@ -48,7 +49,7 @@ class Task:
     """What is to be trained: a run with its classes, where it is kept, on what.
 
     validation: while it trains; None: none. may_grow: a longer schedule continues a shorter one.
-    shown: opens the labeled images that TensorBoard shows some of; None: it shows none.
+    shown: opens the labeled images that TensorBoard shows; None: it shows none.
     """
 
     run: Run
@@ -56,7 +57,7 @@ class Task:
     dataset: Dataset
     validation: Validation | None = None
     may_grow: bool = False
-    shown: Callable[[], Dataset] | None = None
+    shown: Callable[[], Shown | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ class Training:
     seconds_before: float
     validation: Validation | None
     metrics: list[dict[str, Any]]  # a line for each validation so far
-    shown: Callable[[], Dataset] | None = None
+    shown: Callable[[], Shown | None] | None = None
 
     @property
     def proposals_key(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from data.errors import DataError
+from data.formats.saved_proposals import SavedProposals
 from data.records import Dataset, Detections, Target
 from experiments.records import Run
 from models.detector import Detector
@@ -31,7 +32,7 @@ class Validation:
 
     dataset: the images. every: updates between two validations. epoch: updates in which each
     training image is seen once. patience: validations without a better AP after which the training
-    ends; None: never. workers: processes that read images.
+    ends; None: never. workers: processes that read images. proposals: for a Fast R-CNN.
     """
 
     dataset: Dataset
@@ -39,6 +40,7 @@ class Validation:
     epoch: int
     patience: int | None = None
     workers: int = 0
+    proposals: SavedProposals | None = None
 
     def is_due(self, done: int, total: int) -> bool:
         """Whether the network is validated after ``done`` of ``total`` updates."""
@@ -90,6 +92,7 @@ def validate(
             choose_postprocess(run),
             device=device,
             workers=validation.workers,
+            proposals=validation.proposals,
         )
     finally:
         detector.train()

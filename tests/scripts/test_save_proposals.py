@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.build import build_dataset
 from data.formats.saved_proposals import load_proposals
@@ -18,6 +19,7 @@ from postprocess.pipeline import PostprocessConfig
 from scripts import save_proposals
 from scripts import train as train_module
 from scripts.engine import cost, proposals
+from scripts.engine.budget import Budget
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.evaluation import evaluate_table
 from scripts.engine.places import RunPlace
@@ -89,6 +91,53 @@ def evaluate(data, out, **changed):
 def train_all(data, out, *runs, **how):
     for run in runs:
         assert train(data, out, run=f"kl_loss/{run.name}", **how) == 0
+
+
+def shown_in_tensorboard(out, run):
+    """The tags of the pictures in TensorBoard."""
+    events = EventAccumulator(str(folder_of(out, run) / "tensorboard"))
+    events.Reload()
+    return [tag for tag in events.Tags()["tensors"] if tag.startswith("images/")]
+
+
+def test_a_fast_rcnn_in_training_is_looked_at_with_proposals_of_the_shown_images(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Budget, "allows", True)
+    train_all(data, tmp_path, TINY_RPN, TINY_FAST)
+    assert len(shown_in_tensorboard(tmp_path, TINY_FAST)) == 3  # all test images
+    assert not (folder_of(tmp_path) / "proposals-test.npz").exists()
+
+
+def test_a_fast_rcnn_is_validated_with_the_proposals_that_it_is_tested_with(data, tmp_path):
+    train_all(data, tmp_path, TINY_RPN)
+    train_all(data, tmp_path, TINY_FAST, validate_every=TINY.train.iterations)
+    lines = (folder_of(tmp_path, TINY_FAST) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["updates"] for line in lines] == [TINY.train.iterations]
+    evaluate(data, tmp_path)  # finds the file that the validation has written
+    assert json.loads(lines[0])["AP"] is not None
+
+
+def test_a_region_proposal_network_alone_cannot_be_validated(data, tmp_path):
+    with pytest.raises(ValueError, match="--validate-every: kl_loss/tiny_rpn is a region prop"):
+        train(data, tmp_path, run="kl_loss/tiny_rpn", validate_every=3)
+    assert not folder_of(tmp_path).exists()
+
+
+def test_given_proposals_for_the_training_alone_leave_nothing_to_look_at(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Budget, "allows", True)
+    train_all(data, tmp_path, TINY_RPN)
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
+    files = [folder_of(tmp_path) / f"proposals-{part}.npz" for part in ("train", "test")]
+    given = {"alone": f"{files[0]}:", "both": f"{files[0]}:{files[1]}"}
+    pictures = {}
+    for name, option in given.items():
+        (tmp_path / name).mkdir()
+        train_all(data, tmp_path / name, TINY_FAST, proposals=option)
+        pictures[name] = len(shown_in_tensorboard(tmp_path / name, TINY_FAST))
+    assert pictures == {"alone": 0, "both": 3}
 
 
 def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsys):

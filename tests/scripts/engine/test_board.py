@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from data.errors import DataError
 from scripts.engine import board as module
-from scripts.engine import sights
+from scripts.engine import shown_images
 from scripts.engine import update as update_module
 from scripts.engine.board import Board, is_look_due
 from scripts.engine.budget import Budget
@@ -28,7 +28,7 @@ def shown(monkeypatch):
     monkeypatch.setattr(module, "HISTOGRAMS_EVERY", 2)
     monkeypatch.setattr(update_module, "STATISTICS_EVERY", 2)
     monkeypatch.setattr(Budget, "allows", True)
-    monkeypatch.setattr(sights, "IMAGES", 1)
+    monkeypatch.setattr(shown_images, "IMAGES", 1)
 
 
 def points(folder):

@@ -24,7 +24,7 @@ def sight(**stages):
     target = Target(boxes=BOX, labels=torch.tensor([2]))
     sample = Sample(image_id=1, image=image, target=target)
     return Sight(
-        name="a.jpg", sample=sample, **{"proposals": None, "before": None, "after": None} | stages
+        name="a.jpg", sample=sample, **{"proposals": BOX, "before": None, "after": None} | stages
     )
 
 
@@ -53,12 +53,10 @@ def test_each_stage_has_a_panel():
     assert not has(panel(picture, 1, 0), WHITE)
 
 
-@pytest.mark.parametrize(
-    ("stages", "panels"), [({}, 1), ({"proposals": BOX}, 2), ({"after": found(BOX)}, 2)]
-)
-def test_a_network_without_a_stage_has_no_panel_of_it(stages, panels):
+@pytest.mark.parametrize(("stages", "rows"), [({}, 1), ({"after": found(BOX)}, 2)])
+def test_a_network_without_a_second_stage_has_no_panel_of_it(stages, rows):
     picture = picture_of_sight(sight(**stages), CLASSES)
-    assert picture.width == panels * LONGER_SIDE + (panels - 1) * GAP
+    assert picture.size == (2 * LONGER_SIDE + GAP, rows * (432 + TITLE_HEIGHT))
 
 
 def test_what_is_large_is_drawn_as_large_as_what_is_small():
@@ -69,7 +67,7 @@ def test_what_is_large_is_drawn_as_large_as_what_is_small():
     large = Sight(
         name="b.jpg",
         sample=Sample(image_id=2, image=image, target=target),
-        proposals=None,
+        proposals=10 * BOX,
         before=None,
         after=found(10 * BOX, sigma=torch.full((1, 4), 20.0)),
     )
