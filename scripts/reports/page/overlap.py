@@ -78,7 +78,7 @@ def group_plots(
     if steps:
         base = results.rows[rows[0]].label
         labels = Labels(title=f"{name}: difference from {base}", x="IoU threshold", y="points")
-        plots.append(line_plot(steps, labels, ends(steps)))
+        plots.append(line_plot(steps, labels, ends(steps), order=list(levels)))
     return plots
 
 
