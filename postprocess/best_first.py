@@ -22,10 +22,9 @@ import numpy as np
 from postprocess.arrays import Doubles, Flags, Indices
 from postprocess.config import PostprocessConfig
 from postprocess.overlaps import TOGETHER, Overlaps
-from postprocess.small_groups import select_of_small_groups
+from postprocess.small_groups import LEAST, decayed, select_of_small_groups
 from postprocess.suppression import Decay, gaussian_decay, hard_decay, linear_decay
 
-LEAST = 1e-300  # a score of 0 counts as this: 0 stands for a box that is gone
 FEWEST_ROWS = 4  # boxes of a large group whose factors are computed together, at least
 
 Entry = tuple[float, int, int, int]  # a selected box: -score, row, place, step of its group
@@ -108,7 +107,8 @@ class LargeGroup:
         """Takes the box at ``place`` out and decays the others."""
         if place not in self.factors:
             self.add_factors(place)
-        self.scores *= self.factors.pop(place)
+        factors = self.factors.pop(place)
+        self.scores = decayed(self.scores, factors, self.floor)
         if self.exit_step is not None:
             gone = (self.scores == 0) | self.fallen()
             never = len(self.overlaps.slices.order)

@@ -37,12 +37,12 @@ def hard_nms(slices: ClassSlices, scores: Doubles, *, threshold: float) -> Indic
     Law: equals torchvision.ops.batched_nms, apart from IoUs that float32 rounds to the threshold.
     """
     extent = float(np.abs(slices.boxes).max(initial=1.0))
-    shift = 2.0 ** np.ceil(np.log2(extent) + 1)
     moved = slices.boxes.astype(np.float64)
-    moved += slices.group * shift
-    boxes, ranked = torch.from_numpy(moved.T), torch.from_numpy(scores)
     # A shift of many large boxes would cost them digits.
     together = TOGETHER if extent < LARGEST_SHIFTED else 0
+    if together:
+        moved += slices.group * 2.0 ** np.ceil(np.log2(extent) + 1)
+    boxes, ranked = torch.from_numpy(moved.T), torch.from_numpy(scores)
     kept = [
         ops.nms(boxes[part], ranked[part], threshold).numpy() + part.start
         for part in calls(slices, together)
@@ -120,5 +120,5 @@ def exit_steps(overlaps: Overlaps, places: Indices, step: Indices, *, threshold:
         leaves = near.iou > threshold
         box, member = np.broadcast_arrays(near.box, near.member)
         np.minimum.at(steps, member[leaves], step[box[leaves]])
-    steps[places] = np.minimum(steps[places], step)
+    steps[places] = step  # an IoU may lie on the other side of the threshold in float64
     return steps

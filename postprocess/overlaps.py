@@ -2,8 +2,8 @@
 whoever asks next: suppression, and then the vote.
 
 Letters: T candidates of all images, D boxes that are asked for, M members of a group, W members of
-the largest small group. Memory is linear in T: a small group has at most SMALL members, and a large
-one has a row for each box that was asked for or came along.
+the largest small group. Memory is linear in T for a given D: a small group has at most SMALL
+members, and a large one has a row for each box that was asked for or came along.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,6 +12,8 @@ from postprocess.arrays import Doubles, Indices
 from postprocess.overlaps import Overlaps
 from postprocess.suppression import Decay
 
+LEAST = 1e-300  # a score of 0 counts as this: 0 stands for a box that is gone
+
 
 def select_of_small_groups(
     overlaps: Overlaps,
@@ -62,7 +64,7 @@ def select_of_small_groups(
             break
         found.append((first + slot, best, image))
         before = remaining
-        remaining = before * factors[rows + slot]
+        remaining = decayed(before, factors[rows + slot], floor)
         remaining[(remaining < floor) & ~exempt] = 0
         if exit_step is not None:
             group, gone = ((remaining == 0) & (before > 0)).nonzero()
@@ -72,6 +74,16 @@ def select_of_small_groups(
     steps = [np.full(len(places), step - 1) for step, (places, _, _) in enumerate(found)]
     place, score, _ = joined(found)
     return place, score, np.concatenate(steps)
+
+
+def decayed(scores: Doubles, factors: Doubles, floor: float) -> Doubles:
+    """Scores times factors. Without a floor a product that is too small for a double is LEAST: a
+    box is gone only by a factor of 0.
+    """
+    products: Doubles = scores * factors
+    if floor <= 0:
+        np.maximum(products, LEAST, out=products, where=(scores > 0) & (factors > 0))
+    return products
 
 
 def joined(

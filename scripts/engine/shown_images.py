@@ -10,7 +10,7 @@ from data.loader import test_batches
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
-from scripts.engine.memory import evaluated_within_memory
+from scripts.engine.memory import OutOfMemoryFault, evaluated_within_memory, in_words
 from scripts.engine.places import RunPlace, find_run
 from scripts.engine.proposals import given_proposals
 from scripts.engine.trained import TrainedRun, trained_detector, trained_run
@@ -82,7 +82,8 @@ def proposals_of_images(
     Unlike the proposals of a whole data set they are computed by this process alone, and not kept.
     """
     device = pick_device(environment.device)
-    detector = trained_detector(trained, device)
+    with in_words(OutOfMemoryFault, lambda: f"{trained.checkpoint} does not fit into {device}."):
+        detector = trained_detector(trained, device)
     count = trained.run.model.rpn.post_nms_test
     found: dict[int, Proposals] = {}
     for batch in test_batches(dataset, trained.run.data, batch_size=1, workers=0, indices=indices):

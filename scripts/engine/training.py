@@ -25,7 +25,6 @@ from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.optimizer import learning_rate, set_learning_rate
 from scripts.engine.processes import barrier, first_before_others, is_first, said_by_first, share
 from scripts.engine.progress import Progress
-from scripts.engine.proposals import ensure_proposals
 from scripts.engine.recipe import TrainOptions, configured_run, with_classes
 from scripts.engine.run_lock import held
 from scripts.engine.run_starts import note_start
@@ -202,6 +201,11 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         EnvironmentFault: if an update does not fit into memory, or another process is gone.
     """
     run = configured_run(name, environment, options)
+    if options.validate_every and run.model.roi.head == "none":
+        raise ValueError(
+            f"--validate-every: {name} is a region proposal network alone, which has no detections "
+            "to validate; leave the option out."
+        )
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
     if device.type == "cpu" and environment.scale == "paper":
         print(
@@ -210,14 +214,8 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         )
     with first_before_others():  # the first one may have to render the data
         dataset = open_dataset(run, environment, run.data.train)
-    place = environment.run_place(name.partition("/")[0], run, options.seed)
     validation = None
     if options.validate_every:
-        if run.model.roi.head == "none":
-            raise ValueError(
-                f"--validate-every: {name} is a region proposal network alone, which has no "
-                "detections to validate; leave the option out."
-            )
         labeled = open_dataset(run, environment, run.data.test)
         check_has_objects(labeled, run.data.test)
         validation = Validation(
@@ -226,9 +224,9 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
             epoch=max(1, len(dataset) // run.train.batch_size),
             patience=options.patience,
             workers=environment.workers,
-            proposals=ensure_proposals(run, place, environment, labeled, "test"),
         )
     run = with_classes(run, dataset.classes)
+    place = environment.run_place(name.partition("/")[0], run, options.seed)
     task = Task(
         run=run,
         place=place,

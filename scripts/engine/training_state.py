@@ -4,7 +4,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,12 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         f"writing {place.folder}"
     )
     proposals = ensure_proposals(run, place, environment, dataset, "train")
+    validation = task.validation
+    if validation is not None:
+        tested = ensure_proposals(run, place, environment, validation.dataset, "test")
+        if tested is not None:
+            tested.check_covers(validation.dataset.image_ids)
+        validation = replace(validation, proposals=tested)
     path = said_by_first(lambda: checkpoint_to_start_from(options.resume, place))
     torch.manual_seed(options.seed)
     detector = prepared_detector(
@@ -167,7 +173,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         origin=origin,
         start=start,
         seconds_before=seconds_before,
-        validation=task.validation,
+        validation=validation,
         metrics=metric_lines(place.metrics, start),
         shown=task.shown,
     )

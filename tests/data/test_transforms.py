@@ -195,3 +195,20 @@ def test_what_the_network_sees_can_be_shown_again(pixels):
     image = torch.arange(3 * 8 * 11, dtype=torch.uint8).reshape(3, 8, 11)
     seen = normalize(image.float(), PIXELS[pixels])
     assert torch.equal(visible(seen, PIXELS[pixels]), image)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    """Worker processes have one thread, the main process has several."""
+    image = torch.randint(0, 256, (3, 75, 100), generator=torch.Generator().manual_seed(0)).byte()
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(
+                to_network(image, None, short_side=160, long_side=None, pixels="torchvision")[0]
+            )
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)

@@ -209,3 +209,43 @@ def test_calls_cover_every_place_once_and_split_no_group():
         (12, 15),
         (15, 22),
     ]
+
+
+def test_a_selected_box_votes_although_float32_takes_it_for_suppressed():
+    """IoU 0.5: at most the threshold in float64, in which NMS compares, larger in float32."""
+    boxes = torch.tensor(
+        [[291.86218, 70.262245, 466.50253, 149.79517], [350.07562, 70.262245, 524.716, 149.79517]]
+    )
+    config = replace(CONFIGS["hard"], iou_threshold=0.5, voters="remaining")
+    assert box_iou(boxes[:1], boxes[1:]).item() > 0.5
+    voted, _, rows = postprocess_class(boxes, torch.tensor([0.9, 0.8]), torch.ones(2, 4), config)
+    assert rows.tolist() == [0, 1]
+    assert torch.equal(voted[1], boxes[1])  # the first box has left, so it votes alone
+
+
+@pytest.mark.parametrize("count", [SMALL, LARGE])
+def test_without_a_floor_no_box_is_lost_to_underflow(count):
+    """exp(-1 / 0.02) again and again is below the smallest double after a few steps."""
+    boxes = torch.tensor([[0.0, 0, 10, 10]]).repeat(count, 1)
+    config = replace(SOFT, score_floor=0.0, soft_nms_sigma=0.02)
+    _, scores, rows = postprocess_class(
+        boxes, torch.full((count,), 0.5), torch.ones(count, 4), config
+    )
+    assert rows.tolist() == list(range(min(count, 100)))
+    assert (scores.diff() <= 0).all()
+
+
+def test_a_huge_box_changes_nothing_in_another_image():
+    boxes, scores, variances = crowd(SMALL, 6)
+    same = torch.zeros(SMALL, dtype=torch.int64)
+    image = Candidates(boxes=boxes, scores=scores, labels=same, variances=variances)
+    huge = Candidates(
+        boxes=torch.tensor([[0.0, 0, 1e15, 1e15]]),
+        scores=torch.tensor([0.9]),
+        labels=same[:1],
+        variances=torch.ones(1, 4),
+    )
+    alone = postprocess(image, CONFIGS["hard"])
+    beside = postprocess([huge, image], CONFIGS["hard"])[1]
+    assert torch.equal(alone.boxes, beside.boxes)
+    assert torch.equal(alone.scores, beside.scores)

@@ -12,13 +12,14 @@ import torch
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.build import build_dataset
+from data.errors import DataError
 from data.formats.saved_proposals import load_proposals
 from data.loader import test_batches
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import save_proposals
 from scripts import train as train_module
-from scripts.engine import cost, proposals
+from scripts.engine import cost, proposals, shown_images
 from scripts.engine.budget import Budget
 from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.evaluation import evaluate_table
@@ -122,6 +123,34 @@ def test_a_region_proposal_network_alone_cannot_be_validated(data, tmp_path):
     with pytest.raises(ValueError, match="--validate-every: kl_loss/tiny_rpn is a region prop"):
         train(data, tmp_path, run="kl_loss/tiny_rpn", validate_every=3)
     assert not folder_of(tmp_path).exists()
+
+
+def test_proposals_of_other_images_are_refused_before_the_first_update(data, tmp_path):
+    train_all(data, tmp_path, TINY_RPN)
+    save(data, tmp_path, run="kl_loss/tiny_rpn")
+    file = folder_of(tmp_path) / "proposals-train.npz"
+    with pytest.raises(DataError, match="none of the 3 images"):
+        train(data, tmp_path, run="kl_loss/tiny_fast", validate_every=3, proposals=f"{file}:{file}")
+    assert not list(folder_of(tmp_path, TINY_FAST).glob("*.pt"))
+
+
+def test_a_finished_training_computes_no_proposals_for_its_validation(data, tmp_path):
+    train_all(data, tmp_path, TINY_RPN, TINY_FAST)
+    train_all(data, tmp_path, TINY_FAST, validate_every=3)
+    assert not (folder_of(tmp_path) / "proposals-test.npz").exists()
+
+
+def test_a_network_that_does_not_fit_beside_the_training_ends_the_pictures_alone(
+    data, tmp_path, monkeypatch, capsys
+):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Budget, "allows", True)
+    monkeypatch.setattr(shown_images, "trained_detector", full)
+    train_all(data, tmp_path, TINY_RPN, TINY_FAST)
+    assert "does not fit into cpu" in capsys.readouterr().out
+    assert shown_in_tensorboard(tmp_path, TINY_FAST) == []
 
 
 def test_given_proposals_for_the_training_alone_leave_nothing_to_look_at(
