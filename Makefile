@@ -47,7 +47,7 @@ lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: install ## operators, post-processing, networks, loading, scoring beside their peers; about 15 minutes on 2 cores
+benchmark: install ## operators, post-processing, networks, loading, scoring beside their peers; about 20 minutes on 2 cores
 	$(BIN)/python -m scripts.speed --device $(or $(DEVICE),auto) --out $(or $(OUT),runs)/benchmark $(if $(PARTS),--parts $(PARTS))
 
 report: install ## [OUT=runs]: one page, report.html, with everything that was measured, beside the papers' numbers
