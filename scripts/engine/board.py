@@ -6,6 +6,7 @@ it ends a training.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from data.errors import DataError
 from data.scoring.score_curve import score_curve
@@ -45,7 +46,6 @@ class Board:
         self.training, self.progress, self.log = training, progress, progress.log
         self.histograms = Histograms(progress.log)
         self.budget = Budget(SHARE, first_s=FIRST_S)
-        self.shown: Shown | None = None
         self.has_failed = False
         if self.log.is_written:
             self.log.add_text("run", run_page(training), training.start + 1)
@@ -54,6 +54,11 @@ class Board:
     def is_shown(self) -> bool:
         """Whether anything of it would be kept."""
         return self.log.is_written and not self.has_failed
+
+    @cached_property
+    def shown(self) -> Shown | None:
+        """The images that are looked at, opened once; None if there are none."""
+        return None if self.training.shown is None else self.training.shown()
 
     @contextmanager
     def without_harm(self) -> Iterator[None]:
@@ -126,8 +131,6 @@ class Board:
     def look(self, done: int) -> None:
         """Shows what the network makes of the same images each time."""
         training = self.training
-        if self.shown is None and training.shown is not None:
-            self.shown = training.shown()
         if self.shown is None:
             return
         config = choose_postprocess(training.run)

@@ -160,6 +160,11 @@ def test_given_proposals_for_the_training_alone_leave_nothing_to_look_at(
     train_all(data, tmp_path, TINY_RPN)
     save(data, tmp_path, run="kl_loss/tiny_rpn")
     files = [folder_of(tmp_path) / f"proposals-{part}.npz" for part in ("train", "test")]
+    opened = []
+    chosen = shown_images.chosen_images
+    monkeypatch.setattr(
+        shown_images, "chosen_images", lambda dataset: opened.append(1) or chosen(dataset)
+    )
     given = {"alone": f"{files[0]}:", "both": f"{files[0]}:{files[1]}"}
     pictures = {}
     for name, option in given.items():
@@ -167,6 +172,7 @@ def test_given_proposals_for_the_training_alone_leave_nothing_to_look_at(
         train_all(data, tmp_path / name, TINY_FAST, proposals=option)
         pictures[name] = len(shown_in_tensorboard(tmp_path / name, TINY_FAST))
     assert pictures == {"alone": 0, "both": 3}
+    assert len(opened) == 2  # once in each training
 
 
 def test_both_files_hold_what_the_network_proposes(data, tmp_path, passes, capsys):
