@@ -64,12 +64,18 @@ def ensure_proposals(
         return None
     if environment.proposals is not None:
         return given_proposals(environment.proposals, part)
-    name = f"{place.paper}/{run.proposals}"
-    proposer = scaled_run(find_run(name), environment)
-    proposer_place = place.sibling(run.proposals)
+    name, proposing, proposing_place = proposing_run(run, place, environment)
     return load_proposals(
-        ensure_proposal_file(name, proposer, proposer_place, environment, dataset, part)
+        ensure_proposal_file(name, proposing, proposing_place, environment, dataset, part)
     )
+
+
+def proposing_run(run: Run, place: RunPlace, environment: Environment) -> tuple[str, Run, RunPlace]:
+    """The run that ``run`` has its proposals from: as a command names it, at the scale and on the
+    data of the environment, and where it is kept.
+    """
+    name = f"{place.paper}/{run.proposals}"
+    return name, scaled_run(find_run(name), environment), place.sibling(run.proposals)
 
 
 def given_proposals(option: str, part: str) -> SavedProposals:

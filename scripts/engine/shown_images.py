@@ -9,10 +9,10 @@ from data.formats.saved_proposals import SavedProposals, saved_proposals
 from data.loader import test_batches
 from data.records import Dataset, Proposals
 from experiments.records import Run
-from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
+from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.memory import OutOfMemoryFault, evaluated_within_memory, in_words
-from scripts.engine.places import RunPlace, find_run
-from scripts.engine.proposals import given_proposals
+from scripts.engine.places import RunPlace
+from scripts.engine.proposals import given_proposals, proposing_run
 from scripts.engine.trained import TrainedRun, trained_detector, trained_run
 
 IMAGES = 8  # that are shown
@@ -63,10 +63,8 @@ def open_shown(run: Run, place: RunPlace, environment: Environment) -> Shown | N
             return None
         proposals = given_proposals(environment.proposals, "test")
         return Shown(dataset=dataset, indices=indices, proposals=proposals)
-    proposer = scaled_run(find_run(f"{place.paper}/{run.proposals}"), environment)
-    trained = trained_run(
-        proposer, place.sibling(run.proposals), dataset, unfinished=environment.unfinished
-    )
+    _, proposing, proposing_place = proposing_run(run, place, environment)
+    trained = trained_run(proposing, proposing_place, dataset, unfinished=environment.unfinished)
     if trained is None:
         return None
     proposals = proposals_of_images(trained, dataset, indices, environment)
