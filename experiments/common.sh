@@ -3,6 +3,7 @@
 #   LENGTH  how many times as many updates: 4 is --scale mini-4x (default 1)
 #   DATA    folder of the data set                 WEIGHTS  ImageNet weights: a file, none, or auto (torchvision's)
 #   OUT     where runs are kept (default runs)     DEVICE   auto (default), cpu or cuda
+#   JOBS    trainings side by side (default: at mini the number of cores, at most 4; else 1); see scripts/side_by_side.sh
 #   WORKERS processes that read images (default 0) SPLITS   TRAIN:TEST, other splits than the run's
 #   PUBLISH not empty: write the report into the table's results folder in experiments/
 #   RESULTS folder for the report (default: OUT/SCALE/PAPER/TABLE/report)
@@ -14,10 +15,13 @@
 #   WEIGHTS_VGGM    ImageNet weights of VGG-CNN-M-1024, which torchvision does not have (default: WEIGHTS)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/launch.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/side_by_side.sh"
 SCALE=${SCALE:-mini} SEEDS=${SEEDS:-1} WEIGHTS=${WEIGHTS:-auto}
 [[ $SEEDS =~ ^[1-9][0-9]*$ ]] || { echo "error: SEEDS is '$SEEDS'; give a whole number of at least 1." >&2; exit 2; }
 [[ ${LENGTH:-1} =~ ^[1-9][0-9]*$ ]] || { echo "error: LENGTH is '$LENGTH'; give a whole number of at least 1." >&2; exit 2; }
 [ "${LENGTH:-1}" = 1 ] || SCALE=$SCALE-${LENGTH}x
+JOBS=${JOBS:-$(default_jobs "$SCALE")}
+check_jobs
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")
@@ -35,19 +39,23 @@ report=()
 [ -z "${PUBLISH:-}" ] || report+=(--publish)
 
 train_table() { # train_table PAPER/TABLE: each network that the table needs, with each seed
-  local runs run backbone images weights seed
+  local runs run backbone images round earlier weights seed
   local options=(--amp "${AMP:-off}" --accumulate "${ACCUMULATE:-1}")
   [ -z "${BATCH:-}" ] || options+=(--batch-size "$BATCH")
   runs=$("$PYTHON" -m scripts.list_runs "$1" --scale "$SCALE")
   [ -n "$runs" ] || echo "$1 is measured on networks with random weights; nothing to train."
   for ((seed = 0; seed < SEEDS; seed++)); do
-    while read -r -u 3 run backbone images; do
+    earlier=0
+    while read -r -u 3 run backbone images round; do
       [ -n "$run" ] || continue
+      [ "$round" = "$earlier" ] || end_jobs # it needs networks of the earlier rounds
+      earlier=$round
       weights=$WEIGHTS
       [ "$backbone" != vgg_cnn_m_1024 ] || weights=${WEIGHTS_VGGM:-$WEIGHTS}
-      launch "$(processes_for "$run" "${BATCH:-$images}")" scripts.train "$run" --seed "$seed" "${common[@]}" --weights "$weights" "${options[@]}"
+      start_job "$run, seed $seed" launch "$(processes_for "$run" "${BATCH:-$images}")" scripts.train "$run" --seed "$seed" "${common[@]}" --weights "$weights" "${options[@]}"
     done 3<<<"$runs"
   done
+  end_jobs
 }
 
 processes_for() { # processes_for RUN IMAGES: GPUS, but no more than there are images in an update

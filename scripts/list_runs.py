@@ -1,8 +1,8 @@
 """Lists what a table needs: python -m scripts.list_runs kl_loss/table6 --scale mini
 
 One line a network, in the order of training: paper/run, the backbone that it has at this scale,
-and how many images an update learns from. With --commands instead the commands of scripts/ that
-measure and print the table.
+how many images an update learns from, and its round: a network needs those of earlier rounds alone,
+the first is 0. With --commands instead the commands of scripts/ that measure and print the table.
 """
 
 import sys
@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from experiments.scales import at_scale
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.places import add_scale_option, find_table
-from scripts.engine.training_order import COMMANDS, training_order
+from scripts.engine.training_order import COMMANDS, training_rounds
 
 
 def list_runs(table: str, scale: str) -> str:
-    """Each network as "paper/run backbone images", one a line."""
+    """Each network as "paper/run backbone images round", one a line."""
     paper = table.partition("/")[0]
     lines = []
-    for run in training_order(find_table(table), paper, scale):
-        scaled = at_scale(run, scale)
-        backbone, images = scaled.model.backbone.name, scaled.train.batch_size
-        lines.append(f"{paper}/{run.name} {backbone} {images}")
+    for number, runs in enumerate(training_rounds(find_table(table), paper, scale)):
+        for run in runs:
+            scaled = at_scale(run, scale)
+            backbone, images = scaled.model.backbone.name, scaled.train.batch_size
+            lines.append(f"{paper}/{run.name} {backbone} {images} {number}")
     return "\n".join(lines)
 
 

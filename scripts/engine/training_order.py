@@ -21,7 +21,13 @@ COMMANDS = {
 
 
 def training_order(table: Table, paper: str, scale: str) -> list[Run]:
-    """The runs of a table, each after the runs that it needs (``Run.start``, ``Run.proposals``).
+    """The runs of a table, each after the runs that it needs (``training_rounds``)."""
+    return [run for round_ in training_rounds(table, paper, scale) for run in round_]
+
+
+def training_rounds(table: Table, paper: str, scale: str) -> list[list[Run]]:
+    """The runs of a table in rounds: a run needs runs of earlier rounds alone (``Run.start``,
+    ``Run.proposals``), so those of one round can be trained side by side.
 
     Args:
         paper: whose runs.py names the runs that others start from.
@@ -33,18 +39,34 @@ def training_order(table: Table, paper: str, scale: str) -> list[Run]:
     """
     if table.command == "benchmark":
         return []
-    order: dict[str, Run] = {}  # by the name at this scale
+    rounds: list[list[Run]] = []
+    round_of: dict[str, int] = {}  # by the name at this scale
     for row in table.rows:
-        add_after_needed(row.run, runs_of(paper), scale, order)
-    return list(order.values())
+        add_to_rounds(row.run, runs_of(paper), scale, rounds, round_of)
+    return rounds
 
 
-def add_after_needed(run: Run, runs: Mapping[str, Run], scale: str, order: dict[str, Run]) -> None:
-    """Appends a run to ``order``, before it the runs that it needs."""
+def add_to_rounds(
+    run: Run,
+    runs: Mapping[str, Run],
+    scale: str,
+    rounds: list[list[Run]],
+    round_of: dict[str, int],
+) -> int:
+    """Adds a run, and the runs that it needs, to ``rounds`` and ``round_of``.
+
+    Returns:
+        the round of the run: the first is 0.
+    """
     scaled = at_scale(run, scale)
-    if scaled.name in order:
-        return
-    for needed in (scaled.proposals, scaled.start):
-        if needed in runs:
-            add_after_needed(runs[needed], runs, scale, order)
-    order[scaled.name] = run
+    if scaled.name not in round_of:
+        needed = [
+            add_to_rounds(runs[name], runs, scale, rounds, round_of)
+            for name in (scaled.proposals, scaled.start)
+            if name in runs
+        ]
+        number = 1 + max(needed, default=-1)
+        rounds.extend([] for _ in range(number + 1 - len(rounds)))
+        rounds[number].append(run)
+        round_of[scaled.name] = number
+    return round_of[scaled.name]

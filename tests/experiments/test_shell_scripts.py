@@ -41,7 +41,7 @@ def calls(tmp_path):
             [EXPERIMENTS / script],
             check=True,
             capture_output=True,
-            env={**kept, "PYTHON": str(stub), "OUT": "/out", **environment},
+            env={**kept, "PYTHON": str(stub), "OUT": "/out", "JOBS": "1", **environment},
         )
         return (tmp_path / "log").read_text().splitlines()
 
@@ -76,7 +76,14 @@ def test_a_length_that_is_no_whole_number_is_refused(calls, length):
 
 @pytest.mark.parametrize(
     ("name", "value", "least"),
-    [("GPUS", "0", 1), ("GPUS", "all", 1), ("RESTARTS", "-1", 0), ("RESTARTS", "x", 0)],
+    [
+        ("GPUS", "0", 1),
+        ("GPUS", "all", 1),
+        ("RESTARTS", "-1", 0),
+        ("RESTARTS", "x", 0),
+        ("JOBS", "0", 1),
+        ("JOBS", "2.5", 1),
+    ],
 )
 def test_a_count_of_processes_or_restarts_that_is_none_is_refused(calls, name, value, least):
     for script in ("train.sh", "eval.sh"):
