@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from experiments.claims import CLAIMS, Claim
-from scripts.reports.claims import Measured, all_measured, evidence_grid, reason, verdict
+from scripts.reports.claims import RULE, Measured, all_measured, evidence_grid, reason, verdict
 from scripts.reports.page.sources import Sources
 from scripts.reports.page.views import Part, Section, Sentence, TableView, plain
 from scripts.reports.results import Results, counted
@@ -13,14 +13,6 @@ from scripts.reports.summary import paper_step
 
 ORDER = ("difference", "number", "paper", "ours", "says", "seeds", "scale", "table")
 WORDS = ("holds", "holds in part", "fails", "unclear")
-RULE = (
-    "A number is a difference taken within each seed: its mean ± the sample standard deviation "
-    "over seeds. It speaks if two seeds or more have it and mean ± 2 standard errors lies on one "
-    "side of what the claim says. A claim **holds** if all of its numbers speak for it, **holds in "
-    "part** if some do, **fails** if none does and at least half speak against it, and is "
-    "**unclear** otherwise. Numbers of the mini scale are scored against the boxes before label "
-    "noise was added. “Earlier” numbers were made before the small scales sampled fewer anchors."
-)
 Headline = tuple[str, str, str, str, str]  # table, group, better row, base row, how it is said
 HEADLINES: tuple[Headline, ...] = (
     ("kl_loss/table1", "", "KL Loss + soft-NMS + var voting", "baseline",

@@ -11,6 +11,7 @@ from scripts.reports.claims import (
     all_measured,
     claims_text,
     measured,
+    reason,
     says,
     summary_table,
     verdict,
@@ -41,58 +42,103 @@ def test_there_are_fourteen_claims_and_every_evidence_names_rows_that_exist():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([1.0, 1.2, 1.4], "yes"),
-        ([-1.0, -1.2, -1.4], "no"),
-        ([1.0, -1.0, 0.5], "unclear"),
-        ([3.0], "unclear"),  # one seed says nothing
+        ([1.0, 1.2, 1.4], "for"),
+        ([-1.0, -1.2, -1.4], "against"),
+        ([1.0, -1.0, 0.5], "undecided"),
+        ([3.0], "undecided"),  # one seed says nothing
         # mean 1, sample standard deviation 0.82, standard error 0.41: 1 - 0.82 is above 0
-        ([0.0, 1.0, 2.0, 1.0], "yes"),
-        ([-0.5, 1.0, 2.5, 1.0], "unclear"),  # the same mean, standard error 0.61
+        ([0.0, 1.0, 2.0, 1.0], "for"),
+        ([-0.5, 1.0, 2.5, 1.0], "undecided"),  # the same mean, standard error 0.61
     ],
 )
 def test_a_number_speaks_from_two_standard_errors_on(values, expected):
     assert says(cell(values), UP) == expected
-    opposite = {"yes": "no", "no": "yes", "unclear": "unclear"}[expected]
+    opposite = {"for": "against", "against": "for", "undecided": "undecided"}[expected]
     assert says(cell(values), replace(UP, expected="down")) == opposite
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.2, -0.2], "yes"), ([3.0, 3.2], "no"), ([-3.0, -3.2], "no"), ([0.0, 1.9], "unclear")],
+    [
+        ([0.2, -0.2], "for"),
+        ([3.0, 3.2], "against"),
+        ([-3.0, -3.2], "against"),
+        ([0.0, 1.9], "undecided"),
+    ],
 )
 def test_flat_means_within_the_tolerance(values, expected):
     assert says(cell(values), replace(UP, expected="flat", tolerance=1.0)) == expected
 
 
 def test_an_exact_number_needs_no_second_seed():
-    assert says(cell([0.5]), replace(UP, exact=True)) == "yes"
+    assert says(cell([0.5]), replace(UP, exact=True)) == "for"
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["yes", "yes"], "holds"),
-        (["yes", "no"], "holds in part"),
-        (["yes", "unclear"], "holds in part"),
-        (["no", "unclear"], "fails"),
-        (["no", "unclear", "unclear"], "unclear"),
-        (["unclear"], "unclear"),
+        (["for", "for"], "holds"),
+        (["for", "against"], "holds in part"),
+        (["for", "undecided"], "holds in part"),
+        (["against", "undecided"], "fails"),
+        (["against", "undecided", "undecided"], "unclear"),
+        (["undecided"], "unclear"),
         ([], "unclear"),
     ],
 )
 def test_verdicts(words, expected):
+    assert verdict([number(word, 0.0) for word in words]) == expected
+
+
+def number(says, *values, **change):
+    return Measured(
+        evidence=replace(UP, **change),
+        scale="mini",
+        paper=printed(cell([])),
+        cell=cell(list(values)),
+        says=says,
+        earlier=False,
+    )
+
+
+def test_the_reason_says_where_undecided_numbers_lie():
+    """An "unclear" claim whose numbers are all negative must not read as a maybe."""
     found = [
-        Measured(
-            evidence=UP,
-            scale="mini",
-            paper=printed(cell([])),
-            cell=cell([0.0]),
-            says=word,
-            earlier=False,
-        )
-        for word in words
+        number("against", -2.0, -2.1),
+        number("undecided", -1.0, 0.9),
+        number("undecided", -3.0),
+        number("undecided", 0.5, expected="flat", tolerance=1.0),
+        number("undecided", -0.5, expected="down"),
     ]
-    assert verdict(found) == expected
+    assert reason(found) == (
+        "1 against it, 4 undecided (leaning: 2 towards it, 2 away from it; one seed alone: 3)"
+    )
+    assert reason([number("for", 1.0, 1.1)]) == "1 for it"
+
+
+def test_two_rows_that_are_one_network_at_a_scale_count_once(monkeypatch):
+    """At lite both groups of Table 5 are the same MobileNetV2; at mini they are two networks."""
+    rows = [
+        {"group": group, "label": label, "metrics": {"mAP": value}, "recipe": "a"}
+        for group in ("VGG-CNN-M-1024", "VGG-16")
+        for label, value in (("baseline", 50.0), ("KL Loss", 52.0))
+    ]
+    monkeypatch.setattr(
+        claims.ReportPlace, "committed_seeds", lambda self: [{"seed": 0, "rows": rows}]
+    )
+    evidence = tuple(
+        Evidence(
+            table="kl_loss/table5", row="KL Loss", minus="baseline", group=group, column="mAP",
+            scales=("mini", "lite"),
+        )
+        for group in ("VGG-CNN-M-1024", "VGG-16")
+    )  # fmt: skip
+    found = measured(Claim(text="", source="", evidence=evidence))
+    assert [(one.scale, one.evidence.group) for one in found] == [
+        ("mini", "VGG-CNN-M-1024"),
+        ("lite", "VGG-CNN-M-1024"),
+        ("mini", "VGG-16"),
+    ]
 
 
 def test_numbers_of_the_papers_own_tables(monkeypatch):
