@@ -31,7 +31,7 @@ train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL
 	PYTHON=$(BIN)/python && source scripts/launch.sh && \
 	launch "$$GPUS" scripts.train $(or $(RUN),own/small) --data "$(DATA)" --out "$(or $(OUT),runs)" --device $(or $(DEVICE),auto) \
 	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
-	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(FROM),--from "$(FROM)")
+	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(ACCUMULATE),--accumulate $(ACCUMULATE)) $(if $(FROM),--from "$(FROM)")
 
 test: install ## every test but the slow ones of test-faults and test-docs, on the CPU, without network
 	$(BIN)/python -m pytest

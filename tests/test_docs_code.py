@@ -50,9 +50,17 @@ def test_the_example_of_a_run_is_in_the_code():
 
 
 def test_every_page_with_python_is_run():
-    """Others are run by test_docs_run.py, test_docs_extending.py and scripts/test_export.py."""
+    """Others are run by test_docs_run.py, _extending.py, _reuse.py and scripts/test_export.py."""
     with_python = {path.stem for path in DOCS.glob("*.md") if "```python" in path.read_text()}
-    assert with_python == {"sigma", "structure", "extending", "own_data", "scoring", "export"}
+    assert with_python == {
+        "sigma",
+        "structure",
+        "extending",
+        "own_data",
+        "scoring",
+        "export",
+        "reuse",
+    }
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
