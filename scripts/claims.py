@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.reports.claims import write_claims
+from scripts.reports.claims_page import write_claims
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

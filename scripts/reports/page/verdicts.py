@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from experiments.claims import CLAIMS, Claim
-from scripts.reports.claims import RULE, Measured, all_measured, evidence_grid, reason, verdict
+from scripts.reports.claim_verdicts import RULE, Measured, reason, verdict
+from scripts.reports.claims import all_measured
+from scripts.reports.claims_page import evidence_grid
 from scripts.reports.page.sources import Sources
 from scripts.reports.page.views import Part, Section, Sentence, TableView, plain
 from scripts.reports.results import Results, counted

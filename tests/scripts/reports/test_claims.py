@@ -5,18 +5,10 @@ from dataclasses import replace
 import pytest
 
 from experiments.claims import CLAIMS, Claim, Evidence
-from scripts.reports import claims
-from scripts.reports.claims import (
-    Measured,
-    all_measured,
-    claims_text,
-    measured,
-    reason,
-    says,
-    summary_table,
-    verdict,
-    with_summary,
-)
+from scripts.reports import claims, claims_page
+from scripts.reports.claim_verdicts import Measured, reason, says, verdict
+from scripts.reports.claims import all_measured, measured
+from scripts.reports.claims_page import claims_text, summary_table, with_summary
 from scripts.reports.results import cell
 from scripts.reports.shown import printed
 
@@ -24,11 +16,11 @@ UP = Evidence(table="kl_loss/table1", row="KL Loss", minus="baseline")
 
 
 def test_the_committed_page_is_what_the_committed_results_say():
-    assert claims.PAGE.read_text() == claims_text(all_measured())
+    assert claims_page.PAGE.read_text() == claims_text(all_measured())
 
 
 def test_the_readme_has_the_verdicts():
-    readme = claims.README.read_text()
+    readme = claims_page.README.read_text()
     assert with_summary(readme, summary_table(all_measured())) == readme
 
 

@@ -1,0 +1,101 @@
+"""What the numbers of a claim say to it, and the verdict that follows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.claims import Evidence
+from scripts.reports.results import Cell
+from scripts.reports.shown import Shown
+
+Says = Literal["for", "against", "undecided"]
+RULE = (
+    "A number is a difference taken within each seed: its mean ± the sample standard deviation "
+    "over seeds. It speaks for or against a claim if two seeds or more have it and mean ± 2 "
+    "standard errors lies on one side (with three seeds that interval holds the true mean in about "
+    "82 % of all cases); otherwise it is undecided. A number called exact, a count or a timing, "
+    "speaks with one measurement. Where a paper says that nothing changes, a change counts for it "
+    "if it stays within 1 AP, within 1 % of the parameters, and within 5 or 10 % of the time. A "
+    "claim **holds** if all of its numbers speak for it, **holds in part** if some do, **fails** "
+    "if none does and at least half speak against it, and is **unclear** otherwise. Mini is scored "
+    "against the boxes before label noise was added; its tables in VOC's layout (KL Loss Table 5, "
+    "KL-RPN Table 2) against the noisy labels. “Earlier” numbers were made before the small scales "
+    "sampled fewer anchors (docs/scales.md)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One evidence at one scale: the number over seeds, and what it says to the claim.
+
+    earlier: whether it was made before results recorded their recipe, with more anchors an image.
+    """
+
+    evidence: Evidence
+    scale: str
+    paper: Shown
+    cell: Cell
+    says: Says
+    earlier: bool
+
+
+def says(number: Cell, evidence: Evidence) -> Says:
+    """What a number says to its claim."""
+    assert number.mean is not None
+    if number.spread is None and not evidence.exact:
+        return "undecided"
+    reach = 2 * (number.spread or 0.0) / math.sqrt(number.seeds)
+    low, high = number.mean - reach, number.mean + reach
+    if evidence.expected == "flat":
+        if -evidence.tolerance <= low and high <= evidence.tolerance:
+            return "for"
+        outside = low > evidence.tolerance or high < -evidence.tolerance
+        return "against" if outside else "undecided"
+    if evidence.expected == "down":
+        low, high = -high, -low
+    return "for" if low > 0 else "against" if high < 0 else "undecided"
+
+
+def points_to(one: Measured) -> str:
+    """On which side of what was expected a number lies, however large its spread is.
+
+    Returns:
+        "for" or "against"; "" if nothing tells.
+    """
+    mean, evidence = one.cell.mean, one.evidence
+    assert mean is not None
+    if evidence.expected == "flat":
+        return "for" if abs(mean) <= evidence.tolerance else "against"
+    signed_mean = -mean if evidence.expected == "down" else mean
+    return "for" if signed_mean > 0 else "against" if signed_mean < 0 else ""
+
+
+def verdict(found: Sequence[Measured]) -> str:
+    """One of the four words that RULE explains."""
+    yes, no = (sum(one.says == word for one in found) for word in ("for", "against"))
+    if found and yes == len(found):
+        return "holds"
+    if yes:
+        return "holds in part"
+    return "fails" if no and 2 * no >= len(found) else "unclear"
+
+
+def reason(found: Sequence[Measured]) -> str:
+    """How many numbers say what."""
+    if not found:
+        return "nothing was measured"
+    texts = []
+    for word, name in (("for", "for it"), ("against", "against it"), ("undecided", "undecided")):
+        count = sum(one.says == word for one in found)
+        texts += [f"{count} {name}"] if count else []
+    undecided = [one for one in found if one.says == "undecided"]
+    leaning = [
+        f"{count} {name}"
+        for word, name in (("for", "towards it"), ("against", "away from it"))
+        if (count := sum(points_to(one) == word for one in undecided))
+    ]
+    single = sum(one.cell.seeds == 1 and not one.evidence.exact for one in found)
+    notes = [f"leaning: {', '.join(leaning)}"] if leaning else []
+    notes += [f"one seed alone: {single}"] if single else []
+    return ", ".join(texts) + (f" ({'; '.join(notes)})" if notes else "")
