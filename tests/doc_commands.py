@@ -33,6 +33,7 @@ PHOTO = f"{SCENES}/val/*0.*"
 # a command as printed -> what is run, in this order, in the tree that tests/test_docs_run.py makes
 EXECUTED = {
     "make help": "make help",
+    "mkdir -p datasets runs": "mkdir -p datasets runs",
     "source .venv/bin/activate": "source .venv/bin/activate",
     "make doctor": "make doctor",
     "make demo": "make demo EPOCHS=3 TRAIN=160",
