@@ -130,8 +130,11 @@ def calls_of(command, stage):
     path = f"{stage / '.venv' / 'bin'}:/usr/local/bin:/usr/bin:/bin"
     done = subprocess.run(
         ["bash", "-ec", f"{line}\nwait"],
-        cwd=stage, env={"PATH": path, "HOME": str(stage), "JOBS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=stage,
+        env={"PATH": path, "HOME": str(stage), "JOBS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return [call.split("\t") for call in (stage / "log").read_text().splitlines()]
 
