@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.list_runs import list_commands, list_runs
+from tests.experiments.shell_scripts import EXPERIMENTS, run_script, write_program
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TABLES = sorted("/".join(path.parts[-3:-1]) for path in EXPERIMENTS.glob("*/*/rows.py"))
 # answers for list_runs, writes down every other command
 STUB = """#!/usr/bin/env bash
@@ -27,22 +27,14 @@ TORCHRUN = "torch.distributed.run --standalone --nproc-per-node"
 @pytest.fixture
 def calls(tmp_path):
     """Runs a script with every command but list_runs written down instead of run."""
-    stub = tmp_path / "python"
-    stub.write_text(STUB.format(folder=tmp_path))
-    stub.chmod(0o755)
+    stub = write_program(tmp_path / "python", STUB, folder=tmp_path)
 
     def run(script, **environment):
         table = str(Path(script).parent)
         (tmp_path / "runs").write_text(list_runs(table, environment.get("SCALE", "mini")) + "\n")
         (tmp_path / "commands").write_text(list_commands(table) + "\n")
         (tmp_path / "log").write_text("")
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        subprocess.run(
-            [EXPERIMENTS / script],
-            check=True,
-            capture_output=True,
-            env={**kept, "PYTHON": str(stub), "OUT": "/out", "JOBS": "1", **environment},
-        )
+        run_script(script, stub, {"JOBS": "1", **environment}, check=True)
         return (tmp_path / "log").read_text().splitlines()
 
     return run
@@ -63,7 +55,7 @@ def test_a_count_of_seeds_that_counts_nothing_is_refused(calls, seeds):
     with pytest.raises(subprocess.CalledProcessError) as error:
         calls("kl_loss/table1/train.sh", SEEDS=seeds)
     assert error.value.returncode == 2
-    assert error.value.stderr.decode().startswith(f"error: SEEDS is '{seeds}'; give a whole number")
+    assert error.value.stderr.startswith(f"error: SEEDS is '{seeds}'; give a whole number")
 
 
 @pytest.mark.parametrize("length", ["0", "1.5", "4x"])
@@ -71,7 +63,7 @@ def test_a_length_that_is_no_whole_number_is_refused(calls, length):
     with pytest.raises(subprocess.CalledProcessError) as error:
         calls("kl_loss/table1/train.sh", LENGTH=length)
     assert error.value.returncode == 2
-    assert error.value.stderr.decode().startswith(f"error: LENGTH is '{length}'; give a whole")
+    assert error.value.stderr.startswith(f"error: LENGTH is '{length}'; give a whole")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +83,7 @@ def test_a_count_of_processes_or_restarts_that_is_none_is_refused(calls, name, v
             calls(f"kl_loss/table1/{script}", **{name: value})
         assert error.value.returncode == 2
         sentence = f"error: {name} is '{value}'; give a whole number of at least {least}."
-        assert error.value.stderr.decode().strip() == sentence
+        assert error.value.stderr.strip() == sentence
 
 
 def test_several_processes_are_started_by_torchrun_where_the_command_knows_them(calls):
@@ -122,7 +114,7 @@ def test_a_training_that_torchrun_ends_stops_the_script_and_says_where_to_look(c
         calls("kl_loss/table1/train.sh", GPUS="2")
     assert error.value.returncode == 1
     assert len((tmp_path / "log").read_text().splitlines()) == 1
-    said = error.value.stderr.decode()
+    said = error.value.stderr
     assert said.startswith("error: scripts.train kl_loss/vgg16_coco has ended before its end.")
     assert "status.json in the folder of the run says how it ended" in said
     (tmp_path / "code").write_text("75")
@@ -217,8 +209,7 @@ def test_a_slurm_job_goes_into_the_queue_again_only_after_a_stop(
         if status is not None:
             path.write_text(json.dumps(status, indent=1))
     for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
-        (tmp_path / name).write_text(text.format(folder=tmp_path, code=code))
-        (tmp_path / name).chmod(0o755)
+        write_program(tmp_path / name, text, folder=tmp_path, code=code)
     job = {"JOB_ID": "12345", "JOB_NODELIST": "n[1-2]", "NNODES": "2", "GPUS_ON_NODE": "8"}
     ended = subprocess.run(
         [EXPERIMENTS.parent / "docs" / "slurm.sh", "kl_loss/r50_fpn_kl", "--workers", "4"],

@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from scripts.list_runs import list_runs
+from tests.experiments.shell_scripts import EXPERIMENTS, run_script, write_program
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # a training that notes when it begins and ends; with {folder}/meet it ends only after so many have
 # begun, or fails after 10 seconds; it fails as well if {folder}/fails names it
@@ -50,22 +49,13 @@ time.sleep(60)
 @pytest.fixture
 def train(tmp_path):
     """Runs the train.sh of a table: its exit code, the lines of the log, and what it printed."""
-    stub = tmp_path / "python"
-    stub.write_text(STUB.format(folder=tmp_path))
-    stub.chmod(0o755)
+    stub = write_program(tmp_path / "python", STUB, folder=tmp_path)
 
     def run(table, **environment):
         scale = environment.get("SCALE", "mini")
         (tmp_path / "runs").write_text(list_runs(table, scale) + "\n")
         (tmp_path / "log").write_text("")
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        done = subprocess.run(
-            [EXPERIMENTS / table / "train.sh"],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**kept, "PYTHON": str(stub), "OUT": "/out", **environment},
-        )
+        done = run_script(f"{table}/train.sh", stub, environment, check=False)
         lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
         return done.returncode, lines, done.stdout + done.stderr
 
@@ -146,9 +136,7 @@ def test_mini_uses_the_cores_by_itself_and_other_scales_do_not(train):
 
 
 def test_after_ctrl_c_the_script_ends_when_all_have_saved(tmp_path):
-    stub = tmp_path / "python"
-    stub.write_text(INTERRUPTED.format(folder=tmp_path, python=sys.executable))
-    stub.chmod(0o755)
+    stub = write_program(tmp_path / "python", INTERRUPTED, folder=tmp_path, python=sys.executable)
     (tmp_path / "runs").write_text(list_runs("kl_loss/table1", "mini"))
     script = subprocess.Popen(
         [EXPERIMENTS / "kl_loss/table1/train.sh"],
