@@ -142,6 +142,9 @@ def test_after_ctrl_c_the_script_ends_when_all_have_saved(tmp_path):
         [EXPERIMENTS / "kl_loss/table1/train.sh"],
         env={"PATH": os.environ["PATH"], "PYTHON": str(stub), "OUT": "/out", "JOBS": "2"},
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background job ignores it
     )
     try:
         deadline = time.monotonic() + 30
