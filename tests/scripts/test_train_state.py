@@ -66,7 +66,7 @@ def signals_at_update(monkeypatch, step, *numbers):
 
 @pytest.fixture
 def no_ignored_signals():
-    """As in a terminal: under nohup, or in a the background, tests inherit ignored signals."""
+    """As in a terminal: under nohup, or in the background, tests inherit ignored signals."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
     yield
     for number, handler in before.items():
