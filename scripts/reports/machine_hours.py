@@ -7,13 +7,14 @@ from scripts.engine.files import read_json
 from scripts.engine.places import EXPERIMENTS
 
 HOUR = 3600.0
-Network = tuple[str, str, str, int, float]  # scale, paper, run, seed, seconds
+Network = tuple[str, str, int, float]  # scale, run, seed, seconds
 
 
 def trained_seconds(results: Path) -> dict[str, dict[Network, float]]:
     """The seconds of each network on each device.
 
-    A network that several tables score counts once; one that was trained again counts again.
+    A network that several tables score counts once, also where both papers do (lite's baseline);
+    one that was trained again counts again.
 
     Args:
         results: a folder that holds PAPER/TABLE/results/SCALE.json.
@@ -23,14 +24,13 @@ def trained_seconds(results: Path) -> dict[str, dict[Network, float]]:
     """
     found: dict[str, dict[Network, float]] = defaultdict(dict)
     for path in sorted(results.glob("*/*/results/*.json")):
-        paper = path.parent.parent.parent.name
         content = read_json(path, "restore the committed file", kind=(dict, list))
         for seed in content if isinstance(content, list) else []:
             for row in seed.get("rows", ()):
                 training = row.get("training")
                 if training:
                     seconds = training["seconds"]
-                    network = seed["scale"], paper, row["run"], seed["seed"], seconds
+                    network = seed["scale"], row["run"], seed["seed"], seconds
                     found[training["device"]][network] = seconds
     return found
 
