@@ -20,24 +20,19 @@ RULE = (
     "claim **holds** if all of its numbers speak for it, **holds in part** if some do, **fails** "
     "if none does and at least half speak against it, and is **unclear** otherwise. Mini is scored "
     "against the boxes before label noise was added; its tables in VOC's layout (KL Loss Table 5, "
-    "KL-RPN Table 2) against the noisy labels. “Earlier” numbers were made before the small scales "
-    "sampled fewer anchors (docs/scales.md)."
+    "KL-RPN Table 2) against the noisy labels."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One evidence at one scale: the number over seeds, and what it says to the claim.
-
-    earlier: whether it was made before results recorded their recipe, with more anchors an image.
-    """
+    """One evidence at one scale: the number over seeds, and what it says to the claim."""
 
     evidence: Evidence
     scale: str
     paper: Shown
     cell: Cell
     says: Says
-    earlier: bool
 
 
 def says(number: Cell, evidence: Evidence) -> Says:

@@ -49,7 +49,6 @@ def measured(claim: Claim, read: Read = committed) -> list[Measured]:
                         paper=printed(results, evidence),
                         cell=number,
                         says=says(number, evidence),
-                        earlier=is_earlier(results, evidence),
                     )
                 )
     return found
@@ -99,16 +98,6 @@ def judged_part(results: Results, evidence: Evidence) -> str | None:
     """The part of the results that an evidence is about."""
     part = evidence.part or ("clean" if results.has("clean") else None)
     return None if part == "labels" else part
-
-
-def is_earlier(results: Results, evidence: Evidence) -> bool:
-    """Whether some seed's row does not say by which recipe it was made."""
-    key = (evidence.group, evidence.row)
-    return any(
-        (line.get("group", ""), line["label"]) == key and line["metrics"] and "recipe" not in line
-        for seed in results.seeds
-        for line in seed["rows"]
-    )
 
 
 def group_values(results: Results, evidence: Evidence, group: str) -> list[float | None]:

@@ -36,9 +36,8 @@ def evidence_line(one: Measured) -> list[Item]:
     column = evidence.column + (f" of {evidence.part}" if evidence.part in tuple("xywh") else "")
     unit = " %" if evidence.relative else ""
     number = Shown(text=f"{signed(one.cell)}{unit}", cell=one.cell)
-    scale = f"{one.scale} (earlier)" if one.earlier and not evidence.exact else one.scale
     seeds = "exact" if evidence.exact else str(one.cell.seeds)
-    return [evidence.table, name, column, scale, one.paper, number, seeds, one.says]
+    return [evidence.table, name, column, one.scale, one.paper, number, seeds, one.says]
 
 
 def evidence_grid(found: Sequence[Measured]) -> Grid:

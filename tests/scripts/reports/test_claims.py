@@ -89,7 +89,6 @@ def number(says, *values, **change):
         paper=printed(cell([])),
         cell=cell(list(values)),
         says=says,
-        earlier=False,
     )
 
 
@@ -159,7 +158,6 @@ def test_numbers_of_the_papers_own_tables(monkeypatch):
     found = measured(Claim(text="", source="", evidence=evidence))
     assert [one.cell.mean for one in found] == [1.5, 3.0, 1.0, 1.5]
     assert [str(one.paper) for one in found] == ["+0.6", "+1.6 %", "-", "-"]
-    assert not any(one.earlier for one in found)
 
 
 def test_a_readme_without_marks_is_refused():
