@@ -135,6 +135,7 @@ def test_mini_uses_the_cores_by_itself_and_other_scales_do_not(train):
     assert "[" not in train("kl_loss/table5", GPUS="2")[2]
 
 
+@pytest.mark.usefixtures("no_ignored_signals")
 def test_after_ctrl_c_the_script_ends_when_all_have_saved(tmp_path):
     stub = write_program(tmp_path / "python", INTERRUPTED, folder=tmp_path, python=sys.executable)
     (tmp_path / "runs").write_text(list_runs("kl_loss/table1", "mini"))
@@ -142,9 +143,6 @@ def test_after_ctrl_c_the_script_ends_when_all_have_saved(tmp_path):
         [EXPERIMENTS / "kl_loss/table1/train.sh"],
         env={"PATH": os.environ["PATH"], "PYTHON": str(stub), "OUT": "/out", "JOBS": "2"},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a background job ignores it
     )
     try:
         deadline = time.monotonic() + 30

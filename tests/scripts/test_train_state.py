@@ -64,15 +64,6 @@ def signals_at_update(monkeypatch, step, *numbers):
     monkeypatch.setattr(module, "update", interrupted)
 
 
-@pytest.fixture
-def no_ignored_signals():
-    """As in a terminal: under nohup, or in the background, tests inherit ignored signals."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.fault("R22")
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 @pytest.mark.usefixtures("no_ignored_signals")
