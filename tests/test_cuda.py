@@ -1,18 +1,22 @@
 """What only a GPU can show: the same losses, gradients and detections as on the CPU, and a training
-step in which the host waits for the device in the suppression of proposals alone.
+step in which the host waits for the device in the suppression of proposals and in precise RoI
+pooling alone.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from data.records import Batch
 from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
+from models.pooling.pool import Features, Pool
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts.engine.synthetic import batch_for
 from scripts.engine.update import weighted_sum
@@ -77,17 +81,31 @@ def test_losses_and_gradients_are_those_of_the_cpu(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_training_pass_waits_for_the_device_in_suppression_alone(kind, monkeypatch):
-    """How many proposals suppression leaves is known to the device only: that wait is left out."""
+def test_a_training_pass_waits_for_the_device_in_suppression_and_precise_pooling_alone(
+    kind, monkeypatch
+):
+    """How many proposals suppression leaves, and how many cells a bin of IoU-Net's pooling reads,
+    is known to the device only: both waits are left out.
+    """
     detector, batch = network_and_batch(KINDS[kind], "cuda")
     assert detector.rpn is not None
     proposals = detector.rpn.propose(
         detector.rpn(detector.features(batch), batch.padded_size), batch, detector.rpn.train_counts
     )
     monkeypatch.setattr(detector.rpn, "propose", lambda *arguments: proposals)
+    if detector.iou is not None:
+        pool = partial(pooled_once, pool=detector.iou.pool, kept=[])
+        monkeypatch.setattr(detector.iou, "pool", pool)
     weighted_sum(detector.losses(batch), 1.0).backward()  # the first may build tables
     with no_waiting():
         weighted_sum(detector.losses(batch), 1.0).backward()
+
+
+def pooled_once(features: Features, boxes: Tensor, *, pool: Pool, kept: list[Tensor]) -> Tensor:
+    """What ``pool`` gave at the first call, without its graph."""
+    if not kept:
+        kept.append(pool(features, boxes).detach())
+    return kept[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
