@@ -3,25 +3,52 @@
 import resource
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 import torch
 
 GIB = 2**30
+RECENT = 100  # updates whose pace is shown: on a GPU the first ones are many times slower
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+
+
+Mark = tuple[int, float, float]  # images, seconds of waiting, time
+
+
+def first_mark() -> Mark:
+    return 0, 0.0, time.monotonic()
+
+
+def first_marks() -> deque[Mark]:
+    return deque([first_mark()], maxlen=RECENT + 1)
 
 
 @dataclass(kw_only=True)
 class Pace:
     """What this process has done since it began.
 
-    images: of the batches so far, those of all processes. waited: seconds for data. marked: images,
-    waited and the time at the last call of ``since_last``.
+    images: of the batches so far, those of all processes. waited: seconds for data. marked: at the
+    last call of ``since_last``. recent: at the beginning, and after each of the last updates.
     """
 
     images: int = 0
     waited: float = 0.0
-    marked: tuple[int, float, float] = field(default_factory=lambda: (0, 0.0, time.monotonic()))
+    marked: Mark = field(default_factory=first_mark)
+    recent: deque[Mark] = field(default_factory=first_marks)
+
+    def updated(self, images: int) -> None:
+        """One more update is made, from ``images`` images."""
+        self.images += images
+        self.recent.append((self.images, self.waited, time.monotonic()))
+
+    def lately(self) -> tuple[float, float, float]:
+        """Images a second, the share of waiting and the seconds of an update, over the last
+        updates; call ``updated`` first."""
+        (images, waited, then), (images_now, waited_now, now) = self.recent[0], self.recent[-1]
+        seconds = max(now - then, 1e-9)
+        each = seconds / (len(self.recent) - 1)
+        return (images_now - images) / seconds, (waited_now - waited) / seconds, each
 
     def since_last(self) -> dict[str, float]:
         """Images a second and the share of waiting since the last call, with validations and

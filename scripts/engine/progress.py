@@ -17,12 +17,13 @@ from scripts.engine.processes import is_first, share
 from scripts.engine.scalar_lines import ScalarLines
 
 PLAIN_EVERY_S = 20.0  # a line this often when there is no terminal
-ESTIMATE_AFTER = 10  # updates, after which the time of all is known
+ESTIMATE_AFTER = 10  # updates, from which the time of all is estimated
 SMOOTHING = 0.98  # of the shown losses
 
 
 class Progress:
-    """Counts updates and reports losses, rate, images/s, the share of waiting, and time left.
+    """Counts updates and reports losses, rate, images/s, the share of waiting, and time left, the
+    last three at the pace of the last updates.
 
     Args:
         folder: of the TensorBoard files; None: there are none.
@@ -73,18 +74,20 @@ class Progress:
             lr: its learning rate.
             images: in its batch.
         """
-        self.pace.images += images
+        self.pace.updated(images)
         for name, value in {"loss": total, **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
             self.window.setdefault(name, []).append(value)
-        elapsed = time.monotonic() - self.began
-        speed, wait = self.pace.images / elapsed, self.pace.waited / elapsed
+        speed, wait, seconds = self.pace.lately()
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
-        left = elapsed / (done - self.start) * (self.total - done)
+        left = seconds * (self.total - done)
         if done - self.start == ESTIMATE_AFTER < self.total - self.start:
-            self.say(f"expected: {left / 60:.0f} min for the {self.total - done} updates to come")
+            self.say(
+                f"expected: {left / 60:.0f} min for the {self.total - done} updates to come, "
+                f"at the pace of the first {ESTIMATE_AFTER}"
+            )
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(1)

@@ -1,0 +1,50 @@
+"""How fast a training is, by a clock that the test moves."""
+
+import pytest
+
+from scripts.engine import pace as module
+from scripts.engine.pace import RECENT, Pace
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def make_updates(pace, clock, count, seconds, waited=0.0):
+    for _ in range(count):
+        clock[0] += seconds
+        pace.waited += waited
+        pace.updated(images=4)
+
+
+def test_the_pace_of_the_first_updates_counts_from_the_beginning(clock):
+    pace = Pace()
+    make_updates(pace, clock, 1, seconds=10.0, waited=2.0)
+    assert pace.lately() == (0.4, 0.2, 10.0)
+    make_updates(pace, clock, 1, seconds=30.0, waited=2.0)
+    assert pace.lately() == (8 / 40, 4 / 40, 20.0)
+
+
+def test_slow_first_updates_are_forgotten(clock):
+    """A GPU prepares each new size of images once; the time that is left must not be that of the
+    mean of all updates."""
+    pace = Pace()
+    make_updates(pace, clock, 10, seconds=60.0, waited=1.0)
+    make_updates(pace, clock, RECENT - 1, seconds=0.5)
+    assert pace.lately()[2] == (60.0 + 0.5 * (RECENT - 1)) / RECENT
+    make_updates(pace, clock, 1, seconds=0.5)
+    assert pace.lately() == (8.0, 0.0, 0.5)
+    assert len(pace.recent) == RECENT + 1
+    assert pace.images == 4 * (10 + RECENT)
+
+
+def test_the_numbers_since_the_last_call_are_another_window(clock):
+    pace = Pace()
+    make_updates(pace, clock, 2, seconds=2.0)
+    assert pace.since_last()["speed/images_per_second"] == 2.0
+    make_updates(pace, clock, 1, seconds=1.0, waited=0.5)
+    numbers = pace.since_last()
+    assert (numbers["speed/images_per_second"], numbers["speed/waiting_for_data"]) == (4.0, 0.5)
