@@ -21,10 +21,11 @@ from scripts.reports.same_evaluation import check_same_data
 from scripts.reports.shown import Grid, Item, level
 from scripts.reports.shown import step as shown_step
 
-COLUMNS = 4  # panels side by side
+COLUMNS = 3  # panels side by side
 FIRST_STAGE = {
     "recall50": "recall at 0.5, best 100 (%)", "recall70": "recall at 0.7, best 100 (%)",
-    "recall90": "recall at 0.9, best 100 (%)", "mean_iou": "mean IoU, best 100 (%)",
+    "recall90": "recall at 0.9, best 100 (%)", "AR": "AR, best 100 (%)",
+    "mean_iou": "mean IoU, best 100 (%)",
     "auc": "AUC of anchors (%)", "offset_error": "median |offset error| of positives",
     "log_variance_positive": "ln variance of positives", "ks": "Figure 3: KS distance",
 }  # fmt: skip
@@ -131,7 +132,7 @@ def draw(lengths: Lengths, table: Table, path: Path, title: str) -> None:
     for axis, (name, heading) in zip(axes.flat, shown.items(), strict=False):
         draw_panel(axis, lengths, name)
         axis.set_title(heading, fontsize=10)
-    for axis in axes[-1]:
+    for axis in axes.flat[max(0, len(shown) - COLUMNS) : len(shown)]:  # the lowest of its column
         axis.set_xlabel("updates")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
