@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 
 NO_COMMIT = "unknown (not a git checkout)"
+# what an evaluation publishes, and text: they change no number, and come between two evaluations
+NO_CODE = (":(top,exclude)experiments/*/*/results/*", ":(top,exclude)*.md")
 
 
 def git(*arguments: str) -> str:
@@ -18,3 +20,9 @@ def git(*arguments: str) -> str:
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def has_changes() -> bool:
+    """Whether the code is not that of the commit: a tracked file differs, other than published
+    results and text."""
+    return bool(git("status", "--porcelain", "-uno", "--", ":(top)", *NO_CODE))

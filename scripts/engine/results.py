@@ -11,7 +11,7 @@ from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, device_name, scaled_run
 from scripts.engine.files import json_safe
 from scripts.engine.finished import has_last_checkpoint, last_is_lost
-from scripts.engine.git import NO_COMMIT, git
+from scripts.engine.git import NO_COMMIT, git, has_changes
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.recipe_key import row_recipe
 from scripts.engine.results_version import RESULTS_VERSION
@@ -131,7 +131,7 @@ def commit_and_date() -> dict[str, str]:
     The commit is git's short hash, with "+changes" if tracked files differ from it, and NO_COMMIT
     outside a repository. The date is ISO 8601.
     """
-    changes = "+changes" if git("status", "--porcelain", "-uno") else ""
+    changes = "+changes" if has_changes() else ""
     commit = git("rev-parse", "--short", "HEAD") + changes
     date = datetime.date.today().isoformat()
     return {"commit": commit or NO_COMMIT, "date": date}

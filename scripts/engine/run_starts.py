@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from scripts.engine.files import write_json
-from scripts.engine.git import NO_COMMIT, git
+from scripts.engine.git import NO_COMMIT, git, has_changes
 from scripts.engine.processes import share
 from scripts.engine.run_status import now
 
@@ -48,7 +48,7 @@ def this_start(device: torch.device, step: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": share().of,
         "commit": commit,
-        "dirty": None if commit is None else bool(git("status", "--porcelain", "-uno")),
+        "dirty": None if commit is None else has_changes(),
     }
 
 
