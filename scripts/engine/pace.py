@@ -13,42 +13,56 @@ RECENT = 100  # updates whose pace is shown: on a GPU the first ones are many ti
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 
 
-Mark = tuple[int, float, float]  # images, seconds of waiting, time
-
-
-def first_mark() -> Mark:
+def first_mark() -> tuple[int, float, float]:
     return 0, 0.0, time.monotonic()
 
 
-def first_marks() -> deque[Mark]:
-    return deque([first_mark()], maxlen=RECENT + 1)
+def no_updates() -> deque[tuple[int, float, float]]:
+    return deque(maxlen=RECENT)
 
 
 @dataclass(kw_only=True)
 class Pace:
     """What this process has done since it began.
 
-    images: of the batches so far, those of all processes. waited: seconds for data. marked: at the
-    last call of ``since_last``. recent: at the beginning, and after each of the last updates.
+    images: of the batches so far, those of all processes. waited: seconds for data. updates: how
+    many. paused: seconds between them, for validations and checkpoints. recent: images, seconds of
+    waiting and seconds of each of the last updates. ended: the last update or pause, as waited and
+    time. marked: images, waited and the time at the last call of ``since_last``.
     """
 
     images: int = 0
     waited: float = 0.0
-    marked: Mark = field(default_factory=first_mark)
-    recent: deque[Mark] = field(default_factory=first_marks)
+    updates: int = 0
+    paused: float = 0.0
+    recent: deque[tuple[int, float, float]] = field(default_factory=no_updates)
+    ended: tuple[float, float] = field(default_factory=lambda: (0.0, time.monotonic()))
+    marked: tuple[int, float, float] = field(default_factory=first_mark)
 
     def updated(self, images: int) -> None:
         """One more update is made, from ``images`` images."""
+        (waited, then), now = self.ended, time.monotonic()
+        self.recent.append((images, self.waited - waited, now - then))
         self.images += images
-        self.recent.append((self.images, self.waited, time.monotonic()))
+        self.updates += 1
+        self.ended = self.waited, now
 
-    def lately(self) -> tuple[float, float, float]:
-        """Images a second, the share of waiting and the seconds of an update, over the last
-        updates; call ``updated`` first."""
-        (images, waited, then), (images_now, waited_now, now) = self.recent[0], self.recent[-1]
-        seconds = max(now - then, 1e-9)
-        each = seconds / (len(self.recent) - 1)
-        return (images_now - images) / seconds, (waited_now - waited) / seconds, each
+    def pause_ended(self) -> None:
+        """What was done since the last update belongs to no update."""
+        now = time.monotonic()
+        self.paused += now - self.ended[1]
+        self.ended = self.waited, now
+
+    def lately(self) -> tuple[float, float]:
+        """Images a second and the share of waiting in the last updates; ``updated`` comes first."""
+        images, waited, seconds = (sum(each) for each in zip(*self.recent, strict=True))
+        return images / max(seconds, 1e-9), waited / max(seconds, 1e-9)
+
+    def seconds_for(self, updates: int) -> float:
+        """How long ``updates`` more will take: as long each as the last ones, with as many pauses
+        as until now; ``updated`` comes first."""
+        each = sum(seconds for _, _, seconds in self.recent) / len(self.recent)
+        return updates * (each + self.paused / self.updates)
 
     def since_last(self) -> dict[str, float]:
         """Images a second and the share of waiting since the last call, with validations and

@@ -78,11 +78,11 @@ class Progress:
         for name, value in {"loss": total, **losses}.items():
             self.smooth[name] = SMOOTHING * self.smooth.get(name, value) + (1 - SMOOTHING) * value
             self.window.setdefault(name, []).append(value)
-        speed, wait, seconds = self.pace.lately()
+        speed, wait = self.pace.lately()
         text = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
-        left = seconds * (self.total - done)
+        left = self.pace.seconds_for(self.total - done)
         if done - self.start == ESTIMATE_AFTER < self.total - self.start:
             self.say(
                 f"expected: {left / 60:.0f} min for the {self.total - done} updates to come, "

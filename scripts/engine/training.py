@@ -116,6 +116,7 @@ def train_updates(
             save_training(training, progress, done, is_last=False)
             status.write("running")
             saved_at = time.monotonic()
+            progress.pace.pause_ended()
     return Outcome(updates=recipe.iterations, finished=True)
 
 
@@ -179,6 +180,7 @@ def validate_if_due(training: Training, progress: Progress, board: Board, done: 
     note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
     progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
     board.validated(done, validated)
+    progress.pace.pause_ended()
     return is_out_of_patience(training.metrics, validation.patience)
 
 

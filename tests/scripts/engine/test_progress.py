@@ -8,6 +8,7 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from scripts.engine import pace
 from scripts.engine import progress as module
 from scripts.engine.progress import Progress
 
@@ -35,6 +36,15 @@ def test_a_line_says_where_training_stands(progress, capsys):
         "min left",
     ):
         assert part in line
+
+
+def test_the_time_left_is_that_of_the_updates_to_come(progress, capsys, monkeypatch):
+    now = [progress.pace.ended[1]]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    for step, line in ((10, "5.0 img/s  data 0%  4.0 min left"), (11, "2.0 min left")):
+        now[0] += 120.0
+        progress.step(step, {"a": 1.0}, total=1.0, lr=1e-3, images=600)
+        assert line in capsys.readouterr().out
 
 
 @pytest.mark.fault("R04")
