@@ -6,7 +6,20 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE JOBS WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-.PHONY: help install train given-data test test-faults test-docs lint benchmark report explore doctor demo tensorboard clean
+# refused before anything is installed: a table that is not there, a number that is none, no data
+TABLES := $(patsubst reproduce-%,%,$(filter reproduce-%,$(MAKECMDGOALS)))
+$(foreach table,$(TABLES),$(if $(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)),,\
+  $(error There is no $(table) in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py))))
+ifneq ($(TABLES),)
+  REFUSED := $(shell GPUS='$(GPUS)' RESTARTS='$(RESTARTS)' JOBS='$(JOBS)' SEEDS='$(SEEDS)' LENGTH='$(LENGTH)' SCALE='$(SCALE)' \
+    bash -c 'source experiments/common.sh' 2>&1)
+  $(if $(REFUSED),$(error $(patsubst %.,%,$(subst error: ,,$(REFUSED)))))
+endif
+ifneq ($(filter train,$(MAKECMDGOALS)),)
+  $(if $(DATA),,$(error Which images? make train DATA=DIR, the folder of your labeled photos))
+endif
+
+.PHONY: help install train test test-faults test-docs lint benchmark report explore doctor demo tensorboard clean
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | expand -t 22
 
@@ -20,22 +33,15 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet ".[dev]"
 	@touch $@
 
-reproduce-%: ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print paper | committed | yours
-	@for paper in $(PAPERS); do [ ! -d experiments/$$paper/$* ] || found=1; done; \
-	[ -n "$$found" ] || { echo "There is no $* in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py)"; exit 2; }
-	@source experiments/common.sh # refuses a wrong setting before anything is installed
-	@$(MAKE) --no-print-directory install
+reproduce-%: install ## reproduce-table1 .. -table6, -figure3, -figure5, -figure6, -controls, ...: train, evaluate, print paper | committed | yours
 	@for paper in $(PAPERS); do if [ -d experiments/$$paper/$* ]; then \
 	    export PYTHON=$(BIN)/python; experiments/$$paper/$*/train.sh && experiments/$$paper/$*/eval.sh || exit $$?; fi; done
 
-train: given-data install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT] [GPUS=N]: train on your own labeled photos
+train: install ## DATA=DIR [RUN=own/small] [WEIGHTS=FILE|none] [SPLITS=TRAIN:VAL] [EPOCHS=N] [FROM=CHECKPOINT] [GPUS=N]: train on your own labeled photos
 	PYTHON=$(BIN)/python && source scripts/launch.sh && \
 	launch "$$GPUS" scripts.train $(or $(RUN),own/small) --data "$(DATA)" --out "$(or $(OUT),runs)" --device $(or $(DEVICE),auto) \
 	  --workers $(or $(WORKERS),0) --weights "$(or $(WEIGHTS),auto)" --amp $(or $(AMP),off) \
 	  $(if $(SPLITS),--splits $(SPLITS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch-size $(BATCH)) $(if $(ACCUMULATE),--accumulate $(ACCUMULATE)) $(if $(FROM),--from "$(FROM)")
-
-given-data: # asked for before anything is installed
-	@[ -n "$(DATA)" ] || { echo "Which images? make train DATA=DIR, the folder of your labeled photos."; exit 2; }
 
 test: install ## every test but the slow ones of test-faults and test-docs, on the CPU, without network
 	$(BIN)/python -m pytest

@@ -10,6 +10,7 @@ from typing import Any
 from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import EXPERIMENTS
 from scripts.reports.merge import merge_notes, merged
+from scripts.reports.one_device import times_of_one_device
 from scripts.reports.results import csv_text, stored_seeds
 from scripts.reports.same_evaluation import check_same_evaluation
 
@@ -78,15 +79,19 @@ class ReportPlace:
         return read_json(path, "restore the committed file", kind=list)
 
     def with_committed(self, seeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What a report shows of new ``seeds``: published, they are added to the committed ones,
-        and what is not kept of those is said.
+        """What a report shows of new ``seeds``: published, they are added to the committed ones.
+        What is left out is said.
         """
-        if not self.publish:
-            return list(seeds)
-        committed = self.committed_seeds()
-        for note in merge_notes(committed, seeds):
+        shown = list(seeds)
+        if self.publish:
+            committed = self.committed_seeds()
+            shown = merged(committed, seeds)
+            for note in merge_notes(committed, seeds):
+                print(note)
+        shown, notes = times_of_one_device(shown)
+        for note in notes:
             print(note)
-        return merged(committed, seeds)
+        return shown
 
 
 def evaluated_seeds(place: ReportPlace) -> list[dict[str, Any]]:

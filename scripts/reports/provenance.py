@@ -12,7 +12,6 @@ def provenance(results: Results, scale: str) -> list[str]:
     return [
         seeds_line(results.seeds, scale),
         evaluation_line(results.seeds),
-        *times_lines(results),
         *[f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds) if texts],
         *sorted({f"not run: {line['label']}: {line['why']}"
                  for line in row_lines(results.seeds) if "why" in line}),
@@ -47,18 +46,6 @@ def evaluation_line(seeds: Sequence[dict[str, Any]]) -> str:
     if trained:
         commits = f"{trained} (training), {commits} (evaluation)"
     return f"commit: {commits}; evaluated on: {devices}; date: {dates}"
-
-
-def times_lines(results: Results) -> list[str]:
-    """One sentence for each column of milliseconds that was measured on several devices."""
-    columns = [*results.table.columns, *results.table.extra]
-    timed = [(column, results.timed_on(column)) for column in columns]
-    return [
-        f"{column}: on {devices[0]}; not shown, because times of several devices have no mean: on "
-        f"{', '.join(devices[1:])}"
-        for column, devices in timed
-        if len(devices) > 1
-    ]
 
 
 def training_commits(seeds: Sequence[dict[str, Any]]) -> str:

@@ -5,7 +5,6 @@ import io
 import itertools
 import math
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,11 +93,6 @@ def number(line: dict[str, Any], column: str, part: str | None) -> float | None:
     return (metrics if part is None else metrics.get(part, {})).get(column)
 
 
-def device_of(line: dict[str, Any], seed: dict[str, Any]) -> str:
-    """Where a row was measured: apart from its seed's other rows, or with them."""
-    return str(line.get("device", seed.get("device", "not recorded")))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What a table compares: row ``better`` minus row ``base`` of one group, by their positions."""
@@ -151,33 +145,14 @@ class Results:
     def values(self, row: int, column: str, part: str | None = None) -> list[float | None]:
         """One value a seed, None where it has no such row.
 
-        Rows are matched by name: a file of an earlier version may hold others. Milliseconds are
-        those of one device, ``timed_on``.
+        Rows are matched by name: a file of an earlier version may hold others.
         """
         name = (self.rows[row].group, self.rows[row].label)
-        devices = self.timed_on(column)
-        values: list[float | None] = []
+        values = []
         for seed in self.seeds:
             lines = {(line.get("group", ""), line["label"]): line for line in seed["rows"]}
-            line = lines.get(name)
-            if line is None or (devices and device_of(line, seed) != devices[0]):
-                values.append(None)
-            else:
-                values.append(number(line, column, part))
+            values.append(number(lines[name], column, part) if name in lines else None)
         return values
-
-    def timed_on(self, column: str) -> list[str]:
-        """The devices on which milliseconds were measured, the one with most of them first; []
-        for another column, whose numbers do not depend on the device."""
-        if not column.endswith("_ms"):
-            return []
-        devices = Counter(
-            device_of(line, seed)
-            for seed in self.seeds
-            for line in seed["rows"]
-            if number(line, column, None) is not None
-        )
-        return [device for device, _ in devices.most_common()]
 
     def cell(self, row: int, column: str, part: str | None = None) -> Cell:
         """Mean and spread of a row's ``column`` over the seeds."""

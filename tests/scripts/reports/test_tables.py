@@ -1,7 +1,5 @@
 """The report: means and spreads over seeds, differences within a seed, rows that were not run."""
 
-from dataclasses import replace
-
 import pytest
 
 from experiments.kl_loss.runs import vgg16_coco
@@ -116,24 +114,3 @@ def test_a_markdown_table_is_aligned():
         "| --- | ---- |",
         "| xyz | 1    |",
     ]
-
-
-def test_milliseconds_of_two_devices_are_never_averaged():
-    """AP is of all three seeds; the time is of the device that timed most of them, and so is each
-    difference, also where a merged row brings its own device along."""
-    table = replace(TABLE, extra=("speed_ms",))
-    seeds = [seed(20.0, 22.0) for _ in range(3)]
-    times = [(30.0, 33.0), (34.0, 35.0), (5.0, 6.0)]
-    for record, milliseconds in zip(seeds, times, strict=True):
-        for line, time in zip(record["rows"], milliseconds, strict=True):
-            line["metrics"]["speed_ms"] = time
-    seeds[2]["device"] = "GPU"
-    results = Results(table, seeds)
-    assert results.cell(0, "AP").seeds == 3
-    assert results.values(0, "speed_ms") == [30.0, 34.0, None]
-    assert results.comparison(1, 0, "speed_ms").mean == 2.0
-    note = "speed_ms: on CPU; not shown, because times of several devices have no mean: on GPU"
-    assert note in provenance(results, "mini")
-    seeds[0]["rows"][1]["device"] = "GPU"
-    assert Results(table, seeds).values(1, "speed_ms") == [None, 35.0, None]
-    assert all("_ms" not in line for line in provenance(Results(table, seeds[:0]), "mini"))
