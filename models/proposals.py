@@ -11,7 +11,7 @@ from data.boxes import BoxCoder, clip
 
 
 # The number of boxes that survive is data-dependent: on CUDA the host waits here, and nowhere else
-# in Detector.losses.
+# in Detector.losses but in precise and adaptive RoI pooling.
 @torch.no_grad()
 def propose(
     anchors: Tensor,

@@ -128,8 +128,8 @@ def lines_of_runs(table: Table, environment: Environment, facts: Mapping[str, Li
 def commit_and_date() -> dict[str, str]:
     """{"commit", "date"} of an evaluation that happens now.
 
-    The commit is git's short hash, with "+changes" if tracked files differ from it, and NO_COMMIT
-    outside a repository. The date is ISO 8601.
+    The commit is git's short hash, with "+changes" if the code differs from it (``has_changes``),
+    and NO_COMMIT outside a repository. The date is ISO 8601.
     """
     changes = "+changes" if has_changes() else ""
     commit = git("rev-parse", "--short", "HEAD") + changes

@@ -59,8 +59,8 @@ def training_commit(path: Path) -> str | None:
         path: of env.json.
 
     Returns:
-        its first digits, with "+changes" if tracked files differed from it; None if it was not
-        recorded.
+        its first digits, with "+changes" if the code differed from it (``has_changes``); None if
+        it was not recorded.
     """
     starts = starts_in(path)
     if not starts or not isinstance(starts[-1], dict) or "commit" not in starts[-1]:

@@ -9,7 +9,7 @@ from scripts.reports.same_evaluation import measured_on
 
 TEXT = (
     "Every number of this page is from one of these files. “+changes” after a commit says that "
-    "tracked files differed from it. A hash behind a test set says that two results were measured "
+    "the code differed from it. A hash behind a test set says that two results were measured "
     "on the same images and labels."
 )
 

@@ -27,6 +27,13 @@ def test_outside_of_git_there_is_no_commit(monkeypatch):
     assert start["commit"] is start["dirty"] is start["gpu"] is None
 
 
+def test_a_start_knows_whether_the_code_was_changed(monkeypatch):
+    monkeypatch.setattr(run_starts, "git", lambda *_: "abcdef0")
+    for changed in (True, False):
+        monkeypatch.setattr(run_starts, "has_changes", lambda changed=changed: changed)
+        assert run_starts.this_start(torch.device("cpu"), 0)["dirty"] is changed
+
+
 def test_the_commit_of_a_training_is_that_of_its_last_start(tmp_path):
     path = tmp_path / "env.json"
     assert training_commit(path) is None

@@ -63,6 +63,25 @@ def test_every_length_of_the_scale_and_no_other_is_drawn(tmp_path):
     assert (place.folder / "mini_length.png").stat().st_size > 1000
 
 
+def test_each_number_has_a_panel_and_the_lowest_ones_say_updates(tmp_path, monkeypatch):
+    """Also where the last row of panels is not full."""
+    drawn = []
+    monkeypatch.setattr(length, "save_picture", lambda figure, path: drawn.append(figure))
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    lengths = measured_lengths(ReportPlace(**PLACE, out=tmp_path), TABLE)
+    names = ("recall50", "recall70", "recall90", "AR", "mean_iou", "auc", "ks", "offset_error")
+    for count in (1, 3, 4, 8):
+        shown = {name: name.upper() for name in names[:count]}
+        monkeypatch.setattr(length, "panels", lambda table, shown=shown: shown)
+        length.draw(lengths, TABLE, tmp_path / "a.png", "title")
+        axes = [axis for axis in drawn[-1].axes if axis.get_visible()]
+        assert [axis.get_title() for axis in axes] == list(shown.values())
+        labels = [axis.get_xlabel() for axis in axes]
+        lowest = min(count, length.COLUMNS)
+        assert labels == [""] * (count - lowest) + ["updates"] * lowest
+    assert "AR" in length.FIRST_STAGE
+
+
 def test_published_curves_have_every_committed_seed(tmp_path, monkeypatch):
     """An earlier report below --out does not stand before what was committed since."""
     monkeypatch.setattr(files, "EXPERIMENTS", tmp_path / "experiments")
