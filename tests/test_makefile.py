@@ -17,8 +17,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 @pytest.fixture
 def made(tmp_path):
-    """What make prints of the repository's Makefile in a folder without .venv, and its exit code;
-    names with "=" before make are the environment's."""
+    """made(*words, NAME=value, ...): what make prints in a folder without .venv, and its exit code;
+    the names are variables of the environment."""
     for name in ("Makefile", "pyproject.toml", "experiments", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name)
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}

@@ -13,14 +13,6 @@ RECENT = 100  # updates whose pace is shown: on a GPU the first ones are many ti
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 
 
-def first_mark() -> tuple[int, float, float]:
-    return 0, 0.0, time.monotonic()
-
-
-def no_updates() -> deque[tuple[int, float, float]]:
-    return deque(maxlen=RECENT)
-
-
 @dataclass(kw_only=True)
 class Pace:
     """What this process has done since it began.
@@ -35,23 +27,24 @@ class Pace:
     waited: float = 0.0
     updates: int = 0
     paused: float = 0.0
-    recent: deque[tuple[int, float, float]] = field(default_factory=no_updates)
+    recent: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
     ended: tuple[float, float] = field(default_factory=lambda: (0.0, time.monotonic()))
-    marked: tuple[int, float, float] = field(default_factory=first_mark)
+    marked: tuple[int, float, float] = field(default_factory=lambda: (0, 0.0, time.monotonic()))
 
     def updated(self, images: int) -> None:
         """One more update is made, from ``images`` images."""
-        (waited, then), now = self.ended, time.monotonic()
-        self.recent.append((images, self.waited - waited, now - then))
+        self.recent.append((images, *self.since_ended()))
         self.images += images
         self.updates += 1
-        self.ended = self.waited, now
 
     def pause_ended(self) -> None:
         """What was done since the last update belongs to no update."""
-        now = time.monotonic()
-        self.paused += now - self.ended[1]
-        self.ended = self.waited, now
+        self.paused += self.since_ended()[1]
+
+    def since_ended(self) -> tuple[float, float]:
+        """Seconds of waiting and all seconds since the last update or pause; another one ends."""
+        (waited, then), self.ended = self.ended, (self.waited, time.monotonic())
+        return self.waited - waited, self.ended[1] - then
 
     def lately(self) -> tuple[float, float]:
         """Images a second and the share of waiting in the last updates; ``updated`` comes first."""

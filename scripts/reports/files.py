@@ -82,14 +82,12 @@ class ReportPlace:
         """What a report shows of new ``seeds``: published, they are added to the committed ones.
         What is left out is said.
         """
-        shown = list(seeds)
+        shown, merging = list(seeds), list[str]()
         if self.publish:
             committed = self.committed_seeds()
-            shown = merged(committed, seeds)
-            for note in merge_notes(committed, seeds):
-                print(note)
-        shown, notes = times_of_one_device(shown)
-        for note in notes:
+            shown, merging = merged(committed, seeds), merge_notes(committed, seeds)
+        shown, timing = times_of_one_device(shown)
+        for note in [*merging, *timing]:
             print(note)
         return shown
 

@@ -1,7 +1,7 @@
 """Milliseconds of one device only: those of two have no mean and no difference."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scripts.reports.same_evaluation import Line, Seed, numbered
@@ -46,15 +46,7 @@ def device_of(line: Line, seed: Seed) -> str:
 
 def has_times(line: Line) -> bool:
     """Whether a row has milliseconds."""
-    return any(name.endswith("_ms") for name in names(line["metrics"]))
-
-
-def names(metrics: Numbers) -> Iterator[str]:
-    """The names of all numbers, those of a part such as "clean" included."""
-    for name, value in metrics.items():
-        yield name
-        if isinstance(value, dict):
-            yield from names(value)
+    return without_times(line["metrics"]) != line["metrics"]
 
 
 def without_times(metrics: Numbers) -> Numbers:
