@@ -1,4 +1,4 @@
-# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|paper] [LENGTH=4] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [GPUS=8] [PUBLISH=1]
+# make reproduce-table1 [PAPERS=kl_loss|kl_rpn] [SCALE=mini|lite|lite600|paper] [LENGTH=4] [SEEDS=3] [DATA=DIR] [WEIGHTS=FILE|none] [DEVICE=cuda] [GPUS=8] [PUBLISH=1]
 PYTHON ?= python3
 PAPERS ?= kl_loss kl_rpn
 VENV := .venv

@@ -6,9 +6,11 @@ docs/claims.md is rendered from these declarations and the results folders (scri
 from dataclasses import dataclass
 from typing import Literal
 
+from experiments.scales import SCALES
+
 Expected = Literal["up", "down", "flat"]
 
-CLEAN_FIRST = ("mini", "lite", "paper")
+EVERY_SCALE = tuple(SCALES)
 PAPER = ("paper",)
 
 
@@ -36,7 +38,7 @@ class Evidence:
     tolerance: float = 0.0
     relative: bool = False
     exact: bool = False
-    scales: tuple[str, ...] = CLEAN_FIRST
+    scales: tuple[str, ...] = EVERY_SCALE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""The three sizes at which every experiment runs: ``paper`` as published, ``lite`` on real photos,
-``mini`` anywhere.
+"""The sizes at which every experiment runs: ``paper`` as published, ``lite`` on real photos,
+``lite600`` on them at the papers' resolution, ``mini`` anywhere.
 
 A scale is a function Run -> Run. What it keeps is what the experiment is about: the box coding, the
 log variance, the losses; what it replaces is size: backbone, resolution, data, schedule. Both sides
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from experiments.lite import lite
+from experiments.lite import lite, lite600
 from experiments.mini import mini
 from experiments.records import Run
 from experiments.shrink import lengthened
@@ -23,11 +23,18 @@ def paper(run: Run) -> Run:
     return run
 
 
-SCALES: dict[str, Callable[[Run], Run]] = {"mini": mini, "lite": lite, "paper": paper}
+SCALES: dict[str, Callable[[Run], Run]] = {
+    "mini": mini,
+    "lite": lite,
+    "lite600": lite600,
+    "paper": paper,
+}
 TITLES = {
     "mini": "mini (synthetic scenes): trend only, not comparable with the paper's numbers",
     "lite": "lite (subset of real VOC photos, small backbone): real, not comparable with the "
     "paper's numbers",
+    "lite600": "lite600 (lite at a short side of 600 px): real, not comparable with the paper's "
+    "numbers",
     "paper": "paper (published recipe)",
 }
 
@@ -38,7 +45,7 @@ def scale_and_length(name: str) -> tuple[str, int]:
     Raises:
         ValueError: the name is not one of SCALES, with or without a length of 2 or more.
     """
-    parts = re.fullmatch(r"([a-z]+)(?:-([1-9][0-9]*)x)?", name)
+    parts = re.fullmatch(r"([a-z0-9]+)(?:-([1-9][0-9]*)x)?", name)
     length = int(parts[2] or 1) if parts else 1
     if not parts or parts[1] not in SCALES or (parts[2] and length < 2):
         raise ValueError(

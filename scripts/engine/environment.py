@@ -29,9 +29,9 @@ LISTED = 3  # of the annotations that were left out
 class Environment:
     """The options that all commands share, as the command line gives them.
 
-    scale: "mini", "lite", "paper", or a longer one such as "mini-4x". out: the folder below which
-    runs and results are kept. data_root: the folder of the data set; None: datasets/. splits:
-    "TRAIN:TEST" instead of the run's own.
+    scale: "mini", "lite", "lite600", "paper", or a longer one such as "mini-4x". out: the folder
+    below which runs and results are kept. data_root: the folder of the data set; None: datasets/.
+    splits: "TRAIN:TEST" instead of the run's own.
     skip_bad_boxes: annotations without a usable box are left out instead of being an error.
     proposals: "TRAIN_FILE:TEST_FILE" for Fast R-CNN; None: those of the run that it names. device:
     "auto", "cpu" or "cuda". workers: processes that read images. unfinished: networks whose

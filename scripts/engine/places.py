@@ -28,7 +28,7 @@ def add_scale_option(parser: argparse.ArgumentParser) -> None:
         type=scale_name,
         default="mini",
         metavar="SCALE",
-        help="mini (default), lite or paper; mini-4x is four times as long",
+        help="mini (default), lite, lite600 or paper; mini-4x is four times as long",
     )
 
 

@@ -33,7 +33,7 @@ class ReportPlace:
 
     Args:
         table: "paper/table", for example "kl_loss/table1".
-        scale: "mini", "lite", "paper", or a longer one such as "mini-4x".
+        scale: "mini", "lite", "lite600", "paper", or a longer one such as "mini-4x".
         out: where runs are kept.
         results: the folder to write into; None: the table's folder below ``out``.
         publish: write into the table's results folder in experiments/.

@@ -62,7 +62,7 @@ def test_a_run_can_be_built(scale, name):
     run = at_scale(RUNS[name], scale)
     with torch.device("meta"):
         total, _ = parameter_counts(build_detector(run.model))
-    assert total < {"mini": 4e6, "lite": 3e7, "paper": 3e8}[scale]  # parameters
+    assert total < {"mini": 4e6, "lite": 3e7, "lite600": 3e7, "paper": 3e8}[scale]  # parameters
     assert replace(run) == run
     assert all(drop < run.train.iterations for drop in run.train.lr_drops)
     assert len(plain(asdict(run))) == 10
@@ -221,17 +221,44 @@ def test_updates_of_an_epoch_count_each_image_and_its_mirror(images, batch, upda
     )
 
 
-def test_lite_runs_with_one_name_are_one_run():
+@pytest.mark.parametrize("scale", ["lite", "lite600"])
+def test_lite_runs_with_one_name_are_one_run(scale):
     """Tables that end up with the same network share it: its name must not hide a difference."""
     runs = {}
-    for run in (SCALES["lite"](run) for run in RUNS.values()):
+    for run in (SCALES[scale](run) for run in RUNS.values()):
         assert runs.setdefault(run.name, run) == run
 
 
 def test_scales():
-    assert SCALES.keys() == TITLES.keys() == {"mini", "lite", "paper"}
-    assert all("not comparable" in TITLES[scale] for scale in ("mini", "lite"))
+    assert SCALES.keys() == TITLES.keys() == {"mini", "lite", "lite600", "paper"}
+    assert all("not comparable" in TITLES[scale] for scale in ("mini", "lite", "lite600"))
     assert all(SCALES["paper"](run) == run for run in RUNS.values())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_lite600_is_lite_with_twice_the_pixels(name):
+    """Sides and what is measured in network pixels double; anchors become four times as many."""
+    lite, large = SCALES["lite"](RUNS[name]), SCALES["lite600"](RUNS[name])
+    data, rpn, roi = lite.data, lite.model.rpn, lite.model.roi
+    assert (large.data.short_side, large.data.long_side) == (600, 1000)
+    assert large.model.rpn.anchor_sizes == tuple(2 * size for size in rpn.anchor_sizes)
+    assert large.model.rpn.anchors_per_image == RUNS[name].model.rpn.anchors_per_image
+    assert large.model.roi.canonical_size == 2 * roi.canonical_size
+    if data.train_short_sides:
+        sides = large.data.train_short_sides
+        assert sides == tuple(2 * side for side in data.train_short_sides)
+        assert max(sides) <= max(RUNS[name].data.train_short_sides)
+    changed = differences(plain(asdict(lite)), plain(asdict(large)))
+    assert {line.partition(":")[0] for line in changed} <= {
+        "data.short_side",
+        "data.long_side",
+        "data.train_short_sides",
+        "model.rpn.anchor_sizes",
+        "model.rpn.anchors_per_image",
+        "model.rpn.pre_nms_train",
+        "model.rpn.pre_nms_test",
+        "model.roi.canonical_size",
+    }
 
 
 def test_a_length_multiplies_updates_and_drops_and_nothing_else():
@@ -251,13 +278,15 @@ def test_a_twice_as_long_run_of_a_longer_scale_is_longer_by_both():
 
 @pytest.mark.parametrize("name", ["mini-1x", "mini-0x", "mini-04x", "mini-x", "tiny-2x", "4x", ""])
 def test_an_unknown_scale_or_length_is_refused_with_an_example(name):
-    with pytest.raises(ValueError, match="choose one of mini, lite, paper, or name a longer one"):
+    with pytest.raises(
+        ValueError, match="choose one of mini, lite, lite600, paper, or name a longer one"
+    ):
         scale_and_length(name)
 
 
 def test_the_small_scales_sample_as_many_anchors_as_keep_the_papers_share_of_positives():
     """5.1 positive anchors an image at mini and 9.7 at lite are a fifth and 15 % of these."""
-    for scale, anchors in (("mini", 26), ("lite", 64), ("paper", 256)):
+    for scale, anchors in (("mini", 26), ("lite", 64), ("lite600", 256), ("paper", 256)):
         for run in RUNS.values():
             times = run.model.rpn.anchors_per_image / 256
             assert at_scale(run, scale).model.rpn.anchors_per_image == round(anchors * times)
@@ -478,7 +507,7 @@ def test_a_run_that_needs_another_names_one_that_fits(scale, name):
         assert run.start not in ("imagenet", "scratch")
 
 
-@pytest.mark.parametrize("scale", ["mini", "lite"])
+@pytest.mark.parametrize("scale", ["mini", "lite", "lite600"])
 def test_two_passes_are_twice_one(scale):
     once, twice = (at_scale(RUNS[f"kl_loss/r50_fpn_{n}x"], scale).train for n in (1, 2))
     assert twice.iterations == 2 * once.iterations

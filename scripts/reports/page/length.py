@@ -1,5 +1,6 @@
 """RPN against KL-RPN over the length of training."""
 
+from experiments.scales import SCALES
 from scripts.engine.places import find_table
 from scripts.reports.length import (
     Lengths,
@@ -32,7 +33,7 @@ def length_section(sources: Sources) -> Section:
     """Both tables, at every base scale at which they were run."""
     parts = []
     for table in TABLES:
-        for base in ("mini", "lite", "paper"):
+        for base in SCALES:
             lengths = lengths_of(sources, table, base)
             if lengths:
                 parts.append(length_part(table, base, lengths))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.scales import scale_and_length
+from experiments.scales import SCALES, scale_and_length
 from scripts.engine.files import read_json
 from scripts.engine.places import EXPERIMENTS, find_table, table_names
 from scripts.reports.results import Results
@@ -55,7 +55,7 @@ class Sources:
         return Results(find_table(table), source.seeds, source.name)
 
     def scales_of(self, table: str) -> list[str]:
-        """The scales at which a table was run: mini, lite, paper, then longer ones."""
+        """The scales at which a table was run: as in SCALES, then longer ones."""
         known = [scale for name, scale in self.tables if name == table]
         return sorted(known, key=lambda scale: order(scale))
 
@@ -63,7 +63,7 @@ class Sources:
 def order(scale: str) -> tuple[int, int]:
     """Where a scale stands in a list."""
     base, length = scale_and_length(scale)
-    return length, ("mini", "lite", "paper").index(base)
+    return length, list(SCALES).index(base)
 
 
 def shown_path(path: Path) -> str:

@@ -27,7 +27,7 @@ OF_PAPERS = {
     "KL-RPN": ("kl_rpn/table1", "kl_rpn/table2"),
 }
 OF_OURS = ("kl_loss/controls", "kl_rpn/controls", "kl_rpn/proposals", "kl_rpn/readings")
-SCALES = ("mini", "lite", "paper")
+EXPECTED = ("mini", "lite", "paper")  # a table should have been run at these
 NOT_COMPARABLE = " (other networks and data than the paper's: compare the steps, not the levels)"
 CLEAN, LABELS = "against the clean boxes", "against the noisy labels, as COCO does"
 
@@ -56,7 +56,7 @@ def table_parts(sources: Sources, table: str) -> list[Part]:
     """A table at the scales where it was run, and a sentence about the others."""
     known = sources.scales_of(table)
     parts = [scale_part(table, scale, sources.results(table, scale)) for scale in known]
-    missing = [scale for scale in SCALES if scale not in known]
+    missing = [scale for scale in EXPECTED if scale not in known]
     if missing:
         text = not_run(table, missing)
         title = find_table(table).title

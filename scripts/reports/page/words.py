@@ -32,9 +32,10 @@ WORDS = (
         "proposals by their predicted variance",
     ),
     (
-        "mini, lite, paper",
-        "three sizes of each experiment: rendered scenes whose label noise is known; a subset of "
-        "real photos with a small network; the published recipe",
+        "mini, lite, lite600, paper",
+        "sizes of each experiment: rendered scenes whose label noise is known; a subset of real "
+        "photos with a small network; the same photos at the papers' resolution; the published "
+        "recipe",
     ),
     (
         "clean boxes",
