@@ -1,11 +1,16 @@
 """What git says about the code that is running."""
 
+import os
 import subprocess
 from pathlib import Path
 
 NO_COMMIT = "unknown (not a git checkout)"
 # what an evaluation publishes, and text: they change no number, and come between two evaluations
 NO_CODE = (":(top,exclude)experiments/*/*/results/*", ":(top,exclude)*.md")
+
+# variables that name another repository, or change what the patterns above mean
+FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_LITERAL_PATHSPECS",
+           "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS")  # fmt: skip
 
 
 def git(*arguments: str) -> str:
@@ -14,6 +19,7 @@ def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments],
             cwd=Path(__file__).parent,
+            env={name: value for name, value in os.environ.items() if name not in FOREIGN},
             capture_output=True,
             text=True,
             check=True,

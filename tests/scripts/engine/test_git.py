@@ -55,6 +55,23 @@ def test_a_changed_file_of_code_does(repository, name):
     assert has_changes()
 
 
+@pytest.mark.parametrize("name", ["GIT_LITERAL_PATHSPECS", "GIT_NOGLOB_PATHSPECS"])
+def test_settings_of_patterns_change_no_answer(repository, monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    (repository / RESULT).write_text("changed\n")
+    assert not has_changes()
+    (repository / CODE[1]).write_text("changed\n")
+    assert has_changes()
+
+
+def test_in_a_hook_of_another_repository_the_code_is_asked_about(repository, tmp_path, monkeypatch):
+    """git tells a hook its repository in GIT_DIR."""
+    commit = git("rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))
+    assert commit
+    assert git("rev-parse", "HEAD") == commit
+
+
 def test_outside_a_repository_there_is_nothing_to_say(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "__file__", str(tmp_path / "git.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
