@@ -14,6 +14,7 @@ from torch import Tensor
 
 from data.records import Batch
 from experiments.records import Run
+from models.backbones.mobilenet import depthwise
 from models.build import build_detector
 from models.detector import Detector
 from models.pooling.pool import Features, Pool
@@ -127,6 +128,24 @@ def test_postprocessing_of_a_gpus_candidates_copies_once():
         assert on_gpu.boxes.is_cuda
         assert on_gpu.boxes.cpu().equal(on_host.boxes)
         assert on_gpu.scores.cpu().equal(on_host.scores)
+
+
+@pytest.mark.parametrize(("stride", "size"), [(1, (19, 26)), (2, (20, 33))])
+def test_a_depthwise_convolution_is_the_cpus_and_leaves_cudnn_out(stride, size):
+    """cuDNN would prepare itself anew for every size of image."""
+    torch.manual_seed(0)
+    inputs, weight, bias = torch.randn(2, 32, *size), torch.randn(32, 1, 3, 3), torch.randn(32)
+    results = {}
+    for device in ("cpu", "cuda"):
+        given = [tensor.to(device, copy=True).requires_grad_() for tensor in (inputs, weight, bias)]
+        maps, kernel = (t.contiguous(memory_format=torch.channels_last) for t in given[:2])
+        with torch.profiler.profile() as profile:
+            outputs = depthwise(maps, kernel, given[2], stride=(stride, stride), padding=(1, 1))
+            outputs.square().sum().backward()
+        assert not [event.key for event in profile.key_averages() if "cudnn" in event.key]
+        assert outputs.is_contiguous(memory_format=torch.channels_last)
+        results[device] = [tensor.cpu() for tensor in (outputs.detach(), *(t.grad for t in given))]
+    torch.testing.assert_close(results["cuda"], results["cpu"], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("amp", [torch.bfloat16, torch.float16])

@@ -6,7 +6,12 @@ import torch
 from torch import nn
 from torchvision import models
 
-from models.backbones.mobilenet import MobileNetV2, SamePadConv2d, folded_state
+from models.backbones.mobilenet import (
+    DepthwiseConv2d,
+    MobileNetV2,
+    SamePadConv2d,
+    folded_state,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,14 @@ def test_folded_state_has_exactly_our_names(trained):
     assert folded_state(trained.state_dict()).keys() == MobileNetV2(blocks=19).state_dict().keys()
     assert MobileNetV2(tf_padding=True).state_dict().keys() == MobileNetV2().state_dict().keys()
     assert not [layer for layer in MobileNetV2().modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("tf_padding", [False, True])
+def test_every_depthwise_convolution_is_one_that_leaves_cudnn_out(tf_padding):
+    found = [m for m in MobileNetV2(tf_padding=tf_padding).modules() if isinstance(m, nn.Conv2d)]
+    kinds = {type(layer) for layer in found if layer.groups > 1}
+    assert kinds == {DepthwiseConv2d, *([SamePadConv2d] if tf_padding else [])}
+    assert all(layer.groups in (1, layer.in_channels) for layer in found)
 
 
 def test_weights_of_another_width_are_a_sentence():
