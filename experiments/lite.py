@@ -62,7 +62,7 @@ def lite600(run: Run) -> Run:
         data=replace(
             data,
             short_side=2 * data.short_side,
-            long_side=2 * data.long_side,
+            long_side=data.long_side and 2 * data.long_side,
             train_short_sides=None if sides is None else tuple(2 * side for side in sides),
         ),
         model=replace(

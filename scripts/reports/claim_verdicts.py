@@ -9,18 +9,18 @@ from experiments.claims import Evidence
 from scripts.reports.results import Cell
 from scripts.reports.shown import Shown
 
-Says = Literal["for", "against", "undecided"]
+Says = Literal["for", "against", "undecided", "one seed"]
 RULE = (
     "A number is a difference taken within each seed: its mean ± the sample standard deviation "
-    "over seeds. It speaks for or against a claim if two seeds or more have it and mean ± 2 "
-    "standard errors lies on one side (with three seeds that interval holds the true mean in about "
-    "82 % of all cases); otherwise it is undecided. A number called exact, a count or a timing, "
-    "speaks with one measurement. Where a paper says that nothing changes, a change counts for it "
+    "over seeds. It speaks for or against a claim if mean ± 2 standard errors lies on one side "
+    "(with three seeds that interval holds the true mean in about 82 % of all cases); otherwise it "
+    "is undecided. A number of one seed alone is shown and does not count, unless it is called "
+    "exact, a count or a timing. Where a paper says that nothing changes, a change counts for it "
     "if it stays within 1 AP, within 1 % of the parameters, and within 5 or 10 % of the time. A "
-    "claim **holds** if all of its numbers speak for it, **holds in part** if some do, **fails** "
-    "if none does and at least half speak against it, and is **unclear** otherwise. Mini is scored "
-    "against the boxes before label noise was added; its tables in VOC's layout (KL Loss Table 5, "
-    "KL-RPN Table 2) against the noisy labels."
+    "claim **holds** if all numbers that count speak for it, **holds in part** if some do, "
+    "**fails** if none does and at least half speak against it, and is **unclear** otherwise. Mini "
+    "is scored against the boxes before label noise was added; its tables in VOC's layout (KL Loss "
+    "Table 5, KL-RPN Table 2) against the noisy labels."
 )
 
 
@@ -39,7 +39,7 @@ def says(number: Cell, evidence: Evidence) -> Says:
     """What a number says to its claim."""
     assert number.mean is not None
     if number.spread is None and not evidence.exact:
-        return "undecided"
+        return "one seed"
     reach = 2 * (number.spread or 0.0) / math.sqrt(number.seeds)
     low, high = number.mean - reach, number.mean + reach
     if evidence.expected == "flat":
@@ -68,12 +68,13 @@ def points_to(one: Measured) -> str:
 
 def verdict(found: Sequence[Measured]) -> str:
     """One of the four words that RULE explains."""
-    yes, no = (sum(one.says == word for one in found) for word in ("for", "against"))
-    if found and yes == len(found):
+    counting = [one for one in found if one.says != "one seed"]
+    yes, no = (sum(one.says == word for one in counting) for word in ("for", "against"))
+    if counting and yes == len(counting):
         return "holds"
     if yes:
         return "holds in part"
-    return "fails" if no and 2 * no >= len(found) else "unclear"
+    return "fails" if no and 2 * no >= len(counting) else "unclear"
 
 
 def reason(found: Sequence[Measured]) -> str:
@@ -84,13 +85,18 @@ def reason(found: Sequence[Measured]) -> str:
     for word, name in (("for", "for it"), ("against", "against it"), ("undecided", "undecided")):
         count = sum(one.says == word for one in found)
         texts += [f"{count} {name}"] if count else []
-    undecided = [one for one in found if one.says == "undecided"]
-    leaning = [
-        f"{count} {name}"
-        for word, name in (("for", "towards it"), ("against", "away from it"))
-        if (count := sum(points_to(one) == word for one in undecided))
+    notes = [
+        f"{title}: {', '.join(sides)}"
+        for word, title in (("undecided", "leaning"), ("one seed", "one seed alone"))
+        if (sides := leaning([one for one in found if one.says == word]))
     ]
-    single = sum(one.cell.seeds == 1 and not one.evidence.exact for one in found)
-    notes = [f"leaning: {', '.join(leaning)}"] if leaning else []
-    notes += [f"one seed alone: {single}"] if single else []
+    if not texts:
+        return notes[0]
     return ", ".join(texts) + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def leaning(found: Sequence[Measured]) -> list[str]:
+    """How many numbers point to either side."""
+    sides = (("for", "towards it"), ("against", "away from it"), ("", "at neither side"))
+    counts = [(sum(points_to(one) == word for one in found), name) for word, name in sides]
+    return [f"{count} {name}" for count, name in counts if count]

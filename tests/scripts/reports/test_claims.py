@@ -37,7 +37,7 @@ def test_there_are_fourteen_claims_and_every_evidence_names_rows_that_exist():
         ([1.0, 1.2, 1.4], "for"),
         ([-1.0, -1.2, -1.4], "against"),
         ([1.0, -1.0, 0.5], "undecided"),
-        ([3.0], "undecided"),  # one seed says nothing
+        ([3.0], "one seed"),
         # mean 1, sample standard deviation 0.82, standard error 0.41: 1 - 0.82 is above 0
         ([0.0, 1.0, 2.0, 1.0], "for"),
         ([-0.5, 1.0, 2.5, 1.0], "undecided"),  # the same mean, standard error 0.61
@@ -45,7 +45,7 @@ def test_there_are_fourteen_claims_and_every_evidence_names_rows_that_exist():
 )
 def test_a_number_speaks_from_two_standard_errors_on(values, expected):
     assert says(cell(values), UP) == expected
-    opposite = {"for": "against", "against": "for", "undecided": "undecided"}[expected]
+    opposite = {"for": "against", "against": "for"}.get(expected, expected)
     assert says(cell(values), replace(UP, expected="down")) == opposite
 
 
@@ -75,6 +75,9 @@ def test_an_exact_number_needs_no_second_seed():
         (["against", "undecided"], "fails"),
         (["against", "undecided", "undecided"], "unclear"),
         (["undecided"], "unclear"),
+        (["for", "one seed"], "holds"),
+        (["against", "one seed", "one seed"], "fails"),
+        (["one seed"], "unclear"),
         ([], "unclear"),
     ],
 )
@@ -97,14 +100,16 @@ def test_the_reason_says_where_undecided_numbers_lie():
     found = [
         number("against", -2.0, -2.1),
         number("undecided", -1.0, 0.9),
-        number("undecided", -3.0),
-        number("undecided", 0.5, expected="flat", tolerance=1.0),
-        number("undecided", -0.5, expected="down"),
+        number("undecided", 0.4, 0.6, expected="flat", tolerance=1.0),
+        number("one seed", -3.0),
+        number("one seed", -0.5, expected="down"),
     ]
     assert reason(found) == (
-        "1 against it, 4 undecided (leaning: 2 towards it, 2 away from it; one seed alone: 3)"
+        "1 against it, 2 undecided (leaning: 1 towards it, 1 away from it; one seed alone: 1 "
+        "towards it, 1 away from it)"
     )
     assert reason([number("for", 1.0, 1.1)]) == "1 for it"
+    assert reason([number("one seed", 1.0)]) == "one seed alone: 1 towards it"
 
 
 def test_two_rows_that_are_one_network_at_a_scale_count_once(monkeypatch):
