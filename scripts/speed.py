@@ -1,5 +1,5 @@
-"""How fast it is: operators, post-processing, networks, loading, scoring and start-up beside their
-peers, in one process and in turn:
+"""How fast it is: operators, post-processing, networks, new image sizes, loading, scoring and
+start-up beside their peers, in one process and in turn:
     python -m scripts.speed --device auto
 
 Numbers are medians with quartiles; ratios are of medians. Writes DEVICE.json and DEVICE.png (the
@@ -18,6 +18,7 @@ from scripts.engine.environment import device_name, pick_device
 from scripts.engine.numbers import at_least_one
 from scripts.engine.speed.curves import draw_curves
 from scripts.engine.speed.floor import matrix_rate
+from scripts.engine.speed.image_sizes import image_sizes
 from scripts.engine.speed.loading import loading
 from scripts.engine.speed.measure import growth, line, measure, sweeps
 from scripts.engine.speed.networks import detection, training
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Work]]] = {
     "pooling": pooling,
     "detection": detection,
     "training": training,
+    "sizes": image_sizes,
     "loading": loading,
     "scoring": scoring,
     "startup": startup,

@@ -7,7 +7,7 @@ import torch
 from data.boxes import area
 from models.pooling.multi_level import level_of
 from postprocess.pipeline import PostprocessConfig, postprocess
-from scripts.engine.speed import loading, pooling, postprocessing, scoring, startup
+from scripts.engine.speed import image_sizes, loading, pooling, postprocessing, scoring, startup
 from scripts.engine.speed.numpy_loop import loop_soft_nms_and_vote
 from scripts.engine.synthetic import dense_candidates, trained_candidates
 
@@ -62,6 +62,15 @@ def test_sizes_of_postprocessing_are_those_of_its_candidates(monkeypatch):
     photos = [work for work in works if work.grows == "images"]
     assert [len(work.ours()) for work in photos] == [1, 2, 4, 8]
     assert [len(work.peer()) for work in photos] == [1, 2, 4, 8]
+
+
+def test_both_backbones_see_sizes_of_their_own_that_are_new_or_known():
+    """The peer's maps are as large as ours, so that both do the same work."""
+    new, known = image_sizes.image_sizes(CPU)
+    for work, widths in ((new, [(25, 26), (26, 26)]), (known, [(25, 26), (25, 26)])):
+        for ours, theirs in widths:
+            assert work.ours()[0].shape == (1, 320, 19, ours)
+            assert work.peer().shape == (1, 320, 19, theirs)
 
 
 def test_scoring_gives_the_peers_numbers(monkeypatch):
