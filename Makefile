@@ -6,17 +6,26 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE JOBS WORKERS SPLITS AMP BATCH ACCUMULATE GPUS RESTARTS SKIP_BAD_BOXES RESULTS PUBLISH WEIGHTS_VGGM
 
-# refused before anything is installed: a table that is not there, a number that is none, no data
+# variables as a shell reads them: NAME='value', also where the value has quotes of its own
+given = $(foreach name,$(1),$(name)='$(subst ','\'',$($(name)))')
+
+# refused before anything is installed: a table that is not there, a number that is none, another
+# word than those that a setting has, no data, a path that is not there
 TABLES := $(patsubst reproduce-%,%,$(filter reproduce-%,$(MAKECMDGOALS)))
 $(foreach table,$(TABLES),$(if $(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)),,\
   $(error There is no $(table) in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py))))
 ifneq ($(TABLES),)
-  REFUSED := $(shell GPUS='$(GPUS)' RESTARTS='$(RESTARTS)' JOBS='$(JOBS)' SEEDS='$(SEEDS)' LENGTH='$(LENGTH)' SCALE='$(SCALE)' \
+  REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE) \
     bash -c 'source experiments/common.sh' 2>&1)
   $(if $(REFUSED),$(error $(patsubst %.,%,$(subst error: ,,$(REFUSED)))))
 endif
 ifneq ($(filter train,$(MAKECMDGOALS)),)
   $(if $(DATA),,$(error Which images? make train DATA=DIR, the folder of your labeled photos))
+endif
+ifneq ($(TABLES)$(filter train,$(MAKECMDGOALS)),)
+  ABSENT := $(shell $(call given,DATA WEIGHTS WEIGHTS_VGGM) GPUS= RESTARTS= \
+    bash -c 'source scripts/launch.sh; check_paths DATA WEIGHTS WEIGHTS_VGGM' 2>&1)
+  $(if $(ABSENT),$(error $(patsubst %.,%,$(subst error: ,,$(ABSENT)))))
 endif
 
 .PHONY: help install train test test-faults test-docs lint benchmark report explore doctor demo tensorboard clean

@@ -7,6 +7,15 @@ GPUS=${GPUS:-1} RESTARTS=${RESTARTS:-0}
 [[ $GPUS =~ ^[1-9][0-9]*$ ]] || { echo "error: GPUS is '$GPUS'; give a whole number of at least 1." >&2; exit 2; }
 [[ $RESTARTS =~ ^(0|[1-9][0-9]*)$ ]] || { echo "error: RESTARTS is '$RESTARTS'; give a whole number of at least 0." >&2; exit 2; }
 
+check_paths() { # check_paths NAME...: what each of these variables names is there; "auto" and "none" are no paths
+  local name
+  for name; do
+    case ${!name} in '' | auto | none) ;; *)
+      [ -e "${!name}" ] || { echo "error: $name is '${!name}', which does not exist; give a path that is there." >&2; exit 2; } ;;
+    esac
+  done
+}
+
 launch() { # launch PROCESSES MODULE OPTIONS...: for the commands that torchrun may start
   local processes=$1 code=0
   shift

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments.scales import SCALES
+
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = ("GPUS", "RESTARTS", "JOBS", "SEEDS", "LENGTH", "SCALE", "PAPERS", "DATA", "MAKEFLAGS")
+SETTINGS = ("GPUS", "RESTARTS", "JOBS", "SEEDS", "LENGTH", "SCALE", "PAPERS", "DATA",
+            "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "MAKEFLAGS")  # fmt: skip
 INSTALLS = "Python 3.11 or newer is needed"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
@@ -52,6 +55,12 @@ def made(tmp_path):
             ["reproduce-table1", "RESTARTS=-1"],
             "RESTARTS is '-1'; give a whole number of at least 0",
         ),
+        (["reproduce-table1", "SCALE=lit"], "SCALE is 'lit'; give mini, lite, lite600 or paper"),
+        (["reproduce-table1", "DEVICE=gpu"], "DEVICE is 'gpu'; give auto, cpu or cuda"),
+        (["reproduce-table1", "DATA=no where"], "DATA is 'no where', which does not exist"),
+        (["reproduce-table1", "WEIGHTS=none.pth"], "WEIGHTS is 'none.pth', which does not exist"),
+        (["reproduce-table1", "SEEDS='"], "SEEDS is '''; give a whole number"),
+        (["train", "DATA=nowhere"], "DATA is 'nowhere', which does not exist"),
         (["train"], "Which images? make train DATA=DIR, the folder of your labeled photos"),
         (["-j2", "train", "RUN=own/small"], "Which images?"),
     ],
@@ -61,6 +70,15 @@ def test_what_cannot_work_is_refused_at_once(made, words, sentence):
     assert sentence in text
     assert INSTALLS not in text
     assert code == 2
+
+
+@pytest.mark.parametrize("scale", [*SCALES, *(f"{scale}-4x" for scale in SCALES)])
+def test_every_scale_is_one_that_make_knows(made, scale):
+    assert INSTALLS in made("reproduce-table1", f"SCALE={scale}")[0]
+
+
+def test_a_path_of_the_environment_counts(made):
+    assert "DATA is '/nowhere', which does not exist" in made("train", DATA="/nowhere")[0]
 
 
 def test_a_setting_of_the_environment_counts_and_another_variable_does_not(made):
@@ -74,11 +92,13 @@ def test_a_setting_of_the_environment_counts_and_another_variable_does_not(made)
         ["reproduce-table1"],
         ["reproduce-table5"],  # of one paper alone
         ["reproduce-length", "PAPERS=kl_rpn", "LENGTH=16", "SEEDS=3", "JOBS=2", "SCALE=mini"],
-        ["train", "DATA=photos"],
+        ["train", "DATA=Ann's photos"],
+        ["reproduce-table1", "SCALE=mini-4x", "DEVICE=cpu", "WEIGHTS=none", "DATA=Ann's photos"],
         ["install"],
     ],
 )
-def test_what_can_work_is_installed_and_done(made, words):
+def test_what_can_work_is_installed_and_done(made, words, tmp_path):
+    (tmp_path / "Ann's photos").mkdir()
     text, code = made(*words)
     assert f"{INSTALLS}; name one with: make PYTHON=python3.12 {words[0]}" in text
     assert code == 2
