@@ -1,5 +1,5 @@
 # Read by every train.sh and eval.sh: goes to the repository's root and turns the environment into options.
-#   SCALE   mini (default), lite or paper          SEEDS    how many seeds, 0 .. SEEDS-1 (default 1)
+#   SCALE   mini (default), lite, lite600 or paper   SEEDS    how many seeds, 0 .. SEEDS-1 (default 1)
 #   LENGTH  how many times as many updates: 4 is --scale mini-4x (default 1)
 #   DATA    folder of the data set                 WEIGHTS  ImageNet weights: a file, none, or auto (torchvision's)
 #   OUT     where runs are kept (default runs)     DEVICE   auto (default), cpu or cuda

@@ -51,8 +51,8 @@ def lite600(run: Run) -> Run:
     """Lite at a short side of 600 px, the papers' resolution on VOC: for a GPU.
 
     Everything in network pixels doubles, so an object meets the same anchors and the same levels.
-    There are four times as many anchors, of which four times as many reach suppression, and as many
-    as in the papers are sampled: 256 an image; 13 % of them are positive (docs/scales.md).
+    Four times as many anchors exist and reach suppression. As many are sampled as in the papers,
+    256 an image unless a run says otherwise; 13 % of them are positive (docs/scales.md).
     """
     small = lite(run)
     data, rpn, roi = small.data, small.model.rpn, small.model.roi

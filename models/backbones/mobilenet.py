@@ -35,9 +35,10 @@ def depthwise(
 ) -> Tensor:
     """``F.conv2d`` with a group for each channel.
 
-    On a GPU the maps and weights are brought from channels-last to NCHW, for which torch has a
-    kernel of its own. Channels-last ones would go to cuDNN, which prepares itself anew for every
-    size of image: 0.16 s a layer on an H200, where the layer itself takes microseconds.
+    On a GPU maps and weight are copied to NCHW, for which torch has a depthwise kernel of its own
+    in float32 and bfloat16. Channels-last ones go to cuDNN, which prepares itself for each new size
+    of image and takes up to 0.16 s a layer for it (a profile: docs/speed.md). What comes back is
+    channels-last there.
 
     Args:
         inputs: (N, C, H, W).
@@ -48,7 +49,8 @@ def depthwise(
     size, channels = list(weight.shape), weight.shape[0]
     if not inputs.is_cuda:
         return F.conv2d(inputs, weight, bias, stride, padding, 1, channels)
-    weight = weight.flatten(1).unflatten(1, size[1:])  # the strides of NCHW, also where C is 1
+    # ``contiguous()`` would keep the strides, because dimension 1 has one element
+    weight = weight.flatten(1).unflatten(1, size[1:])
     outputs = F.conv2d(inputs.contiguous(), weight, bias, stride, padding, 1, channels)
     return outputs.contiguous(memory_format=torch.channels_last)
 
@@ -114,9 +116,9 @@ def mobilenet_blocks(*, tf_padding: bool, last_stride: int) -> nn.Sequential:
     for parent in list(features.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d) and tf_padding and layer.stride == (2, 2):
-                setattr(parent, name, converted(layer, SamePadConv2d))
+                setattr(parent, name, same_padded(layer))
             elif isinstance(layer, nn.Conv2d) and layer.groups > 1:
-                setattr(parent, name, converted(layer, DepthwiseConv2d))
+                setattr(parent, name, without_cudnn(layer))
     return features
 
 
@@ -162,19 +164,34 @@ def folded_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def converted(conv: nn.Conv2d, kind: type[nn.Conv2d]) -> nn.Conv2d:
-    """A convolution of another class with the weights of ``conv``."""
-    new = kind(
+def same_padded(conv: nn.Conv2d) -> SamePadConv2d:
+    """The same convolution with TensorFlow's SAME padding."""
+    new = SamePadConv2d(
         conv.in_channels,
         conv.out_channels,
         conv.kernel_size[0],
         stride=conv.stride,  # type: ignore[arg-type]
-        padding=conv.padding,  # type: ignore[arg-type]
         groups=conv.groups,
         bias=conv.bias is not None,
     )
-    with torch.no_grad():
-        new.weight.copy_(conv.weight)
-        if conv.bias is not None and new.bias is not None:
-            new.bias.copy_(conv.bias)
+    new.load_state_dict(conv.state_dict())
+    return new
+
+
+def without_cudnn(conv: nn.Conv2d) -> DepthwiseConv2d:
+    """The same depthwise convolution of MobileNetV2 as a ``DepthwiseConv2d``.
+
+    Nothing is drawn for it, so that what is built later begins with the weights that a seed has
+    always given.
+    """
+    new = DepthwiseConv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        stride=conv.stride,  # type: ignore[arg-type]
+        padding=conv.padding,  # type: ignore[arg-type]
+        groups=conv.groups,
+        device="meta",
+    )
+    new.weight, new.bias = conv.weight, conv.bias
     return new

@@ -8,9 +8,11 @@ NO_COMMIT = "unknown (not a git checkout)"
 # what an evaluation publishes, and text: they change no number, and come between two evaluations
 NO_CODE = (":(top,exclude)experiments/*/*/results/*", ":(top,exclude)*.md")
 
-# variables that name another repository, or change what the patterns above mean
-FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_LITERAL_PATHSPECS",
-           "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS")  # fmt: skip
+# variables that name another repository or parts of one, or change what the patterns above mean
+FOREIGN = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_INDEX_FILE",
+           "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE",
+           "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS",
+           "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS")  # fmt: skip
 
 
 def git(*arguments: str) -> str:

@@ -70,6 +70,16 @@ def test_every_depthwise_convolution_is_one_that_leaves_cudnn_out(tf_padding):
     assert all(layer.groups in (1, layer.in_channels) for layer in found)
 
 
+def test_nothing_is_drawn_for_depthwise_convolutions():
+    """What is built after them begins with the weights that a seed has always given."""
+    torch.manual_seed(0)
+    models.mobilenet_v2(weights=None)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    MobileNetV2()
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
 def test_weights_of_another_width_are_a_sentence():
     with pytest.raises(ValueError, match=r"not those of torchvision's mobilenet_v2 \(width 1\)"):
         folded_state(models.mobilenet_v2(weights=None, width_mult=0.5).state_dict())

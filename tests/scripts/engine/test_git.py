@@ -64,10 +64,13 @@ def test_settings_of_patterns_change_no_answer(repository, monkeypatch, name):
     assert has_changes()
 
 
-def test_in_a_hook_of_another_repository_the_code_is_asked_about(repository, tmp_path, monkeypatch):
-    """git tells a hook its repository in GIT_DIR."""
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"])
+def test_in_a_hook_of_another_repository_the_code_is_asked_about(
+    repository, tmp_path, monkeypatch, name
+):
+    """git tells a hook its repository in such variables."""
     commit = git("rev-parse", "HEAD")
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))
+    monkeypatch.setenv(name, str(tmp_path / "another"))
     assert commit
     assert git("rev-parse", "HEAD") == commit
 
