@@ -61,7 +61,8 @@ def summary_table(numbers: Sequence[Sequence[Measured]]) -> str:
     """One line a claim."""
     lines = []
     for number, (claim, found) in enumerate(zip(CLAIMS, numbers, strict=True), 1):
-        scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in found)
+        counting = [one for one in found if one.says != "one seed"]
+        scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in counting)
         text = f"{number} {claim.text}"
         lines.append(
             [text, verdict(found), reason(found, one_seed=False), ", ".join(scales) or "-"]
