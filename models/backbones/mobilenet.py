@@ -110,9 +110,7 @@ def mobilenet_blocks(*, tf_padding: bool, last_stride: int) -> nn.Sequential:
     """All 19 blocks, folded."""
     features = folded(models.mobilenet_v2(weights=None).features)
     if last_stride == 1:
-        for layer in features[CONV5_BLOCK].modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.stride = (1, 1)
+        stay_at_stride_16(features)
     for parent in list(features.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d) and tf_padding and layer.stride == (2, 2):
@@ -120,6 +118,13 @@ def mobilenet_blocks(*, tf_padding: bool, last_stride: int) -> nn.Sequential:
             elif isinstance(layer, nn.Conv2d) and layer.groups > 1:
                 setattr(parent, name, without_cudnn(layer))
     return features
+
+
+def stay_at_stride_16(features: nn.Sequential) -> None:
+    """Sets the last stride of torchvision's blocks to 1, in place."""
+    for layer in features[CONV5_BLOCK].modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
 
 
 def out_channels(features: nn.Sequential) -> int:

@@ -67,15 +67,20 @@ def points_to(one: Measured) -> str:
     return "for" if signed_mean > 0 else "against" if signed_mean < 0 else ""
 
 
+def counting(found: Sequence[Measured]) -> list[Measured]:
+    """The numbers that count: those of one seed alone do not."""
+    return [one for one in found if one.says != "one seed"]
+
+
 def verdict(found: Sequence[Measured]) -> str:
     """One of the four words that RULE explains."""
-    counting = [one for one in found if one.says != "one seed"]
-    yes, no = (sum(one.says == word for one in counting) for word in ("for", "against"))
-    if counting and yes == len(counting):
+    counted = counting(found)
+    yes, no = (sum(one.says == word for one in counted) for word in ("for", "against"))
+    if counted and yes == len(counted):
         return "holds"
     if yes:
         return "holds in part"
-    return "fails" if no and 2 * no >= len(counting) else "unclear"
+    return "fails" if no and 2 * no >= len(counted) else "unclear"
 
 
 def reason(found: Sequence[Measured], *, one_seed: bool = True) -> str:

@@ -8,7 +8,7 @@ from experiments.claims import CLAIMS, Claim
 from experiments.scales import scale_and_length
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
-from scripts.reports.claim_verdicts import RULE, Measured, reason, verdict
+from scripts.reports.claim_verdicts import RULE, Measured, counting, reason, verdict
 from scripts.reports.claims import all_measured
 from scripts.reports.machine_hours import hours_sentence
 from scripts.reports.results import markdown_table, signed
@@ -61,8 +61,7 @@ def summary_table(numbers: Sequence[Sequence[Measured]]) -> str:
     """One line a claim."""
     lines = []
     for number, (claim, found) in enumerate(zip(CLAIMS, numbers, strict=True), 1):
-        counting = [one for one in found if one.says != "one seed"]
-        scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in counting)
+        scales = dict.fromkeys(scale_and_length(one.scale)[0] for one in counting(found))
         text = f"{number} {claim.text}"
         lines.append(
             [text, verdict(found), reason(found, one_seed=False), ", ".join(scales) or "-"]

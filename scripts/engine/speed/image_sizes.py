@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v2
 
 from experiments.kl_loss.runs import vgg16_voc
 from experiments.scales import at_scale
-from models.backbones.mobilenet import CONV5_BLOCK
+from models.backbones.mobilenet import stay_at_stride_16
 from models.build import build_detector
 from scripts.engine.speed.work import Work
 
@@ -44,9 +44,7 @@ def image_sizes(device: torch.device) -> Iterator[Work]:
 def peer_network() -> nn.Module:
     """torchvision's features at stride 16 without the last convolution, as ours are."""
     features = mobilenet_v2(weights=None).features[:-1]
-    for layer in features[CONV5_BLOCK].modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.stride = (1, 1)
+    stay_at_stride_16(features)
     return features.to(memory_format=torch.channels_last)
 
 
