@@ -56,14 +56,13 @@ def lite600(run: Run) -> Run:
     """
     small = lite(run)
     data, rpn, roi = small.data, small.model.rpn, small.model.roi
-    sides = data.train_short_sides
     return replace(
         small,
         data=replace(
             data,
             short_side=2 * data.short_side,
             long_side=data.long_side and 2 * data.long_side,
-            train_short_sides=None if sides is None else tuple(2 * side for side in sides),
+            train_short_sides=shrunk_sides(run.data, 2 * data.short_side),
         ),
         model=replace(
             small.model,
