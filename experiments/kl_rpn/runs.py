@@ -1,4 +1,4 @@
-"""Every network that the KL-RPN paper trains, at full size, and three of ours (recipe and choices:
+"""Every network that the KL-RPN paper trains, at full size, and ours (recipe and choices:
 docs/kl_rpn.md).
 
 Differences of a KL-RPN run from its baseline: the region proposal network with its loss, the weight

@@ -10,18 +10,21 @@ from scripts.reports.results import Cell
 from scripts.reports.shown import Shown
 
 Says = Literal["for", "against", "undecided", "one seed"]
-RULE = (
+RULES = (
     "A number is a difference taken within each seed: its mean ± the sample standard deviation "
-    "over seeds. It speaks for or against a claim if mean ± 2 standard errors lies on one side "
-    "(with three seeds that interval holds the true mean in about 82 % of all cases); otherwise it "
-    "is undecided. A number of one seed alone is shown and does not count; parameters and the "
-    "time of claim 7, called exact, need no second one. Where a paper says that nothing changes, a "
-    "change counts for it if it stays within 1 AP, within 1 % of the parameters, and within 5 or "
-    "10 % of the time. A claim **holds** if all numbers that count speak for it, **holds in part** "
-    "if some do, **fails** if none does and at least half speak against it, and is **unclear** "
-    "otherwise. (Until November 2026 a number of one seed counted as undecided; claims 2 and 13 "
-    "held in part then.) Mini is scored against the boxes before label noise was added; its tables "
-    "in VOC's layout (KL Loss Table 5, KL-RPN Table 2) against the noisy labels."
+    "over seeds.",
+    "It speaks for or against a claim if mean ± 2 standard errors lies on one side of 0; otherwise "
+    "it is undecided, and leans to the side of its mean. That interval holds the true mean in "
+    "about 82 % of all cases with three seeds and in 70 % with two.",
+    "A number of one seed alone is shown and does not count. Parameters and the time of claim 7, "
+    "called exact, need no second one. (Until 27 November 2026 it counted as undecided; claims 2 "
+    "and 13 held in part then.)",
+    "Where a paper says that nothing changes, the interval must lie within 1 AP, within 1 % of the "
+    "parameters, and within 5 % (claim 7) or 10 % (claim 13) of the time.",
+    "Mini is scored against the boxes before label noise was added; its tables in VOC's layout (KL "
+    "Loss Table 5, KL-RPN Table 2) against the noisy labels.",
+    "A claim **holds** if all numbers that count speak for it, **holds in part** if some do, "
+    "**fails** if none does and at least half speak against it, and is **unclear** otherwise.",
 )
 
 
@@ -73,7 +76,7 @@ def counting(found: Sequence[Measured]) -> list[Measured]:
 
 
 def verdict(found: Sequence[Measured]) -> str:
-    """One of the four words that RULE explains."""
+    """One of the four words that RULES explain."""
     counted = counting(found)
     yes, no = (sum(one.says == word for one in counted) for word in ("for", "against"))
     if counted and yes == len(counted):

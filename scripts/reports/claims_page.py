@@ -8,7 +8,7 @@ from experiments.claims import CLAIMS, Claim
 from experiments.scales import scale_and_length
 from scripts.engine.files import write_atomically
 from scripts.engine.places import EXPERIMENTS
-from scripts.reports.claim_verdicts import RULE, Measured, counting, reason, verdict
+from scripts.reports.claim_verdicts import RULES, Measured, counting, reason, verdict
 from scripts.reports.claims import all_measured
 from scripts.reports.machine_hours import hours_sentence
 from scripts.reports.results import markdown_table, signed
@@ -17,13 +17,17 @@ from scripts.reports.shown import Grid, Item, Shown
 ROOT = EXPERIMENTS.parent
 PAGE, README = ROOT / "docs" / "claims.md", ROOT / "README.md"
 MARKS = ("<!-- claims: begin -->", "<!-- claims: end -->")
+LISTED = "\n".join(
+    textwrap.fill(rule, 100, initial_indent="* ", subsequent_indent="  ", break_long_words=False)
+    for rule in RULES
+)
 INTRODUCTION = f"""# The claims of both papers, and what came out here
 
 This page is written by `python -m scripts.claims` from the committed results alone; a test writes
 it again. Mini (rendered scenes), lite (photos, a small backbone) and lite600 (the same at 600 px)
 show trends; the papers' own scale was not trained here.
 
-{textwrap.fill(RULE, 100, break_long_words=False)}"""
+{LISTED}"""
 
 
 def evidence_line(one: Measured) -> list[Item]:

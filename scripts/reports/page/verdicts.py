@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from experiments.claims import CLAIMS, Claim
-from scripts.reports.claim_verdicts import RULE, Measured, reason, verdict
+from scripts.reports.claim_verdicts import RULES, Measured, reason, verdict
 from scripts.reports.claims import all_measured
 from scripts.reports.claims_page import evidence_grid
 from scripts.reports.page.sources import Sources
@@ -31,7 +31,7 @@ def verdicts_section(sources: Sources) -> Section:
         claim_part(number, claim, found)
         for number, (claim, found) in enumerate(zip(CLAIMS, numbers, strict=True), 1)
     ]
-    return Section(anchor="claims", title="The claims, one by one", text=plain(RULE), parts=parts)
+    return Section(anchor="claims", title="The claims, one by one", text=plain(*RULES), parts=parts)
 
 
 def claim_part(number: int, claim: Claim, found: Sequence[Measured]) -> Part:
