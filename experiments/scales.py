@@ -31,8 +31,8 @@ SCALES: dict[str, Callable[[Run], Run]] = {
 }
 TITLES = {
     "mini": "mini (synthetic scenes): trend only, not comparable with the paper's numbers",
-    "lite": "lite (subset of real VOC photos, small backbone): real, not comparable with the "
-    "paper's numbers",
+    "lite": "lite (photos of VOC 2007, of COCO for masks; small backbone): real, not comparable "
+    "with the paper's numbers",
     "lite600": "lite600 (lite at a short side of 600 px): real, not comparable with the paper's "
     "numbers",
     "paper": "paper (published recipe)",
