@@ -187,7 +187,7 @@ CLAIMS = (
                      scales=("mini-4x", "mini-16x")),
         ),
         comment="How the difference changes with the length of training: "
-        "`experiments/kl_rpn/length/results/`.",
+        "`experiments/kl_rpn/detector_length/results/`.",
     ),
     Claim(
         text="KL-RPN's score sorts proposals by their offsets, the RPN's does not",

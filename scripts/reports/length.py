@@ -30,6 +30,7 @@ FIRST_STAGE = {
     "log_variance_positive": "ln variance of positives", "ks": "Figure 3: KS distance",
 }  # fmt: skip
 FITTED = 3  # lengths from which on a line through the differences is shown
+STRAIGHT = 0.9  # the least R² of a line that is extrapolated
 
 Lengths = dict[int, Results]  # by updates
 
@@ -184,8 +185,8 @@ def difference(results: Results, step: Step, name: str) -> Cell:
 def fit_sentence(name: str, gaps: dict[int, float]) -> list[str]:
     """One sentence about the least squares line through the differences over log2(updates).
 
-    None below FITTED lengths. Where the line reaches 0 beyond what was measured it is an
-    extrapolation, and the sentence says so.
+    None below FITTED lengths. Where a line with an R² of at least STRAIGHT reaches 0 beyond what
+    was measured it is an extrapolation, and the sentence says so.
     """
     if len(gaps) < FITTED:
         return []
@@ -195,7 +196,7 @@ def fit_sentence(name: str, gaps: dict[int, float]) -> list[str]:
     r2 = 1 - float(((y - slope * x - intercept) ** 2).sum()) / total if total else float("nan")
     text = f"{name}: {slope:+.3g} with each doubling (R² {r2:.2f} over {len(gaps)} lengths)"
     zero = -intercept / slope if slope else float("inf")
-    if x[-1] < zero < x[-1] + 10:
+    if r2 >= STRAIGHT and x[-1] < zero < x[-1] + 10:
         return [f"{text}; extrapolated, the line reaches 0 at {2**zero:,.0f} updates."]
     return [f"{text}."]
 

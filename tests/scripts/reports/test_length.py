@@ -109,3 +109,10 @@ def test_a_line_through_differences():
         "AP: -0.5 with each doubling (R² 1.00 over 3 lengths)."
     ]
     assert fit_sentence("AP", {2: -8.0, 4: -6.0}) == []
+
+
+def test_a_line_that_does_not_fit_is_not_extrapolated():
+    """-8, -2, -4 at 2, 4, 8: the line through them gains 2 with each doubling, with R² 0.43."""
+    assert fit_sentence("AP", {2: -8.0, 4: -2.0, 8: -4.0}) == [
+        "AP: +2 with each doubling (R² 0.43 over 3 lengths)."
+    ]
