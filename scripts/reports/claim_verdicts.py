@@ -16,9 +16,9 @@ RULES = (
     "It speaks for or against a claim if mean ± 2 standard errors lies on one side of 0; otherwise "
     "it is undecided, and leans to the side of its mean. That interval holds the true mean in "
     "about 82 % of all cases with three seeds and in 70 % with two.",
-    "A number of one seed alone is shown and does not count. Parameters and the time of claim 7, "
-    "called exact, need no second one. (Until 27 November 2026 it counted as undecided; claims 2 "
-    "and 13 held in part then.)",
+    "A number of one seed alone is shown and does not count. (Until 27 November 2026 it counted as "
+    "undecided; claims 2 and 13 held in part then.) Parameters and the time of claim 7, called "
+    "exact, need no second seed.",
     "Where a paper says that nothing changes, the interval must lie within 1 AP, within 1 % of the "
     "parameters, and within 5 % (claim 7) or 10 % (claim 13) of the time.",
     "Mini is scored against the boxes before label noise was added; its tables in VOC's layout (KL "
