@@ -47,7 +47,7 @@ def modules_of(packages: set[str]) -> list[str]:
 
 
 with our_packages():
-    from scripts.engine.photo_detector import PhotoDetector
+    from scripts.engine.detection.photo_detector import PhotoDetector
 
 
 def detector(path: str | Path, **options: Any) -> PhotoDetector:

@@ -2,8 +2,9 @@
     python -m scripts.benchmark kl_loss/table2 --scale paper --device auto
 
 All rows are timed in one process, in turn (A B A B ...), so that a warm or busy machine slows both
-alike; numbers are medians. Weights are random and candidates synthetic (scripts/engine/latency.py
-says why that is fair). ``python -m scripts.speed`` times everything else.
+alike; numbers are medians. Weights are random and candidates synthetic
+(scripts/engine/speed/latency.py says why that is fair). ``python -m scripts.speed`` times
+everything else.
 """
 
 import argparse
@@ -16,11 +17,11 @@ from experiments.records import Run, Table
 from experiments.scales import at_scale
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, device_name, pick_device
+from scripts.engine.evaluation.results import row_line, seed_results
 from scripts.engine.files import write_json
-from scripts.engine.latency import Latencies, time_rows
 from scripts.engine.numbers import at_least_one
 from scripts.engine.places import TablePlace, add_place_options, find_table, table_place
-from scripts.engine.results import row_line, seed_results
+from scripts.engine.speed.latency import Latencies, time_rows
 from scripts.reports.results import markdown_table
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import get_args
 
 from postprocess.recalibration import Aim, By
-from scripts.engine.calibrate import CalibrateOptions, calibrate
+from scripts.engine.calibration.calibration import CalibrateOptions, calibrate
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_machine_options
 from scripts.engine.files import write_json
-from scripts.engine.recalibration import report_file
-from scripts.engine.score_data import add_labeled_options, labeled_folder_from
+from scripts.engine.runs.recalibration import report_file
+from scripts.engine.score.data import add_labeled_options, labeled_folder_from
 from scripts.reports.calibrate import calibration_text
 
 

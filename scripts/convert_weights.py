@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.convert import convert
 from scripts.engine.numbers import not_negative
+from scripts.engine.weights.convert import convert
 
 
 def option_parser() -> argparse.ArgumentParser:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import get_args
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.detect_in_files import DetectOptions, detect_in_files
-from scripts.engine.detection import add_postprocess_options
-from scripts.engine.detection_results import Format
+from scripts.engine.detection.detection import add_postprocess_options
+from scripts.engine.detection.in_files import DetectOptions, detect_in_files
+from scripts.engine.detection.results import Format
 from scripts.engine.numbers import level, share
 from scripts.engine.stopping import signals_interrupt
 

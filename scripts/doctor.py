@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from scripts.engine.command import command_parser
-from scripts.engine.machine import check_machine
+from scripts.engine.doctor.machine import check_machine
 
 
 def option_parser() -> argparse.ArgumentParser:

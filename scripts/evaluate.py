@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
-from scripts.engine.evaluation import evaluate_table
+from scripts.engine.evaluation.evaluation import evaluate_table
 from scripts.engine.places import find_table
 from scripts.engine.processes import joined
 

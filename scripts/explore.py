@@ -14,10 +14,10 @@ from typing import Any
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
-from scripts.engine.explore import Exploration, explore
-from scripts.engine.explored import ExploreOptions
+from scripts.engine.explore.explore import Exploration, explore
+from scripts.engine.explore.explored import ExploreOptions
 from scripts.engine.numbers import at_least_one, whole
-from scripts.engine.own_recipe import OwnOptions
+from scripts.engine.own.recipe import OwnOptions
 from scripts.reports.explore import ExploreReport, ImageView, write_explore
 
 DEFAULT, OWN_DEFAULT = "kl_loss/vgg16_coco_kl", "own/small"

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.engine.checkpoint import checkpoint_of, load_checkpoint
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.exported import SUFFIX, write_exported
+from scripts.engine.runs.checkpoint import checkpoint_of, load_checkpoint
+from scripts.engine.runs.exported import SUFFIX, write_exported
 
 
 def export(checkpoint: Path, out: Path | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from experiments.records import Table
 from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
-from scripts.engine.first_stage_measures import measure_first_stages
+from scripts.engine.first_stage.measures import measure_first_stages
 from scripts.engine.places import find_table_of
 from scripts.reports.files import ReportPlace, add_report_options, report_place_from
 from scripts.reports.first_stage import write_first_stage

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.trial import all_runs, try_runs
+from scripts.engine.full_size.trial import all_runs, try_runs
 
 
 def option_parser() -> argparse.ArgumentParser:

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.engine.archives import DATASETS
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.downloads import get_parts
+from scripts.engine.downloads.archives import DATASETS
+from scripts.engine.downloads.downloads import get_parts
 
 INTERRUPTED = 130  # exit code
 

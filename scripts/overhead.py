@@ -17,8 +17,8 @@ from models.build import build_detector
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import device_name, pick_device
 from scripts.engine.numbers import at_least_one
-from scripts.engine.overhead import measure_overhead
 from scripts.engine.places import add_place_options, find_run
+from scripts.engine.speed.overhead import measure_overhead
 from scripts.engine.synthetic import batch_for, largest_size
 
 

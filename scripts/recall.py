@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from experiments.records import Table
 from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.first_stage.recall import measure_recall
 from scripts.engine.places import find_table_of
-from scripts.engine.recall import measure_recall
 from scripts.reports.files import ReportPlace, add_report_options, report_place_from
 from scripts.reports.recall import COUNTS, IOUS, write_recall
 from scripts.reports.results import Results

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.detection import add_postprocess_options
+from scripts.engine.detection.detection import add_postprocess_options
 from scripts.engine.environment import add_machine_options
 from scripts.engine.numbers import share
-from scripts.engine.score import ScoreOptions, ScoreResult, score_detections
-from scripts.engine.score_data import add_labeled_options, labeled_folder_from
-from scripts.engine.score_source import NetworkOptions
+from scripts.engine.score.data import add_labeled_options, labeled_folder_from
+from scripts.engine.score.score import ScoreOptions, ScoreResult, score_detections
+from scripts.engine.score.source import NetworkOptions
 from scripts.reports.score import ScoreReport, write_score
 from scripts.reports.score_errors import ErrorReport, ImageErrors
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
+from scripts.engine.explore.shares import Shares, count_shares
 from scripts.engine.numbers import at_least_one
-from scripts.engine.shares import Shares, count_shares
 
 
 def option_parser() -> argparse.ArgumentParser:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
+from scripts.engine.evaluation.submission import write_submissions
 from scripts.engine.numbers import at_least_zero
 from scripts.engine.places import find_table
-from scripts.engine.submission import write_submissions
 
 
 def option_parser() -> argparse.ArgumentParser:

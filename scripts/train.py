@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from scripts.engine.command import DIVERGED, EXIT_CODES, command_parser, exit_code, failed
-from scripts.engine.deterministic import deterministic
 from scripts.engine.environment import Environment, add_environment_options, environment_from
 from scripts.engine.numbers import at_least_one, at_least_zero
-from scripts.engine.own_data import OwnFolder
-from scripts.engine.own_options import add_own_options, check_options_of
-from scripts.engine.own_recipe import OWN, OwnOptions
-from scripts.engine.own_training import train_own
+from scripts.engine.own.data import OwnFolder
+from scripts.engine.own.options import add_own_options, check_options_of
+from scripts.engine.own.recipe import OWN, OwnOptions
+from scripts.engine.own.training import train_own
 from scripts.engine.processes import joined
-from scripts.engine.recipe import TrainOptions
 from scripts.engine.stopping import signals_interrupt
-from scripts.engine.training import train
-from scripts.engine.update import DivergedError
-from scripts.engine.update_options import add_update_options, check_processes
+from scripts.engine.training.recipe import TrainOptions
+from scripts.engine.training.training import train
+from scripts.engine.update.deterministic import deterministic
+from scripts.engine.update.options import add_update_options, check_processes
+from scripts.engine.update.update import DivergedError
 
 
 def option_parser() -> argparse.ArgumentParser:

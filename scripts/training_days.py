@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.training_days import count_all, days_table
+from scripts.engine.full_size.training_days import count_all, days_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,12 +17,12 @@ from models.iou_jitter import jitter_table_on
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from postprocess.pipeline import PostprocessConfig
-from scripts.engine import training
-from scripts.engine.evaluation import evaluate_table
+from scripts.engine.evaluation.evaluation import evaluate_table
 from scripts.engine.places import table_place
 from scripts.engine.processes import barrier, joined
-from scripts.engine.progress import Progress
 from scripts.engine.shared_batch import SharedBatch
+from scripts.engine.training import training
+from scripts.engine.training.progress import Progress
 from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, TINY_KL, TINY_KLRPN, environment, know_tiny, train_tiny
 

@@ -12,8 +12,8 @@ import torch
 
 from experiments.scales import SCALES
 from scripts import train
-from scripts.engine import training
 from scripts.engine.processes import is_first
+from scripts.engine.training import training
 
 
 def main(updates: int, options: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ from models.detector import Detector
 from models.pooling.pool import Features, Pool
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts.engine.synthetic import batch_for
-from scripts.engine.update import weighted_sum
+from scripts.engine.update.update import weighted_sum
 from tests.networks import change
 from tests.shared_training import KINDS
 

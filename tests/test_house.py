@@ -98,6 +98,25 @@ def test_there_are_no_cycles():
     assert not graph, f"these import each other: {sorted(graph)}"
 
 
+def test_the_folders_of_the_engine_do_not_import_each_other_in_a_circle():
+    """Each of its files that lies in no folder counts as one folder, "engine"."""
+    engine = ROOT / "scripts" / "engine"
+    graph = {}
+    for path in engine.rglob("*.py"):
+        modules = [name.split(".") for name in imported(ast.parse(path.read_text()))]
+        targets = {
+            name[2] if (engine / name[2]).is_dir() else "engine"
+            for name in modules
+            if name[:2] == ["scripts", "engine"] and len(name) > 2
+        }
+        parts = path.relative_to(engine).parts
+        folder = parts[0] if len(parts) > 1 else "engine"
+        graph[folder] = graph.get(folder, set()) | (targets - {folder})
+    while leaves := {name for name, targets in graph.items() if not targets}:
+        graph = {name: targets - leaves for name, targets in graph.items() if name not in leaves}
+    assert not graph, f"these folders import each other: {graph}"
+
+
 @pytest.mark.parametrize(
     "path", [path for path in FILES if path.name in ("runs.py", "rows.py")], ids=name_of
 )
@@ -198,7 +217,7 @@ def test_reports_render_and_the_engine_measures(path):
         "scripts.reports",
         "scripts.engine.files",
         "scripts.engine.places",
-        "scripts.engine.reliability_axes",  # diagrams that TensorBoard shows as well
+        "scripts.engine.tensorboard.reliability_axes",  # diagrams that TensorBoard shows as well
         "experiments",
         "data",
         "postprocess",

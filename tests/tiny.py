@@ -9,8 +9,8 @@ from experiments.records import Run, TrainConfig
 from experiments.scales import SCALES
 from scripts.engine import places
 from scripts.engine.environment import Environment
-from scripts.engine.recipe import TrainOptions
-from scripts.engine.training import train
+from scripts.engine.training.recipe import TrainOptions
+from scripts.engine.training.training import train
 from tests.networks import KL, TINY_RESNET, change, model_config
 
 TINY = Run(

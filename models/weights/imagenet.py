@@ -1,5 +1,5 @@
-"""ImageNet weights: torchvision's own, or those of a file (scripts/engine/weight_file.py), renamed
-to our names.
+"""ImageNet weights: torchvision's own, or those of a file (scripts/engine/weights/weight_file.py),
+renamed to our names.
 
 A state dict is in torchvision's names (``features.*``, ``classifier.*``; ``conv1.*``, ``layer1.*``
 for ResNets), for VGG-CNN-M-1024 in Caffe's layer names (``conv1.weight`` ... ``fc7.bias``), for a

@@ -1,8 +1,9 @@
 """Whether numbers were measured on the same test data and in the same way, so that they may stand
 side by side.
 
-A row says so with "test_data", {name of a test set: hash}, and "recipe" (engine/recipe_key.py). A
-row of an earlier version lacks them; it counts as unknown and is accepted.
+A row says so with "test_data", {name of a test set: hash}, and "recipe"
+(engine/evaluation/recipe_key.py). A row of an earlier version lacks them; it counts as unknown and
+is accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

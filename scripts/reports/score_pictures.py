@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from data.scoring.analysis import Analysis
-from scripts.engine.reliability_axes import draw_diagonal, draw_scores, draw_sigma
+from scripts.engine.tensorboard.reliability_axes import draw_diagonal, draw_scores, draw_sigma
 from scripts.reports.pictures import save_picture
 
 NAMED_CLASSES = 10  # curves of single classes: those with the most objects

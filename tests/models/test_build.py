@@ -14,7 +14,7 @@ from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from models.rfcn import RFCNHead
 from models.roi_losses import BoxLossChoice
-from scripts.engine.cost import truncated_millions
+from scripts.engine.evaluation.cost import truncated_millions
 from tests.models.test_detector import BASE, batch_of, detector, losses_of, scene
 from tests.networks import EDGES, KL, KL_HEAD, change, model_config
 

@@ -8,8 +8,8 @@ import torch
 from experiments.scales import SCALES, mini
 from models.build import build_detector
 from scripts import benchmark
-from scripts.engine.latency import threshold_for
 from scripts.engine.places import find_table
+from scripts.engine.speed.latency import threshold_for
 from scripts.engine.synthetic import random_batch
 from scripts.reports.files import ReportPlace
 from scripts.reports.tables import write_table

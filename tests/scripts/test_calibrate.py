@@ -10,15 +10,15 @@ from PIL import Image
 
 from data.coco import CocoDataset
 from scripts import calibrate, detect
-from scripts.engine.checkpoint import load_checkpoint
-from scripts.engine.dataset_detections import detect_dataset
-from scripts.engine.detection import choose_postprocess, load_detector
+from scripts.engine.calibration.sigma_measures import size_names
+from scripts.engine.calibration.unseen_images import parts_of_split
+from scripts.engine.detection.detection import choose_postprocess, load_detector
+from scripts.engine.detection.in_dataset import detect_dataset
 from scripts.engine.image_digests import image_digest
-from scripts.engine.recalibration import KEY, report_file
-from scripts.engine.score import LabeledFolder, ScoreOptions, score_detections
-from scripts.engine.score_source import NetworkOptions
-from scripts.engine.sigma_measures import size_names
-from scripts.engine.unseen_images import parts_of_split
+from scripts.engine.runs.checkpoint import load_checkpoint
+from scripts.engine.runs.recalibration import KEY, report_file
+from scripts.engine.score.score import LabeledFolder, ScoreOptions, score_detections
+from scripts.engine.score.source import NetworkOptions
 from tests.scripts.test_detect import write_checkpoint
 
 CPU = torch.device("cpu")

@@ -17,11 +17,11 @@ from models.weights.conventions import network_of
 from models.weights.detectors import from_detectron, from_torchvision
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
-from scripts.engine import convert
-from scripts.engine.checkpoint import FORMAT, load_checkpoint
-from scripts.engine.coco_classes import class_names, used_classes
-from scripts.engine.detection import load_detector
-from scripts.engine.optimizer import build_optimizer
+from scripts.engine.detection.detection import load_detector
+from scripts.engine.runs.checkpoint import FORMAT, load_checkpoint
+from scripts.engine.update.optimizer import build_optimizer
+from scripts.engine.weights import convert
+from scripts.engine.weights.coco_classes import class_names, used_classes
 from tests.foreign_names import (
     detectron2_c4,
     detectron2_detector,

@@ -24,12 +24,13 @@ from experiments.records import Run
 from models.build import build_detector
 from models.mask import MaskConfig
 from scripts import detect
-from scripts.engine import detect_in_files, video
-from scripts.engine.checkpoint import plain, save_checkpoint
 from scripts.engine.command import STOPPED
-from scripts.engine.detection import choose_postprocess
-from scripts.engine.detection_files import overlay_files
-from scripts.engine.unfinished_detections import UnfinishedDetections
+from scripts.engine.detection import in_files as detect_in_files
+from scripts.engine.detection import video
+from scripts.engine.detection.detection import choose_postprocess
+from scripts.engine.detection.files import overlay_files
+from scripts.engine.detection.unfinished import UnfinishedDetections
+from scripts.engine.runs.checkpoint import plain, save_checkpoint
 from tests.networks import KL, TINY_RESNET, change, model_config
 from tests.tiny import TINY
 

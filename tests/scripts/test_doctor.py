@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from scripts import doctor
-from scripts.engine import machine
-from scripts.engine.requirements import declared_requirements
+from scripts.engine.doctor import machine
+from scripts.engine.doctor.requirements import declared_requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 

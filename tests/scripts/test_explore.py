@@ -14,13 +14,13 @@ from data.scoring.anchor_reach import (
     unreached_by_class,
     unreached_by_side,
 )
-from scripts.engine import explored
-from scripts.engine.anchor_reach import count_reach, reach_of_image
 from scripts.engine.environment import open_dataset
-from scripts.engine.explored import ExploreOptions, chosen_images, open_explored
-from scripts.engine.shares import FeatureShapes, count_shares, image_counts
-from scripts.engine.training_pictures import pictures_of
-from scripts.engine.training_sights import training_sight
+from scripts.engine.explore import explored
+from scripts.engine.explore.anchor_reach import count_reach, reach_of_image
+from scripts.engine.explore.explored import ExploreOptions, chosen_images, open_explored
+from scripts.engine.explore.shares import FeatureShapes, count_shares, image_counts
+from scripts.engine.explore.training_pictures import pictures_of
+from scripts.engine.explore.training_sights import training_sight
 from scripts.explore import main
 from scripts.reports import explore as report
 from scripts.reports.page.views import PictureView

@@ -12,7 +12,7 @@ from experiments.scales import TITLES
 from models.rpn import AnchorPredictions
 from models.rpn_head import RPNOutput
 from postprocess.pipeline import PostprocessConfig
-from scripts.engine.anchor_measures import batch_values, summarized
+from scripts.engine.first_stage.anchors import batch_values, summarized
 from scripts.first_stage import report_first_stages
 from scripts.reports.files import ReportPlace
 from tests.models.test_build_rpn import built

@@ -8,7 +8,7 @@ from experiments.scales import mini
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
 from scripts import full_size
-from scripts.engine import trial
+from scripts.engine.full_size import trial
 from tests.networks import change
 
 CPU = torch.device("cpu")

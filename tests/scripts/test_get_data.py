@@ -13,9 +13,9 @@ import pytest
 from data.errors import DataError
 from data.voc import find_voc_root
 from scripts import get_data
-from scripts.engine import downloads
-from scripts.engine.archives import Archive, Part
-from scripts.engine.downloads import get
+from scripts.engine.downloads import downloads
+from scripts.engine.downloads.archives import Archive, Part
+from scripts.engine.downloads.downloads import get
 
 
 class Host:

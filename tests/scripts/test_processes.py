@@ -9,15 +9,15 @@ import time
 import pytest
 
 from data.sampler import Share
-from scripts.engine import heartbeat as heartbeat_module
 from scripts.engine.command import EnvironmentFault, LostProcess
-from scripts.engine.heartbeat import Heartbeat, last_signs
 from scripts.engine.processes import (
     is_started_by_torchrun,
     joined,
     said_by_first,
     share,
 )
+from scripts.engine.runs import heartbeat as heartbeat_module
+from scripts.engine.runs.heartbeat import Heartbeat, last_signs
 from tests.processes import together, variables
 from tests.shared_training import KINDS, evaluated, finished, losses_of
 

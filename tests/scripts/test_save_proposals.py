@@ -19,13 +19,14 @@ from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import save_proposals
 from scripts import train as train_module
-from scripts.engine import cost, proposals, shown_images
-from scripts.engine.budget import Budget
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.evaluation import evaluate_table
+from scripts.engine.evaluation import cost, proposals
+from scripts.engine.evaluation.evaluation import evaluate_table
+from scripts.engine.evaluation.proposals import ensure_proposals, save_run_proposals
+from scripts.engine.evaluation.trained import TrainedRun, trained_detector
 from scripts.engine.places import RunPlace
-from scripts.engine.proposals import ensure_proposals, save_run_proposals
-from scripts.engine.trained import TrainedRun, trained_detector
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.tensorboard import shown_images
+from scripts.engine.tensorboard.budget import Budget
 from tests.networks import change
 from tests.tiny import (
     TINY,

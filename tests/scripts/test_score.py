@@ -17,11 +17,11 @@ from data.coco import CocoDataset
 from data.layouts import find_layout, open_split
 from data.scoring.coco_evaluators import evaluator_with_version
 from scripts import score
-from scripts.engine import score_source
-from scripts.engine.dataset_detections import detect_dataset
-from scripts.engine.detection import choose_postprocess, load_detector
+from scripts.engine.detection.detection import choose_postprocess, load_detector
+from scripts.engine.detection.in_dataset import detect_dataset
+from scripts.engine.evaluation.scoring import validation_scores
 from scripts.engine.files import json_safe
-from scripts.engine.scoring import validation_scores
+from scripts.engine.score import source as score_source
 from scripts.reports import score as report
 from scripts.reports import score_errors
 from scripts.reports.page.views import PictureView

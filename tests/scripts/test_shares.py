@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scripts.engine.shares import FeatureShapes, ImageCounts, image_counts, summarized
+from scripts.engine.explore.shares import FeatureShapes, ImageCounts, image_counts, summarized
 from scripts.shares import main, print_shares
 from tests.networks import change
 from tests.tiny import TINY, environment, know_tiny, tiny_dataset, tiny_options

@@ -19,8 +19,8 @@ from experiments.records import Row, Table
 from experiments.scales import SCALES
 from postprocess.pipeline import PostprocessConfig
 from scripts import submit as module
-from scripts.engine.evaluation import evaluate_table
-from scripts.engine.submission import results_json, slugs
+from scripts.engine.evaluation.evaluation import evaluate_table
+from scripts.engine.evaluation.submission import results_json, slugs
 from scripts.submit import main
 from tests.tiny import (
     TINY,

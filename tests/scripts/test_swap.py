@@ -7,7 +7,7 @@ from experiments.records import Row, Table
 from experiments.scales import TITLES
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
-from scripts.engine.swap import UNMOVED, combinations, swapped
+from scripts.engine.first_stage.swap import UNMOVED, combinations, swapped
 from scripts.reports.files import ReportPlace
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene

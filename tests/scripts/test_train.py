@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from models.detector import Detector
-from scripts.engine import training as module
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.command import ENVIRONMENT, STOPPED
 from scripts.engine.files import sha256
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.training import training as module
 from scripts.train import DIVERGED, main
 from tests.networks import change
 from tests.tiny import (

@@ -7,10 +7,11 @@ import signal
 
 import pytest
 
-from scripts.engine import files, training_files
-from scripts.engine import training as module
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine import files
 from scripts.engine.command import ENVIRONMENT, EnvironmentFault
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.training import files as training_files
+from scripts.engine.training import training as module
 from scripts.train import main
 from tests.scripts.test_train import equal
 from tests.tiny import TINY, know_tiny, tiny_options

@@ -17,9 +17,9 @@ import torch
 from data import workers
 from data.reader import ImageReader
 from models.detector import Detector
-from scripts.engine import training as module
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.command import DIVERGED, ENVIRONMENT, STOPPED
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.training import training as module
 from scripts.train import main
 from tests.scripts.test_train import equal
 from tests.tiny import TINY, TINY_KL, know_tiny, tiny_options

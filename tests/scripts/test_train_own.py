@@ -10,8 +10,8 @@ import torch
 from data.mini.ambiguous import write_dataset
 from experiments.own.recipe import OwnRecipe
 from scripts import score, train
-from scripts.engine import own_recipe
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.own import recipe as own_recipe
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, know_tiny, train_tiny
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from scripts.engine import stopping
-from scripts.engine import training as module
-from scripts.engine import update as update_module
-from scripts.engine.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.command import BAD_DATA, DIVERGED, ENDED_AT_ONCE, STOPPED, WRONG_INPUT
-from scripts.engine.run_lock import held
+from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.runs.lock import held
 from scripts.engine.stopping import STOP_SIGNALS
+from scripts.engine.training import training as module
+from scripts.engine.update import update as update_module
 from scripts.train import main
 from tests.tiny import TINY, know_tiny, tiny_options
 from tests.tiny import train_tiny as train

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from scripts import training_days
+from scripts.engine.full_size.training_days import EFFICIENCY, Cost, cost, days_line, tables_runs
 from scripts.engine.places import find_run
-from scripts.engine.training_days import EFFICIENCY, Cost, cost, days_line, tables_runs
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 DAY = 86_400

@@ -10,7 +10,7 @@ from data.boxes import BoxCoder, CenterSizeCoder, EdgeCoder
 from data.transforms import PIXELS
 from models.pooling.pool import ROI_LEVELS
 from postprocess.config import PostprocessConfig
-from scripts.engine.detection import LoadedDetector, choose_postprocess
+from scripts.engine.detection.detection import LoadedDetector, choose_postprocess
 from scripts.engine.export.runner.description import (
     Coder,
     Description,

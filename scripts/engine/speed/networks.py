@@ -10,11 +10,11 @@ from experiments.records import Run
 from experiments.scales import at_scale
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig, postprocess
-from scripts.engine.latency import training_step
 from scripts.engine.speed.floor import count_flops
+from scripts.engine.speed.latency import training_step
+from scripts.engine.speed.torchvision_peer import detection_pair, training_pair
 from scripts.engine.speed.work import Work
 from scripts.engine.synthetic import batch_for, largest_size
-from scripts.engine.torchvision_peer import detection_pair, training_pair
 
 # (height, width) px of the images: what torchvision resizes a 3:4 photo to, and a smaller one
 DETECTION_SIZE, TRAINING_SIZE, TRAINING_IMAGES = (800, 1066), (600, 800), 2

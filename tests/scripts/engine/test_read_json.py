@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.engine.files import read_json
-from scripts.engine.validation import metric_lines
+from scripts.engine.training.validation import metric_lines
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from data.records import Detections, Target
 from data.scoring.analysis import analyze
-from scripts.engine.scoring import validation_scores
+from scripts.engine.evaluation.scoring import validation_scores
 from scripts.reports.score import (
     ScoreReport,
     calibration_lines,

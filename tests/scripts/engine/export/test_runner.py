@@ -13,7 +13,7 @@ from data.transforms import PIXELS, pad, to_network
 from postprocess.config import PostprocessConfig
 from postprocess.pipeline import postprocess
 from postprocess.sigma_scale import SigmaScale, scale_sigma
-from scripts.engine.detection import detect, load_detector
+from scripts.engine.detection.detection import detect, load_detector
 from scripts.engine.export.describe import describe
 from scripts.engine.export.parts import DensePart, HeadPart
 from scripts.engine.export.runner.candidates import Candidates, detections_of

@@ -1,0 +1,52 @@
+"""What is found in a folder: which splits are trained and validated on, and what is said of it."""
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import DataError
+from data.finding.records import FoundLayout, FoundSplit
+from scripts.engine.own.data import HELD_BACK, OwnFolder, alike, chosen_splits, find_data
+
+
+def layout(*names):
+    splits = tuple(FoundSplit(name=name, labels=Path(), images=Path()) for name in names)
+    return FoundLayout(layout="coco", root=Path("photos"), splits=splits, sentences=())
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "expected"),
+    [
+        (("test", "train", "trainval", "val"), None, ("train", "val")),
+        (("train", "valid"), None, ("train", "valid")),
+        (("train", "test"), None, ("train", HELD_BACK)),  # the test split stays unseen
+        (("all",), None, ("all", HELD_BACK)),
+        (("a", "b"), "a:b", ("a", "b")),
+        (("a", "b"), "b", ("b", HELD_BACK)),
+        (("train", "val"), "train:", ("train", HELD_BACK)),
+    ],
+)
+def test_splits_by_their_names_or_as_they_are_given(names, given, expected):
+    assert chosen_splits(layout(*names), given) == expected
+
+
+def test_splits_whose_names_say_nothing_are_asked_for():
+    with pytest.raises(DataError, match=r"photos has the splits a, b; which is trained on\?"):
+        chosen_splits(layout("a", "b"), None)
+    with pytest.raises(DataError, match="names no split"):
+        chosen_splits(layout("a"), ":b")
+
+
+def test_names_that_look_alike_are_flagged():
+    assert alike(["cat", "dog"]) == []
+    (sentence,) = alike(["Cat", "cat", "traffic light", "traffic_light", "dog"])
+    assert "'Cat', 'cat', 'traffic light', 'traffic_light' are different classes" in sentence
+
+
+def test_results_are_called_after_the_data(tmp_path):
+    assert OwnFolder(root=tmp_path / "photos").name == "photos"
+    assert OwnFolder(root=None, annotations=Path("a/cells.json"), images=tmp_path).name == "cells"
+    with pytest.raises(DataError, match="belong together"):
+        find_data(OwnFolder(root=tmp_path, images=tmp_path))
+    with pytest.raises(DataError, match="Which images"):
+        find_data(OwnFolder(root=None))
