@@ -68,16 +68,6 @@ def evaluate_coco(
     return summarize(*tables)
 
 
-def evaluate_coco_per_class(
-    detections: Sequence[Detections],
-    targets: Sequence[Target],
-    num_classes: int,
-    segments: SegmentPair | None = None,
-) -> list[dict[str, float]]:
-    """``evaluate_coco`` for each class alone: entry k - 1 is class k."""
-    return summarize_per_class(*coco_tables(detections, targets, num_classes, segments))
-
-
 def coco_tables(
     detections: Sequence[Detections],
     targets: Sequence[Target],

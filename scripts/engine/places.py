@@ -192,10 +192,6 @@ class TablePlace:
         """The numbers of one seed."""
         return self.folder / f"seed{seed}.json"
 
-    def seed_files(self) -> list[Path]:
-        """The numbers of every seed that was evaluated."""
-        return sorted(self.folder.glob("seed*.json"))
-
     def submission(self, split: str, row: str) -> Path:
         """The file for COCO's server with the detections of one row."""
         return self.folder / "submission" / f"detections_{split}_{row}_results.json"

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from data.errors import DataError
 from data.formats.masks import encode_masks
 from data.records import Detections, Target
-from data.scoring.coco import evaluate_coco, evaluate_coco_per_class
+from data.scoring.coco import coco_tables, evaluate_coco, summarize_per_class
 
 # pycocotools' order
 SUMMARY = ["AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL"]
@@ -149,12 +149,12 @@ def test_per_class_scores_average_to_the_whole():
     detections, targets = random_data(seed=1)
     whole, classes = (
         evaluate_coco(detections, targets, 4),
-        evaluate_coco_per_class(detections, targets, 4),
+        summarize_per_class(*coco_tables(detections, targets, 4)),
     )
     for key in ("AP", "AP50", "AR100"):
         assert sum(scores[key] for scores in classes) / 4 == pytest.approx(whole[key])
     # A class without objects is nan and takes no part in the mean.
-    more = evaluate_coco_per_class(detections, targets, 5)
+    more = summarize_per_class(*coco_tables(detections, targets, 5))
     assert math.isnan(more[4]["AP"])
     assert evaluate_coco(detections, targets, 5)["AP"] == pytest.approx(whole["AP"])
 
@@ -291,7 +291,7 @@ def test_mask_scores_equal_pycocotools_called_by_hand():
         assert scores[name] == pytest.approx(100 * expected, abs=1e-9), name
     assert 5 < scores["AP"] < 95
     assert scores["AP"] != evaluate_coco(detections, targets, 4)["AP"]
-    classes = evaluate_coco_per_class(detections, targets, 4, segments)
+    classes = summarize_per_class(*coco_tables(detections, targets, 4, segments))
     assert sum(c["AP50"] for c in classes) / 4 == pytest.approx(scores["AP50"])
 
 

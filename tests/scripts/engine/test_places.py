@@ -95,11 +95,6 @@ def test_a_table_has_its_folder_and_knows_the_places_of_its_runs(tmp_path):
         place.run_place(runs.vgg16_coco, 1).folder
         == tmp_path / "mini" / "kl_loss" / "vgg16_coco" / "seed1"
     )
-    assert place.seed_files() == []
-    place.folder.mkdir(parents=True)
-    for seed in (1, 0):
-        place.seed_file(seed).touch()
-    assert place.seed_files() == [place.seed_file(0), place.seed_file(1)]
 
 
 def test_every_table_has_a_name():
