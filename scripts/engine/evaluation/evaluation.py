@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data.records import Dataset
 from experiments.records import Row, Run, Table
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.environment import Environment
@@ -20,7 +21,6 @@ from scripts.engine.evaluation.results import (
 )
 from scripts.engine.evaluation.scoring import (
     SCORERS,
-    LabeledDataset,
     LabeledDatasets,
     Scores,
     score,
@@ -152,7 +152,7 @@ def network_results(
     rows = [row for row in rows if not row.missing]
     if not rows or not place.has_checkpoints:
         return None
-    return evaluate_network(rows, run, place, environment, test_sets.of(run))
+    return evaluate_network(rows, run, place, environment, test_sets.of(run).dataset)
 
 
 def evaluate_network(
@@ -160,16 +160,28 @@ def evaluate_network(
     run: Run,
     place: RunPlace,
     environment: Environment,
-    labeled: LabeledDataset,
+    dataset: Dataset,
+    *,
+    split: str = "",
+    with_masks: bool = True,
 ) -> NetworkResults | None:
-    """The detections of ``rows``, all of one network; None if it is not trained."""
-    dataset = labeled.dataset
+    """The detections of ``rows``, all of one network; None if it is not trained.
+
+    Args:
+        rows: of a table; each is computed from this network.
+        run: at the scale and on the data of the command.
+        place: of ``run``.
+        environment: of the command.
+        dataset: the images.
+        split: the name of the split if it is not the run's test split.
+        with_masks: False: no masks, whatever the network makes.
+    """
     threshold = min(row.postprocess.score_threshold for row in rows)
     tasks: dict[str, RefinementTask] = {}
     updates, of_updates = 0, 0
     for rounds in sorted({row.rounds for row in rows}):
         network = run_candidates(
-            run, place, dataset, environment, threshold=threshold, rounds=rounds
+            run, place, dataset, environment, threshold=threshold, split=split, rounds=rounds
         )
         if network is None:
             return None
@@ -179,7 +191,9 @@ def evaluate_network(
                 detections = detections_of(network.candidates, row)
                 tasks[row_key(row)] = RefinementTask(detections=detections, refinement=row.refine)
     return NetworkResults(
-        detections=refine_and_segment(run, place, dataset, environment, tasks),
+        detections=refine_and_segment(
+            run, place, dataset, environment, tasks, split=split, with_masks=with_masks
+        ),
         updates=updates,
         of_updates=of_updates,
     )

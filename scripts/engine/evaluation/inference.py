@@ -17,7 +17,7 @@ from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
 from postprocess.pipeline import postprocess
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals, other_proposer
+from scripts.engine.evaluation.proposals import ensure_proposals, other_proposer, part_of_split
 from scripts.engine.evaluation.trained import (
     TrainedRun,
     predict,
@@ -74,8 +74,7 @@ def run_candidates(
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     if trained is None:
         return None
-    part = f"test_{split}" if split else "test"
-    proposals = ensure_proposals(trained.run, place, environment, dataset, part)
+    proposals = ensure_proposals(trained.run, place, environment, dataset, part_of_split(split))
     if proposals is not None and other_proposer(trained.state.get("proposals"), proposals.key):
         print(
             f"warning: {trained.checkpoint} learned from the proposals of another network than the "

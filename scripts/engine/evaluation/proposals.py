@@ -70,6 +70,11 @@ def ensure_proposals(
     )
 
 
+def part_of_split(split: str) -> str:
+    """The part of ``ensure_proposals`` for images to test on; "": the run's test split."""
+    return f"test_{split}" if split else "test"
+
+
 def proposing_run(run: Run, place: RunPlace, environment: Environment) -> tuple[str, Run, RunPlace]:
     """The run that ``run`` has its proposals from: as a command names it, at the scale and on the
     data of the environment, and where it is kept.

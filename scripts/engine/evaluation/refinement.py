@@ -4,7 +4,7 @@ Post-processing is a pure function of candidates; these two are not. One pass ov
 serves all rows of a network: the features of an image are computed once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,7 @@ from models.detector import Detector, Features
 from postprocess.masks import paste_masks
 from postprocess.refine import Refinement, refine
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals
+from scripts.engine.evaluation.proposals import ensure_proposals, part_of_split
 from scripts.engine.evaluation.trained import trained_batches, trained_detector, trained_run
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import joined_lists
@@ -51,27 +51,33 @@ def refine_and_segment(
     dataset: Dataset,
     environment: Environment,
     tasks: Mapping[str, RefinementTask],
+    *,
+    split: str = "",
+    with_masks: bool = True,
 ) -> dict[str, RowDetections]:
     """The detections after their refinement, with masks if the network makes them.
 
     Args:
         run: a trained run at the scale and on the data of the command.
         place: of ``run``.
-        dataset: the test images.
+        dataset: the images.
         environment: of the command.
         tasks: the detections in the order of ``dataset``, by any key.
+        split: the name of the split if it is not the run's test split.
+        with_masks: False: no masks, whatever the network makes.
 
     Returns:
         the final detections, by the same keys.
     """
-    if not needs_network(run, tasks.values()):
+    with_masks = with_masks and run.model.mask is not None
+    if not with_masks and all(task.refinement is None for task in tasks.values()):
         return {key: RowDetections(detections=task.detections) for key, task in tasks.items()}
     trained = trained_run(run, place, dataset, unfinished=environment.unfinished)
     assert trained is not None
     device = pick_device(environment.device)
     detector = trained_detector(trained, device).requires_grad_(False)
-    results = {key: no_detections(with_masks=run.model.mask is not None) for key in tasks}
-    proposals = ensure_proposals(trained.run, place, environment, dataset, "test")
+    results = {key: no_detections(with_masks=with_masks) for key in tasks}
+    proposals = ensure_proposals(trained.run, place, environment, dataset, part_of_split(split))
     batches = trained_batches(trained, dataset, environment, proposals=proposals)
     indices: list[int] = []
     for batch in batches:
@@ -84,11 +90,6 @@ def refine_and_segment(
             add_images(results[key], detector, features, batch, images)
     places = joined_lists(indices)
     return {key: images_in_order(row, places) for key, row in results.items()}
-
-
-def needs_network(run: Run, tasks: Iterable[RefinementTask]) -> bool:
-    """Whether the network must see the images again, for masks or for refined boxes."""
-    return run.model.mask is not None or any(task.refinement is not None for task in tasks)
 
 
 def images_in_order(row: RowDetections, indices: Sequence[int]) -> RowDetections:

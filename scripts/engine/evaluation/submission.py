@@ -11,7 +11,7 @@ from data.formats.coco_results import result_entries
 from data.records import Detections, ImageId
 from experiments.records import Row, Run, Table
 from scripts.engine.environment import Environment, data_root, open_dataset, scaled_run
-from scripts.engine.evaluation.inference import NetworkCandidates, detections_of, run_candidates
+from scripts.engine.evaluation.evaluation import NetworkResults, evaluate_network, row_key
 from scripts.engine.evaluation.results import not_trained
 from scripts.engine.files import write_atomically
 from scripts.engine.places import TablePlace
@@ -66,9 +66,8 @@ def write_network(
     computed = [each.row for each in submissions if not each.row.missing]
     network = None
     if computed:
-        threshold = min(each.row.postprocess.score_threshold for each in submissions)
-        network = run_candidates(
-            run, run_place, dataset, environment, threshold=threshold, split=split
+        network = evaluate_network(
+            computed, run, run_place, environment, dataset, split=split, with_masks=False
         )
     written = 0
     for each in submissions:
@@ -83,13 +82,13 @@ def write_network(
 
 def write_row(
     submission: Submission,
-    network: NetworkCandidates,
+    network: NetworkResults,
     place: TablePlace,
     dataset: CocoDataset,
     split: str,
 ) -> None:
     """Writes the file of one row."""
-    detections = detections_of(network.candidates, submission.row)
+    detections = network.detections[row_key(submission.row)].detections
     path = place.submission(split, submission.slug)
     write_atomically(path, results_json(detections, dataset.image_ids, dataset.category_ids))
     count = sum(len(image.scores) for image in detections)

@@ -11,7 +11,7 @@ from data.build import build_dataset
 from data.formats.masks import decode_masks
 from data.loader import test_batches
 from data.records import Batch, Detections
-from experiments.records import Row
+from experiments.records import Row, Table
 from models.build import build_detector
 from models.iou_net import IoUConfig
 from models.mask import MaskConfig
@@ -21,6 +21,7 @@ from postprocess.refine import Refinement
 from scripts.engine.evaluation.evaluation import evaluate_network, row_key
 from scripts.engine.evaluation.refinement import refine_image
 from scripts.engine.evaluation.scoring import LabeledDatasets, score
+from scripts.engine.evaluation.submission import results_json, write_submissions
 from scripts.engine.evaluation.trained import BATCH, trained_detector, trained_run
 from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, environment, know_tiny, train_tiny
@@ -62,7 +63,7 @@ def trained(data, tmp_path_factory, monkeypatch):
 def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
     known, place = trained
     labeled = LabeledDatasets(known).of(RUN)
-    results = evaluate_network(ROWS, RUN, place, known, labeled).detections
+    results = evaluate_network(ROWS, RUN, place, known, labeled.dataset).detections
     assert results.keys() == {row_key(row) for row in ROWS}
     assert len(results) == 3
     base, moved, twice = (results[row_key(ROWS[i])] for i in (0, 2, 3))
@@ -84,10 +85,30 @@ def test_rows_share_a_pass_and_differ_in_what_they_ask_for(trained):
     assert (place.folder / "rounds2-candidates.pt").is_file()
 
 
+def test_a_submission_has_the_boxes_of_its_row(trained):
+    """Refined, or after two rounds through the box head, as the row says."""
+    known, place = trained
+    table = Table(title="t", metric="coco", columns=("AP",), rows=ROWS)
+    table_place = known.table_place("kl_loss/both")
+    write_submissions(table, table_place, known, "val", 0)
+    dataset = LabeledDatasets(known).of(RUN).dataset
+    rows = evaluate_network(ROWS, RUN, place, known, dataset).detections
+    for row in ROWS:
+        expected = results_json(
+            rows[row_key(row)].detections, dataset.image_ids, dataset.category_ids
+        )
+        name = row.label.replace(" ", "-")
+        assert table_place.submission("val", name).read_text() == expected, row.label
+    files = {table_place.submission("val", name).read_text() for name in ("baseline", "refined")}
+    assert len(files) == 2
+
+
 def test_the_masks_are_those_of_the_final_boxes(trained):
     known, place = trained
     labeled = LabeledDatasets(known).of(RUN)
-    refined = evaluate_network(ROWS, RUN, place, known, labeled).detections[row_key(ROWS[2])]
+    refined = evaluate_network(ROWS, RUN, place, known, labeled.dataset).detections[
+        row_key(ROWS[2])
+    ]
     detector = trained_detector(trained_run(RUN, place, labeled.dataset), torch.device("cpu"))
     assert sum(len(image.scores) for image in refined.detections)
     for batch in test_batches(labeled.dataset, RUN.data, batch_size=BATCH, workers=0):
