@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_the_command_measures_both_kinds(tmp_path, monkeypatch):
     assert "recall against the clean boxes" in text
 
 
-def measured(log_variance=True, target=None):
+def measured(log_variance=True, target=None, **data):
     """Three anchors of 16 px: one on the object, one away, one that half overlaps it."""
     anchors = torch.tensor([[0.0, 0, 16, 16], [32, 32, 48, 48], [8, 0, 24, 16]])
     output = RPNOutput(
@@ -76,7 +77,8 @@ def measured(log_variance=True, target=None):
     target = target or Target(boxes=box, labels=torch.tensor([1]))
     rpn = built(kind="kl_rpn", decode_minus_one=False)
     predictions = AnchorPredictions(anchors, (3,), output)
-    return summarized(list(batch_values(rpn, predictions, batch, [target])))
+    values = batch_values(rpn, predictions, batch, [target], replace(TINY.data, **data))
+    return summarized(list(values))
 
 
 def test_numbers_of_anchors_by_hand():
@@ -98,10 +100,11 @@ def test_an_image_without_objects_has_negative_anchors_alone():
     assert numbers["log_variance_negative"] == pytest.approx((-4 - 1.5 + 7) / 3)
 
 
-def test_difficult_objects_are_left_out():
+def test_difficult_objects_count_where_training_uses_them():
     target = Target(
         boxes=torch.tensor([[0.0, 0, 8, 8]]),
         labels=torch.tensor([1]),
         difficult=torch.tensor([True]),
     )
     assert math.isnan(measured(target=target)["offset_error"])
+    assert measured(target=target, train_difficult=True) == measured()

@@ -1,5 +1,8 @@
 """Two region proposal networks taken apart: which part of each makes the proposals good."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,7 +10,8 @@ from experiments.records import Row, Table
 from experiments.scales import TITLES
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
-from scripts.engine.first_stage.swap import UNMOVED, combinations, swapped
+from scripts.engine.evaluation.trained import TrainedRun
+from scripts.engine.first_stage.swap import UNMOVED, combinations, common_images, swapped
 from scripts.reports.files import ReportPlace
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene
@@ -64,3 +68,18 @@ def test_the_command_writes_all_combinations(tmp_path, monkeypatch):
     assert path.read_text().count(" ranks, boxes of ") == 6
     assert text.count(" ranks, boxes of ") == 6
     assert "RPN ranks, boxes of KL-RPN" in text
+
+
+def test_networks_that_see_different_images_have_no_anchors_in_common():
+    def network(**data):
+        return TrainedRun(
+            run=replace(TINY, data=replace(TINY.data, **data)), checkpoint=Path("no.pt"), state={}
+        )
+
+    same = {"RPN": network(), "KL-RPN": network(train_short_sides=(48, 64))}
+    assert common_images(same) == TINY.data
+    for changed in ({"pixels": "tf"}, {"short_side": 48}, {"long_side": None}):
+        with pytest.raises(
+            ValueError, match=f"RPN and KL-RPN see different images: {next(iter(changed))}"
+        ):
+            common_images({"RPN": network(), "KL-RPN": network(**changed)})

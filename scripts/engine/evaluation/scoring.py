@@ -98,21 +98,23 @@ def score(row: RowDetections, labeled: LabeledDataset, metric: str) -> Scores:
     Raises:
         ValueError: if there is no such metric, or no object to find.
     """
-    targets = targets_of_metric(labeled.targets, metric)
-    if not any(len(target.labels) for target in targets):
-        raise ValueError(
-            f"None of the {len(targets)} test images has an object, so no detection can be right; "
-            "choose another test split or label its images."
-        )
-    classes = labeled.dataset.classes
-    scores = SCORERS[metric](row.detections, targets, classes)
+    classes, image_ids = labeled.dataset.classes, labeled.dataset.image_ids[: len(labeled.targets)]
+    segments = None
     if row.segments is not None and labeled.segments is not None:
         segments = (row.segments, labeled.segments)
-        scores |= mask_scores(row.detections, targets, classes, segments)
-    scores |= evaluate_calibration(row.detections, targets)
-    clean = clean_targets(targets)
+    scores = validation_scores(
+        row.detections,
+        labeled.targets,
+        image_ids=image_ids,
+        classes=classes,
+        metric=metric,
+        segments=segments,
+    )
+    clean = clean_targets(targets_of_metric(labeled.targets, metric))
     if metric == "coco" and clean is not None:
-        scores["clean"] = evaluate_coco(row.detections, clean, len(classes))
+        order = order_of_ids(image_ids)
+        ranked = [row.detections[index] for index in order], [clean[index] for index in order]
+        scores["clean"] = evaluate_coco(*ranked, len(classes))
     return scores
 
 
@@ -127,8 +129,8 @@ def validation_scores(
 ) -> Scores:
     """The numbers of detections on labeled images: AP in its forms, by class, and calibration.
 
-    A validation during a training and scripts.score call this function with what
-    ``scripts.engine.detection.in_dataset.detect_dataset`` finds, so their numbers are the same.
+    A table, a validation during a training and scripts.score call this function, so their numbers
+    are the same.
 
     Args:
         detections, targets: one entry per image, in the same order; original px.
@@ -208,12 +210,22 @@ def without_difficult(target: Target) -> Target:
 
 
 def clean_targets(targets: Sequence[Target]) -> list[Target] | None:
-    """The objects with their clean boxes; None if those of some image are not known."""
+    """The objects with their clean boxes; None if those of some image are not known.
+
+    The area of an object is that of its clean box.
+    """
     clean = []
     for target in targets:
         if target.clean_boxes is None:
             return None
-        clean.append(Target(boxes=target.clean_boxes, labels=target.labels))
+        clean.append(
+            Target(
+                boxes=target.clean_boxes,
+                labels=target.labels,
+                crowd=target.crowd,
+                difficult=target.difficult,
+            )
+        )
     return clean
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from data.records import Proposals, Target
@@ -10,7 +9,7 @@ from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from scripts.engine.environment import Environment
 from scripts.engine.evaluation.results import Line, lines_of_runs, seed_results
-from scripts.engine.evaluation.scoring import LabeledDatasets
+from scripts.engine.evaluation.scoring import LabeledDatasets, clean_targets
 from scripts.engine.first_stage.first_stage import FirstStage, first_stages
 from scripts.engine.places import TablePlace
 
@@ -73,16 +72,10 @@ def recall_scores(
         boxes are known, the same against them under "clean".
     """
     scores: dict[str, Any] = dict(flat(recall(proposals, targets, counts=counts, ious=ious)))
-    if all(target.clean_boxes is not None for target in targets):
-        clean = [with_clean_boxes(target) for target in targets]
+    clean = clean_targets(targets)
+    if clean is not None:
         scores["clean"] = flat(recall(proposals, clean, counts=counts, ious=ious))
     return scores
-
-
-def with_clean_boxes(target: Target) -> Target:
-    """The target with its clean boxes, which must be known, in the place of the labeled ones."""
-    assert target.clean_boxes is not None
-    return replace(target, boxes=target.clean_boxes)
 
 
 def flat(scores: dict[str, Any]) -> dict[str, float]:

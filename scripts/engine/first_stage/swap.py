@@ -22,13 +22,15 @@ from models.rpn import RegionProposalNetwork
 from models.rpn_head import RPNOutput
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.evaluation.results import seed_header
-from scripts.engine.evaluation.trained import BATCH, trained_detector, trained_run
+from scripts.engine.evaluation.scoring import clean_targets
+from scripts.engine.evaluation.trained import BATCH, TrainedRun, trained_detector, trained_run
 from scripts.engine.files import json_safe
-from scripts.engine.first_stage.recall import with_clean_boxes
 from scripts.engine.places import TablePlace
 from scripts.engine.runs.starts import training_commit
 
 UNMOVED = "the anchors"
+# of a DataConfig: what decides which pixels and which anchors a network sees in a test image
+IMAGE_FIELDS = ("pixels", "short_side", "long_side", "size_divisor")
 
 Combination = tuple[str, str]  # whose objectness ranks, whose boxes
 
@@ -83,9 +85,9 @@ def both_detectors(
     """The two networks by their rows' labels, and how they want their images.
 
     Raises:
-        ValueError: if one is not trained.
+        ValueError: if one is not trained, or they want their images in different ways.
     """
-    detectors = {}
+    networks: dict[str, TrainedRun] = {}
     for row in table.rows[:2]:
         run = scaled_run(row.run, environment)
         run_place = place.run_place(run, seed)
@@ -95,9 +97,28 @@ def both_detectors(
                 f"There is no trained network of {run.name}, seed {seed}, below "
                 f"{environment.out}; run experiments/{place.name}/train.sh first."
             )
-        detectors[row.label] = trained_detector(trained, pick_device(environment.device))
-        data = trained.run.data
-    return detectors, data
+        networks[row.label] = trained
+    device = pick_device(environment.device)
+    detectors = {label: trained_detector(trained, device) for label, trained in networks.items()}
+    return detectors, common_images(networks)
+
+
+def common_images(networks: Mapping[str, TrainedRun]) -> DataConfig:
+    """How two networks want their images, which must be the same for both.
+
+    Raises:
+        ValueError: it is not; names what differs.
+    """
+    first, second = (trained.run.data for trained in networks.values())
+    for name in IMAGE_FIELDS:
+        theirs = getattr(first, name), getattr(second, name)
+        if theirs[0] != theirs[1]:
+            raise ValueError(
+                f"{' and '.join(networks)} see different images: {name} is {theirs[0]!r} and "
+                f"{theirs[1]!r}, so they have no anchors in common; train both from the same "
+                "weights and at the same size."
+            )
+    return first
 
 
 def measure(
@@ -115,8 +136,7 @@ def measure(
         {"RPN ranks, boxes of KL-RPN": {"0.5": recall, %, ...}, ...}.
     """
     targets: list[Target] = [dataset.target(i) for i in range(len(dataset))]
-    if all(target.clean_boxes is not None for target in targets):
-        targets = [with_clean_boxes(target) for target in targets]
+    targets = clean_targets(targets) or targets
     proposals: dict[Combination, list[Proposals]] = defaultdict(list)
     device = pick_device(environment.device)
     indices: list[int] = []

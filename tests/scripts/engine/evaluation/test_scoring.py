@@ -3,6 +3,7 @@ error.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,13 @@ from experiments.records import Row
 from postprocess.pipeline import PostprocessConfig
 from scripts.engine.evaluation.inference import detections_of
 from scripts.engine.evaluation.refinement import RowDetections
-from scripts.engine.evaluation.scoring import LabeledDataset, order_of_ids, score, validation_scores
+from scripts.engine.evaluation.scoring import (
+    LabeledDataset,
+    coco_scores,
+    order_of_ids,
+    score,
+    validation_scores,
+)
 from tests.tiny import TINY, tiny_dataset
 
 ROW = Row(label="baseline", run=TINY, postprocess=PostprocessConfig(iou_threshold=0.3))
@@ -69,6 +76,33 @@ def test_a_validation_gives_the_numbers_of_a_row(labeled, perfect):
         assert repr(sorted(scores.items())) == repr(sorted(row.items()))
 
 
+def test_a_row_ranks_equal_scores_by_image_id_whatever_the_order_of_the_file(labeled):
+    """As a validation does; against the clean boxes as well."""
+    order = [2, 0, 1]
+    flat = [
+        Detections(boxes=t.boxes + 3, scores=torch.full((len(t.labels),), 0.5), labels=t.labels)
+        for t in labeled.targets
+    ]
+    nothing_right = replace(flat[0], boxes=flat[0].boxes + 40)
+    detections = [nothing_right, *flat[1:]]
+    first = score(RowDetections(detections=detections), labeled, "coco")
+    turned = SimpleNamespace(
+        image_ids=tuple(labeled.dataset.image_ids[i] for i in order),
+        classes=labeled.dataset.classes,
+    )
+    again = score(
+        RowDetections(detections=[detections[i] for i in order]),
+        LabeledDataset(dataset=turned, targets=[labeled.targets[i] for i in order]),
+        "coco",
+    )
+    assert 0 < first["AP"] < 100
+    assert repr(again) == repr(first)
+    unordered = coco_scores(
+        [detections[i] for i in order], [labeled.targets[i] for i in order], turned.classes
+    )
+    assert unordered["AP"] != first["AP"]  # so the order matters here
+
+
 def test_equal_scores_rank_by_image_id_as_in_coco():
     """A hit and a false alarm with one score: the one in the image with the smaller id is first,
     so the precision at the hit is 1 or 1/2.
@@ -100,5 +134,5 @@ def test_a_validation_of_nothing_is_an_error():
 def test_a_test_set_without_objects_is_an_error(labeled, perfect):
     """Not a table of nan."""
     none = [target.select(torch.zeros(0, dtype=torch.long)) for target in labeled.targets]
-    with pytest.raises(ValueError, match="None of the 3 test images has an object"):
+    with pytest.raises(ValueError, match="the 3 images have no labeled object"):
         score(perfect, replace(labeled, targets=none), "coco")
