@@ -83,10 +83,19 @@ def network_and_image(
 
 
 def detection(detector: Detector, batch: Batch, row: Row) -> Action:
-    """One image through the network and the row's post-processing."""
+    """One image through the network and the row's post-processing.
+
+    Raises:
+        ValueError: the row goes on after that, with refined boxes or masks, which are not timed.
+    """
+    if row.refine is not None or detector.mask is not None:
+        raise ValueError(
+            f"{row.name}: speed_ms times neither refinement nor masks; leave the column out of the "
+            "table."
+        )
 
     def act() -> list[Detections]:
-        candidates = detector.candidates(batch, row.postprocess.score_threshold)
+        candidates = detector.candidates(batch, row.postprocess.score_threshold, rounds=row.rounds)
         return postprocess(candidates, row.postprocess)
 
     return act

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.boxes import resize_boxes
+from data.config import DataConfig
+from data.reader import training_target
 from data.records import Batch, Target
 from data.scoring.offset_distribution import median
 from data.scoring.ranking import ranking_auc
@@ -47,7 +49,7 @@ def anchor_measures(
         with torch.no_grad():
             predictions = detector.rpn(detector.features(on_device), on_device.padded_size)
         targets = [labeled.targets[index].to(device) for index in batch.indices]
-        values += batch_values(detector.rpn, predictions, on_device, targets)
+        values += batch_values(detector.rpn, predictions, on_device, targets, trained.run.data)
     return summarized(values)
 
 
@@ -56,6 +58,7 @@ def batch_values(
     predictions: AnchorPredictions,
     batch: Batch,
     targets: Sequence[Target],
+    data: DataConfig,
 ) -> Iterator[AnchorValues]:
     """What is measured of the anchors of each image.
 
@@ -63,13 +66,13 @@ def batch_values(
         rpn: whose rules label the anchors.
         predictions: of the images of ``batch``.
         batch: the images.
-        targets: of the same images, original px; crowds and difficult objects are left out.
+        targets: of the same images, original px.
+        data: says which of their objects training uses.
     """
     anchors, output = predictions.anchors, predictions.output
     sizes = zip(batch.image_sizes, batch.original_sizes, targets, strict=True)
     for i, (network, original, target) in enumerate(sizes):
-        objects = target.boxes[~(target.crowd | target.difficult)]
-        boxes = resize_boxes(objects, original, network)
+        boxes = resize_boxes(training_target(target, data).boxes, original, network)
         labels, index = rpn.labels(anchors, boxes, network)
         positive, negative = labels == POSITIVE, labels == NEGATIVE
         errors = output.offsets[i][:0].float()
