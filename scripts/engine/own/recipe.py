@@ -1,11 +1,8 @@
 """A recipe of experiments/own/ on the data that were found, with the options of a user."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from data.config import DataConfig
 from experiments.own.recipe import OwnRecipe, scheduled, updates_an_epoch
@@ -15,7 +12,7 @@ from models.backbones.base import BackboneConfig
 from scripts.engine.own.data import OwnData
 from scripts.engine.runs.checkpoint import load_checkpoint
 from scripts.engine.saved_record import saved_record
-from scripts.engine.weights.weight_file import read_weights
+from scripts.engine.weights.conventions import with_conventions_of
 
 OWN = "own"
 # fields of DataConfig beside the mirror; a training of few updates is better without
@@ -133,24 +130,7 @@ def with_start(run: Run, weights: str, start_from: Path | None) -> Run:
         return with_conventions(run, theirs, start="checkpoint")
     if weights == "none":
         return replace(run, start="scratch")
-    tf = weights != "auto" and are_from_tensorflow(run, read_weights(Path(weights)))
-    if run.model.backbone.name != "mobilenet_v2":
-        return run
-    print(f"weights: {'TensorFlow' if tf else 'torchvision'}'s pixels and padding")
-    backbone = replace(run.model.backbone, tf_padding=tf)
-    return replace(
-        run,
-        model=replace(run.model, backbone=backbone),
-        data=replace(run.data, pixels="tf" if tf else "torchvision"),
-    )
-
-
-def are_from_tensorflow(run: Run, state: Mapping[str, Tensor]) -> bool:
-    """Whether the weights of a MobileNetV2 come from TensorFlow: their norms are folded in."""
-    if run.model.backbone.name != "mobilenet_v2":
-        return False
-    means = [value for name, value in state.items() if name.endswith("running_mean")]
-    return bool(means) and not any(mean.any() for mean in means)
+    return with_conventions_of(run, weights)
 
 
 def with_conventions(run: Run, theirs: Run, *, start: str) -> Run:

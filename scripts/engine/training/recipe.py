@@ -11,13 +11,8 @@ from scripts.engine.places import RunPlace, find_run
 from scripts.engine.runs.checkpoint import load_checkpoint
 from scripts.engine.training.kept_by_scale import check_keeps_own_run
 from scripts.engine.update.optimizer import scaled_to_batch
-from scripts.engine.weights.start import (
-    FROM_NO_RUN,
-    recorded_run,
-    with_padding,
-    with_pixels,
-    with_pixels_of,
-)
+from scripts.engine.weights.conventions import with_conventions_of
+from scripts.engine.weights.start import FROM_NO_RUN, recorded_run, with_pixels, with_pixels_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +83,31 @@ def with_weights(run: Run, paper: str, environment: Environment, options: TrainO
     if options.start_from is not None:
         theirs = load_checkpoint(options.start_from)["run"]
         return replace(with_pixels(run, theirs), start="checkpoint")
-    if options.weights == "auto" and goes_on(place, options):
+    if goes_on(place, options):
         before = recorded_run(place)
-        named = before["start"] in FROM_NO_RUN and run.start == "imagenet"
-        if named or before["start"] == "checkpoint":
+        if keeps_start(run, before["start"], options.weights):
             return replace(with_pixels(run, before), start=before["start"])
-    if options.weights == "none" and run.start == "imagenet":
-        return replace(run, start="scratch")
     if run.start not in FROM_NO_RUN:
         return with_pixels_of(run, place.sibling(run.start))
-    if options.weights == "auto" and run.model.backbone.tf_padding:
-        print(
-            "weights: torchvision's, so pixels and padding follow torchvision instead of TensorFlow"
-        )
-        model = with_padding(run.model, False)
-        return replace(run, model=model, data=replace(run.data, pixels="torchvision"))
-    return run
+    if run.start != "imagenet":
+        return run
+    if options.weights == "none":
+        return replace(run, start="scratch")
+    return with_conventions_of(run, options.weights)
+
+
+def keeps_start(run: Run, before: str, weights: str) -> bool:
+    """Whether a training that goes on keeps the start that it began with.
+
+    Args:
+        run: at the scale of the command.
+        before: ``Run.start`` of the training.
+        weights: of the command line. A file may be gone by now: what the training began with says
+            which pixels it expects.
+    """
+    if weights == "auto":
+        return before == "checkpoint" or (run.start == "imagenet" and before in FROM_NO_RUN)
+    return weights != "none" and run.start == before == "imagenet"
 
 
 def goes_on(place: RunPlace, options: TrainOptions) -> bool:

@@ -3,13 +3,11 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from experiments.own.recipe import scheduled, updates_an_epoch
 from experiments.own.recipes import RECIPES
 from models.build import build_detector
 from scripts.engine.own.recipe import (
-    are_from_tensorflow,
     find_recipe,
     with_backbone,
     with_conventions,
@@ -63,16 +61,6 @@ def test_another_backbone_has_torchvisions_pixels():
     assert run.data.pixels == "torchvision"
     pyramid = with_backbone(RECIPES["standard"].run, "mobilenet_v2").model.backbone
     assert (pyramid.pyramid, pyramid.frozen_stages) == (True, 11)
-
-
-def test_folded_norms_tell_weights_from_tensorflow():
-    small, standard = RECIPES["small"].run, RECIPES["standard"].run
-    folded = {"features.0.1.running_mean": torch.zeros(3)}
-    learned = {"features.0.1.running_mean": torch.ones(3)}
-    assert are_from_tensorflow(small, folded)
-    assert not are_from_tensorflow(small, learned)
-    assert not are_from_tensorflow(small, {})
-    assert not are_from_tensorflow(standard, folded)
 
 
 def test_a_fine_tuned_network_keeps_the_rules_of_its_weights():
