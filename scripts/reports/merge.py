@@ -7,7 +7,13 @@ or of other test data are never kept beside new ones.
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.reports.same_evaluation import measured_lines, measured_on, on_other_data, row_name
+from scripts.reports.same_evaluation import (
+    differing_settings,
+    measured_lines,
+    measured_on,
+    on_other_data,
+    row_name,
+)
 
 Seed = dict[str, Any]
 Line = dict[str, Any]
@@ -26,7 +32,7 @@ def merged(committed: Sequence[Seed], new: Sequence[Seed]) -> list[Seed]:
         committed: the seeds in a table's results folder.
         new: the seeds that were evaluated now.
     """
-    rows = {row_name(line): line for seed in new for line in seed["rows"]}
+    rows = new_rows(new)
     seeds = {seed["seed"]: seed for seed in new}
     data = measured_on(new)
     for old in committed:
@@ -46,6 +52,13 @@ def merged(committed: Sequence[Seed], new: Sequence[Seed]) -> list[Seed]:
     return [seeds[number] for number in sorted(seeds)]
 
 
+def new_rows(new: Sequence[Seed]) -> dict[tuple[str, str], Line]:
+    """Each row of a table, from a seed in which it has numbers if there is one."""
+    lines = [line for seed in new for line in seed["rows"]]
+    known = [line for line in lines if line["metrics"]]
+    return {row_name(line): line for line in [*lines, *known]}
+
+
 def merge_notes(committed: Sequence[Seed], new: Sequence[Seed]) -> list[str]:
     """A sentence for each reason why committed numbers do not stay beside new ones.
 
@@ -54,7 +67,7 @@ def merge_notes(committed: Sequence[Seed], new: Sequence[Seed]) -> list[str]:
     Args:
         committed, new: as in ``merged``.
     """
-    rows = {row_name(line): line for seed in new for line in seed["rows"]}
+    rows = new_rows(new)
     anew = {(seed["seed"], row_name(line)) for seed in new for line in measured_lines(seed)}
     data = measured_on(new)
     lost: dict[str, list[str]] = {}
@@ -81,8 +94,10 @@ def with_place(line: Line, seed: Seed) -> Line:
 
 
 def same_recipe(committed: Line, new: Line) -> bool:
-    """Whether two rows were made in the same way; not if that is not known."""
-    return "recipe" in committed and committed["recipe"] == new.get("recipe")
+    """Whether two rows were made in the same way; not if their recipe is not known."""
+    if "recipe" not in committed or committed["recipe"] != new.get("recipe"):
+        return False
+    return not differing_settings(committed, new)
 
 
 def better(new: Sequence[Line], kept: dict[tuple[str, str], Line]) -> list[Line]:

@@ -1,9 +1,10 @@
 """Whether numbers were measured on the same test data and in the same way, so that they may stand
 side by side.
 
-A row says so with "test_data", {name of a test set: hash}, and "recipe"
-(engine/evaluation/recipe_key.py). A row of an earlier version lacks them; it counts as unknown and
-is accepted.
+A row says so with "test_data", {name of a test set: hash}, "recipe"
+(engine/evaluation/recipe_key.py) and the "settings" of its training (engine/training/files.py),
+which a command line may change. A row of an earlier version lacks them; it counts as unknown and is
+accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,42 @@ def check_same_evaluation(seeds: Sequence[Seed], where: str) -> None:
         recipe, other = first.setdefault(row_name(line), (line["recipe"], seed))
         if recipe != line["recipe"]:
             raise ValueError(mixed(where, other, seed, f"with other settings: {line['label']}"))
+    check_same_trainings(seeds, where)
+
+
+def check_same_trainings(seeds: Sequence[Seed], where: str) -> None:
+    """Checks that the networks of a row were trained alike; the arguments are those above.
+
+    Raises:
+        ValueError: they were not; names the settings that differ.
+    """
+    first: dict[tuple[str, str], tuple[Line, Seed]] = {}
+    for seed, line in numbered(seeds):
+        if not settings(line):
+            continue
+        known, other = first.setdefault(row_name(line), (line, seed))
+        differing = differing_settings(known, line)
+        if differing:
+            raise ValueError(
+                f"{where}: {line['label']} was trained with another {' and '.join(differing)} in "
+                f"seed {seed['seed']} than in seed {other['seed']}; train all seeds alike, or in "
+                "an --out folder for each."
+            )
+
+
+def settings(line: Line) -> Mapping[str, Any]:
+    """{name: value} of what the command line may change of a training; nothing if not known."""
+    return (line.get("training") or {}).get("settings") or {}
+
+
+def differing_settings(line: Line, other: Line) -> list[str]:
+    """The names of the settings that are known of both trainings, and differ."""
+    one, two = settings(line), settings(other)
+    return [
+        name
+        for name, value in one.items()
+        if None not in (value, two.get(name)) and value != two[name]
+    ]
 
 
 def check_same_data(seeds: Sequence[Seed], where: str) -> None:

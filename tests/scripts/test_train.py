@@ -95,6 +95,13 @@ def test_what_a_finished_run_leaves(data, tmp_path, capsys):
     assert finished["step"] == 6
     assert finished["skipped_images"] == 0
     assert finished["skipped_updates"] == 0
+    assert finished["settings"] == {
+        "start": "scratch",
+        "pixels": "torchvision",
+        "batch_size": 2,
+        "updates": 6,
+        "precision": "float32",
+    }
     assert json.loads((folder / "run.json").read_text())["name"] == "tiny"
     assert list((folder / "tensorboard").glob("events*"))
     assert final(tmp_path)["classes"] == ["brick", "ball", "tent", "gem", "ring", "cross"]

@@ -94,6 +94,25 @@ def remedy(error: OSError | EnvironmentFault) -> str:
     return "free some disk space" if isinstance(error, EnvironmentFault) else "make that possible"
 
 
+def trained_settings(training: Training) -> dict[str, Any]:
+    """What the command line may change of a training: seeds that differ here are not compared.
+
+    The starting weights count if they are a file of ImageNet weights; a network that starts from
+    another run has one of its own for each seed.
+    """
+    run = training.run
+    settings = {
+        "start": run.start,
+        "pixels": run.data.pixels,
+        "batch_size": run.train.batch_size,
+        "updates": run.train.iterations,
+        "precision": "float32" if training.amp is None else str(training.amp),
+    }
+    if run.start == "imagenet":
+        settings["weights_sha256"] = training.origin.weights_sha256
+    return settings
+
+
 def newest_good(folder: Path) -> str:
     """Which updates of a training are on the disk, in words."""
     path = newest_whole(step_files(folder))
@@ -124,6 +143,7 @@ def finish(training: Training, progress: Progress, updates: int) -> None:
         "classes": list(training.classes),
         "proposals": training.proposals_key,
         "origin": training.origin.without_path(),
+        "settings": trained_settings(training),
         "results_version": RESULTS_VERSION,
     }
     write_atomically(training.place.finished, json.dumps(facts))

@@ -50,6 +50,30 @@ def test_numbers_of_another_or_an_unknown_recipe_are_dropped():
         }
 
 
+def trained(row, **settings):
+    return {**row, "training": {"settings": settings}}
+
+
+def test_numbers_of_a_network_that_was_trained_otherwise_are_dropped():
+    """In whatever seed; what is not known of one of the two does not count."""
+    before = trained(line("x", 1), batch_size=16, weights_sha256="a")
+    for now, kept in (
+        ({"batch_size": 16, "weights_sha256": "a"}, True),
+        ({"batch_size": 16, "weights_sha256": "b"}, False),
+        ({"batch_size": 8, "weights_sha256": "a"}, False),
+        ({"batch_size": 16, "weights_sha256": None}, True),
+        ({}, True),
+    ):
+        new = [seed(1, trained(line("x", 2), **now)), seed(2, line("x"))]
+        assert ((0, "x") in numbers(merged([seed(0, before)], new))) == kept, now
+        notes = merge_notes([seed(0, before)], new)
+        assert bool(notes) != kept
+    assert (
+        "x of seed 0"
+        in merge_notes([seed(0, before)], [seed(1, trained(line("x", 2), batch_size=8))])[0]
+    )
+
+
 def on(data, row):
     return {**row, "test_data": {"coco val": data}}
 

@@ -40,3 +40,18 @@ def test_what_is_not_known_or_has_no_numbers_is_accepted():
         ],
         "runs/table",
     )
+
+
+def test_networks_of_one_row_that_were_trained_in_different_ways_are_refused():
+    def trained(number, **settings):
+        made = seed(number)
+        made["rows"][0]["training"] = {"settings": settings}
+        return made
+
+    first = trained(0, batch_size=16, precision="float32", weights_sha256="a")
+    check_same_evaluation([first, seed(1), trained(2, precision="float32"), first], "table 1")
+    for changed in ({"batch_size": 8}, {"precision": "torch.bfloat16"}, {"weights_sha256": "b"}):
+        with pytest.raises(
+            ValueError, match=f"trained with another {next(iter(changed))} in seed 1 than in seed 0"
+        ):
+            check_same_evaluation([first, trained(1, **changed)], "table 1")
