@@ -5,7 +5,7 @@ images of many: a file with more of either answers a smaller question as well.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from data.records import Dataset, Proposals, Target
 from experiments.records import Run, Table
 from scripts.engine.environment import Environment
 from scripts.engine.evaluation.proposals import network_proposals
-from scripts.engine.evaluation.results import not_trained, run_facts, scaled_runs
+from scripts.engine.evaluation.results import (
+    Line,
+    lines_of_runs,
+    not_trained,
+    run_facts,
+    scaled_runs,
+    seed_results,
+)
 from scripts.engine.evaluation.scoring import LabeledDataset, LabeledDatasets
 from scripts.engine.evaluation.trained import TrainedRun, trained_run
 from scripts.engine.intact import known_sha256
@@ -64,6 +71,34 @@ def first_stages(
     for run in {run.name: run for run in runs.values()}.values():
         labeled = test_sets.of(run)
         yield first_stage(run, place.run_place(run, seed), environment, labeled, count)
+
+
+def measured_seeds(
+    table: Table,
+    place: TablePlace,
+    environment: Environment,
+    seeds: int,
+    test_sets: LabeledDatasets,
+    line_of: Callable[[FirstStage, int], Line],
+    *,
+    count: int | None = None,
+) -> list[dict[str, Any]]:
+    """The results of each seed of a table in which all rows of a network have the same numbers.
+
+    Args:
+        table, place, environment, test_sets, count: as in ``first_stages``.
+        seeds: how many, from 0.
+        line_of: what the results say of a first stage that was run, with a seed.
+    """
+    results = []
+    for seed in range(seeds):
+        facts = {}
+        for stage in first_stages(table, place, environment, seed, test_sets, count=count):
+            was_run = stage.proposals is not None
+            facts[stage.run.name] = line_of(stage, seed) if was_run else stage.facts
+        lines = lines_of_runs(table, environment, facts)
+        results.append(seed_results(table, place, environment, seed, lines))
+    return results
 
 
 def first_stage(

@@ -6,10 +6,10 @@ from typing import Any
 from data.scoring.offset_distribution import offset_distribution, separation
 from experiments.records import Table
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation.results import Line, lines_of_runs, seed_results
+from scripts.engine.evaluation.results import Line
 from scripts.engine.evaluation.scoring import LabeledDatasets
 from scripts.engine.first_stage.anchors import anchor_measures
-from scripts.engine.first_stage.first_stage import FirstStage, first_stages
+from scripts.engine.first_stage.first_stage import FirstStage, measured_seeds
 from scripts.engine.first_stage.recall import recall_scores
 from scripts.engine.places import TablePlace
 
@@ -35,21 +35,17 @@ def measure_first_stages(
         seeds: how many, from 0.
     """
     test_sets = LabeledDatasets(environment)
-    results = []
-    for seed in range(seeds):
-        facts = {
-            stage.run.name: stage_line(stage, environment, test_sets)
-            for stage in first_stages(table, place, environment, seed, test_sets)
-        }
-        lines = lines_of_runs(table, environment, facts)
-        results.append(seed_results(table, place, environment, seed, lines))
-    return results
+
+    def line_of(stage: FirstStage, seed: int) -> Line:
+        return measures_line(stage, environment, test_sets)
+
+    return measured_seeds(table, place, environment, seeds, test_sets, line_of)
 
 
-def stage_line(stage: FirstStage, environment: Environment, test_sets: LabeledDatasets) -> Line:
-    """What the results say of one network."""
-    if stage.proposals is None or stage.trained is None:
-        return {**stage.facts, "metrics": None}
+def measures_line(stage: FirstStage, environment: Environment, test_sets: LabeledDatasets) -> Line:
+    """What the results say of one network; prints its recall and its AUC."""
+    assert stage.proposals is not None
+    assert stage.trained is not None
     scores = recall_scores(stage.proposals, stage.targets, (COUNT,), IOUS)
     metrics: dict[str, Any] = renamed(scores)
     if "clean" in scores:

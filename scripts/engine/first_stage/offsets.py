@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from data.scoring.offset_distribution import offset_distribution, separation
 from experiments.records import Table
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation.results import lines_of_runs, scaled_runs, seed_results
+from scripts.engine.evaluation.results import Line, scaled_runs
 from scripts.engine.evaluation.scoring import LabeledDatasets
-from scripts.engine.first_stage.first_stage import first_stages
+from scripts.engine.first_stage.first_stage import FirstStage, measured_seeds
 from scripts.engine.places import TablePlace
 
 Offsets = tuple[NDArray[np.float64], NDArray[np.float64]]  # (M, 4) of high objectness, of low
@@ -42,19 +42,15 @@ def measure_offsets(
         images: how many test images, from the first.
     """
     test_sets = LabeledDatasets(environment, images)
-    results, offsets = [], {}
-    for seed in range(seeds):
-        facts = {}
-        for stage in first_stages(table, place, environment, seed, test_sets):
-            name = stage.run.name
-            facts[name] = stage.facts
-            if stage.proposals is not None:
-                high, low = offset_distribution(stage.proposals, stage.targets)
-                metrics = {"n": len(high), **separation(high, low)}
-                facts[name] = {**stage.facts, "metrics": metrics}
-                offsets[name, seed] = high, low
-        lines = lines_of_runs(table, environment, facts)
-        results.append(seed_results(table, place, environment, seed, lines))
+    offsets: dict[tuple[str, int], Offsets] = {}
+
+    def line_of(stage: FirstStage, seed: int) -> Line:
+        assert stage.proposals is not None
+        high, low = offset_distribution(stage.proposals, stage.targets)
+        offsets[stage.run.name, seed] = high, low
+        return {**stage.facts, "metrics": {"n": len(high), **separation(high, low)}}
+
+    results = measured_seeds(table, place, environment, seeds, test_sets, line_of)
     runs = scaled_runs(table, environment)
     first = {row.label: offsets.get((runs[row.run.name].name, 0)) for row in table.rows}
     return OffsetMeasurement(seeds=results, first=first)

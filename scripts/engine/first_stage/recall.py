@@ -8,9 +8,9 @@ from data.records import Proposals, Target
 from data.scoring.proposal_recall import recall
 from experiments.records import Table
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation.results import Line, lines_of_runs, seed_results
+from scripts.engine.evaluation.results import Line
 from scripts.engine.evaluation.scoring import LabeledDatasets, clean_targets
-from scripts.engine.first_stage.first_stage import FirstStage, first_stages
+from scripts.engine.first_stage.first_stage import FirstStage, measured_seeds
 from scripts.engine.places import TablePlace
 
 
@@ -34,22 +34,17 @@ def measure_recall(
         ious: overlaps at which an object counts as found.
     """
     test_sets = LabeledDatasets(environment)
-    results = []
-    for seed in range(seeds):
-        facts = {}
-        stages = first_stages(table, place, environment, seed, test_sets, count=max(counts))
-        for stage in stages:
-            facts[stage.run.name] = stage_line(stage, seed, counts, ious)
-        lines = lines_of_runs(table, environment, facts)
-        results.append(seed_results(table, place, environment, seed, lines))
-    return results
+
+    def line_of(stage: FirstStage, seed: int) -> Line:
+        return recall_line(stage, seed, counts, ious)
+
+    return measured_seeds(table, place, environment, seeds, test_sets, line_of, count=max(counts))
 
 
-def stage_line(stage: FirstStage, seed: int, counts: Sequence[int], ious: Sequence[float]) -> Line:
+def recall_line(stage: FirstStage, seed: int, counts: Sequence[int], ious: Sequence[float]) -> Line:
     """What the results say of one network; prints its mean recalls."""
+    assert stage.proposals is not None
     line: Line = {**stage.facts, "metrics": None}
-    if stage.proposals is None:
-        return line
     scores = recall_scores(stage.proposals, stage.targets, counts, ious)
     means = {f"AR@{count}": scores[f"AR@{count}"] for count in counts}
     if all(math.isnan(mean) for mean in means.values()):
