@@ -2,8 +2,8 @@
 side by side.
 
 A row says so with "test_data", {name of a test set: hash}, and "recipe"
-(engine/evaluation/recipe_key.py). A row of an earlier version lacks them; it counts as unknown and
-is accepted.
+(scripts/engine/evaluation/recipe_key.py). A row of an earlier version lacks them; it counts as
+unknown and is accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -123,7 +123,8 @@ def check_same_images(place: RunPlace, now: dict[str, Any]) -> None:
 def with_images_before(place: RunPlace, now: dict[str, Any]) -> dict[str, Any]:
     """A ``fingerprint`` that also knows the images that the network learned from before.
 
-    Whoever asks whether an image is new to the network (unseen_images.py) needs all of them.
+    Whoever asks whether an image is new to the network
+    (scripts/engine/calibration/unseen_images.py) needs all of them.
     """
     if not (place.has_checkpoints and place.trained_images.is_file()):
         return now

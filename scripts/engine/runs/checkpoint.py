@@ -1,9 +1,10 @@
 """Checkpoints that survive a crash: written to a temporary file, renamed, and verified when read.
 
 A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside
-each lies a ``.json`` with its SHA-256 (intact.py); step_files.py says which of a folder are whole
-and which stay. Randomness needs no saved generator state: every draw is keyed by
-(seed, step), and step is saved.
+each lies a ``.json`` with its SHA-256 (scripts/engine/intact.py); step_files.py beside this file
+says which of a folder are whole and which stay. Randomness needs no saved generator state: what the
+network draws is keyed by (seed, batch, place in the batch), an augmentation by (seed, epoch, image)
+(data/sampler.py, data/training_batches.py), and all of these follow from step, which is saved.
 """
 
 import json

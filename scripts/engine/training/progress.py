@@ -83,7 +83,9 @@ class Progress:
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
         left = self.pace.seconds_for(self.total - done)
-        if done - self.start == ESTIMATE_AFTER < self.total - self.start:
+        has_a_pace = done - self.start == ESTIMATE_AFTER
+        is_to_go_on = done < self.total
+        if has_a_pace and is_to_go_on:
             self.say(
                 f"expected: {left / 60:.0f} min for the {self.total - done} updates to come, "
                 f"at the pace of the first {ESTIMATE_AFTER}"

@@ -1,4 +1,4 @@
-"""What a training works with, made anew or read from a checkpoint, and saved again."""
+"""What a training works with, made anew or read from a checkpoint; files.py beside it saves it."""
 
 import shutil
 import time
