@@ -125,6 +125,29 @@ def test_a_papers_run_is_validated_when_asked(data, tmp_path, monkeypatch):
     assert same(*states)
 
 
+def without_objects(data, folder, images):
+    """A copy of a COCO folder whose first training images have no object."""
+    root = shutil.copytree(data, folder)
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    empty = {image["id"] for image in content["images"][:images]}
+    content["annotations"] = [
+        line for line in content["annotations"] if line["image_id"] not in empty
+    ]
+    file.write_text(json.dumps(content))
+    return root
+
+
+def test_the_epochs_of_a_papers_run_are_of_the_images_that_it_uses(data, tmp_path, monkeypatch):
+    """4 of 8 images in batches of 2 are 2 updates an epoch."""
+    know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
+    root = without_objects(data, tmp_path / "photos", 4)
+    assert train_tiny(root, tmp_path, validate_every=2) == 0
+    metrics = tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [(line["updates"], line["epoch"]) for line in lines] == [(2, 1.0), (4, 2.0), (6, 3.0)]
+
+
 def test_stopped_and_resumed_is_uninterrupted(data, tmp_path):
     """Without --weights: the training goes on with what it began with."""
     assert command(data, tmp_path / "a", "--augment") == 0

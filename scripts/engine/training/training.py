@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from data.errors import DataError
-from data.loader import train_batches
+from data.loader import train_batches, usable_images
 from data.records import Batch
 from scripts.engine.command import STOPPED, LostProcess
 from scripts.engine.environment import Environment, open_dataset, pick_device
@@ -223,7 +223,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         validation = Validation(
             dataset=labeled,
             every=options.validate_every,
-            epoch=max(1, len(dataset) // run.train.batch_size),
+            epoch=max(1, len(usable_images(dataset, run.data)) // run.train.batch_size),
             patience=options.patience,
             workers=environment.workers,
         )
