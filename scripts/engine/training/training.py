@@ -176,8 +176,9 @@ def validate_if_due(training: Training, progress: Progress, board: Board, done: 
         save_weights(place.best, training, progress, done)
     if is_first():
         write_lines(place.metrics, training.metrics)
-    known = "" if best is None else f", {best['AP']:.1f} after {best['updates']} is the best"
-    note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
+    note = "" if best is None else f"  ({best['AP']:.1f} after {best['updates']} is the best)"
+    if is_best:
+        note = f"  (best so far; {place.best})"
     progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
     board.validated(done, validated)
     progress.pace.pause_ended()
