@@ -69,6 +69,7 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "accumulate": training.splitting.parts,
+        "skipped_images": progress.skipped,
     }
     folder = training.place.folder
     progress.log.flush()

@@ -83,7 +83,6 @@ def train_updates(
             batch = next_batch(batches, progress, stop, heart, step)
         if batch is None:
             return Outcome(updates=step, finished=False, is_stopped=True)
-        progress.skipped += batch.skipped_elsewhere
         heart.now(f"making update {step}")
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
@@ -102,6 +101,7 @@ def train_updates(
         with saved_before((OutOfMemoryFault, LostProcess), training, progress, step):
             made = within_memory(one_update, on_device, training.splitting, progress.say)
         losses, statistics = made
+        progress.skipped += batch.skipped
         total = weighted_sum(losses, recipe.roi_loss_weight)
         progress.step(step, losses, total=total, lr=rate, images=batch.of_images)
         if statistics:
@@ -279,6 +279,7 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
         title=training.run.name,
         start=training.start,
         total=total,
+        skipped=training.skipped_before,
     )
     status = RunStatus(
         path=place.status if is_first() else None, of_steps=total, step=training.start
