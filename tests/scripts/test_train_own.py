@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from data.errors import DataError
 from data.mini.ambiguous import write_dataset
 from experiments.own.recipe import OwnRecipe
 from scripts import score, train
+from scripts.engine.command import BAD_DATA
 from scripts.engine.own import recipe as own_recipe
 from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.training import training
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, know_tiny, train_tiny
 
@@ -179,6 +182,49 @@ def test_patience_ends_the_training(data, tmp_path, capsys):
     assert "ended after 3 updates (early, of 8)" in capsys.readouterr().out
     assert command(data, tmp_path, *options) == 0
     assert "already trained (3 updates)" in capsys.readouterr().out
+
+
+class Killed(BaseException):
+    """What no except of a training catches, as kill -9."""
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+def killed_command(*arguments):
+    """A ``command`` that a function which is ``killed`` ends."""
+    with pytest.raises(Killed):
+        command(*arguments)
+
+
+def test_patience_that_had_ended_before_a_kill_ends_the_training(data, tmp_path, monkeypatch):
+    """The last checkpoint was written, finished.json was not."""
+    options = ("--lr", 1e-12, "--validate-every", 1, "--patience", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "finish", killed)
+        killed_command(data, tmp_path, *options)
+    before = newest(tmp_path)
+    assert command(data, tmp_path, *options) == 0
+    assert [line["updates"] for line in lines_of(tmp_path)] == [1, 2, 3]
+    assert json.loads((folder_of(tmp_path) / "finished.json").read_text())["step"] == 3
+    assert same(newest(tmp_path), before)
+
+
+def test_a_validation_that_a_fault_has_ended_is_made_when_the_training_goes_on(
+    data, tmp_path, monkeypatch
+):
+    """The updates before it were saved."""
+
+    def fails(*_):
+        raise DataError("the images are gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "validate", fails)
+        assert command(data, tmp_path) == BAD_DATA
+    assert load_checkpoint(newest_checkpoint(folder_of(tmp_path)))["step"] == 4
+    assert command(data, tmp_path) == 0
+    assert [line["updates"] for line in lines_of(tmp_path)] == [4, 8]
 
 
 def test_another_data_set_is_fine_tuned_by_class_name(data, both, tmp_path, capsys):

@@ -76,8 +76,8 @@ def train_updates(
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
-    if training.start == recipe.iterations and not is_validated(training, training.start):
-        validate_if_due(training, progress, board, training.start)
+    if is_over_at_start(training, progress, board):
+        return Outcome(updates=training.start, finished=True)
     for step in range(training.start, recipe.iterations):
         with saved_before((DataError, LostProcess), training, progress, step):
             batch = next_batch(batches, progress, stop, heart, step)
@@ -152,6 +152,18 @@ def saved_before(
         if step > training.start:
             save_training(training, progress, step, is_last=False)
         raise
+
+
+def is_over_at_start(training: Training, progress: Progress, board: Board) -> bool:
+    """Whether patience had ended where this process goes on, because the one before it died between
+    its last validation and its end. A validation that it did not come to is made first.
+    """
+    done, validation = training.start, training.validation
+    if validation is None or done == 0:
+        return False
+    if not is_validated(training, done):
+        return validate_if_due(training, progress, board, done)
+    return is_out_of_patience(training.metrics, validation.patience)
 
 
 def is_validated(training: Training, done: int) -> bool:
