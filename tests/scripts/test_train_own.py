@@ -198,6 +198,62 @@ def killed_command(*arguments):
         command(*arguments)
 
 
+def scored(patch, aps):
+    """Has the next validations say these AP."""
+    real, left = training.validate, iter(aps)
+
+    def validate(*arguments):
+        made = real(*arguments)
+        return replace(made, scores={**made.scores, "AP": next(left)})
+
+    patch.setattr(training, "validate", validate)
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("name", ["save_training", "write_lines", "save_weights"])
+def test_best_pt_is_of_the_best_line_wherever_a_training_was_killed(
+    data, tmp_path, monkeypatch, capsys, name, is_done
+):
+    """Before or after any file of its second validation was written; made again, it says less."""
+    options = ("--validate-every", 1)
+    real = getattr(training, name)
+
+    def killed_there(*arguments, **how):
+        if is_done:
+            real(*arguments, **how)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        scored(patch, (20.0, 30.0))
+        assert command(data, tmp_path, *options, "--stop-after", 1) == 0
+        patch.setattr(training, name, killed_there)
+        killed_command(data, tmp_path, *options)
+    scored(monkeypatch, [10.0] * 7)
+    assert command(data, tmp_path, *options) == 0
+    best = max(lines_of(tmp_path), key=lambda line: line["AP"])
+    path = folder_of(tmp_path) / "best.pt"
+    assert load_checkpoint(path)["step"] == best["updates"]
+    said = f"best: AP {best['AP']:.2f} after {best['updates']} -> {path}"
+    assert said in capsys.readouterr().out
+
+
+def test_weights_of_the_best_validation_that_are_lost_are_said_to_be(
+    data, tmp_path, monkeypatch, capsys
+):
+    real = training.save_weights
+
+    def fails_at_2(path, state, progress, step):
+        if step != 2:
+            real(path, state, progress, step)
+
+    monkeypatch.setattr(training, "save_weights", fails_at_2)
+    scored(monkeypatch, (10.0, 20.0, *[5.0] * 6))
+    assert command(data, tmp_path, "--validate-every", 1) == 0
+    path = folder_of(tmp_path) / "best.pt"
+    lost = f"best: AP 20.00 after 2, whose weights are lost, {path} has those after 1"
+    assert lost in capsys.readouterr().out
+
+
 def test_patience_that_had_ended_before_a_kill_ends_the_training(data, tmp_path, monkeypatch):
     """The last checkpoint was written, finished.json was not."""
     options = ("--lr", 1e-12, "--validate-every", 1, "--patience", 2)

@@ -10,7 +10,7 @@ import torch
 
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.files import sha256
-from scripts.engine.intact import is_intact, note_path, recorded_sha256, write_note
+from scripts.engine.intact import is_intact, note_of, note_path, recorded_sha256, write_note
 
 KEPT = 2  # newest whole checkpoints that stay
 NAME = re.compile(r"step-(\d+)\.pt")
@@ -40,6 +40,11 @@ def is_whole(path: Path) -> bool:
     if not is_intact(path):
         return False
     return recorded_sha256(path) is not None or has_note_again(path)
+
+
+def updates_of(path: Path) -> int | None:
+    """The updates of a checkpoint of any name; None if it is not whole."""
+    return note_of(path).get("step") if is_whole(path) else None
 
 
 def has_note_again(path: Path) -> bool:

@@ -24,6 +24,7 @@ from scripts.engine.runs.heartbeat import Heartbeat, heartbeat
 from scripts.engine.runs.lock import held
 from scripts.engine.runs.starts import note_start
 from scripts.engine.runs.status import RunStatus
+from scripts.engine.runs.step_files import updates_of
 from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
 from scripts.engine.tensorboard.shown_images import open_shown
@@ -156,13 +157,18 @@ def saved_before(
 
 def is_over_at_start(training: Training, progress: Progress, board: Board) -> bool:
     """Whether patience had ended where this process goes on, because the one before it died between
-    its last validation and its end. A validation that it did not come to is made first.
+    its last validation and its end.
+
+    A validation, or best.pt, that it did not come to is made first.
     """
     done, validation = training.start, training.validation
     if validation is None or done == 0:
         return False
     if not is_validated(training, done):
         return validate_if_due(training, progress, board, done)
+    best, path = best_line(training.metrics), training.place.best
+    if is_first() and best is not None and best["updates"] == done != updates_of(path):
+        save_weights(path, training, progress, done)
     return is_out_of_patience(training.metrics, validation.patience)
 
 
@@ -184,10 +190,12 @@ def validate_if_due(training: Training, progress: Progress, board: Board, done: 
     best = best_line(training.metrics)
     training.metrics.append(line)
     is_best = best_line(training.metrics) is line
-    if is_best:
-        save_weights(place.best, training, progress, done)
+    if is_best:  # a training that goes on from before it would make other weights than these
+        save_training(training, progress, done, is_last=False)
     if is_first():
         write_lines(place.metrics, training.metrics)
+    if is_best:
+        save_weights(place.best, training, progress, done)
     note = "" if best is None else f"  ({best['AP']:.1f} after {best['updates']} is the best)"
     if is_best:
         note = f"  (best so far; {place.best})"
