@@ -14,6 +14,7 @@ from scripts.engine.intact import is_intact, note_of, note_path, recorded_sha256
 
 KEPT = 2  # newest whole checkpoints that stay
 NAME = re.compile(r"step-(\d+)\.pt")
+LAST = "last.pt"  # in a run's folder: the weights alone where its training ended or stopped
 SET_ASIDE = ".corrupt"  # added to the name of a damaged checkpoint
 
 
@@ -73,6 +74,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
             return path
         print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
     return None
+
+
+def last_weights(folder: Path) -> Path | None:
+    """The weights alone in LAST; None if they are not there or not whole."""
+    return newest_whole([folder / LAST])
 
 
 def checkpoint_to_continue(folder: Path) -> Path | None:
