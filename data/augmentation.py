@@ -1,7 +1,7 @@
 """What training does to an image beside the mirror: a window of it, another size, other colors.
 
 The papers' runs do none of it. Each is a field of DataConfig, and every draw is a function of
-(seed, epoch, image index), like the mirror's (data/loader.py).
+(seed, epoch, image index), like the mirror's (data/training_batches.py).
 """
 
 import math

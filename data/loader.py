@@ -131,7 +131,7 @@ def train_batches(
     reader = ImageReader(dataset=dataset, config=config, proposals=proposals)
     make_batch = TrainingBatches(reader=reader, sampler=sampler, seed=seed, share=share)
     return _readable_batches(
-        load_batches(make_batch, range(start, sys.maxsize), workers), images=len(dataset)
+        load_batches(make_batch, range(start, sys.maxsize), workers), images=len(usable)
     )
 
 
@@ -140,7 +140,7 @@ def _readable_batches(packed_batches: Iterator[PackedBatch], images: int) -> Ite
 
     Args:
         packed_batches: without their unreadable images.
-        images: number of images in the data set.
+        images: number of images that training uses.
 
     Raises:
         DataError: ``check_unreadable``.

@@ -60,7 +60,7 @@ class EndlessSampler:
                 f"batch_size is {batch_size} and seed {seed}; they must be at least 1 and at least"
                 " 0."
             )
-        self.batch_size = batch_size
+        self.batch_size, self.images = batch_size, len(indices)
         self.batches_per_epoch = max(1, len(indices) // batch_size)
         self._indices = np.asarray(indices, dtype=np.int64)
         self._groups = np.asarray(groups, dtype=np.bool_)

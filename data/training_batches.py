@@ -47,7 +47,7 @@ class TrainingBatches:
                 if stand_in:
                     return self._packed(k, stand_in, skipped, is_stand_in=True)
             unreadable = {index for index, _ in skipped}
-            check_unreadable(unreadable, len(self.reader.dataset), skipped[-1][1])
+            check_unreadable(unreadable, self.sampler.images, skipped[-1][1])
         raise DataError(f"no training image can be read; the last reason was: {skipped[-1][1]}")
 
     def _rows(
@@ -95,11 +95,11 @@ def check_unreadable(unreadable: set[int], images: int, reason: str) -> None:
 
     Args:
         unreadable: the different images that could not be read so far.
-        images: number of images in the data set. One unreadable image is always allowed.
+        images: number of images that training uses. One unreadable image is always allowed.
         reason: the latest sentence.
 
     Raises:
-        DataError: more than one image and more than UNREADABLE_SHARE of all images are unreadable.
+        DataError: more than one image and more than UNREADABLE_SHARE of these are unreadable.
     """
     if len(unreadable) > max(1.0, UNREADABLE_SHARE * images):
         raise DataError(

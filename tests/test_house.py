@@ -3,6 +3,7 @@ scripts are on top.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,21 @@ def test_runs_and_rows_are_declarations(path):
     ]
     assert not found, f"{name_of(path)}: lines {found}"
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+NAMED = re.compile(r"(?<![\w/.*}>`-])[\w/]+\.py\b")
+ELSEWHERE = ("runs.py", "py_cpu_nms.py")  # of each paper, and of KL Loss's authors
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_that_a_docstring_names_is_there(path):
+    """By its path from the root of the repository, or beside the file."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, documented)]
+    named = {name for node in nodes for name in NAMED.findall(ast.get_docstring(node) or "")}
+    for name in named - {*ELSEWHERE}:
+        place = ROOT if "/" in name else path.parent
+        assert (place / name).is_file(), f"{name_of(path)} names {name}"
 
 
 def test_packages_have_no_code_in_init():

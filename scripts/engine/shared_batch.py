@@ -14,14 +14,14 @@ from scripts.engine.processes import Report, are_several, exchanged
 class SharedBatch:
     """This process's share of a batch, padded as the whole batch is.
 
-    of_images: the images of all processes. most_images: of one process. skipped_elsewhere: images
-    that the other processes could not read.
+    of_images: the images of all processes. most_images: of one process. skipped: the images that
+    one of them could not read.
     """
 
     own: Batch
     of_images: int
     most_images: int
-    skipped_elsewhere: int = 0
+    skipped: int = 0
 
     def to(self, device: torch.device | str) -> "SharedBatch":
         return replace(self, own=self.own.to(device))
@@ -50,13 +50,12 @@ def agreed(batch: Batch | None, fault: DataError | None, *, wants_stop: bool) ->
     """
     height, width = (0, 0) if batch is None else batch.padded_size
     images = 0 if batch is None else batch.counted_images
-    skipped = 0 if batch is None else len(batch.skipped)
     reports = exchanged(
         Report(
             wants_stop=wants_stop,
             has_failed=fault is not None,
             images=images,
-            skipped=skipped,
+            skipped=0 if batch is None else len(batch.skipped),
             height=height,
             width=width,
         )
@@ -77,5 +76,5 @@ def agreed(batch: Batch | None, fault: DataError | None, *, wants_stop: bool) ->
         own=batch,
         of_images=sum(report.images for report in reports),
         most_images=max(len(batch.images), *(report.images for report in reports)),
-        skipped_elsewhere=sum(report.skipped for report in reports) - skipped,
+        skipped=sum(report.skipped for report in reports),
     )

@@ -2,9 +2,9 @@
 side by side.
 
 A row says so with "test_data", {name of a test set: hash}, "recipe"
-(engine/evaluation/recipe_key.py) and the "settings" of its training (engine/training/files.py),
-which a command line may change. A row of an earlier version lacks them; it counts as unknown and is
-accepted.
+(scripts/engine/evaluation/recipe_key.py) and the "settings" of its training
+(scripts/engine/training/files.py), which a command line may change. A row of an earlier version
+lacks them; it counts as unknown and is accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

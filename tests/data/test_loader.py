@@ -208,6 +208,12 @@ def test_too_many_unreadable_images_stop_training(workers):
         take(Synthetic(1, broken=(0,)), 1, workers=workers)
 
 
+def test_images_that_training_does_not_use_hide_no_unreadable_ones():
+    """2 of the 8 images with objects are too many, however many have none."""
+    with pytest.raises(DataError, match=r"^2 of 8 training images could not be read"):
+        take(Synthetic(300, broken=(1, 5), empty=range(8, 300)), 4)
+
+
 def test_one_percent_rule():
     check_unreadable(set(range(10)), 1000, "reason")
     check_unreadable({1}, 5, "reason")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.detector import Detector
-from scripts.engine.command import ENVIRONMENT, STOPPED
+from scripts.engine.command import ENVIRONMENT, STOPPED, LostProcess
 from scripts.engine.files import sha256
 from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.training import training as module
@@ -181,11 +181,50 @@ def test_a_signal_stops_after_the_update_and_saves(data, tmp_path, monkeypatch, 
     assert not (folder_of(tmp_path) / "finished.json").exists()
 
 
-@pytest.mark.fault("R33")
-def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys):
-    root = shutil.copytree(data, tmp_path / "data")
+def with_truncated_image(data, folder):
+    """A copy of a data set, one image of which cannot be read: once in an epoch of 6 updates."""
+    root = shutil.copytree(data, folder)
     broken = root / "train" / "000003.jpg"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    return root
+
+
+def test_images_that_cannot_be_read_are_counted_over_all_parts_of_a_training(
+    data, tmp_path, monkeypatch
+):
+    """Each part makes one update and fails at the next, whose images it has read."""
+    root = with_truncated_image(data, tmp_path / "data")
+    real, failing = module.update, []
+
+    def failing_at(*args, step, **how):
+        if step in failing:
+            raise LostProcess("process 1 is gone")
+        return real(*args, step=step, **how)
+
+    monkeypatch.setattr(module, "update", failing_at)
+    for step in range(1, 6):
+        failing[:] = [step]
+        with pytest.raises(LostProcess):
+            train(root, tmp_path / "out")
+        assert final(tmp_path / "out")["step"] == step
+    failing.clear()
+    assert train(root, tmp_path / "out") == 0
+    finished = json.loads((folder_of(tmp_path / "out") / "finished.json").read_text())
+    assert finished["skipped_images"] == final(tmp_path / "out")["skipped_images"] == 1
+
+
+def test_a_checkpoint_that_has_not_counted_unreadable_images_goes_on_with_none(data, tmp_path):
+    train(data, tmp_path, stop_after=5)
+    state = final(tmp_path)
+    del state["skipped_images"]
+    save_checkpoint(folder_of(tmp_path), 5, state)
+    assert train(data, tmp_path) == 0
+    assert final(tmp_path)["skipped_images"] == 0
+
+
+@pytest.mark.fault("R33")
+def test_a_truncated_image_is_left_out_named_and_counted(data, tmp_path, capsys):
+    root = with_truncated_image(data, tmp_path / "data")
     assert train(root, tmp_path / "out") == 0
     printed = capsys.readouterr().out
     assert "skipped image 1: " in printed

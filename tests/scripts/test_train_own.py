@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from data.errors import DataError
 from data.mini.ambiguous import write_dataset
 from experiments.own.recipe import OwnRecipe
 from scripts import score, train
+from scripts.engine.command import BAD_DATA
 from scripts.engine.own import recipe as own_recipe
 from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.training import training
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, know_tiny, train_tiny
 
@@ -125,6 +128,29 @@ def test_a_papers_run_is_validated_when_asked(data, tmp_path, monkeypatch):
     assert same(*states)
 
 
+def without_objects(data, folder, images):
+    """A copy of a COCO folder whose first training images have no object."""
+    root = shutil.copytree(data, folder)
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    empty = {image["id"] for image in content["images"][:images]}
+    content["annotations"] = [
+        line for line in content["annotations"] if line["image_id"] not in empty
+    ]
+    file.write_text(json.dumps(content))
+    return root
+
+
+def test_the_epochs_of_a_papers_run_are_of_the_images_that_it_uses(data, tmp_path, monkeypatch):
+    """4 of 8 images in batches of 2 are 2 updates an epoch."""
+    know_tiny(monkeypatch, {"kl_loss/tiny": TINY})
+    root = without_objects(data, tmp_path / "photos", 4)
+    assert train_tiny(root, tmp_path, validate_every=2) == 0
+    metrics = tmp_path / "tiny" / "kl_loss" / "tiny" / "seed0" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [(line["updates"], line["epoch"]) for line in lines] == [(2, 1.0), (4, 2.0), (6, 3.0)]
+
+
 def test_stopped_and_resumed_is_uninterrupted(data, tmp_path):
     """Without --weights: the training goes on with what it began with."""
     assert command(data, tmp_path / "a", "--augment") == 0
@@ -156,6 +182,105 @@ def test_patience_ends_the_training(data, tmp_path, capsys):
     assert "ended after 3 updates (early, of 8)" in capsys.readouterr().out
     assert command(data, tmp_path, *options) == 0
     assert "already trained (3 updates)" in capsys.readouterr().out
+
+
+class Killed(BaseException):
+    """What no except of a training catches, as kill -9."""
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+def killed_command(*arguments):
+    """A ``command`` that a function which is ``killed`` ends."""
+    with pytest.raises(Killed):
+        command(*arguments)
+
+
+def scored(patch, aps):
+    """Has the next validations say these AP."""
+    real, left = training.validate, iter(aps)
+
+    def validate(*arguments):
+        made = real(*arguments)
+        return replace(made, scores={**made.scores, "AP": next(left)})
+
+    patch.setattr(training, "validate", validate)
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("name", ["save_training", "write_lines", "save_weights"])
+def test_best_pt_is_of_the_best_line_wherever_a_training_was_killed(
+    data, tmp_path, monkeypatch, capsys, name, is_done
+):
+    """Before or after any file of its second validation was written; made again, it says less."""
+    options = ("--validate-every", 1)
+    real = getattr(training, name)
+
+    def killed_there(*arguments, **how):
+        if is_done:
+            real(*arguments, **how)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        scored(patch, (20.0, 30.0))
+        assert command(data, tmp_path, *options, "--stop-after", 1) == 0
+        patch.setattr(training, name, killed_there)
+        killed_command(data, tmp_path, *options)
+    scored(monkeypatch, [10.0] * 7)
+    assert command(data, tmp_path, *options) == 0
+    best = max(lines_of(tmp_path), key=lambda line: line["AP"])
+    path = folder_of(tmp_path) / "best.pt"
+    assert load_checkpoint(path)["step"] == best["updates"]
+    said = f"best: AP {best['AP']:.2f} after {best['updates']} -> {path}"
+    assert said in capsys.readouterr().out
+
+
+def test_weights_of_the_best_validation_that_are_lost_are_said_to_be(
+    data, tmp_path, monkeypatch, capsys
+):
+    real = training.save_weights
+
+    def fails_at_2(path, state, progress, step):
+        if step != 2:
+            real(path, state, progress, step)
+
+    monkeypatch.setattr(training, "save_weights", fails_at_2)
+    scored(monkeypatch, (10.0, 20.0, *[5.0] * 6))
+    assert command(data, tmp_path, "--validate-every", 1) == 0
+    path = folder_of(tmp_path) / "best.pt"
+    lost = f"best: AP 20.00 after 2, whose weights are lost, {path} has those after 1"
+    assert lost in capsys.readouterr().out
+
+
+def test_patience_that_had_ended_before_a_kill_ends_the_training(data, tmp_path, monkeypatch):
+    """The last checkpoint was written, finished.json was not."""
+    options = ("--lr", 1e-12, "--validate-every", 1, "--patience", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "finish", killed)
+        killed_command(data, tmp_path, *options)
+    before = newest(tmp_path)
+    assert command(data, tmp_path, *options) == 0
+    assert [line["updates"] for line in lines_of(tmp_path)] == [1, 2, 3]
+    assert json.loads((folder_of(tmp_path) / "finished.json").read_text())["step"] == 3
+    assert same(newest(tmp_path), before)
+
+
+def test_a_validation_that_a_fault_has_ended_is_made_when_the_training_goes_on(
+    data, tmp_path, monkeypatch
+):
+    """The updates before it were saved."""
+
+    def fails(*_):
+        raise DataError("the images are gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "validate", fails)
+        assert command(data, tmp_path) == BAD_DATA
+    assert load_checkpoint(newest_checkpoint(folder_of(tmp_path)))["step"] == 4
+    assert command(data, tmp_path) == 0
+    assert [line["updates"] for line in lines_of(tmp_path)] == [4, 8]
 
 
 def test_another_data_set_is_fine_tuned_by_class_name(data, both, tmp_path, capsys):

@@ -14,7 +14,7 @@ from scripts.engine.files import json_safe
 from scripts.engine.git import NO_COMMIT, git, has_changes
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.results_version import RESULTS_VERSION
-from scripts.engine.runs.finished import has_last_checkpoint, last_is_lost
+from scripts.engine.runs.finished import finished_network, last_is_lost
 from scripts.engine.runs.starts import training_commit
 
 PAPERS_NAME = re.compile(r"\d{4}_\w+|[a-z-]+\d{4}")  # "2007_test", "val2017"
@@ -33,7 +33,7 @@ def missing_line(row: Row, run: Run, place: RunPlace) -> Line:
 
 def not_trained(place: RunPlace) -> str:
     """Why a row was not run: its network is not there, or not finished."""
-    if place.is_finished and not has_last_checkpoint(place):
+    if place.is_finished and finished_network(place) is None:
         return f"{last_is_lost(place)}; --unfinished takes the newest whole checkpoint"
     if place.has_checkpoints:
         return f"the network in {place.name} is not finished; train on, or add --unfinished"

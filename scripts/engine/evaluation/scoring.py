@@ -1,6 +1,6 @@
 """All numbers of one row of a table, from its detections and the labels of the test set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -165,11 +165,18 @@ def check_labeled(targets: Sequence[Target]) -> None:
     Raises:
         DataError: there is none.
     """
-    if not any(len(target.labels) for target in targets):
+    if not has_objects(targets):
         raise DataError(
-            f"There is nothing to score on: the {len(targets)} images have no labeled object; "
-            "choose a split with labels."
+            f"There is nothing to score on: the {len(targets)} images have no labeled object that "
+            "is no crowd and not difficult; choose a split with labels."
         )
+
+
+def has_objects(targets: Iterable[Target]) -> bool:
+    """Whether there is an object to find: COCO's rules ignore crowds and difficult ones, and VOC,
+    whose rules ignore difficult ones, has no crowds.
+    """
+    return any(bool((~(target.crowd | target.difficult)).any()) for target in targets)
 
 
 def mask_scores(

@@ -29,7 +29,7 @@ from scripts.engine.runs.checkpoint import (
     newest_checkpoint,
     plain,
 )
-from scripts.engine.runs.finished import is_last
+from scripts.engine.runs.finished import finished_network
 from scripts.engine.weights.start import with_padding
 
 BATCH = 4  # images in a forward pass of an evaluation
@@ -38,7 +38,7 @@ Prediction = TypeVar("Prediction", Candidates, Proposals)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A run as it was trained, its newest checkpoint, and the state in it."""
+    """A run as it was trained, the newest file of its network, and the state in it."""
 
     run: Run
     checkpoint: Path
@@ -58,7 +58,7 @@ class TrainedRun:
 def trained_run(
     run: Run, place: RunPlace, dataset: Dataset, *, unfinished: bool = False
 ) -> TrainedRun | None:
-    """The newest checkpoint of a run, checked against the run and the data set.
+    """The network of a run, checked against the run and the data set.
 
     Args:
         run: at the scale and on the data of the command.
@@ -73,10 +73,10 @@ def trained_run(
         ValueError: if the checkpoint is of another format, configuration or list of classes.
     """
     tidy(place.folder)
-    path = newest_checkpoint(place.folder)
-    if path is None or not (place.is_finished or unfinished):
-        return None
-    if not unfinished and not is_last(path, place):
+    path = finished_network(place)
+    if path is None and unfinished:
+        path = newest_checkpoint(place.folder)
+    if path is None:
         return None
     state = load_checkpoint(path)
     check_same_classes(path, state["classes"], dataset.classes, "evaluate")

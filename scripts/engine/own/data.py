@@ -59,12 +59,13 @@ class OwnData:
     sentences: Sequence[str]
 
 
-def open_own_data(folder: OwnFolder, *, masks: bool = False) -> OwnData:
+def open_own_data(folder: OwnFolder, *, masks: bool = False, train_empty: bool = False) -> OwnData:
     """Finds layout, splits and classes of a folder, and opens what is trained and validated on.
 
     Args:
         folder: where the images are.
         masks: whether the network learns masks.
+        train_empty: whether it learns from images without objects, for the sentences.
 
     Raises:
         DataError: nothing usable is there; says what is, and what to do.
@@ -90,7 +91,10 @@ def open_own_data(folder: OwnFolder, *, masks: bool = False) -> OwnData:
         validation=validation,
         train_split=train_split,
         validation_split=validation_split,
-        sentences=[*found.sentences, *described(train, validation, train_split, validation_split)],
+        sentences=[
+            *found.sentences,
+            *described(train, validation, train_split, validation_split, train_empty),
+        ],
     )
 
 
@@ -156,7 +160,11 @@ def chosen_splits(found: FoundLayout, splits: str | None) -> tuple[str, str]:
 
 
 def described(
-    train: OwnDataset, validation: OwnDataset, train_split: str, validation_split: str
+    train: OwnDataset,
+    validation: OwnDataset,
+    train_split: str,
+    validation_split: str,
+    train_empty: bool,
 ) -> list[str]:
     """Sentences about the images, the classes, and what is left out."""
     held = f" ({HELD_BACK_SHARE:.0%} of {train_split}, by the names of the images)"
@@ -168,10 +176,12 @@ def described(
     lines += alike(train.classes)
     empty = sum(not len(train.target(index).labels) for index in range(len(train)))
     if empty:
-        lines.append(
-            f"note: {empty} training images have no object and are left out; --empty-images trains "
-            "on them as background"
+        use = (
+            "trained on as background"
+            if train_empty
+            else "left out; --empty-images trains on them as background"
         )
+        lines.append(f"note: {empty} training images have no object and are {use}")
     skipped = tuple(dict.fromkeys((*train.skipped, *validation.skipped)))
     if skipped:
         lines.append(

@@ -57,7 +57,7 @@ def train_own(
     device = pick_device(environment.device)  # a missing GPU is said before the data are read
     if device.type == "cpu" and recipe.needs_gpu:
         print(f"note: {name} wants a GPU and takes days on a CPU, which trains own/small well")
-    data = open_own_data(folder, masks=recipe.run.data.masks)
+    data = open_own_data(folder, masks=recipe.run.data.masks, train_empty=own.empty_images)
     print("\n".join(data.sentences))
     check_has_objects(data.validation, data.validation_split)
     own = replace(own, batch_size=own.batch_size or options.batch_size)
@@ -123,7 +123,8 @@ def check_same_images(place: RunPlace, now: dict[str, Any]) -> None:
 def with_images_before(place: RunPlace, now: dict[str, Any]) -> dict[str, Any]:
     """A ``fingerprint`` that also knows the images that the network learned from before.
 
-    Whoever asks whether an image is new to the network (unseen_images.py) needs all of them.
+    Whoever asks whether an image is new to the network
+    (scripts/engine/calibration/unseen_images.py) needs all of them.
     """
     if not (place.has_checkpoints and place.trained_images.is_file()):
         return now

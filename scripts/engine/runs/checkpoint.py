@@ -1,9 +1,10 @@
 """Checkpoints that survive a crash: written to a temporary file, renamed, and verified when read.
 
 A checkpoint holds plain values and tensors only, so it loads with ``weights_only=True``. Beside
-each lies a ``.json`` with its SHA-256 (intact.py); step_files.py says which of a folder are whole
-and which stay. Randomness needs no saved generator state: every draw is keyed by
-(seed, step), and step is saved.
+each lies a ``.json`` with its SHA-256 (scripts/engine/intact.py); step_files.py beside this file
+says which of a folder are whole and which stay. Randomness needs no saved generator state: what the
+network draws is keyed by (seed, batch, place in the batch), an augmentation by (seed, epoch, image)
+(data/sampler.py, data/training_batches.py), and all of these follow from step, which is saved.
 """
 
 import json
@@ -22,6 +23,8 @@ from scripts.engine.files import save_tensors, why_not_loaded
 from scripts.engine.intact import forget_note, is_intact, note_of, recorded_sha256, write_note
 from scripts.engine.runs.exported import SUFFIX, read_exported
 from scripts.engine.runs.step_files import (
+    LAST,
+    last_weights,
     newest_checkpoint,
     remove_old,
     step_files,
@@ -127,7 +130,7 @@ def read_state(path: Path) -> Any:
 
 
 def checkpoint_of(path: Path) -> Path:
-    """The checkpoint that is meant: of a run's folder best.pt, else the newest.
+    """The checkpoint that is meant: of a run's folder best.pt, else the newest, else last.pt.
 
     A folder with one seed alone stands for that seed.
 
@@ -139,11 +142,11 @@ def checkpoint_of(path: Path) -> Path:
     seeds = sorted(path.glob("seed*/"))
     folder = seeds[0] if len(seeds) == 1 else path
     best = folder / BEST
-    checkpoint = best if best.is_file() else newest_checkpoint(folder)
+    checkpoint = best if best.is_file() else newest_checkpoint(folder) or last_weights(folder)
     if checkpoint is None:
         raise ValueError(
-            f"The folder {path} has neither {BEST} nor a complete step-*.pt; train first, or give "
-            "the folder of one seed of a run."
+            f"The folder {path} has neither {BEST} nor a complete step-*.pt or {LAST}; train "
+            "first, or give the folder of one seed of a run."
         )
     return checkpoint
 

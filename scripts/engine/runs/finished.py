@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from scripts.engine.files import read_json
-from scripts.engine.intact import is_intact
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.step_files import newest_whole, step_files, step_of, step_path
+from scripts.engine.runs.step_files import (
+    newest_whole,
+    step_files,
+    step_of,
+    step_path,
+    updates_of,
+)
 
 TRAIN_ON = "delete it, and the same training, run again, goes on from its newest checkpoint"
 
@@ -20,17 +25,19 @@ def finished_facts(place: RunPlace) -> dict[str, Any]:
     return read_json(place.finished, TRAIN_ON, keys=("step",))
 
 
-def is_last(path: Path, place: RunPlace) -> bool:
-    """Whether a checkpoint has all updates of a finished training, as far as that is noted."""
-    return step_of(path) >= (place.training_facts() or {}).get("step", 0)
-
-
-def has_last_checkpoint(place: RunPlace) -> bool:
-    """Whether a finished training has the checkpoint of its end, or at least its last weights."""
+def finished_network(place: RunPlace) -> Path | None:
+    """The file with the network of a finished training: the checkpoint of its end, or last.pt, the
+    weights alone; None if neither is there and whole, or the training has not ended.
+    """
+    facts = place.training_facts()
+    if facts is None:
+        return None
+    updates = facts.get("step", 0)  # as far as that is noted
     newest = newest_whole(step_files(place.folder))
-    if newest is not None and is_last(newest, place):
-        return True
-    return not step_files(place.folder) and place.last.is_file() and is_intact(place.last)
+    if newest is not None and step_of(newest) >= updates:
+        return newest
+    held = updates_of(place.last)
+    return place.last if held is not None and held >= updates else None
 
 
 def last_is_lost(place: RunPlace) -> str:

@@ -10,10 +10,11 @@ import torch
 
 from scripts.engine.command import EnvironmentFault
 from scripts.engine.files import sha256
-from scripts.engine.intact import is_intact, note_path, recorded_sha256, write_note
+from scripts.engine.intact import is_intact, note_of, note_path, recorded_sha256, write_note
 
 KEPT = 2  # newest whole checkpoints that stay
 NAME = re.compile(r"step-(\d+)\.pt")
+LAST = "last.pt"  # in a run's folder: the weights alone where its training ended or stopped
 SET_ASIDE = ".corrupt"  # added to the name of a damaged checkpoint
 
 
@@ -42,6 +43,11 @@ def is_whole(path: Path) -> bool:
     return recorded_sha256(path) is not None or has_note_again(path)
 
 
+def updates_of(path: Path) -> int | None:
+    """The updates of a checkpoint of any name; None if it is not whole."""
+    return note_of(path).get("step") if is_whole(path) else None
+
+
 def has_note_again(path: Path) -> bool:
     """Writes the note of a checkpoint that has none; whether the file is a checkpoint at all."""
     try:
@@ -68,6 +74,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
             return path
         print(f"warning: {path} is incomplete or damaged and is passed over.", flush=True)
     return None
+
+
+def last_weights(folder: Path) -> Path | None:
+    """The weights alone in LAST; None if they are not there or not whole."""
+    return newest_whole([folder / LAST])
 
 
 def checkpoint_to_continue(folder: Path) -> Path | None:

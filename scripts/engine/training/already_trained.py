@@ -17,10 +17,10 @@ from scripts.engine.runs.checkpoint import (
 from scripts.engine.runs.finished import (
     check_can_be_made_again,
     finished_facts,
-    has_last_checkpoint,
+    finished_network,
     last_is_lost,
 )
-from scripts.engine.runs.step_files import newest_checkpoint
+from scripts.engine.runs.step_files import last_weights, newest_checkpoint
 from scripts.engine.training.origin import continued_origin
 from scripts.engine.training.recipe import TrainOptions
 from scripts.engine.training.state import Task, check_same_proposals
@@ -42,7 +42,7 @@ def is_still_there(place: RunPlace) -> bool:
     Raises:
         ValueError: if it is not, and no checkpoint is there to go on from.
     """
-    if has_last_checkpoint(place):
+    if finished_network(place) is not None:
         return True
     check_can_be_made_again(place)
     print(f"warning: {last_is_lost(place)}.", flush=True)
@@ -81,5 +81,5 @@ def classes_of(place: RunPlace, facts: dict[str, Any]) -> Sequence[str]:
     """
     if "classes" in facts:
         return facts["classes"]
-    path = newest_checkpoint(place.folder)
+    path = newest_checkpoint(place.folder) or last_weights(place.folder)
     return () if path is None else load_checkpoint(path)["classes"]

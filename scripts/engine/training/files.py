@@ -11,7 +11,7 @@ from scripts.engine.processes import is_first
 from scripts.engine.results_version import RESULTS_VERSION
 from scripts.engine.runs.checkpoint import plain, save_checkpoint, write_checkpoint
 from scripts.engine.runs.recalibration import report_file
-from scripts.engine.runs.step_files import newest_whole, step_files, step_of
+from scripts.engine.runs.step_files import newest_whole, step_files, step_of, updates_of
 from scripts.engine.training.progress import Progress
 from scripts.engine.training.state import Training
 from scripts.engine.training.validation import best_line
@@ -69,6 +69,7 @@ def save_training(training: Training, progress: Progress, step: int, *, is_last:
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "accumulate": training.splitting.parts,
+        "skipped_images": progress.skipped,
     }
     folder = training.place.folder
     progress.log.flush()
@@ -153,5 +154,22 @@ def finish(training: Training, progress: Progress, updates: int) -> None:
         early = "" if updates == train.iterations else f" (early, of {train.iterations})"
         print(
             f"ended after {updates} updates{early}; best: AP {best['AP']:.2f} after "
-            f"{best['updates']} -> {training.place.best}"
+            f"{best['updates']}{where_best_is(training.place.best, best['updates'])}"
         )
+
+
+def where_best_is(path: Path, updates: int) -> str:
+    """Where the weights of the best validation are, in words.
+
+    They are not in best.pt if the disk was full, or if checkpoints were damaged and the training
+    went on from before them.
+
+    Args:
+        path: of best.pt.
+        updates: after which the best validation was.
+    """
+    held = updates_of(path)
+    if held == updates:
+        return f" -> {path}"
+    instead = "" if held is None else f", {path} has those after {held}"
+    return f", whose weights are lost{instead}"

@@ -20,8 +20,9 @@ SHOWN = 12  # digits of a hash in a sentence
 class Origin:
     """What a training came from, as its checkpoints keep it.
 
-    images: number of training images. digests: of the data, by their names (data_identity.py).
-    weights: path of the starting weights; None: none, or not known. weights_sha256: of that file.
+    images: number of training images. digests: of the data, by their names
+    (scripts/engine/data_identity.py). weights: path of the starting weights; None: none, or not
+    known. weights_sha256: of that file.
     """
 
     images: int

@@ -31,10 +31,18 @@ class Progress:
         title: what is trained.
         start: updates that are made already.
         total: updates at the end.
+        skipped: images of the updates made already that could not be read.
     """
 
     def __init__(
-        self, *, folder: Path | None, lines: Path | None, title: str, start: int, total: int
+        self,
+        *,
+        folder: Path | None,
+        lines: Path | None,
+        title: str,
+        start: int,
+        total: int,
+        skipped: int = 0,
     ) -> None:
         self.title, self.start, self.total = title, start, total
         self.lines = ScalarLines(lines, start)
@@ -46,7 +54,7 @@ class Progress:
         self.smooth: dict[str, float] = {}
         self.window: dict[str, list[float]] = {}  # losses since the last scalars
         self.pace = Pace()
-        self.skipped = 0  # images that could not be read
+        self.skipped = skipped  # images of all updates made that could not be read
         self.validated = ""  # the newest validation, in the bar
         self.began = self.shown = time.monotonic()
 
@@ -55,9 +63,8 @@ class Progress:
         began = time.monotonic()
         batch = next(batches)
         self.pace.waited += time.monotonic() - began
-        for sentence in batch.skipped:
-            self.skipped += 1
-            self.say(f"skipped image {self.skipped}: {sentence}")
+        for number, sentence in enumerate(batch.skipped, start=self.skipped + 1):
+            self.say(f"skipped image {number}: {sentence}")
             if not is_first():  # whose output is not shown
                 print(f"skipped image in process {share().rank}: {sentence}", file=sys.stderr)
         return batch
@@ -83,7 +90,9 @@ class Progress:
         text += f"  lr {lr:.2e}  {speed:.1f} img/s  data {wait:.0%}{self.validated}"
         done = step + 1
         left = self.pace.seconds_for(self.total - done)
-        if done - self.start == ESTIMATE_AFTER < self.total - self.start:
+        has_a_pace = done - self.start == ESTIMATE_AFTER
+        is_to_go_on = done < self.total
+        if has_a_pace and is_to_go_on:
             self.say(
                 f"expected: {left / 60:.0f} min for the {self.total - done} updates to come, "
                 f"at the pace of the first {ESTIMATE_AFTER}"

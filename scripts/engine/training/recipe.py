@@ -21,11 +21,12 @@ class TrainOptions:
 
     seed: of every random draw. resume: "auto" (continue if there is a checkpoint), "none", or a
     file. weights: for a start from ImageNet, "auto" (torchvision's), "none", or a file. amp: mixed
-    precision, "off", "bf16" or "fp16" (mixed_precision.py says where). batch_size: images to scale
-    the recipe to; None: the recipe's. accumulate: forward passes an update. auto_accumulate: more
-    of them where one does not fit into memory. stop_after: updates after which the training stops,
-    resumably; None: at the end. start_from: the checkpoint to fine-tune. validate_every:
-    updates between two validations; None: the recipe's, that is none in the papers' runs; 0: none.
+    precision, "off", "bf16" or "fp16" (scripts/engine/update/mixed_precision.py says where).
+    batch_size: images to scale the recipe to; None: the recipe's. accumulate: forward passes an
+    update. auto_accumulate: more of them where one does not fit into memory. stop_after: updates
+    after which the training stops, resumably; None: at the end. start_from: the checkpoint to
+    fine-tune. validate_every: updates between two validations; None: the recipe's, that is none in
+    the papers' runs; 0: none.
     patience: validations without a better AP after which the training ends; None: never.
     changed_data: a training goes on although its images or annotations are others now.
     """

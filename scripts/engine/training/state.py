@@ -1,4 +1,4 @@
-"""What a training works with, made anew or read from a checkpoint, and saved again."""
+"""What a training works with, made anew or read from a checkpoint; files.py beside it saves it."""
 
 import shutil
 import time
@@ -66,8 +66,9 @@ class Training:
 
     amp: the type of mixed precision, None for none. network: the detector, or what shares its
     updates with other processes. start: updates that were made before this process.
-    seconds_before: the time that they took. proposals: for Fast R-CNN. facts: of the data. origin:
-    what the network came from. shown: see ``Task``.
+    seconds_before: the time that they took. skipped_before: images of theirs that could not be
+    read. proposals: for Fast R-CNN. facts: of the data. origin: what the network came from. shown:
+    see ``Task``.
     """
 
     run: Run
@@ -86,6 +87,7 @@ class Training:
     origin: Origin
     start: int
     seconds_before: float
+    skipped_before: int
     validation: Validation | None
     metrics: list[dict[str, Any]]  # a line for each validation so far
     shown: Callable[[], Shown | None] | None = None
@@ -140,7 +142,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
     optimizer = build_optimizer(detector, run.train)
     scaler = LossScaler(device.type, enabled=amp is torch.float16)
     splitting = Splitting(parts=options.accumulate, grows=options.auto_accumulate)
-    start, seconds_before = 0, 0.0
+    start, seconds_before, skipped_before = 0, 0.0, 0
     facts = training_facts(dataset, run.data)
     if path is None:
         origin = new_origin(facts, run, options, place)
@@ -154,6 +156,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
             scaler.load_state_dict(state["scaler"])
         go_on_splitting(splitting, state.get("accumulate"))
         start, seconds_before = state["step"], state["seconds"]
+        skipped_before = state.get("skipped_images", 0)  # older checkpoints have not counted
         print(f"resume: {path} at update {start}")
         say_version(state)
     return Training(
@@ -173,6 +176,7 @@ def prepare_training(task: Task, environment: Environment, options: TrainOptions
         origin=origin,
         start=start,
         seconds_before=seconds_before,
+        skipped_before=skipped_before,
         validation=validation,
         metrics=metric_lines(place.metrics, start),
         shown=task.shown,

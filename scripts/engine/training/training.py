@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from data.errors import DataError
-from data.loader import train_batches
+from data.loader import train_batches, usable_images
 from data.records import Batch
 from scripts.engine.command import STOPPED, LostProcess
 from scripts.engine.environment import Environment, open_dataset, pick_device
@@ -24,6 +24,7 @@ from scripts.engine.runs.heartbeat import Heartbeat, heartbeat
 from scripts.engine.runs.lock import held
 from scripts.engine.runs.starts import note_start
 from scripts.engine.runs.status import RunStatus
+from scripts.engine.runs.step_files import updates_of
 from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
 from scripts.engine.tensorboard.shown_images import open_shown
@@ -76,14 +77,13 @@ def train_updates(
     recipe, options = training.run.train, training.options
     saved_at = time.monotonic()
     training.detector.train()
-    if training.start == recipe.iterations and not is_validated(training, training.start):
-        validate_if_due(training, progress, board, training.start)
+    if is_over_at_start(training, progress, board):
+        return Outcome(updates=training.start, finished=True)
     for step in range(training.start, recipe.iterations):
         with saved_before((DataError, LostProcess), training, progress, step):
             batch = next_batch(batches, progress, stop, heart, step)
         if batch is None:
             return Outcome(updates=step, finished=False, is_stopped=True)
-        progress.skipped += batch.skipped_elsewhere
         heart.now(f"making update {step}")
         rate = learning_rate(step, recipe)
         set_learning_rate(training.optimizer, rate)
@@ -102,6 +102,7 @@ def train_updates(
         with saved_before((OutOfMemoryFault, LostProcess), training, progress, step):
             made = within_memory(one_update, on_device, training.splitting, progress.say)
         losses, statistics = made
+        progress.skipped += batch.skipped
         total = weighted_sum(losses, recipe.roi_loss_weight)
         progress.step(step, losses, total=total, lr=rate, images=batch.of_images)
         if statistics:
@@ -154,6 +155,23 @@ def saved_before(
         raise
 
 
+def is_over_at_start(training: Training, progress: Progress, board: Board) -> bool:
+    """Whether patience had ended where this process goes on, because the one before it died between
+    its last validation and its end.
+
+    A validation, or best.pt, that it did not come to is made first.
+    """
+    done, validation = training.start, training.validation
+    if validation is None or done == 0:
+        return False
+    if not is_validated(training, done):
+        return validate_if_due(training, progress, board, done)
+    best, path = best_line(training.metrics), training.place.best
+    if is_first() and best is not None and best["updates"] == done != updates_of(path):
+        save_weights(path, training, progress, done)
+    return is_out_of_patience(training.metrics, validation.patience)
+
+
 def is_validated(training: Training, done: int) -> bool:
     """Whether the network after ``done`` updates was validated before this process."""
     return any(line["updates"] == done for line in training.metrics)
@@ -172,12 +190,15 @@ def validate_if_due(training: Training, progress: Progress, board: Board, done: 
     best = best_line(training.metrics)
     training.metrics.append(line)
     is_best = best_line(training.metrics) is line
-    if is_best:
-        save_weights(place.best, training, progress, done)
+    if is_best:  # a training that goes on from before it would make other weights than these
+        save_training(training, progress, done, is_last=False)
     if is_first():
         write_lines(place.metrics, training.metrics)
-    known = "" if best is None else f", {best['AP']:.1f} after {best['updates']} is the best"
-    note = f"  (best so far; {place.best})" if is_best else f"  ({known.removeprefix(', ')})"
+    if is_best:
+        save_weights(place.best, training, progress, done)
+    note = "" if best is None else f"  ({best['AP']:.1f} after {best['updates']} is the best)"
+    if is_best:
+        note = f"  (best so far; {place.best})"
     progress.validation(done, scores, note=f"{note}  {time.monotonic() - began:.0f} s")
     board.validated(done, validated)
     progress.pace.pause_ended()
@@ -223,7 +244,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         validation = Validation(
             dataset=labeled,
             every=options.validate_every,
-            epoch=max(1, len(dataset) // run.train.batch_size),
+            epoch=max(1, len(usable_images(dataset, run.data)) // run.train.batch_size),
             patience=options.patience,
             workers=environment.workers,
         )
@@ -278,6 +299,7 @@ def train_to_the_end(training: Training, batches: Iterator[Batch]) -> int:
         title=training.run.name,
         start=training.start,
         total=total,
+        skipped=training.skipped_before,
     )
     status = RunStatus(
         path=place.status if is_first() else None, of_steps=total, step=training.start

@@ -5,6 +5,7 @@ these lines alone, so a training that was stopped goes on as if it had not been.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,12 @@ from experiments.records import Run
 from models.detector import Detector
 from scripts.engine.detection.detection import choose_postprocess
 from scripts.engine.detection.in_dataset import detect_dataset
-from scripts.engine.evaluation.scoring import Scores, targets_of_metric, validation_scores
+from scripts.engine.evaluation.scoring import (
+    Scores,
+    has_objects,
+    targets_of_metric,
+    validation_scores,
+)
 from scripts.engine.files import json_safe, write_atomically
 
 METRIC = "AP"  # that the best network has most of
@@ -62,12 +68,13 @@ def check_has_objects(dataset: Dataset, split: str) -> None:
     """Checks that there is something to validate on, before the first update is made.
 
     Raises:
-        DataError: no image has an object.
+        DataError: no image has an object that counts.
     """
-    if not any(len(dataset.target(index).labels) for index in range(len(dataset))):
+    if not has_objects(dataset.target(index) for index in range(len(dataset))):
         raise DataError(
-            f"None of the {len(dataset)} images to validate on ({split}) has a labeled object; "
-            "label some, or name another split with --splits TRAIN:VALIDATION."
+            f"None of the {len(dataset)} images to validate on ({split}) has a labeled object that "
+            "is no crowd and not difficult; label some, or name another split with --splits "
+            "TRAIN:VALIDATION."
         )
 
 
@@ -143,8 +150,11 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
 
 
 def best_line(lines: Sequence[Line]) -> Line | None:
-    """The validation with the highest AP, the first of equals; None without any."""
-    known = [line for line in lines if line[METRIC] is not None]
+    """The validation with the highest AP, the first of equals; None without any.
+
+    An AP that is not finite is none: it is null in the file.
+    """
+    known = [line for line in lines if line[METRIC] is not None and math.isfinite(line[METRIC])]
     return max(known, key=lambda line: line[METRIC], default=None)
 
 

@@ -17,10 +17,9 @@ from scripts.engine.places import RunPlace
 from scripts.engine.runs.checkpoint import (
     check_format_in,
     load_checkpoint,
-    newest_checkpoint,
     plain,
 )
-from scripts.engine.runs.finished import is_last
+from scripts.engine.runs.finished import finished_network
 from scripts.engine.weights.fitting import Source, fit, load_fitted
 from scripts.engine.weights.weight_file import read_weights
 
@@ -177,8 +176,8 @@ def finished_checkpoint(run: Run, earlier: RunPlace) -> Path:
     Raises:
         ValueError: if there is none, naming the command that trains it.
     """
-    path = newest_checkpoint(earlier.folder)
-    if path is None or not (earlier.is_finished and is_last(path, earlier)):
+    path = finished_network(earlier)
+    if path is None:
         raise ValueError(
             f"{run.name} starts from the finished network of {run.start}, and {earlier.folder} has "
             f"none; train it first: python -m scripts.train {earlier.paper}/{run.start} "

@@ -38,7 +38,7 @@ def test_alone_a_batch_is_what_it_is():
     batch = batch_of(3)
     shared = agreed(batch, None, wants_stop=False)
     assert shared.own is batch
-    assert (shared.of_images, shared.most_images, shared.skipped_elsewhere) == (3, 3, 0)
+    assert (shared.of_images, shared.most_images, shared.skipped) == (3, 3, 0)
     assert [len(part.images) for part in shared.split(2)] == [2, 1]
 
 

@@ -136,3 +136,18 @@ def test_a_test_set_without_objects_is_an_error(labeled, perfect):
     none = [target.select(torch.zeros(0, dtype=torch.long)) for target in labeled.targets]
     with pytest.raises(ValueError, match="the 3 images have no labeled object"):
         score(perfect, replace(labeled, targets=none), "coco")
+
+
+@pytest.mark.parametrize("metric", ["coco", "voc"])
+@pytest.mark.parametrize("ignored", ["crowd", "difficult"])
+def test_a_test_set_of_objects_that_do_not_count_is_an_error(labeled, perfect, ignored, metric):
+    targets = [
+        replace(target, **{ignored: torch.ones_like(target.crowd)}) for target in labeled.targets
+    ]
+    with pytest.raises(ValueError, match="no crowd and not difficult"):
+        score(perfect, replace(labeled, targets=targets), metric)
+    ids, classes = labeled.dataset.image_ids, labeled.dataset.classes
+    with pytest.raises(ValueError, match="no labeled object that is no crowd and not difficult"):
+        validation_scores(
+            perfect.detections, targets, image_ids=ids, classes=classes, metric=metric
+        )

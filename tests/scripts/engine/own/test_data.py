@@ -1,12 +1,21 @@
 """What is found in a folder: which splits are trained and validated on, and what is said of it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from data.errors import DataError
 from data.finding.records import FoundLayout, FoundSplit
-from scripts.engine.own.data import HELD_BACK, OwnFolder, alike, chosen_splits, find_data
+from data.mini.ambiguous import write_dataset
+from scripts.engine.own.data import (
+    HELD_BACK,
+    OwnFolder,
+    alike,
+    chosen_splits,
+    find_data,
+    open_own_data,
+)
 
 
 def layout(*names):
@@ -50,3 +59,16 @@ def test_results_are_called_after_the_data(tmp_path):
         find_data(OwnFolder(root=tmp_path, images=tmp_path))
     with pytest.raises(DataError, match="Which images"):
         find_data(OwnFolder(root=None))
+
+
+def test_images_without_objects_are_said_to_be_left_out_or_trained_on(tmp_path):
+    root = write_dataset(tmp_path / "set", seed=0, train=2, val=1) / "coco"
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    empty = content["images"][0]["id"]
+    content["annotations"] = [line for line in content["annotations"] if line["image_id"] != empty]
+    file.write_text(json.dumps(content))
+    left_out = "are left out; --empty-images trains on them as background"
+    for train_empty, use in ((False, left_out), (True, "are trained on as background")):
+        data = open_own_data(OwnFolder(root=root), train_empty=train_empty)
+        assert f"note: 1 training images have no object and {use}" in data.sentences
