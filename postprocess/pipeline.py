@@ -57,7 +57,7 @@ def suppress_and_vote(candidates: Sequence[Candidates], config: PostprocessConfi
     scores = scores[above]
     images = np.repeat(np.arange(len(candidates)), [len(one.scores) for one in candidates])[above]
     labels = column([image.labels for image in candidates])[above]
-    keys = images * (labels.max() + 1) + labels
+    keys = images * (int(labels.max()) + 1) + labels  # int(): a maximum of 255 as uint8 overflows
     overlaps = Overlaps(slices=slice_classes(corners, keys))
     order = overlaps.slices.order
     if config.box_voting is None and config.suppression in ("hard", "soft_linear", "soft_gaussian"):
@@ -153,7 +153,8 @@ def postprocess_class(
         in the order of falling scores, which is that of selection in NMS and soft-NMS.
 
     Raises:
-        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+        ValueError: shapes do not fit together, a number is not finite, or what the vote or the
+            suppression needs is missing; see ``check_candidates``.
     """
     same = torch.zeros_like(scores, dtype=torch.int64)
     candidates = Candidates(
@@ -260,7 +261,8 @@ def postprocess(
         ``pixel_variances``, also after voting.
 
     Raises:
-        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+        ValueError: shapes do not fit together, a number is not finite, a label is negative, or what
+            the vote or the suppression needs is missing; see ``check_candidates``.
 
     Law: the detections of an image do not depend on the other images.
     """
