@@ -38,8 +38,9 @@ class RoIConfig:
     """The second stage. Defaults: py-faster-rcnn's two fully connected layers.
 
     Raises:
-        ValueError: a value that is not one of the choices, or a box loss that does not suit the box
-        coding.
+        ValueError: a value that is not one of the choices, log variances without edge coding, or
+            PSRoIAlign without samples. Whether ``box_loss`` exists and suits ``log_variance`` is
+            checked by ModelConfig.
     """
 
     # "mlp": fc6 and fc7; "conv5": the backbone's last stage on each RoI; "rfcn": position-sensitive
