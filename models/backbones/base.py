@@ -78,7 +78,12 @@ class Backbone(nn.Module):
         self.pyramid = pyramid
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images (N, 3, H, W) -> one map of features (N, C, ceil(H / 16), ceil(W / 16))."""
+        """Images (N, 3, H, W) -> one map of features (N, C, h, w).
+
+        h is about H / 16, as the layers round: ceil(H / 16) for VGG-16, MobileNetV2 and
+        torchvision's ResNets; Caffe's ResNets may have one less. VGG-CNN-M-1024 pads less and makes
+        36 x 61 of 600 x 1000 px.
+        """
         return (self.features(images),)
 
     def bottom_up(self, images: Tensor) -> list[Tensor]:
