@@ -65,8 +65,9 @@ class MaskBranch(nn.Module):
         labels = targets.labels.gather(1, index).masked_fill(~counted, 0)
         gt_index = targets.gt_index.gather(1, index)
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
-        # Pixel k covers [k, k + 1]: half a pixel from the rule of ``mask_targets``, which
-        # torchvision keeps to.
+        # Pixel k of a bitmap covers [k, k + 1], so that its center is at k + 0.5. ``mask_targets``
+        # puts it at k, as torchvision does: so the boxes move by half a pixel, except for soft
+        # targets, which are torchvision's.
         shift = 0.5 if self.binary_targets else 0.0
         mask_of_each = [
             mask_targets(
