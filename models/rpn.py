@@ -25,8 +25,8 @@ from models.rpn_head import (
     RPNLoss,
     RPNOutput,
     anchor_targets,
-    inside_image,
     join_levels,
+    usable_anchors,
 )
 
 RPNKind = Literal["rpn", "kl_rpn", "saved"]
@@ -160,13 +160,10 @@ class RegionProposalNetwork(nn.Module):
             anchor_targets(
                 predictions.anchors,
                 target,
-                size,
+                *self.labels(predictions.anchors, target.boxes, size),
                 self.coder,
-                positive_iou=self.positive_iou,
-                negative_iou=self.negative_iou,
                 anchors_per_image=self.anchors_per_image,
                 positive_share=self.positive_share,
-                straddling=self.straddling_anchors,
                 generator=generator,
             )
             for target, size, generator in zip(
@@ -191,10 +188,14 @@ class RegionProposalNetwork(nn.Module):
         return label_anchors(
             anchors,
             gt_boxes,
-            inside_image(anchors, image_size) | self.straddling_anchors,
+            self.usable(anchors, image_size),
             positive_iou=self.positive_iou,
             negative_iou=self.negative_iou,
         )
+
+    def usable(self, anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Which anchors are learned from: see ``usable_anchors``."""
+        return usable_anchors(anchors, image_size, straddling=self.straddling_anchors)
 
     def losses(self, predictions: AnchorPredictions, batch: Batch) -> Losses:
         """The loss terms rpn_* of a batch with targets, scalars, and statistics."""
