@@ -83,8 +83,6 @@ class Overlaps:
             iou = iou_of_places(self.slices, part[:, None], members)
             iou[np.arange(len(part)), part - members.start] = 1
             self.rows.update(zip(part.tolist(), iou, strict=True))
-            if len(part) == len(places):
-                return iou
         return np.concatenate([self.rows[place] for place in places]).reshape(-1, size)
 
     def neighborhoods(self, places: Indices) -> Iterator[Neighborhood]:
