@@ -19,7 +19,7 @@ from torch import Tensor
 
 from data.records import Candidates, Detections
 from postprocess.arrays import Floats, Indices
-from postprocess.best_first import Selected, decay_and_floor, select_best
+from postprocess.best_first import SelectedPlaces, decay_and_floor, select_best
 from postprocess.checks import check_candidates
 from postprocess.class_slices import slice_classes
 from postprocess.compared import compared_best
@@ -81,7 +81,7 @@ def column(parts: Sequence[Tensor]) -> NDArray[Any]:
 
 def suppress(
     overlaps: Overlaps, scores: Floats, images: Indices, config: PostprocessConfig
-) -> Selected:
+) -> SelectedPlaces:
     """NMS or soft-NMS, as ``config.suppression`` says.
 
     Args:
@@ -115,7 +115,7 @@ def suppress(
 
 
 def vote_on(
-    variances: Floats, overlaps: Overlaps, selected: Selected, config: PostprocessConfig
+    variances: Floats, overlaps: Overlaps, selected: SelectedPlaces, config: PostprocessConfig
 ) -> Floats:
     """Boxes (D, 4) px of the selected ones after the variance vote; variances (T, 4) by row."""
     leaving = None
