@@ -65,6 +65,11 @@ class PostprocessConfig:
                 raise ValueError(
                     f"PostprocessConfig.{name} is {getattr(self, name)}; it must be {rule}."
                 )
+        if self.suppression in ("soft_linear", "soft_gaussian") and not self.score_threshold >= 0:
+            raise ValueError(
+                f"PostprocessConfig.score_threshold is {self.score_threshold}; soft-NMS multiplies"
+                " scores by factors, which lowers no negative one: it must be 0 or larger."
+            )
         if self.box_voting is not None and self.sigma_t > 0:
             raise ValueError(
                 f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves"
