@@ -41,7 +41,8 @@ class RPNConfig:
     """The region proposal network. Defaults: py-faster-rcnn's end-to-end recipe.
 
     Raises:
-        ValueError: a value that is not one of the choices, or edge offsets with KL-RPN.
+        ValueError: a value that is not one of the choices, edge offsets with KL-RPN, or a limit of
+            log variances that is not positive.
     """
 
     # "kl_rpn": mean and log variance, no class; "saved": a file of proposals, no network
@@ -94,6 +95,11 @@ class RPNConfig:
                     f"RPNConfig.{name} is {getattr(self, name)!r}; choose one of "
                     f"{get_args(choices)}."
                 )
+        if self.log_variance_limit is not None and not self.log_variance_limit > 0:
+            raise ValueError(
+                f"RPNConfig.log_variance_limit is {self.log_variance_limit}; it must be larger "
+                "than 0, or None for no limit."
+            )
         if self.kind == "kl_rpn" and self.box_coding != "center_size":
             raise ValueError("RPNConfig.box_coding must be 'center_size' with kind='kl_rpn'.")
 

@@ -39,6 +39,10 @@ from tests.networks import change
             {"kind": "kl_rpn", "box_coding": "edges"},
             r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'",
         ),
+        (
+            {"log_variance_limit": 0.0},
+            r"RPNConfig\.log_variance_limit is 0\.0; it must be larger than 0, or None",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_the_choices(changed, sentence):
