@@ -22,16 +22,17 @@ class BackboneConfig:
     """The network up to its features.
 
     Raises:
-        ValueError: an unknown layout of a ResNet.
+        ValueError: an unknown layout of a ResNet, or too few or too many blocks of MobileNetV2.
     """
 
     name: str  # a key of BACKBONES in models/build.py
-    width: float = 1.0  # multiplies the published channel counts; 0.25 at mini
+    # multiplies the published channel counts; 0.25 at mini; MobileNetV2 stays as published
+    width: float = 1.0
     frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
     resnet_blocks: tuple[int, int, int, int] | None = None  # of each stage; None: as published
     # where a stage's stride is and how the first pooling rounds, models/backbones/resnet.py
     resnet_layout: ResNetLayout = "torchvision"
-    mobilenet_blocks: int = 19
+    mobilenet_blocks: int = 19  # the first 8 end at stride 16, the first 15 at 32 under a pyramid
     tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
     pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
     pyramid_channels: int = 256  # of each level
@@ -41,6 +42,12 @@ class BackboneConfig:
             raise ValueError(
                 f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of "
                 f"{get_args(ResNetLayout)}."
+            )
+        fewest = 15 if self.pyramid else 8
+        if not fewest <= self.mobilenet_blocks <= 19:
+            raise ValueError(
+                f"BackboneConfig.mobilenet_blocks is {self.mobilenet_blocks}; its last map has the "
+                f"stride that the anchors expect with {fewest} to 19."
             )
 
     @property
