@@ -104,7 +104,16 @@ class Backbone(nn.Module):
 
     def freeze(self, stages: int) -> None:
         """Stops training of the first ``stages`` stages; their activations are then not kept
-        either."""
+        either.
+
+        Raises:
+            ValueError: the network does not have so many.
+        """
+        if not 0 <= stages <= len(self.stage_ends):
+            raise ValueError(
+                f"BackboneConfig.frozen_stages is {stages}; this network has "
+                f"{len(self.stage_ends)} stages, and 0 freezes none."
+            )
         if stages:
             for parameter in self.features[: self.stage_ends[stages - 1]].parameters():
                 parameter.requires_grad_(False)
