@@ -1,5 +1,7 @@
-"""ModelConfig -> Detector: the only place that chooses by name.
+"""ModelConfig -> Detector: backbone, heads and box loss by their names.
 
+Those of the region proposal network are chosen in models/build_rpn.py, the poolings in
+models/pooling/pool.py.
 A new backbone is a file in models/backbones/ and a line in BACKBONES; a new box loss is a file in
 losses/ and a line in ``box_losses`` (models/roi_losses.py says what it must do). A run of it is a
 ``replace`` in experiments/<paper>/runs.py.

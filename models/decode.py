@@ -45,9 +45,9 @@ def decode_all(
     Raises:
         ValueError: an output is not finite; names the image.
     """
+    check_finite(image_id, class_logits=outputs[0])
     probabilities = outputs[0].softmax(-1)
     row, column = (probabilities[:, 1:] > score_threshold).nonzero(as_tuple=True)
-    check_finite(image_id, scores=probabilities)
     return decode(
         rois,
         outputs,
@@ -92,9 +92,9 @@ def decode_own(
         ValueError: an output is not finite; names the image.
     """
     rows = torch.arange(len(previous.labels), device=previous.labels.device)
+    check_finite(image_id, class_logits=outputs[0])
     probabilities = outputs[0].softmax(-1)
     scores = probabilities[rows, previous.labels]
-    check_finite(image_id, scores=scores)
     kept = (scores > score_threshold).nonzero()[:, 0]
     return decode(
         previous.boxes,
@@ -139,17 +139,19 @@ def decode(
         px if the coder is that of edges.
 
     Raises:
-        ValueError: a box or a variance is not finite; names the image.
+        ValueError: an offset, a log variance or a box is not finite; names the image.
     """
-    _, offsets, log_variance = outputs
-    references = rois[row]
-    boxes = clip(sort_corners(coder.decode(offsets[row, label], references)), image_size)
+    references, offsets = rois[row], outputs[1][row, label]
+    log_variances = None if outputs[2] is None else outputs[2][row, label]
+    # before the limits of the coder and of the variances, which make infinity finite
+    check_finite(image_id, offsets=offsets, log_variances=log_variances)
+    boxes = clip(sort_corners(coder.decode(offsets, references)), image_size)
+    check_finite(image_id, boxes=boxes)
     variances = pixel_variances = None
-    if log_variance is not None:
-        variances = log_variance[row, label].clamp(-LOG_VARIANCE_RANGE, LOG_VARIANCE_RANGE).exp()
+    if log_variances is not None:
+        variances = log_variances.clamp(-LOG_VARIANCE_RANGE, LOG_VARIANCE_RANGE).exp()
         if isinstance(coder, EdgeCoder):
             pixel_variances = coder.pixel_variances(variances, references)
-    check_finite(image_id, boxes=boxes, variances=variances)
     return Candidates(
         boxes=boxes,
         scores=probabilities[row, label],

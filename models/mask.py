@@ -18,7 +18,7 @@ from data.records import Batch, Detections
 from losses.mask_loss import mask_loss
 from models.across_processes import share_of_count
 from models.convolution import Conv2d
-from models.decode import padded, to_network
+from models.decode import check_finite, padded, to_network
 from models.matching import RoITargets
 from models.pooling.pool import Features, Pool
 
@@ -65,8 +65,9 @@ class MaskBranch(nn.Module):
         labels = targets.labels.gather(1, index).masked_fill(~counted, 0)
         gt_index = targets.gt_index.gather(1, index)
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
-        # Pixel k covers [k, k + 1]: half a pixel from the rule of ``mask_targets``, which
-        # torchvision keeps to.
+        # Pixel k of a bitmap covers [k, k + 1], so that its center is at k + 0.5. ``mask_targets``
+        # puts it at k, as torchvision does: so the boxes move by half a pixel, except for soft
+        # targets, which are torchvision's.
         shift = 0.5 if self.binary_targets else 0.0
         mask_of_each = [
             mask_targets(
@@ -92,12 +93,18 @@ class MaskBranch(nn.Module):
             features: of the images of ``batch``.
             batch: the images.
             detections: the final ones of each image, original px.
+
+        Raises:
+            ValueError: a mask is not finite; names the image.
         """
         boxes = padded([to_network(image.boxes, batch, i) for i, image in enumerate(detections)])
         labels = padded([image.labels for image in detections]).flatten()
         logits = self.head(self.pool(features, boxes).flatten(0, 1))
-        own = logits[torch.arange(len(labels), device=labels.device), labels].float().sigmoid()
+        own = logits[torch.arange(len(labels), device=labels.device), labels].float()
         own = own.unflatten(0, boxes.shape[:2])
+        for i, image in enumerate(detections):
+            check_finite(batch.image_ids[i], mask_logits=own[i, : len(image.labels)])
+        own = own.sigmoid()
         return [
             replace(image, masks=own[i, : len(image.labels)]) for i, image in enumerate(detections)
         ]

@@ -38,8 +38,9 @@ class RoIConfig:
     """The second stage. Defaults: py-faster-rcnn's two fully connected layers.
 
     Raises:
-        ValueError: a value that is not one of the choices, or a box loss that does not suit the box
-        coding.
+        ValueError: a value that is not one of the choices, log variances without edge coding, a
+            limit of log variances that is not positive, or PSRoIAlign without samples. Whether
+            ``box_loss`` exists and suits ``log_variance`` is checked by ModelConfig.
     """
 
     # "mlp": fc6 and fc7; "conv5": the backbone's last stage on each RoI; "rfcn": position-sensitive
@@ -87,6 +88,11 @@ class RoIConfig:
         if self.log_variance and self.box_coding != "edges":
             raise ValueError(
                 "RoIConfig.log_variance needs box_coding='edges': a variance belongs to a box side."
+            )
+        if self.log_variance_limit is not None and not self.log_variance_limit > 0:
+            raise ValueError(
+                f"RoIConfig.log_variance_limit is {self.log_variance_limit}; it must be larger "
+                "than 0, or None for no limit."
             )
         if self.head == "rfcn" and self.rfcn_pooling == "align" and self.sampling_ratio < 1:
             raise ValueError(

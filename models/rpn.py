@@ -25,8 +25,8 @@ from models.rpn_head import (
     RPNLoss,
     RPNOutput,
     anchor_targets,
-    inside_image,
     join_levels,
+    usable_anchors,
 )
 
 RPNKind = Literal["rpn", "kl_rpn", "saved"]
@@ -41,7 +41,8 @@ class RPNConfig:
     """The region proposal network. Defaults: py-faster-rcnn's end-to-end recipe.
 
     Raises:
-        ValueError: a value that is not one of the choices, or edge offsets with KL-RPN.
+        ValueError: a value that is not one of the choices, edge offsets with KL-RPN, or a limit of
+            log variances that is not positive.
     """
 
     # "kl_rpn": mean and log variance, no class; "saved": a file of proposals, no network
@@ -94,6 +95,11 @@ class RPNConfig:
                     f"RPNConfig.{name} is {getattr(self, name)!r}; choose one of "
                     f"{get_args(choices)}."
                 )
+        if self.log_variance_limit is not None and not self.log_variance_limit > 0:
+            raise ValueError(
+                f"RPNConfig.log_variance_limit is {self.log_variance_limit}; it must be larger "
+                "than 0, or None for no limit."
+            )
         if self.kind == "kl_rpn" and self.box_coding != "center_size":
             raise ValueError("RPNConfig.box_coding must be 'center_size' with kind='kl_rpn'.")
 
@@ -160,13 +166,10 @@ class RegionProposalNetwork(nn.Module):
             anchor_targets(
                 predictions.anchors,
                 target,
-                size,
+                *self.labels(predictions.anchors, target.boxes, size),
                 self.coder,
-                positive_iou=self.positive_iou,
-                negative_iou=self.negative_iou,
                 anchors_per_image=self.anchors_per_image,
                 positive_share=self.positive_share,
-                straddling=self.straddling_anchors,
                 generator=generator,
             )
             for target, size, generator in zip(
@@ -191,10 +194,14 @@ class RegionProposalNetwork(nn.Module):
         return label_anchors(
             anchors,
             gt_boxes,
-            inside_image(anchors, image_size) | self.straddling_anchors,
+            self.usable(anchors, image_size),
             positive_iou=self.positive_iou,
             negative_iou=self.negative_iou,
         )
+
+    def usable(self, anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Which anchors are learned from: see ``usable_anchors``."""
+        return usable_anchors(anchors, image_size, straddling=self.straddling_anchors)
 
     def losses(self, predictions: AnchorPredictions, batch: Batch) -> Losses:
         """The loss terms rpn_* of a batch with targets, scalars, and statistics."""

@@ -16,7 +16,7 @@ from data.boxes import BoxCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.convolution import Conv2d
-from models.matching import POSITIVE, label_anchors, sample
+from models.matching import POSITIVE, sample
 
 RPN_SMOOTH_L1_BETA = 1 / 9  # Caffe's sigma = 3
 
@@ -93,40 +93,29 @@ def per_anchor(outputs: Tensor, values: int) -> Tensor:
 def anchor_targets(
     anchors: Tensor,
     target: Target,
-    image_size: tuple[int, int],
+    labels: Tensor,
+    index: Tensor,
     coder: BoxCoder,
     *,
-    positive_iou: float,
-    negative_iou: float,
     anchors_per_image: int,
     positive_share: float,
-    straddling: bool = False,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The targets of one image's anchors.
 
-    Anchors that cross the image boundary are left out (Faster R-CNN section 3.1.3) unless
-    ``straddling``.
-
     Args:
         anchors: (A, 4), network px.
         target: of the image, network px.
-        image_size: (height, width) without padding, network px.
+        labels, index: (A,) what each anchor is and the object that it regresses to, see
+            ``label_anchors``.
         coder: of the target offsets.
-        positive_iou: see ``label_anchors``.
-        negative_iou: see ``label_anchors``.
         anchors_per_image: how many anchors are sampled.
         positive_share: at most this share of them is positive.
-        straddling: whether anchors across the boundary take part.
         generator: of the draws.
 
     Returns:
         Sampled positives (A,), sampled negatives (A,), target offsets (A, 4).
     """
-    inside = inside_image(anchors, image_size) | straddling
-    labels, index = label_anchors(
-        anchors, target.boxes, inside, positive_iou=positive_iou, negative_iou=negative_iou
-    )
     positive, negative = sample(
         labels, size=anchors_per_image, positive_share=positive_share, generator=generator
     )
@@ -135,10 +124,18 @@ def anchor_targets(
     return positive, negative, coder.encode(target.boxes[index], anchors)
 
 
-def inside_image(anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Which anchors (A, 4) do not cross the boundary of an image of (height, width) px, (A,)."""
+def usable_anchors(anchors: Tensor, image_size: tuple[int, int], *, straddling: bool) -> Tensor:
+    """Which anchors are learned from, (A,): those that do not cross the image boundary (Faster
+    R-CNN section 3.1.3), or all.
+
+    Args:
+        anchors: (A, 4), network px.
+        image_size: (height, width) without padding, network px.
+        straddling: whether anchors across the boundary take part.
+    """
     height, width = image_size
-    return (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
+    inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
+    return inside | straddling
 
 
 def rpn_loss(output: RPNOutput, targets: AnchorTargets) -> Losses:

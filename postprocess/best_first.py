@@ -21,7 +21,7 @@ import numpy as np
 
 from postprocess.arrays import Doubles, Flags, Indices
 from postprocess.config import PostprocessConfig
-from postprocess.overlaps import TOGETHER, Overlaps
+from postprocess.overlaps import PAIRS_AT_A_TIME, Overlaps
 from postprocess.small_groups import LEAST, decayed, select_of_small_groups
 from postprocess.suppression import Decay, gaussian_decay, hard_decay, linear_decay
 
@@ -40,8 +40,8 @@ def decay_and_floor(config: PostprocessConfig) -> tuple[Decay, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selected:
-    """The selected boxes, image after image, in the order of their selection.
+class SelectedPlaces:
+    """The selected boxes by their places, image after image, in the order of their selection.
 
     place (S,): where they are in the slices; scores (S,) after decay; step (S,): how many boxes of
     its group were selected before; exit_step (T,): the step of its group in which the box at each
@@ -60,7 +60,7 @@ class LargeGroup:
 
     overlaps: of all candidates. index: of the group. scores: (M,), 0 where a box is gone. decay,
     floor: as in ``select_best``. first: the place of the first member. exit_step: (M,) or None, a
-    view of Selected's. factors: of the boxes that probably come next, by place.
+    view of that of SelectedPlaces. factors: of the boxes that probably come next, by place.
     """
 
     overlaps: Overlaps
@@ -117,7 +117,7 @@ class LargeGroup:
     def add_factors(self, place: int) -> None:
         """Computes the factors of the best remaining boxes, that at ``place`` among them."""
         size = len(self.scores)
-        count = min(size, max(FEWEST_ROWS, TOGETHER // size))
+        count = min(size, max(FEWEST_ROWS, PAIRS_AT_A_TIME // size))
         best = np.argpartition(self.scores, size - count)[size - count :]
         best[0] = place - self.first  # also if others have the same score
         places = (best + self.first).tolist()
@@ -138,7 +138,7 @@ def select_best(
     floor: float,
     max_detections: int,
     exits: bool = False,
-) -> Selected:
+) -> SelectedPlaces:
     """The best boxes of every image, each after the decay by those of its class that came before.
 
     Args:
@@ -186,4 +186,4 @@ def select_best(
     found = [entry for parts in sources for entry in islice(merge(*parts), max_detections)]
     negative, _, *places_and_steps = np.array(found, dtype=np.float64).reshape(-1, 4).T
     place, step = (column.astype(np.int64) for column in places_and_steps)
-    return Selected(place=place, scores=-negative, step=step, exit_step=exit_step)
+    return SelectedPlaces(place=place, scores=-negative, step=step, exit_step=exit_step)

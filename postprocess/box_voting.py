@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from postprocess.groups import Groups, neighborhoods
-from postprocess.suppression import REMOVED, Selection
+from postprocess.suppression import REMOVED, SelectedSlots
 
 Scoring = Literal["ID", "AVG", "IOU_AVG", "GENERALIZED_AVG", "QUASI_SUM", "TEMP_AVG"]
 
@@ -120,8 +120,8 @@ def vote_boxes(
 
 
 def vote_scores(
-    selection: Selection, boxes: Tensor, scores: Tensor, groups: Groups, *, voting: BoxVoting
-) -> Selection:
+    selection: SelectedSlots, boxes: Tensor, scores: Tensor, groups: Groups, *, voting: BoxVoting
+) -> SelectedSlots:
     """The selection with the scores of all its boxes replaced by ``new_score`` of their voters; as
     it is for "ID".
 

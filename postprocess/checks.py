@@ -13,7 +13,9 @@ from data.records import Candidates
 from postprocess.arrays import Flags
 from postprocess.config import PostprocessConfig
 
-LARGEST_COORDINATE = 1e18  # px; a box ten times as wide and high has no area in float32
+# px; the area of a box, and the sum of two areas, is then below float32's largest number, 3.4e38
+LARGEST_COORDINATE = 1e18
+DIVERGED = "the network has probably diverged, look at its losses."
 
 
 def check_candidates(where: str, candidates: Candidates, config: PostprocessConfig) -> None:
@@ -25,8 +27,8 @@ def check_candidates(where: str, candidates: Candidates, config: PostprocessConf
         config: see PostprocessConfig.
 
     Raises:
-        ValueError: shapes do not fit together, a number is not finite, a variance is negative, or
-            what the vote or the suppression needs is missing.
+        ValueError: shapes do not fit together, a number is not finite, a coordinate is huge, a
+            variance or a label is negative, or what the vote or the suppression needs is missing.
     """
     check_shapes(where, candidates)
     if config.sigma_t > 0 and candidates.variances is None:
@@ -55,7 +57,7 @@ def check_shapes(where: str, candidates: Candidates) -> None:
     """
     count = len(candidates.scores)
     wide = [candidates.boxes, *_variances(candidates)]
-    narrow = [candidates.scores, *_localization(candidates)]
+    narrow = [candidates.scores, candidates.labels, *_localization(candidates)]
     fits = all(x.shape == (count, 4) for x in wide) and all(x.shape == (count,) for x in narrow)
     probabilities = candidates.probabilities
     if probabilities is not None:
@@ -64,44 +66,51 @@ def check_shapes(where: str, candidates: Candidates) -> None:
     if not fits:
         shapes = ", ".join(str(tuple(x.shape)) for x in (*wide, *narrow))
         raise ValueError(
-            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), variances (M, 4),"
-            " probabilities (M, K + 1) and localization (M,)."
+            f"{where}: the shapes are {shapes}; give boxes (M, 4), scores (M,), labels (M,),"
+            " variances (M, 4), probabilities (M, K + 1) and localization (M,)."
         )
 
 
 def check_values(where: str, candidates: Candidates) -> None:
-    """Stops at numbers that would win or vanish in comparisons.
+    """Stops at numbers that would win or vanish in comparisons, and at labels that are no classes.
 
     Args:
         where: what the message calls the input.
         candidates: of one image, with shapes that fit together.
 
     Raises:
-        ValueError: a number is NaN or infinite, or a variance is negative.
+        ValueError: a number is NaN or infinite, a coordinate is huge, or a variance or a label is
+            negative.
     """
     # NaN compares as False
-    _check_all(where, "boxes", np.abs(_array(candidates.boxes)) < LARGEST_COORDINATE)
-    _check_all(where, "scores", np.isfinite(_array(candidates.scores)))
+    near = np.abs(_array(candidates.boxes)) < LARGEST_COORDINATE
+    far = f"NaN, infinite or {LARGEST_COORDINATE:g} px or more from 0; {DIVERGED}"
+    _check_all(where, "boxes", near, far)
+    _check_all(
+        where, "scores", np.isfinite(_array(candidates.scores)), f"NaN or infinite; {DIVERGED}"
+    )
+    labels = candidates.labels.numpy()
+    _check_all(where, "labels", labels >= 0, "negative; give each box the number of its class.")
     for variances in _variances(candidates):
         values = _array(variances)
-        _check_all(where, "variances", (values >= 0) & (values < np.inf))
+        usable = (values >= 0) & (values < np.inf)
+        _check_all(where, "variances", usable, f"NaN, infinite or negative; {DIVERGED}")
     for localization in _localization(candidates):
-        _check_all(where, "localization values", np.isfinite(_array(localization)))
+        finite = np.isfinite(_array(localization))
+        _check_all(where, "localization values", finite, f"NaN or infinite; {DIVERGED}")
 
 
 def _array(values: Tensor) -> NDArray[Any]:
     return values.float().numpy()
 
 
-def _check_all(where: str, name: str, usable: Flags) -> None:
-    """Stops unless all of ``usable``, (M,) or (M, 4), is true."""
+def _check_all(where: str, name: str, usable: Flags, fault: str) -> None:
+    """Stops unless all of ``usable``, (M,) or (M, 4), is true; ``fault`` says what the others
+    are."""
     if not usable.all():
         count = len(usable)
         rows = (~usable).reshape(count, -1).any(axis=1)
-        raise ValueError(
-            f"{where}: {int(rows.sum())} of {count} {name} are NaN, infinite or (a variance)"
-            " negative; the network has probably diverged, look at its losses."
-        )
+        raise ValueError(f"{where}: {int(rows.sum())} of {count} {name} are {fault}")
 
 
 def _variances(candidates: Candidates) -> list[Tensor]:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from data.records import Candidates
 from postprocess.arrays import Floats, Indices
-from postprocess.best_first import Selected, decay_and_floor
+from postprocess.best_first import SelectedPlaces, decay_and_floor
 from postprocess.box_voting import vote_boxes, vote_scores
 from postprocess.config import PostprocessConfig
 from postprocess.groups import Groups, group_rows
 from postprocess.iou_nms import iou_guided
 from postprocess.qubo import AUTHORS_GREEDY, AUTHORS_TABU, greedy, qubo_select, tabu_search
-from postprocess.suppression import REMOVED, Selection, select
+from postprocess.suppression import REMOVED, SelectedSlots, select
 
 
 def compared_best(
@@ -24,7 +24,7 @@ def compared_best(
     images: Tensor,
     order: Indices,
     config: PostprocessConfig,
-) -> tuple[Selected, Floats]:
+) -> tuple[SelectedPlaces, Floats]:
     """What ``config.suppression`` and ``config.box_voting`` leave of every image.
 
     Args:
@@ -50,7 +50,7 @@ def compared_best(
         voted = vote_boxes(boxes, scores, groups, group=group, slot=slot, voting=config.box_voting)
     exit_step = torch.empty_like(keys)
     exit_step[groups.members[groups.valid]] = selection.exit_step[groups.valid]
-    selected = Selected(
+    selected = SelectedPlaces(
         place=order.argsort()[rows.numpy()],
         scores=selection.scores[group, step].double().numpy(),
         step=step.numpy(),
@@ -59,7 +59,9 @@ def compared_best(
     return selected, voted.numpy()
 
 
-def suppress_groups(candidates: Candidates, groups: Groups, config: PostprocessConfig) -> Selection:
+def suppress_groups(
+    candidates: Candidates, groups: Groups, config: PostprocessConfig
+) -> SelectedSlots:
     """The method that ``config.suppression`` names, in each group."""
     boxes, scores = candidates.boxes[groups.members], candidates.scores[groups.members]
     if config.suppression == "iou_guided":
@@ -84,7 +86,7 @@ def suppress_groups(candidates: Candidates, groups: Groups, config: PostprocessC
 
 
 def best_of_each_image(
-    selection: Selection, groups: Groups, images: Tensor, max_detections: int
+    selection: SelectedSlots, groups: Groups, images: Tensor, max_detections: int
 ) -> tuple[Tensor, Tensor]:
     """(group, step), each (D,), of the ``max_detections`` best selected boxes of every image.
 

@@ -65,11 +65,22 @@ class PostprocessConfig:
                 raise ValueError(
                     f"PostprocessConfig.{name} is {getattr(self, name)}; it must be {rule}."
                 )
+        if self.needs_positive_scores() and not self.score_threshold >= 0:
+            raise ValueError(
+                f"PostprocessConfig.score_threshold is {self.score_threshold}; soft-NMS multiplies"
+                " scores by factors, and box voting without weight_shift weighs by them, so that no"
+                " score may be negative: it must be 0 or larger."
+            )
         if self.box_voting is not None and self.sigma_t > 0:
             raise ValueError(
                 f"PostprocessConfig.box_voting is set and sigma_t is {self.sigma_t}; a box moves"
                 " by one vote only: set sigma_t to 0, or box_voting to None."
             )
+
+    def needs_positive_scores(self) -> bool:
+        """Whether negative scores, as those of an SVM, would give wrong detections."""
+        soft = self.suppression in ("soft_linear", "soft_gaussian")
+        return soft or (self.box_voting is not None and self.box_voting.weight_shift is None)
 
 
 # What the released test code does (docs/kl_loss.md, points 16, 18-20, 23, 24), where

@@ -10,13 +10,13 @@ import torch
 from torchvision import ops
 
 from postprocess.arrays import Doubles, Indices
-from postprocess.best_first import Selected
+from postprocess.best_first import SelectedPlaces
 from postprocess.class_slices import ClassSlices
 from postprocess.overlaps import Overlaps
 
 # The kernel compares every kept box with every later one, of whatever group: so groups share a call
 # only while they are few.
-TOGETHER = 512
+MEMBERS_PER_CALL = 512
 LARGEST_SHIFTED = 1e6  # px
 
 
@@ -39,7 +39,7 @@ def hard_nms(slices: ClassSlices, scores: Doubles, *, threshold: float) -> Indic
     extent = float(np.abs(slices.boxes).max(initial=1.0))
     moved = slices.boxes.astype(np.float64)
     # A shift of many large boxes would cost them digits.
-    together = TOGETHER if extent < LARGEST_SHIFTED else 0
+    together = MEMBERS_PER_CALL if extent < LARGEST_SHIFTED else 0
     if together:
         moved += slices.group * 2.0 ** np.ceil(np.log2(extent) + 1)
     boxes, ranked = torch.from_numpy(moved.T), torch.from_numpy(scores)
@@ -71,7 +71,7 @@ def best_after_nms(
     threshold: float,
     max_detections: int,
     exits: bool = False,
-) -> Selected:
+) -> SelectedPlaces:
     """The best boxes of every image that NMS leaves.
 
     Args:
@@ -94,7 +94,7 @@ def best_after_nms(
     image = image[ranking]
     ranking = ranking[np.arange(len(image)) - image.searchsorted(image) < max_detections]
     places, step = places[ranking], step[ranking]
-    return Selected(
+    return SelectedPlaces(
         place=places,
         scores=scores[places],
         step=step,

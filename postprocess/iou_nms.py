@@ -10,12 +10,12 @@ from functools import partial
 
 from torch import Tensor
 
-from postprocess.suppression import REMOVED, Selection, hard_decay, select
+from postprocess.suppression import REMOVED, SelectedSlots, hard_decay, select
 
 
 def iou_guided(
     boxes: Tensor, scores: Tensor, localization: Tensor, valid: Tensor, *, threshold: float
-) -> Selection:
+) -> SelectedSlots:
     """Plain NMS ranked by localization confidence; a box belongs to the first kept box that
     overlaps it.
 
@@ -31,7 +31,7 @@ def iou_guided(
         threshold: a box joins the cluster if its IoU with the kept box is larger.
 
     Returns:
-        the Selection in order of falling localization, whose scores therefore need not fall.
+        what was selected, in the order of falling localization: the scores need not fall.
 
     Law: with ``localization = scores`` this is plain NMS.
     """

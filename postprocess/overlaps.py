@@ -18,7 +18,7 @@ from postprocess.class_slices import ClassSlices, iou_of_places
 
 # Small groups are looked at together, each with as many columns as the largest of them has members.
 SMALL = 40
-TOGETHER = 2**13  # pairs of a large group computed at a time: so many stay in the cache
+PAIRS_AT_A_TIME = 2**13  # pairs of a large group computed at a time: so many stay in the cache
 
 
 class Neighborhood(NamedTuple):
@@ -77,14 +77,12 @@ class Overlaps:
         members = self.members(group)
         size = members.stop - members.start
         wanted = [place for place in places if place not in self.rows]
-        step = max(1, TOGETHER // size)
+        step = max(1, PAIRS_AT_A_TIME // size)
         for start in range(0, len(wanted), step):
             part = np.array(wanted[start : start + step])
             iou = iou_of_places(self.slices, part[:, None], members)
             iou[np.arange(len(part)), part - members.start] = 1
             self.rows.update(zip(part.tolist(), iou, strict=True))
-            if len(part) == len(places):
-                return iou
         return np.concatenate([self.rows[place] for place in places]).reshape(-1, size)
 
     def neighborhoods(self, places: Indices) -> Iterator[Neighborhood]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from data.records import Candidates, Detections
 from postprocess.arrays import Floats, Indices
-from postprocess.best_first import Selected, decay_and_floor, select_best
+from postprocess.best_first import SelectedPlaces, decay_and_floor, select_best
 from postprocess.checks import check_candidates
 from postprocess.class_slices import slice_classes
 from postprocess.compared import compared_best
@@ -57,7 +57,7 @@ def suppress_and_vote(candidates: Sequence[Candidates], config: PostprocessConfi
     scores = scores[above]
     images = np.repeat(np.arange(len(candidates)), [len(one.scores) for one in candidates])[above]
     labels = column([image.labels for image in candidates])[above]
-    keys = images * (labels.max() + 1) + labels
+    keys = images * (int(labels.max()) + 1) + labels  # int(): a maximum of 255 as uint8 overflows
     overlaps = Overlaps(slices=slice_classes(corners, keys))
     order = overlaps.slices.order
     if config.box_voting is None and config.suppression in ("hard", "soft_linear", "soft_gaussian"):
@@ -81,7 +81,7 @@ def column(parts: Sequence[Tensor]) -> NDArray[Any]:
 
 def suppress(
     overlaps: Overlaps, scores: Floats, images: Indices, config: PostprocessConfig
-) -> Selected:
+) -> SelectedPlaces:
     """NMS or soft-NMS, as ``config.suppression`` says.
 
     Args:
@@ -115,7 +115,7 @@ def suppress(
 
 
 def vote_on(
-    variances: Floats, overlaps: Overlaps, selected: Selected, config: PostprocessConfig
+    variances: Floats, overlaps: Overlaps, selected: SelectedPlaces, config: PostprocessConfig
 ) -> Floats:
     """Boxes (D, 4) px of the selected ones after the variance vote; variances (T, 4) by row."""
     leaving = None
@@ -153,7 +153,8 @@ def postprocess_class(
         in the order of falling scores, which is that of selection in NMS and soft-NMS.
 
     Raises:
-        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+        ValueError: shapes do not fit together, a number is not finite, or what the vote or the
+            suppression needs is missing; see ``check_candidates``.
     """
     same = torch.zeros_like(scores, dtype=torch.int64)
     candidates = Candidates(
@@ -260,7 +261,8 @@ def postprocess(
         ``pixel_variances``, also after voting.
 
     Raises:
-        ValueError: a number is not finite, or if what the vote or the suppression needs is missing.
+        ValueError: shapes do not fit together, a number is not finite, a label is negative, or what
+            the vote or the suppression needs is missing; see ``check_candidates``.
 
     Law: the detections of an image do not depend on the other images.
     """

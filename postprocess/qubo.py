@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from data.boxes import box_iou
-from postprocess.suppression import Selection, selection_of
+from postprocess.suppression import SelectedSlots, selected_slots
 
 Search = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -181,7 +181,7 @@ def tabu_search(count: int, generator: torch.Generator, device: torch.device) ->
 
 def qubo_select(
     boxes: Tensor, scores: Tensor, valid: Tensor, *, qubo: Qubo, search: Search
-) -> Selection:
+) -> SelectedSlots:
     """Keeps in each group the boxes that ``search`` finds to minimize E; they keep their scores.
 
     Problems are solved in chunks of similar size, the boxes of each sorted by score: the answer
@@ -215,4 +215,4 @@ def qubo_select(
     kept = torch.zeros_like(valid).scatter(1, order, ranked)
     if qubo.keep_lone:
         kept |= valid & (valid.sum(dim=1, keepdim=True) == 1)
-    return selection_of(kept, scores)
+    return selected_slots(kept, scores)

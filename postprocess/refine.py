@@ -19,8 +19,9 @@ class Refinement:
 
     steps: int = 5  # T
     step_size: float = 0.5  # lambda: moves by lambda * side * slope, px
-    least_gain: float = 0.001  # Omega1: a box stops once its IoU changes by less
-    worst_loss: float = -0.01  # Omega2: and once its IoU changes by less than this negative number
+    least_gain: float = 0.001  # Omega1: a box stops after a step that moved its IoU by less
+    # Omega2: and after a step that lowered its IoU by more; the change of the IoU, so below 0
+    worst_loss: float = -0.01
     most_boxes: int = 100  # per image, those with the best class scores
     multiply_score: bool = (
         False  # the score is multiplied by the final IoU (thisisi3/OpenMMLab-IoUNet does it)
@@ -44,9 +45,10 @@ def refine(
     """Gradient ascent on the predicted IoU: b <- b + lambda * side * dIoU/db, the side being the
     width for x edges.
 
-    Each box stops by itself, after a step that hardly changed its IoU or that made it worse; the
-    step is not taken back. The boxes are not clipped. (The paper calls this ascent in (x/w, y/h, ln
-    w, ln h); that would scale the slope by the squared side. One side is what Algorithm 2's
+    Each box stops by itself: after a step that changed its IoU by less than ``least_gain``, up or
+    down, or that lowered it by more than ``-worst_loss``. A loss between the two does not stop it,
+    and no step is taken back. The boxes are not clipped. (The paper calls this ascent in (x/w, y/h,
+    ln w, ln h); that would scale the slope by the squared side. One side is what Algorithm 2's
     ``scale`` is in public code.)
 
     Args:

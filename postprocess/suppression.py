@@ -27,8 +27,8 @@ REMOVED = -torch.inf  # the remaining score of a slot that is selected, dropped 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What the loop decided.
+class SelectedSlots:
+    """The selected boxes of each group by their slots, step after step.
 
     slots (G, S) i64: the slot selected in each step; scores (G, S): its decayed score, -inf where
     the group had nothing left; exit_step (G, M) i64: the step in which a slot was selected or
@@ -40,8 +40,8 @@ class Selection:
     exit_step: Tensor
 
 
-def selection_of(kept: Tensor, scores: Tensor) -> Selection:
-    """The Selection of a method that decides on all boxes at once: its boxes with their own scores,
+def selected_slots(kept: Tensor, scores: Tensor) -> SelectedSlots:
+    """What a method selects that decides on all boxes at once: its boxes with their own scores,
     best first.
 
     Args:
@@ -49,11 +49,11 @@ def selection_of(kept: Tensor, scores: Tensor) -> Selection:
         scores: (G, M) finite.
 
     Returns:
-        the Selection; of equal scores the lowest slot comes first.
+        what is kept; of equal scores the lowest slot comes first.
     """
     ranked, slots = scores.masked_fill(~kept, REMOVED).sort(dim=1, descending=True, stable=True)
     exit_step = slots.argsort(dim=1).masked_fill(~kept, kept.shape[1])
-    return Selection(slots=slots, scores=ranked, exit_step=exit_step)
+    return SelectedSlots(slots=slots, scores=ranked, exit_step=exit_step)
 
 
 def hard_decay(iou: Values, *, threshold: float) -> Values:
@@ -73,7 +73,7 @@ def gaussian_decay(iou: Values, *, sigma: float) -> Values:
 
 def select(
     boxes: Tensor, scores: Tensor, valid: Tensor, *, decay: Decay, floor: float, max_steps: int
-) -> Selection:
+) -> SelectedSlots:
     """Repeats in all groups together: take the best remaining box, multiply the other scores by
     decay(IoU).
 
@@ -90,7 +90,7 @@ def select(
             are its first D.
 
     Returns:
-        the Selection; of equal scores the lowest slot is taken first.
+        what was selected; of equal scores the lowest slot is taken first.
     """
     sizes = valid.sum(dim=1).tolist()
     assert sizes == sorted(sizes, reverse=True), "groups must be sorted by size, largest first"
@@ -115,4 +115,4 @@ def select(
         dropped = (factor == 0) | ((iou > 0) & (decayed < floor))
         remaining = decayed.masked_fill(dropped.scatter(1, winner, True), REMOVED)
         exit_step[:groups] += remaining > REMOVED
-    return Selection(slots=slots, scores=selected, exit_step=exit_step)
+    return SelectedSlots(slots=slots, scores=selected, exit_step=exit_step)

@@ -22,16 +22,17 @@ class BackboneConfig:
     """The network up to its features.
 
     Raises:
-        ValueError: an unknown layout of a ResNet.
+        ValueError: an unknown layout of a ResNet, or too few or too many blocks of MobileNetV2.
     """
 
     name: str  # a key of BACKBONES in models/build.py
-    width: float = 1.0  # multiplies the published channel counts; 0.25 at mini
+    # multiplies the published channel counts; 0.25 at mini; MobileNetV2 stays as published
+    width: float = 1.0
     frozen_stages: int = 2  # of pretrained weights; 2 = conv1_x, conv2_x of VGG-16
     resnet_blocks: tuple[int, int, int, int] | None = None  # of each stage; None: as published
     # where a stage's stride is and how the first pooling rounds, models/backbones/resnet.py
     resnet_layout: ResNetLayout = "torchvision"
-    mobilenet_blocks: int = 19
+    mobilenet_blocks: int = 19  # the first 8 end at stride 16, the first 15 at 32 under a pyramid
     tf_padding: bool = False  # MobileNetV2 weights that come from TensorFlow
     pyramid: bool = False  # FPN: five levels at strides 4 .. 64 instead of one at 16
     pyramid_channels: int = 256  # of each level
@@ -41,6 +42,12 @@ class BackboneConfig:
             raise ValueError(
                 f"BackboneConfig.resnet_layout is {self.resnet_layout!r}; choose one of "
                 f"{get_args(ResNetLayout)}."
+            )
+        fewest = 15 if self.pyramid else 8
+        if not fewest <= self.mobilenet_blocks <= 19:
+            raise ValueError(
+                f"BackboneConfig.mobilenet_blocks is {self.mobilenet_blocks}; its last map has the "
+                f"stride that the anchors expect with {fewest} to 19."
             )
 
     @property
@@ -78,7 +85,12 @@ class Backbone(nn.Module):
         self.pyramid = pyramid
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images (N, 3, H, W) -> one map of features (N, C, ceil(H / 16), ceil(W / 16))."""
+        """Images (N, 3, H, W) -> one map of features (N, C, h, w).
+
+        h is about H / 16, as the layers round: ceil(H / 16) for VGG-16, MobileNetV2 and
+        torchvision's ResNets; Caffe's ResNets may have one less. VGG-CNN-M-1024 pads less and makes
+        36 x 61 of 600 x 1000 px.
+        """
         return (self.features(images),)
 
     def bottom_up(self, images: Tensor) -> list[Tensor]:
@@ -92,7 +104,16 @@ class Backbone(nn.Module):
 
     def freeze(self, stages: int) -> None:
         """Stops training of the first ``stages`` stages; their activations are then not kept
-        either."""
+        either.
+
+        Raises:
+            ValueError: the network does not have so many.
+        """
+        if not 0 <= stages <= len(self.stage_ends):
+            raise ValueError(
+                f"BackboneConfig.frozen_stages is {stages}; this network has "
+                f"{len(self.stage_ends)} stages, and 0 freezes none."
+            )
         if stages:
             for parameter in self.features[: self.stage_ends[stages - 1]].parameters():
                 parameter.requires_grad_(False)

@@ -87,16 +87,23 @@ def test_a_center_size_network_has_no_pixel_variances():
     assert found.pixel_variances is None
 
 
-@pytest.mark.parametrize(
-    ("name", "outputs"),
-    [
-        ("scores", (LOGITS * float("nan"), OFFSETS, None)),
-        ("boxes", (LOGITS, OFFSETS * float("nan"), None)),
-    ],
-)
-def test_what_is_not_finite_is_named(name, outputs):
-    with pytest.raises(ValueError, match=rf"The {name} of image photo\.jpg are not finite"):
-        decode_all(ROIS, outputs, CODER, SIZE, 0.2, "photo.jpg")
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_an_output_that_is_not_finite_is_named(part, value):
+    """Softmax makes 0 of a logit of -inf, and limits make numbers of infinite offsets and log
+    variances."""
+    outputs = [LOGITS.clone(), OFFSETS.clone(), LOG_VARIANCE.clone()]
+    outputs[part][0, 1] = value
+    name = ("class logits", "offsets", "log variances")[part]
+    before = Candidates(boxes=ROIS, scores=torch.tensor([0.9, 0.8]), labels=torch.tensor([1, 1]))
+    for decoded, rois in ((decode_all, ROIS), (decode_own, before)):
+        with pytest.raises(ValueError, match=rf"The {name} of image photo\.jpg are not finite"):
+            decoded(rois, tuple(outputs), CODER, SIZE, 0.01, "photo.jpg")
+
+
+def test_a_box_that_is_not_finite_is_named():
+    with pytest.raises(ValueError, match=r"The boxes of image photo\.jpg are not finite"):
+        decode_all(ROIS * torch.nan, (LOGITS, OFFSETS, None), CODER, SIZE, 0.2, "photo.jpg")
 
 
 def test_original_and_network_pixels_are_inverse():

@@ -185,6 +185,18 @@ def test_masks_are_of_the_class_and_the_box_that_they_are_asked_for():
     assert detector(FPN).mask is None
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_masks_that_are_not_finite_are_a_sentence_that_names_the_image(value):
+    network = detector(change(FPN, mask=MASK)).eval()
+    with torch.no_grad():
+        network.mask.head.logits.bias[3] = value
+    batch = batch_of(2, train=False)
+    box = [[16.0, 16, 40, 40]]
+    masks_of(network, batch, [found_in(box, [1]), found_in(box, [2])])
+    with pytest.raises(ValueError, match="The mask logits of image image1 are not finite"):
+        masks_of(network, batch, [found_in(box, [1]), found_in(box, [3])])
+
+
 def test_predicted_iou_has_a_gradient_in_original_pixels():
     network = detector(change(FPN, iou=IOU)).double().eval().requires_grad_(False)
     single = batch_of(1, train=False, original=(128, 160))

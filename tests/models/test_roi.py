@@ -41,6 +41,10 @@ BOX_KL = RoIConfig(box_coding="edges", log_variance=True, box_loss="kl")
             r"RoIConfig\.log_variance needs box_coding='edges'",
         ),
         (
+            {"log_variance_limit": -20.0},
+            r"RoIConfig\.log_variance_limit is -20\.0; it must be larger than 0, or None",
+        ),
+        (
             {"head": "rfcn", "sampling_ratio": 0},
             r"RoIConfig\.sampling_ratio is 0; PSRoIAlign needs 1 or more",
         ),

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from models.draws import image_generators
+from models.matching import NEGATIVE, POSITIVE, label_anchors
 from models.proposals import propose
 from models.rpn import RPNConfig
-from models.rpn_head import anchor_targets, join_levels, rpn_loss
+from models.rpn_head import anchor_targets, join_levels, rpn_loss, usable_anchors
 from tests.models.test_detector import BASE, batch_of, detector, scene
 from tests.networks import change
 
@@ -37,6 +38,10 @@ from tests.networks import change
         (
             {"kind": "kl_rpn", "box_coding": "edges"},
             r"RPNConfig\.box_coding must be 'center_size' with kind='kl_rpn'",
+        ),
+        (
+            {"log_variance_limit": 0.0},
+            r"RPNConfig\.log_variance_limit is 0\.0; it must be larger than 0, or None",
         ),
     ],
 )
@@ -71,10 +76,14 @@ def test_targets_and_losses_are_those_of_each_image(parts):
         anchor_targets(
             predictions.anchors,
             target,
-            size,
+            *label_anchors(
+                predictions.anchors,
+                target.boxes,
+                usable_anchors(predictions.anchors, size, straddling=False),
+                positive_iou=0.7,
+                negative_iou=0.3,
+            ),
             rpn.coder,
-            positive_iou=0.7,
-            negative_iou=0.3,
             anchors_per_image=32,
             positive_share=0.5,
             generator=generator,
@@ -89,6 +98,24 @@ def test_targets_and_losses_are_those_of_each_image(parts):
     assert not statistics
     by_hand, _ = rpn_loss(predictions.output, targets)
     assert all(torch.equal(losses[name], value) for name, value in by_hand.items())
+
+
+@pytest.mark.parametrize("straddling", [False, True])
+def test_training_samples_from_the_labels_that_are_measured(straddling):
+    """Where every anchor is sampled, the targets are the labels of ``labels``."""
+    network = detector(
+        change(BASE, rpn_straddling_anchors=straddling, rpn_anchors_per_image=100_000)
+    )
+    batch = batch_of(scene(0))
+    predictions = network.rpn(network.features(batch), batch.padded_size)
+    size = batch.image_sizes[0]
+    labels, _ = network.rpn.labels(predictions.anchors, batch.targets[0].boxes, size)
+    targets = network.rpn.targets(predictions, batch)
+    assert torch.equal(targets.positive[0], labels == POSITIVE)
+    assert torch.equal(targets.negative[0], labels == NEGATIVE)
+    usable = network.rpn.usable(predictions.anchors, size)
+    assert bool(usable.all()) == straddling
+    assert not (targets.positive[0] | targets.negative[0])[~usable].any()
 
 
 def test_proposals_are_those_of_each_image(parts):

@@ -9,6 +9,7 @@ from data.boxes import CenterSizeCoder, EdgeCoder
 from data.records import Target
 from losses.smooth_l1 import smooth_l1
 from models.anchors import AnchorGenerator
+from models.matching import label_anchors
 from models.rpn_head import (
     AnchorTargets,
     RPNHead,
@@ -17,9 +18,14 @@ from models.rpn_head import (
     join_levels,
     per_anchor,
     rpn_loss,
+    usable_anchors,
 )
 
-RULE = {"positive_iou": 0.7, "negative_iou": 0.3, "anchors_per_image": 8, "positive_share": 0.5}
+
+def targets_of(anchors, target, image_size, coder):
+    usable = usable_anchors(anchors, image_size, straddling=False)
+    labels = label_anchors(anchors, target.boxes, usable, positive_iou=0.7, negative_iou=0.3)
+    return anchor_targets(anchors, target, *labels, coder, anchors_per_image=8, positive_share=0.5)
 
 
 def head(**how):
@@ -123,7 +129,7 @@ def test_targets_of_an_image(coder):
         [[0.0, 0, 40, 40], [-8, 0, 32, 40], [48, 48, 88, 88], [60, 60, 100, 100], [0, 0, 40, 38]]
     )
     target = Target(boxes=torch.tensor([[0.0, 0, 40, 36]]), labels=torch.tensor([3]))
-    positive, negative, offsets = anchor_targets(anchors, target, (96, 100), coder, **RULE)
+    positive, negative, offsets = targets_of(anchors, target, (96, 100), coder)
     # the second crosses the left, the fourth the lower border: neither is learned from
     assert positive.tolist() == [True, False, False, False, True]
     assert negative.tolist() == [False, False, True, False, False]
@@ -134,7 +140,7 @@ def test_targets_of_an_image(coder):
 def test_targets_without_objects_are_all_negative():
     anchors = torch.tensor([[0.0, 0, 40, 40], [8, 8, 40, 40]])
     none = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-    positive, negative, offsets = anchor_targets(anchors, none, (96, 96), EdgeCoder(), **RULE)
+    positive, negative, offsets = targets_of(anchors, none, (96, 96), EdgeCoder())
     assert not positive.any()
     assert negative.all()
     assert not offsets.any()

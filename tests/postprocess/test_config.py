@@ -2,8 +2,27 @@
 
 import pytest
 
-from postprocess.box_voting import BoxVoting
+from postprocess.box_voting import MR_CNN, BoxVoting
 from postprocess.pipeline import PostprocessConfig
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"suppression": "soft_linear"},
+        {"suppression": "soft_gaussian"},
+        {"box_voting": BoxVoting(iou=0.5)},
+    ],
+)
+def test_negative_scores_are_refused_where_they_are_factors_or_weights(how):
+    """Soft-NMS took each of them for 0; as a weight it moves a box away from the voter."""
+    with pytest.raises(ValueError, match=r"score_threshold is -1\.0; soft-NMS"):
+        PostprocessConfig(**how, score_threshold=-1.0)
+
+
+def test_negative_scores_are_taken_where_only_their_order_counts():
+    for voting in (None, MR_CNN):
+        assert PostprocessConfig(box_voting=voting, score_threshold=-1.0).score_threshold == -1.0
 
 
 def test_two_votes_are_refused():

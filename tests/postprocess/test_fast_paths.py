@@ -13,7 +13,7 @@ from data.boxes import box_iou
 from data.records import Candidates
 from postprocess.best_first import decay_and_floor
 from postprocess.class_slices import iou_of_places, slice_classes
-from postprocess.hard_nms import TOGETHER, calls, hard_nms
+from postprocess.hard_nms import MEMBERS_PER_CALL, calls, hard_nms
 from postprocess.overlaps import SMALL, Overlaps
 from postprocess.pipeline import PostprocessConfig, postprocess, postprocess_class
 from postprocess.suppression import select
@@ -181,7 +181,7 @@ def test_neighborhoods_are_all_pairs_of_each_group_once():
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 1.0])
 def test_hard_nms_is_batched_nms(threshold):
-    boxes, scores, _ = crowd(3 * TOGETHER, 7, spread=100.0)
+    boxes, scores, _ = crowd(3 * MEMBERS_PER_CALL, 7, spread=100.0)
     for classes in (1, 5, 400):
         keys = torch.randint(classes, (len(boxes),), generator=torch.Generator().manual_seed(8))
         slices = slice_classes(boxes.numpy(), keys.numpy())

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from postprocess.groups import group_rows
-from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select, selection_of
+from postprocess.suppression import gaussian_decay, hard_decay, linear_decay, select, selected_slots
 from tests.six_boxes import SIX, SIX_SCORES
 
 # Six boxes with inclusive pixels (the "+1" rule); x2 and y2 are shifted by one to get the same IoU
@@ -94,7 +94,7 @@ def test_worked_examples_with_continuous_edges(decay, expected):
 
 def test_a_selection_from_a_set_is_sorted_by_score():
     kept = torch.tensor([[True, False, True, True], [False, False, False, False]])
-    selection = selection_of(kept, torch.tensor([[0.2, 0.9, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4]]))
+    selection = selected_slots(kept, torch.tensor([[0.2, 0.9, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4]]))
     assert selection.slots[0, :3].tolist() == [2, 3, 0]  # of equal scores the lowest slot
     assert selection.scores[0, :3].tolist() == pytest.approx([0.5, 0.5, 0.2])
     assert selection.scores.isfinite().sum(dim=1).tolist() == [3, 0]

@@ -7,7 +7,6 @@ from data.scoring.anchor_reach import ObjectReach, joined, reach_of
 from data.transforms import padded_size
 from experiments.records import Run
 from models.matching import POSITIVE, iou_by_objects
-from models.rpn_head import inside_image
 from scripts.engine.explore.shares import (
     FeatureShapes,
     ImageCounts,
@@ -51,7 +50,7 @@ def reach_of_image(
     """
     anchors = torch.cat(shapes.of(padded_size(size, divisor)))
     labels, index = shapes.rpn.labels(anchors, target.boxes, size)
-    usable = inside_image(anchors, size) | shapes.rpn.straddling_anchors
+    usable = shapes.rpn.usable(anchors, size)
     best = [(iou * usable).amax(dim=1) for _, iou in iou_by_objects(target.boxes, anchors)]
     return reach_of(
         target,

@@ -18,7 +18,6 @@ from data.training_batches import image_draw
 from data.transforms import PIXELS, visible
 from models.matching import IGNORED, NEGATIVE, POSITIVE
 from models.rpn import AnchorPredictions, RegionProposalNetwork
-from models.rpn_head import inside_image
 from scripts.engine.explore.explored import SEED, Explored
 
 VERSIONS = 3  # of an image, as training sees them
@@ -210,5 +209,5 @@ def anchor_sight(
         positive=targets.positive[0].cpu(),
         negative=targets.negative[0].cpu(),
         labels=labels.cpu(),
-        inside=(inside_image(anchors, size) | rpn.straddling_anchors).cpu(),
+        inside=rpn.usable(anchors, size).cpu(),
     )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from models.backbones.base import (
+    Backbone,
     BackboneConfig,
     Layers,
     Norm,
@@ -14,6 +15,8 @@ from models.backbones.base import (
     normalized,
     scaled,
 )
+from models.backbones.fpn import FPN
+from models.build import build_backbone
 from models.convolution import Conv2d
 
 
@@ -27,6 +30,25 @@ def test_a_wrong_layout_is_named_with_the_choices():
         replace(config, resnet_layout=name).caffe_strides
         for name in ("torchvision", "caffe", "detectron")
     ] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("how", "fewest"),
+    [
+        ({"mobilenet_blocks": 7}, 8),
+        ({"mobilenet_blocks": 20}, 8),
+        ({"mobilenet_blocks": 14, "pyramid": True}, 15),
+    ],
+)
+def test_blocks_that_end_at_another_stride_are_refused(how, fewest):
+    """On a map at stride 8 anchors 16 px apart would be in the wrong places."""
+    config = BackboneConfig(name="mobilenet_v2")
+    with pytest.raises(ValueError, match=rf"mobilenet_blocks is \d+; .* with {fewest} to 19"):
+        replace(config, **how)
+    fits = replace(config, **{**how, "mobilenet_blocks": fewest})
+    maps = build_backbone(fits, conv5_head=False).eval()(torch.zeros(1, 3, 64, 64))
+    sizes = [64 // stride for stride in (FPN if fits.pyramid else Backbone).strides]
+    assert [level.shape[-1] for level in maps] == sizes
 
 
 def test_scaled_channels_are_at_least_eight():

@@ -68,6 +68,13 @@ def test_freeze_stops_the_first_stages(network, stages, layers):
     assert frozen == layers
 
 
+@pytest.mark.parametrize("stages", [-1, 6])
+def test_stages_that_are_not_there_are_refused(stages):
+    """-1 froze four of five."""
+    with pytest.raises(ValueError, match=rf"frozen_stages is {stages}; this network has 5 stages"):
+        VGG16(width=1 / 16).freeze(stages)
+
+
 def test_initial_activations_keep_their_size():
     torch.manual_seed(0)
     (deep,) = VGG16(width=0.25)(torch.randn(1, 3, 64, 64))
