@@ -117,7 +117,7 @@ class Table:
     """A table or figure of a paper, or one of ours: what is run, what is measured, and what is
     compared.
 
-    metric: how rows are scored. command: how it is measured (scripts/engine/training/order.py).
+    metric: how rows are scored. command: how it is measured (scripts/engine/table_runs.py).
     columns: the paper's; extra: ours, shown apart. comparisons: what the paper reads from the
     table, (row, minus row) by their labels, within each group. notes: sentences below the report
     of a scale.

@@ -19,7 +19,7 @@ from scripts.engine.calibration.calibration import CalibrateOptions, calibrate
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_machine_options
 from scripts.engine.files import write_json
-from scripts.engine.runs.recalibration import report_file
+from scripts.engine.run_folder.recalibration import report_file
 from scripts.engine.score.data import add_labeled_options, labeled_folder_from
 from scripts.reports.calibrate import calibration_text
 

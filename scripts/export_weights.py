@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.engine.command import command_parser, exit_code
-from scripts.engine.runs.checkpoint import checkpoint_of, load_checkpoint
-from scripts.engine.runs.exported import SUFFIX, write_exported
+from scripts.engine.run_folder.checkpoint import checkpoint_of, load_checkpoint
+from scripts.engine.run_folder.safetensors_file import SUFFIX, write_safetensors
 
 
 def export(checkpoint: Path, out: Path | None) -> None:
@@ -24,7 +24,7 @@ def export(checkpoint: Path, out: Path | None) -> None:
     path = out or source.with_suffix(SUFFIX)
     if path.suffix != SUFFIX:
         raise ValueError(f"--out {path} does not end in {SUFFIX}, by which the file is recognized.")
-    write_exported(path, load_checkpoint(source))
+    write_safetensors(path, load_checkpoint(source))
     print(f"{source} -> {path}, {path.stat().st_size / 1e6:.0f} MB")
 
 

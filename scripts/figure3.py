@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from experiments.records import Table
 from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
-from scripts.engine.first_stage.offsets import measure_offsets
+from scripts.engine.first_stage.figure3 import measure_offsets
 from scripts.engine.places import find_table_of
 from scripts.reports.figure3 import write_figure3
 from scripts.reports.files import ReportPlace, add_report_options, report_place_from

@@ -14,7 +14,7 @@ from typing import Any
 from experiments.records import Row, Table
 from scripts.engine.command import add_seeds_option, command_parser, exit_code
 from scripts.engine.environment import Environment, add_environment_options, environment_from
-from scripts.engine.evaluation.voting import VotingMoves, measure_voting
+from scripts.engine.evaluation.figure5 import VotingMoves, measure_voting
 from scripts.engine.places import find_table_of
 from scripts.reports.figure5 import draw_picture, write_figure5
 from scripts.reports.figure5_scenes import scenes

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from experiments.scales import at_scale
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.places import add_scale_option, find_table
-from scripts.engine.training.order import COMMANDS, training_rounds
+from scripts.engine.table_runs import COMMANDS, training_rounds
 
 
 def list_runs(table: str, scale: str) -> str:

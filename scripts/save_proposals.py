@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.environment import add_environment_options, environment_from
-from scripts.engine.evaluation.proposals import save_run_proposals
 from scripts.engine.numbers import at_least_zero
 from scripts.engine.processes import joined
+from scripts.engine.trained.proposals import save_run_proposals
 
 
 def option_parser() -> argparse.ArgumentParser:

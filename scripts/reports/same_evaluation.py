@@ -3,7 +3,7 @@ side by side.
 
 A row says so with "test_data", {name of a test set: hash}, "recipe"
 (scripts/engine/evaluation/recipe_key.py) and the "settings" of its training
-(scripts/engine/training/files.py), which a command line may change. A row of an earlier version
+(scripts/engine/training/saving.py), which a command line may change. A row of an earlier version
 lacks them; it counts as unknown and is accepted.
 """
 

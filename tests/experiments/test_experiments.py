@@ -14,7 +14,7 @@ import torch
 from experiments.records import Row, Run, Table, TrainConfig, epoch_schedule
 from experiments.scales import SCALES, TITLES, at_scale, scale_and_length, scale_title
 from models.build import build_detector, parameter_counts
-from scripts.engine.runs.checkpoint import differences, plain
+from scripts.engine.run_folder.checkpoint import differences, plain
 from scripts.engine.update.optimizer import learning_rate
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

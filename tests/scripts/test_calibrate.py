@@ -15,8 +15,8 @@ from scripts.engine.calibration.unseen_images import parts_of_split
 from scripts.engine.detection.detection import choose_postprocess, load_detector
 from scripts.engine.detection.in_dataset import detect_dataset
 from scripts.engine.image_digests import image_digest
-from scripts.engine.runs.checkpoint import load_checkpoint
-from scripts.engine.runs.recalibration import KEY, report_file
+from scripts.engine.run_folder.checkpoint import load_checkpoint
+from scripts.engine.run_folder.recalibration import KEY, report_file
 from scripts.engine.score.score import LabeledFolder, ScoreOptions, score_detections
 from scripts.engine.score.source import NetworkOptions
 from tests.scripts.test_detect import write_checkpoint

@@ -18,7 +18,7 @@ from models.weights.detectors import from_detectron, from_torchvision
 from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import convert_weights, detect
 from scripts.engine.detection.detection import load_detector
-from scripts.engine.runs.checkpoint import FORMAT, load_checkpoint
+from scripts.engine.run_folder.checkpoint import FORMAT, load_checkpoint
 from scripts.engine.update.optimizer import build_optimizer
 from scripts.engine.weights import convert
 from scripts.engine.weights.coco_classes import class_names, used_classes

@@ -30,7 +30,7 @@ from scripts.engine.detection import video
 from scripts.engine.detection.detection import choose_postprocess
 from scripts.engine.detection.files import overlay_files
 from scripts.engine.detection.unfinished import UnfinishedDetections
-from scripts.engine.runs.checkpoint import plain, save_checkpoint
+from scripts.engine.run_folder.checkpoint import plain, save_checkpoint
 from tests.networks import KL, TINY_RESNET, change, model_config
 from tests.tiny import TINY
 

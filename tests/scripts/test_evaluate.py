@@ -22,13 +22,13 @@ from postprocess.pipeline import PostprocessConfig
 from scripts import evaluate as module
 from scripts.engine.command import ENVIRONMENT
 from scripts.engine.evaluation import cost, inference
-from scripts.engine.evaluation import trained as trained_module
 from scripts.engine.evaluation.evaluation import evaluate_table
 from scripts.engine.evaluation.inference import detections_of, load_candidates, save_candidates
 from scripts.engine.evaluation.results import own_splits
 from scripts.engine.files import sha256, write_atomically, write_json
 from scripts.engine.places import table_place
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.trained import trained as trained_module
 from scripts.evaluate import main
 from scripts.reports import tables
 from scripts.reports.files import ReportPlace

@@ -23,8 +23,8 @@ from scripts.engine.export.runner.description import (
 from scripts.engine.export.runner.detector import ExportedDetector
 from scripts.engine.export.runner.onnx_parts import open_onnx
 from scripts.engine.export.torch_parts import open_torch
-from scripts.engine.runs.checkpoint import checkpoint_of, load_checkpoint
-from scripts.engine.runs.checkpoint import write_checkpoint as write_state
+from scripts.engine.run_folder.checkpoint import checkpoint_of, load_checkpoint
+from scripts.engine.run_folder.checkpoint import write_checkpoint as write_state
 from tests.networks import KL
 from tests.scripts.engine.export.test_runner import FPN, IMAGES, RFCN, loaded_of
 from tests.scripts.test_detect import MASK, write_checkpoint

@@ -11,8 +11,8 @@ from postprocess.error_quantiles import ErrorQuantiles
 from postprocess.sigma_scale import SigmaScale
 from scripts import export_weights
 from scripts.engine.detection.photo_detector import PhotoDetector
-from scripts.engine.runs.checkpoint import load_checkpoint
-from scripts.engine.runs.recalibration import Recalibration, keep_recalibration
+from scripts.engine.run_folder.checkpoint import load_checkpoint
+from scripts.engine.run_folder.recalibration import Recalibration, keep_recalibration
 from tests.scripts.test_detect import write_checkpoint
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

@@ -18,9 +18,9 @@ from postprocess.pipeline import PostprocessConfig, postprocess
 from scripts import figure5
 from scripts.engine import environment as environment_module
 from scripts.engine import places
-from scripts.engine.evaluation import trained
-from scripts.engine.evaluation.voting import in_offset_units
-from scripts.engine.runs.checkpoint import plain, save_checkpoint
+from scripts.engine.evaluation.figure5 import in_offset_units
+from scripts.engine.run_folder.checkpoint import plain, save_checkpoint
+from scripts.engine.trained import trained
 from scripts.reports import figure5_scenes
 from scripts.reports.files import ReportPlace
 from tests.tiny import (

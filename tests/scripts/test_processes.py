@@ -16,8 +16,8 @@ from scripts.engine.processes import (
     said_by_first,
     share,
 )
-from scripts.engine.runs import heartbeat as heartbeat_module
-from scripts.engine.runs.heartbeat import Heartbeat, last_signs
+from scripts.engine.run_folder import heartbeat as heartbeat_module
+from scripts.engine.run_folder.heartbeat import Heartbeat, last_signs
 from tests.processes import together, variables
 from tests.shared_training import KINDS, evaluated, finished, losses_of
 

@@ -17,9 +17,9 @@ from postprocess.pipeline import PostprocessConfig
 from scripts import figure3, recall
 from scripts.engine import places
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation import trained
 from scripts.engine.first_stage import recall as recall_module
-from scripts.engine.runs.checkpoint import plain, save_checkpoint
+from scripts.engine.run_folder.checkpoint import plain, save_checkpoint
+from scripts.engine.trained import trained
 from scripts.reports import recall as recall_report
 from scripts.reports.files import ReportPlace
 from tests.tiny import TINY

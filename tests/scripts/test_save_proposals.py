@@ -19,14 +19,15 @@ from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts import save_proposals
 from scripts import train as train_module
-from scripts.engine.evaluation import cost, proposals
+from scripts.engine.evaluation import cost
 from scripts.engine.evaluation.evaluation import evaluate_table
-from scripts.engine.evaluation.proposals import ensure_proposals, save_run_proposals
-from scripts.engine.evaluation.trained import TrainedRun, trained_detector
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.tensorboard import shown_images
 from scripts.engine.tensorboard.budget import Budget
+from scripts.engine.trained import proposals
+from scripts.engine.trained.proposals import ensure_proposals, save_run_proposals
+from scripts.engine.trained.trained import TrainedRun, trained_detector
 from tests.networks import change
 from tests.tiny import (
     TINY,

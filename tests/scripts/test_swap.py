@@ -10,8 +10,8 @@ from experiments.records import Row, Table
 from experiments.scales import TITLES
 from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
-from scripts.engine.evaluation.trained import TrainedRun
 from scripts.engine.first_stage.swap import UNMOVED, combinations, common_images, swapped
+from scripts.engine.trained.trained import TrainedRun
 from scripts.reports.files import ReportPlace
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
 from tests.scripts.test_train import equal
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import torch
 from models.detector import Detector
 from scripts.engine.command import ENVIRONMENT, STOPPED, LostProcess
 from scripts.engine.files import sha256
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from scripts.engine.training import training as module
 from scripts.train import DIVERGED, main
 from tests.networks import change

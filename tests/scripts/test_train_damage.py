@@ -9,8 +9,8 @@ import pytest
 
 from scripts.engine import files
 from scripts.engine.command import ENVIRONMENT, EnvironmentFault
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from scripts.engine.training import files as training_files
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from scripts.engine.training import saving as training_files
 from scripts.engine.training import training as module
 from scripts.train import main
 from tests.scripts.test_train import equal

@@ -18,7 +18,7 @@ from data import workers
 from data.reader import ImageReader
 from models.detector import Detector
 from scripts.engine.command import DIVERGED, ENVIRONMENT, STOPPED
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.training import training as module
 from scripts.train import main
 from tests.scripts.test_train import equal

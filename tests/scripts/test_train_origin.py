@@ -7,8 +7,8 @@ import pytest
 
 from scripts import train as train_command
 from scripts.engine.files import sha256
-from scripts.engine.runs.checkpoint import load_checkpoint, save_checkpoint
-from scripts.engine.runs.step_files import newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, save_checkpoint
+from scripts.engine.run_folder.step_files import newest_checkpoint
 from tests.tiny import TINY, know_tiny, tiny_options, train_tiny
 
 

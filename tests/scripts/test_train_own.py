@@ -13,7 +13,7 @@ from experiments.own.recipe import OwnRecipe
 from scripts import score, train
 from scripts.engine.command import BAD_DATA
 from scripts.engine.own import recipe as own_recipe
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.training import training
 from tests.networks import change
 from tests.tiny import TINY, TINY_KL, know_tiny, train_tiny

@@ -15,8 +15,8 @@ import torch
 
 from scripts.engine import stopping
 from scripts.engine.command import BAD_DATA, DIVERGED, ENDED_AT_ONCE, STOPPED, WRONG_INPUT
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
-from scripts.engine.runs.lock import held
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.lock import held
 from scripts.engine.stopping import STOP_SIGNALS
 from scripts.engine.training import training as module
 from scripts.engine.update import update as update_module

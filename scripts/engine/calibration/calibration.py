@@ -23,8 +23,8 @@ from scripts.engine.calibration.unseen_images import check_apart, check_not_trai
 from scripts.engine.detection.detection import LoadedDetector, choose_postprocess, load_detector
 from scripts.engine.detection.in_dataset import detect_dataset
 from scripts.engine.environment import pick_device
-from scripts.engine.runs.checkpoint import checkpoint_of
-from scripts.engine.runs.recalibration import Recalibration, keep_recalibration
+from scripts.engine.run_folder.checkpoint import checkpoint_of
+from scripts.engine.run_folder.recalibration import Recalibration, keep_recalibration
 from scripts.engine.score.classes import check_common_class, to_classes
 from scripts.engine.score.data import LabeledFolder, open_labeled
 

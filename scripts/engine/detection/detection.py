@@ -16,8 +16,8 @@ from models.build import build_detector
 from models.detector import Detector
 from postprocess.pipeline import PostprocessConfig, Suppression, postprocess
 from scripts.engine.numbers import not_negative, share
-from scripts.engine.runs.checkpoint import load_checkpoint
-from scripts.engine.runs.recalibration import Recalibration, read_recalibration, recalibrated
+from scripts.engine.run_folder.checkpoint import load_checkpoint
+from scripts.engine.run_folder.recalibration import Recalibration, read_recalibration, recalibrated
 from scripts.engine.saved_record import saved_record
 
 SIGMA_T = 0.02  # KL Loss section 4

@@ -19,9 +19,9 @@ from scripts.engine.evaluation.refinement import (
     images_in_order,
     no_detections,
 )
-from scripts.engine.evaluation.trained import BATCH
 from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.processes import joined_lists, share
+from scripts.engine.trained.trained import BATCH
 
 
 def detect_dataset(

@@ -24,7 +24,7 @@ from scripts.engine.detection.results import Format, write_results
 from scripts.engine.detection.unfinished import UnfinishedDetections
 from scripts.engine.detection.video import detect_in_video
 from scripts.engine.files import sha256
-from scripts.engine.runs.checkpoint import checkpoint_of
+from scripts.engine.run_folder.checkpoint import checkpoint_of
 
 SKIPPED = 1  # exit code: some images could not be read
 

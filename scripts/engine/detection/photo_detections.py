@@ -20,7 +20,7 @@ from postprocess.sigma_uses import expected_iou
 from scripts.engine.detection.detection import LoadedDetector
 from scripts.engine.detection.drawing import overlay
 from scripts.engine.detection.files import detections_as_lines, probabilities_by_name, rounded
-from scripts.engine.runs.recalibration import Recalibration, interval_of, probability_within
+from scripts.engine.run_folder.recalibration import Recalibration, interval_of, probability_within
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from scripts.engine.detection.detection import (
 )
 from scripts.engine.detection.photo_detections import PhotoDetections, reported
 from scripts.engine.environment import pick_device
-from scripts.engine.runs.checkpoint import checkpoint_of
-from scripts.engine.runs.recalibration import interval_of
+from scripts.engine.run_folder.checkpoint import checkpoint_of
+from scripts.engine.run_folder.recalibration import interval_of
 
 # a file, RGB (H, W, 3) uint8, RGB (3, H, W) uint8, or an image of Pillow
 Photo = str | Path | NDArray[np.uint8] | Tensor | Image.Image

@@ -12,10 +12,10 @@ from models.build import parameter_counts
 from models.detector import Detector
 from postprocess.pipeline import postprocess
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals
-from scripts.engine.evaluation.trained import trained_detector, trained_run
 from scripts.engine.places import RunPlace
 from scripts.engine.timing import Action, interleaved
+from scripts.engine.trained.proposals import ensure_proposals
+from scripts.engine.trained.trained import trained_detector, trained_run
 
 COST_COLUMNS = {"params_M", "speed_ms"}
 REPEATS = 20

@@ -17,20 +17,20 @@ from data.records import Candidates, Dataset, Detections
 from experiments.records import Row, Run
 from postprocess.pipeline import postprocess
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals, other_proposer, part_of_split
-from scripts.engine.evaluation.trained import (
-    TrainedRun,
-    predict,
-    trained_batches,
-    trained_detector,
-    trained_run,
-)
 from scripts.engine.intact import known_sha256
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import gathered
 from scripts.engine.results_version import RESULTS_VERSION, inference_key
+from scripts.engine.trained.proposals import ensure_proposals, other_proposer, part_of_split
+from scripts.engine.trained.trained import (
+    TrainedRun,
+    predict,
+    trained_batches,
+    trained_detector,
+    trained_run,
+)
 
 IMAGES_AT_ONCE = 64  # post-processed together
 

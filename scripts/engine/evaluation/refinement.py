@@ -18,10 +18,10 @@ from models.detector import Detector, Features
 from postprocess.masks import paste_masks
 from postprocess.refine import Refinement, refine
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals, part_of_split
-from scripts.engine.evaluation.trained import trained_batches, trained_detector, trained_run
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import joined_lists
+from scripts.engine.trained.proposals import ensure_proposals, part_of_split
+from scripts.engine.trained.trained import trained_batches, trained_detector, trained_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from scripts.engine.files import json_safe
 from scripts.engine.git import NO_COMMIT, git, has_changes
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.results_version import RESULTS_VERSION
-from scripts.engine.runs.finished import finished_network, last_is_lost
-from scripts.engine.runs.starts import training_commit
+from scripts.engine.run_folder.finished import finished_network, last_is_lost
+from scripts.engine.run_folder.starts import training_commit
 
 PAPERS_NAME = re.compile(r"\d{4}_\w+|[a-z-]+\d{4}")  # "2007_test", "val2017"
 Line = dict[str, Any]  # a row with its numbers, "metrics", and what was run

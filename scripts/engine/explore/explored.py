@@ -17,7 +17,7 @@ from scripts.engine.environment import Environment, open_dataset, pick_device, s
 from scripts.engine.own.data import OwnFolder, open_own_data
 from scripts.engine.own.recipe import OWN, OwnOptions, find_recipe, own_run
 from scripts.engine.places import find_run
-from scripts.engine.runs.checkpoint import checkpoint_of
+from scripts.engine.run_folder.checkpoint import checkpoint_of
 
 SEED = 0  # of an untrained network, and of the training whose draws are shown
 MOST_IMAGES = 20  # that one page shows

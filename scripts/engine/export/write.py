@@ -16,7 +16,7 @@ from scripts.engine.export.describe import describe
 from scripts.engine.export.parts import DensePart, HeadPart, Sample
 from scripts.engine.export.runner.description import FILE, Description, read_description, to_json
 from scripts.engine.files import write_atomically
-from scripts.engine.runs.checkpoint import checkpoint_of
+from scripts.engine.run_folder.checkpoint import checkpoint_of
 
 PartName = Literal["dense", "head"]
 Format = Literal["torch", "onnx"]

@@ -17,7 +17,7 @@ from models.matching import NEGATIVE, POSITIVE
 from models.rpn import AnchorPredictions, RegionProposalNetwork
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.evaluation.scoring import LabeledDataset
-from scripts.engine.evaluation.trained import TrainedRun, trained_batches, trained_detector
+from scripts.engine.trained.trained import TrainedRun, trained_batches, trained_detector
 
 # of the anchors of one image: objectness of positives and negatives, absolute errors of the means
 # of positives (P, 4), log variances of positives (P, 4) and negatives (M, 4)

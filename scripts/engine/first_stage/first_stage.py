@@ -15,7 +15,6 @@ import torch
 from data.records import Dataset, Proposals, Target
 from experiments.records import Run, Table
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation.proposals import network_proposals
 from scripts.engine.evaluation.results import (
     Line,
     lines_of_runs,
@@ -25,12 +24,13 @@ from scripts.engine.evaluation.results import (
     seed_results,
 )
 from scripts.engine.evaluation.scoring import LabeledDataset, LabeledDatasets
-from scripts.engine.evaluation.trained import TrainedRun, trained_run
 from scripts.engine.intact import known_sha256
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import RunPlace, TablePlace
 from scripts.engine.results_version import RESULTS_VERSION, inference_key
+from scripts.engine.trained.proposals import network_proposals
+from scripts.engine.trained.trained import TrainedRun, trained_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,10 +23,10 @@ from models.rpn_head import RPNOutput
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
 from scripts.engine.evaluation.results import seed_header
 from scripts.engine.evaluation.scoring import clean_targets
-from scripts.engine.evaluation.trained import BATCH, TrainedRun, trained_detector, trained_run
 from scripts.engine.files import json_safe
 from scripts.engine.places import TablePlace
-from scripts.engine.runs.starts import training_commit
+from scripts.engine.run_folder.starts import training_commit
+from scripts.engine.trained.trained import BATCH, TrainedRun, trained_detector, trained_run
 
 UNMOVED = "the anchors"
 # of a DataConfig: what decides which pixels and which anchors a network sees in a test image

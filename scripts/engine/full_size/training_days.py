@@ -11,7 +11,7 @@ from experiments.records import Run
 from scripts.engine.files import read_json, write_atomically
 from scripts.engine.full_size.training_flops import same_cost, step_flops
 from scripts.engine.places import EXPERIMENTS, find_run, find_table
-from scripts.engine.training.order import training_order
+from scripts.engine.table_runs import training_order
 
 COUNTED = EXPERIMENTS / "training_flops.json"  # operations of a step for each image, by "paper/run"
 RATES = {"float32": 15e12, "bf16": 40e12}  # assumed of one GPU (A100): operations a second

@@ -10,7 +10,7 @@ from experiments.own.recipes import RECIPES
 from experiments.records import Run
 from models.backbones.base import BackboneConfig
 from scripts.engine.own.data import OwnData
-from scripts.engine.runs.checkpoint import load_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint
 from scripts.engine.saved_record import saved_record
 from scripts.engine.weights.conventions import with_conventions_of
 

@@ -13,8 +13,8 @@ from scripts.engine.detection.detection import LoadedDetector, choose_postproces
 from scripts.engine.detection.in_dataset import detect_dataset
 from scripts.engine.environment import pick_device
 from scripts.engine.evaluation.refinement import RowDetections
-from scripts.engine.runs.checkpoint import checkpoint_of
-from scripts.engine.runs.recalibration import recalibrated
+from scripts.engine.run_folder.checkpoint import checkpoint_of
+from scripts.engine.run_folder.recalibration import recalibrated
 from scripts.engine.score.classes import check_common_class, to_classes
 
 RESULTS = ".json"  # how the name of a file with detections ends

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from data.records import Batch
 from experiments.records import Run
 from models.detector import Detector
-from scripts.engine.runs.checkpoint import save_checkpoint
+from scripts.engine.run_folder.checkpoint import save_checkpoint
 from scripts.engine.shared_batch import agreed
 from scripts.engine.timing import Action, Times, interleaved, milliseconds
 from scripts.engine.training.progress import Progress

@@ -10,10 +10,10 @@ from data.loader import test_batches
 from data.records import Dataset, Proposals
 from experiments.records import Run
 from scripts.engine.environment import Environment, open_dataset, pick_device
-from scripts.engine.evaluation.proposals import given_proposals, proposing_run
-from scripts.engine.evaluation.trained import TrainedRun, trained_detector, trained_run
 from scripts.engine.memory import OutOfMemoryFault, evaluated_within_memory, in_words
 from scripts.engine.places import RunPlace
+from scripts.engine.trained.proposals import given_proposals, proposing_run
+from scripts.engine.trained.trained import TrainedRun, trained_detector, trained_run
 
 IMAGES = 8  # that are shown
 

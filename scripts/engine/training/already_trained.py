@@ -5,22 +5,22 @@ from typing import Any
 
 from scripts.engine.data_identity import training_facts
 from scripts.engine.environment import Environment
-from scripts.engine.evaluation.proposals import ensure_proposals
 from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.checkpoint import (
+from scripts.engine.run_folder.checkpoint import (
     check_format_in,
     check_same_classes,
     check_same_run,
     load_checkpoint,
 )
-from scripts.engine.runs.finished import (
+from scripts.engine.run_folder.finished import (
     check_can_be_made_again,
     finished_facts,
     finished_network,
     last_is_lost,
 )
-from scripts.engine.runs.step_files import last_weights, newest_checkpoint
+from scripts.engine.run_folder.step_files import last_weights, newest_checkpoint
+from scripts.engine.trained.proposals import ensure_proposals
 from scripts.engine.training.origin import continued_origin
 from scripts.engine.training.recipe import TrainOptions
 from scripts.engine.training.state import Task, check_same_proposals

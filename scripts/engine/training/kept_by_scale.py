@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from experiments.records import Run
 from scripts.engine.places import find_table, runs_of, table_names
-from scripts.engine.runs.checkpoint import differences, plain
+from scripts.engine.run_folder.checkpoint import differences, plain
 
 KEPT = ("name", "train.", "data.layout", "data.train", "data.test")  # fields, or groups with a dot
 

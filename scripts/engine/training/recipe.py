@@ -8,7 +8,7 @@ from experiments.records import Run
 from experiments.scales import at_scale
 from scripts.engine.environment import Environment, scaled_run
 from scripts.engine.places import RunPlace, find_run
-from scripts.engine.runs.checkpoint import load_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint
 from scripts.engine.training.kept_by_scale import check_keeps_own_run
 from scripts.engine.update.optimizer import scaled_to_batch
 from scripts.engine.weights.conventions import with_conventions_of

@@ -14,8 +14,8 @@ import torch
 
 from scripts.engine.git import NO_COMMIT, git
 from scripts.engine.processes import share
-from scripts.engine.runs.checkpoint import plain
-from scripts.engine.runs.starts import SHORT
+from scripts.engine.run_folder.checkpoint import plain
+from scripts.engine.run_folder.starts import SHORT
 from scripts.engine.training.state import Training
 
 COMMAND = Path("scripts") / "train.py"

@@ -1,4 +1,4 @@
-"""What a training works with, made anew or read from a checkpoint; files.py beside it saves it."""
+"""What a training works with, made anew or read from a checkpoint; saving.py beside it saves it."""
 
 import shutil
 import time
@@ -19,21 +19,21 @@ from experiments.records import Run
 from models.detector import Detector
 from scripts.engine.data_identity import DataFacts, training_facts
 from scripts.engine.environment import Environment, pick_device
-from scripts.engine.evaluation.proposals import ensure_proposals
 from scripts.engine.files import tidy
 from scripts.engine.memory import Splitting, go_on_splitting
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import are_several, lost_processes, said_by_first
 from scripts.engine.results_version import version_note
-from scripts.engine.runs import heartbeat
-from scripts.engine.runs.checkpoint import (
+from scripts.engine.run_folder import heartbeat
+from scripts.engine.run_folder.checkpoint import (
     check_same_classes,
     check_same_run,
     load_checkpoint,
     plain,
 )
-from scripts.engine.runs.step_files import checkpoint_to_continue
+from scripts.engine.run_folder.step_files import checkpoint_to_continue
 from scripts.engine.tensorboard.shown_images import Shown
+from scripts.engine.trained.proposals import ensure_proposals
 from scripts.engine.training.origin import Origin, continued_origin, new_origin
 from scripts.engine.training.progress import Progress
 from scripts.engine.training.recipe import TrainOptions

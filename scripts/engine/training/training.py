@@ -19,21 +19,21 @@ from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
 from scripts.engine.memory import OutOfMemoryFault, within_memory
 from scripts.engine.processes import barrier, first_before_others, is_first, said_by_first, share
-from scripts.engine.runs.checkpoint import plain
-from scripts.engine.runs.heartbeat import Heartbeat, heartbeat
-from scripts.engine.runs.lock import held
-from scripts.engine.runs.starts import note_start
-from scripts.engine.runs.status import RunStatus
-from scripts.engine.runs.step_files import updates_of
+from scripts.engine.run_folder.checkpoint import plain
+from scripts.engine.run_folder.heartbeat import Heartbeat, heartbeat
+from scripts.engine.run_folder.lock import held
+from scripts.engine.run_folder.starts import note_start
+from scripts.engine.run_folder.status import RunStatus
+from scripts.engine.run_folder.step_files import updates_of
 from scripts.engine.shared_batch import SharedBatch, agreed
 from scripts.engine.stopping import StopSignals
 from scripts.engine.tensorboard.shown_images import open_shown
 from scripts.engine.training.already_trained import check_finished, is_longer_now, is_still_there
 from scripts.engine.training.board import Board
-from scripts.engine.training.files import finish, save_training, save_weights
 from scripts.engine.training.origin import write_data_facts
 from scripts.engine.training.progress import Progress
 from scripts.engine.training.recipe import TrainOptions, configured_run, with_classes
+from scripts.engine.training.saving import finish, save_training, save_weights
 from scripts.engine.training.state import (
     Task,
     Training,

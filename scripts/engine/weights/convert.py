@@ -22,7 +22,7 @@ from models.weights.detectors import (
 )
 from models.weights.imagenet import backbone_matches
 from scripts.engine.places import find_run
-from scripts.engine.runs.checkpoint import differences, plain, write_checkpoint
+from scripts.engine.run_folder.checkpoint import differences, plain, write_checkpoint
 from scripts.engine.update.optimizer import build_optimizer
 from scripts.engine.weights.coco_classes import COCO, COCO_IDS, class_names, used_classes
 from scripts.engine.weights.fitting import without_coded_layers

@@ -14,12 +14,12 @@ from models.detector import Detector
 from models.weights.imagenet import backbone_matches, load_pretrained, torchvision_state
 from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.checkpoint import (
+from scripts.engine.run_folder.checkpoint import (
     check_format_in,
     load_checkpoint,
     plain,
 )
-from scripts.engine.runs.finished import finished_network
+from scripts.engine.run_folder.finished import finished_network
 from scripts.engine.weights.fitting import Source, fit, load_fitted
 from scripts.engine.weights.weight_file import read_weights
 

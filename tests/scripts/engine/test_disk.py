@@ -17,8 +17,8 @@ from scripts.engine.command import ENVIRONMENT, WRONG_INPUT, EnvironmentFault, e
 from scripts.engine.disk import check_room, full_disk_named, tensor_bytes
 from scripts.engine.files import save_tensors, write_atomically
 from scripts.engine.kept_tensors import keep_tensors, load_tensors
-from scripts.engine.runs import step_files
-from scripts.engine.runs.checkpoint import save_checkpoint
+from scripts.engine.run_folder import step_files
+from scripts.engine.run_folder.checkpoint import save_checkpoint
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from experiments.records import Run
 from experiments.scales import SCALES, at_scale
 from scripts.engine.places import papers, runs_of
-from scripts.engine.runs.checkpoint import plain
+from scripts.engine.run_folder.checkpoint import plain
 from scripts.engine.saved_record import saved_record
 
 RUNS = {f"{paper}/{name}": run for paper in papers() for name, run in runs_of(paper).items()}

@@ -16,9 +16,9 @@ from postprocess.intervals import holding_boxes
 from postprocess.sigma_scale import SigmaScale
 from scripts.engine.detection.detection import BATCH, load_detector
 from scripts.engine.detection.photo_detector import PhotoDetector
-from scripts.engine.runs.checkpoint import checkpoint_of, load_checkpoint
-from scripts.engine.runs.checkpoint import write_checkpoint as write_checkpoint_state
-from scripts.engine.runs.recalibration import KEY, Recalibration, keep_recalibration
+from scripts.engine.run_folder.checkpoint import checkpoint_of, load_checkpoint
+from scripts.engine.run_folder.checkpoint import write_checkpoint as write_checkpoint_state
+from scripts.engine.run_folder.recalibration import KEY, Recalibration, keep_recalibration
 from tests.scripts.test_detect import write_checkpoint
 
 SIDES = tuple((p / 100, p / 50, p / 50, p / 50) for p in range(1, 91))  # of 1, 2, ... 90 %

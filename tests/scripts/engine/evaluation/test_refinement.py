@@ -22,7 +22,7 @@ from scripts.engine.evaluation.evaluation import evaluate_network, row_key
 from scripts.engine.evaluation.refinement import refine_image
 from scripts.engine.evaluation.scoring import LabeledDatasets, score
 from scripts.engine.evaluation.submission import results_json, write_submissions
-from scripts.engine.evaluation.trained import BATCH, trained_detector, trained_run
+from scripts.engine.trained.trained import BATCH, trained_detector, trained_run
 from tests.networks import TINY_RESNET, change
 from tests.tiny import TINY, environment, know_tiny, train_tiny
 

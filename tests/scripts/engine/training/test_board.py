@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.errors import DataError
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.tensorboard import shown_images
 from scripts.engine.tensorboard.budget import Budget
 from scripts.engine.training import board as module

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scripts.engine.detection.detection import load_detector
-from scripts.engine.runs.checkpoint import load_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint
 from scripts.engine.weights.weight_file import read_weights
 
 

@@ -11,7 +11,7 @@ import torch
 from models.build import build_detector
 from models.iou_net import IoUConfig
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
 from scripts.engine.weights.start import (
     first_start,
     freeze_all_but,

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from scripts.engine.runs import lock as run_lock
-from scripts.engine.runs.lock import NAME, held
+from scripts.engine.run_folder import lock as run_lock
+from scripts.engine.run_folder.lock import NAME, held
 
 
 def test_the_file_names_the_holder_and_goes_with_it(tmp_path):

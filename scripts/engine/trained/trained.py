@@ -22,14 +22,14 @@ from scripts.engine.files import tidy
 from scripts.engine.memory import evaluated_within_memory
 from scripts.engine.places import RunPlace
 from scripts.engine.processes import is_first, joined_lists, share
-from scripts.engine.runs.checkpoint import (
+from scripts.engine.run_folder.checkpoint import (
     check_same_classes,
     check_same_run,
     load_checkpoint,
     newest_checkpoint,
     plain,
 )
-from scripts.engine.runs.finished import finished_network
+from scripts.engine.run_folder.finished import finished_network
 from scripts.engine.weights.start import with_padding
 
 BATCH = 4  # images in a forward pass of an evaluation

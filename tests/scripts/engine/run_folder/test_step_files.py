@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.engine.runs.checkpoint import load_checkpoint, save_checkpoint
-from scripts.engine.runs.step_files import (
+from scripts.engine.run_folder.checkpoint import load_checkpoint, save_checkpoint
+from scripts.engine.run_folder.step_files import (
     KEPT,
     checkpoint_to_continue,
     newest_checkpoint,

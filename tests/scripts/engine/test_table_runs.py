@@ -8,7 +8,7 @@ import pytest
 from experiments.records import Command
 from experiments.scales import SCALES, at_scale
 from scripts.engine.places import EXPERIMENTS, find_table, runs_of
-from scripts.engine.training.order import COMMANDS, training_order, training_rounds
+from scripts.engine.table_runs import COMMANDS, training_order, training_rounds
 
 TABLES = sorted("/".join(path.parts[-3:-1]) for path in EXPERIMENTS.glob("*/*/rows.py"))
 

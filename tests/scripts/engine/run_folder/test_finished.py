@@ -6,11 +6,11 @@ import pytest
 
 from data.build import build_dataset
 from scripts.engine.evaluation.results import not_trained
-from scripts.engine.evaluation.trained import trained_run
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
-from scripts.engine.runs.finished import finished_network
-from scripts.engine.runs.step_files import step_files
+from scripts.engine.run_folder.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
+from scripts.engine.run_folder.finished import finished_network
+from scripts.engine.run_folder.step_files import step_files
+from scripts.engine.trained.trained import trained_run
 from tests.tiny import TINY, know_tiny, train_tiny
 
 LATER = replace(TINY, name="later", start="tiny")

@@ -21,8 +21,8 @@ from experiments.records import Run
 from scripts.engine.disk import check_room, tensor_bytes
 from scripts.engine.files import save_tensors, why_not_loaded
 from scripts.engine.intact import forget_note, is_intact, note_of, recorded_sha256, write_note
-from scripts.engine.runs.exported import SUFFIX, read_exported
-from scripts.engine.runs.step_files import (
+from scripts.engine.run_folder.safetensors_file import SUFFIX, read_safetensors
+from scripts.engine.run_folder.step_files import (
     LAST,
     last_weights,
     newest_checkpoint,
@@ -86,7 +86,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     exported = path.suffix == SUFFIX  # has no note: the one beside it is the checkpoint's
     if not exported:
         check_intact(path)
-    state = read_exported(path) if exported else read_state(path)
+    state = read_safetensors(path) if exported else read_state(path)
     if not isinstance(state, dict) or not {"model", "step", "run"} <= state.keys():
         raise ValueError(
             f"{path} is not a checkpoint of scripts.train: it lacks model, step or run."

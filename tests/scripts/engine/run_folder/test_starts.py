@@ -4,8 +4,8 @@ import json
 
 import torch
 
-from scripts.engine.runs import starts as run_starts
-from scripts.engine.runs.starts import note_start, training_commit
+from scripts.engine.run_folder import starts as run_starts
+from scripts.engine.run_folder.starts import note_start, training_commit
 
 
 def test_starts_are_kept_and_a_damaged_file_is_begun_anew(tmp_path, capsys, monkeypatch):

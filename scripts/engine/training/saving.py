@@ -9,9 +9,9 @@ from scripts.engine.command import EnvironmentFault
 from scripts.engine.files import write_atomically
 from scripts.engine.processes import is_first
 from scripts.engine.results_version import RESULTS_VERSION
-from scripts.engine.runs.checkpoint import plain, save_checkpoint, write_checkpoint
-from scripts.engine.runs.recalibration import report_file
-from scripts.engine.runs.step_files import newest_whole, step_files, step_of, updates_of
+from scripts.engine.run_folder.checkpoint import plain, save_checkpoint, write_checkpoint
+from scripts.engine.run_folder.recalibration import report_file
+from scripts.engine.run_folder.step_files import newest_whole, step_files, step_of, updates_of
 from scripts.engine.training.progress import Progress
 from scripts.engine.training.state import Training
 from scripts.engine.training.validation import best_line

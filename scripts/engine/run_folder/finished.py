@@ -5,7 +5,7 @@ from typing import Any
 
 from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
-from scripts.engine.runs.step_files import (
+from scripts.engine.run_folder.step_files import (
     newest_whole,
     step_files,
     step_of,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scripts.engine.command import EnvironmentFault
-from scripts.engine.runs.status import now
+from scripts.engine.run_folder.status import now
 
 NAME = "lock.json"  # in the folder of a run
 

@@ -14,15 +14,15 @@ KEY = "checkpoint"  # of the file's metadata
 KEPT = ("step", "run", "classes", "format", "recalibration")  # of a checkpoint, beside the model
 
 
-def write_exported(path: Path, state: dict[str, Any]) -> None:
+def write_safetensors(path: Path, state: dict[str, Any]) -> None:
     """Writes what detecting needs of a checkpoint's ``state``, so without optimizer."""
     facts = json.dumps({name: state[name] for name in KEPT if name in state})
     tensors = {name: value.contiguous() for name, value in state["model"].items()}
     write_atomically(path, safetensors.torch.save(tensors, metadata={KEY: facts}))
 
 
-def read_exported(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint that ``write_exported`` wrote.
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint that ``write_safetensors`` wrote.
 
     Raises:
         ValueError: the file is damaged, or someone else's.

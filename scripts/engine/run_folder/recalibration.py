@@ -18,8 +18,8 @@ from postprocess.error_quantiles import (
 from postprocess.recalibration import Aim, By
 from postprocess.sigma_scale import SigmaScale, scale_sigma
 from postprocess.sigma_uses import within_probability
-from scripts.engine.runs.checkpoint import load_checkpoint, plain, write_checkpoint
-from scripts.engine.runs.exported import SUFFIX, write_exported
+from scripts.engine.run_folder.checkpoint import load_checkpoint, plain, write_checkpoint
+from scripts.engine.run_folder.safetensors_file import SUFFIX, write_safetensors
 
 KEY = "recalibration"  # in a checkpoint
 
@@ -111,7 +111,7 @@ def keep_recalibration(checkpoint: Path, recalibration: Recalibration) -> None:
     state = load_checkpoint(checkpoint)
     state[KEY] = plain(asdict(recalibration))
     if checkpoint.suffix == SUFFIX:
-        write_exported(checkpoint, state)
+        write_safetensors(checkpoint, state)
     else:
         write_checkpoint(checkpoint, state["step"], state)
 

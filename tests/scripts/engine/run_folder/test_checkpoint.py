@@ -8,7 +8,7 @@ import torch
 
 from scripts.engine import files
 from scripts.engine.files import save_tensors
-from scripts.engine.runs.checkpoint import (
+from scripts.engine.run_folder.checkpoint import (
     FORMAT,
     check_format_in,
     check_same_run,
@@ -18,7 +18,7 @@ from scripts.engine.runs.checkpoint import (
     plain,
     save_checkpoint,
 )
-from scripts.engine.runs.step_files import KEPT
+from scripts.engine.run_folder.step_files import KEPT
 from tests.networks import change
 from tests.tiny import TINY
 

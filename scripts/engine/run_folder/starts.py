@@ -16,7 +16,7 @@ import torch
 from scripts.engine.files import write_json
 from scripts.engine.git import NO_COMMIT, git, has_changes
 from scripts.engine.processes import share
-from scripts.engine.runs.status import now
+from scripts.engine.run_folder.status import now
 
 SHORT = 7  # digits of a commit in results
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")

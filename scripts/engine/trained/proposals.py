@@ -18,19 +18,19 @@ from data.records import Dataset, Proposals
 from experiments.records import Run
 from scripts.engine.disk import full_disk_named
 from scripts.engine.environment import Environment, open_dataset, pick_device, scaled_run
-from scripts.engine.evaluation.trained import (
-    TrainedRun,
-    predict,
-    trained_batches,
-    trained_detector,
-    trained_run,
-)
 from scripts.engine.files import sha256
 from scripts.engine.intact import forget_note, is_intact, known_sha256, write_note
 from scripts.engine.pixels import pixels_digest
 from scripts.engine.places import OUT, RunPlace, find_run
 from scripts.engine.processes import gathered, said_by_first
 from scripts.engine.results_version import inference_key
+from scripts.engine.trained.trained import (
+    TrainedRun,
+    predict,
+    trained_batches,
+    trained_detector,
+    trained_run,
+)
 
 
 def ensure_proposals(
