@@ -164,6 +164,21 @@ def test_stopped_and_resumed_is_uninterrupted(data, tmp_path):
     )
 
 
+def test_more_epochs_do_not_begin_anew_where_the_weights_alone_are_left(data, tmp_path, capsys):
+    assert command(data, tmp_path) == 0
+    (last,) = tmp_path.rglob("last.pt")
+    for checkpoint in last.parent.glob("step-*.pt"):
+        checkpoint.unlink()
+    before = last.read_bytes()
+    assert command(data, tmp_path, "--epochs", 3) == 2
+    error = capsys.readouterr().err
+    assert "step-*.pt are gone, so it cannot go on for longer" in error
+    assert f"--from {last}" in error
+    assert last.read_bytes() == before
+    assert command(data, tmp_path) == 0
+    assert "already trained (8 updates), nothing to do" in capsys.readouterr().out
+
+
 def test_more_epochs_go_on_from_the_end(data, tmp_path, capsys):
     assert command(data, tmp_path) == 0
     assert command(data, tmp_path, "--epochs", 3) == 0

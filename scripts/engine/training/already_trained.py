@@ -29,11 +29,24 @@ TRAIN_AGAIN = "delete its folder to train again, or put a whole copy of the file
 
 
 def is_longer_now(task: Task) -> bool:
-    """Whether a finished training goes on, because its schedule has become longer."""
+    """Whether a finished training goes on, because its schedule has become longer.
+
+    Raises:
+        ValueError: it cannot, because the weights of its end alone are left.
+    """
     if not task.may_grow:
         return False
-    record = read_json(task.place.record, TRAIN_AGAIN, keys=("train",))
-    return record["train"]["iterations"] < task.run.train.iterations
+    place = task.place
+    record = read_json(place.record, TRAIN_AGAIN, keys=("train",))
+    if record["train"]["iterations"] >= task.run.train.iterations:
+        return False
+    if finished_network(place) == place.last:
+        raise ValueError(
+            f"{place.folder}: the training has ended and its checkpoints step-*.pt are gone, so it "
+            f"cannot go on for longer; fine-tune its weights in another --out folder with --from "
+            f"{place.last}, or delete the folder to train again."
+        )
+    return True
 
 
 def is_still_there(place: RunPlace) -> bool:
