@@ -100,9 +100,10 @@ def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
 def ence(errors: Tensor, sigma: Tensor, bins: int = 10) -> float:
     """The expected normalized calibration error: 0 if sigma is right wherever it is large or small.
 
-    The sides are sorted by sigma into bins of equal count; in each, the root mean square of the
-    errors should be that of the sigmas. Levi et al., "Evaluating and Calibrating Uncertainty
-    Prediction in Regression Tasks", Sensors 2022, Eq. 8: the mean of |RMV - RMSE| / RMV.
+    The sides are sorted by sigma into bins of equal count, equal sigmas in the given order; in
+    each, the root mean square of the errors should be that of the sigmas. Levi et al., "Evaluating
+    and Calibrating Uncertainty Prediction in Regression Tasks", Sensors 2022, Eq. 8: the mean of
+    |RMV - RMSE| / RMV.
 
     Args:
         errors, sigma: (n, 4) px; nan without any.
@@ -111,7 +112,7 @@ def ence(errors: Tensor, sigma: Tensor, bins: int = 10) -> float:
     flat_errors, flat_sigma = errors.double().flatten(), sigma.double().flatten()
     if not len(flat_sigma):
         return NAN
-    order = flat_sigma.argsort()
+    order = flat_sigma.argsort(stable=True)
     parts = zip(
         flat_errors[order].tensor_split(bins), flat_sigma[order].tensor_split(bins), strict=True
     )

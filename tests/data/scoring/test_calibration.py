@@ -178,6 +178,12 @@ def test_ence_is_the_relative_miss_of_the_root_mean_squares():
     assert math.isnan(ence(torch.zeros(0, 4), torch.zeros(0, 4)))
 
 
+def test_ence_keeps_equal_sigmas_in_their_order():
+    """10 bins of 40 sides, one error a bin: 1, 2, ..., 10; every sigma is 1."""
+    errors = torch.arange(1.0, 11.0).repeat_interleave(40).reshape(-1, 4)
+    assert ence(errors, torch.ones_like(errors)) == pytest.approx(4.5)
+
+
 def test_ence_of_a_gaussian_is_near_zero_and_half_if_sigma_is_twice_too_wide():
     sigma = torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0)) + 0.5
     errors = sigma * torch.randn(20_000, 4, generator=torch.Generator().manual_seed(1))
