@@ -18,6 +18,7 @@ import torch
 
 from data.errors import DataError
 from data.formats.strict_json import refuse_constant, unique_keys
+from data.image_files import without_image_suffix
 from data.label_bytes import LARGEST_DATA_SET, label_bytes
 from data.problems import is_number, shortened
 from data.records import Detections, ImageId
@@ -157,8 +158,8 @@ class _Places:
 
 
 def _other_keys(text: str) -> set[str]:
-    """A name without folder and suffix, and the number that it is."""
-    stem = PurePosixPath(text).stem
+    """A name without folder and suffix of an image, and the number that it is."""
+    stem = without_image_suffix(PurePosixPath(text).name)
     return {stem, str(int(stem))} if stem.isdecimal() else {stem}
 
 

@@ -67,7 +67,10 @@ def test_sigma_counts_if_every_detection_has_one(tmp_path):
         (("000007", "000012"), 12, 1),  # as others number images that have names
         (("000007", "000012"), "000012.png", 1),
         (("a.b", "a.c"), "a.c", 1),
-        (("a.b", "a.c"), "a.d", None),  # "a" means both
+        (("a.b", "a.c"), "a.d", None),
+        (("a.b", "c"), "a.d", None),  # a dot is part of a name: photos of one minute by seconds
+        (("a.b", "a"), "a.d", None),
+        (("a.b", "a.c"), "val/a.c.JPG", 1),
         (("1", "01"), "01", 1),
     ],
 )
