@@ -141,3 +141,13 @@ def test_a_wrong_data_yaml_is_said(tmp_path, text, says):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=f"data.yaml: .*{says}"):
         read_data_yaml(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize("file", ["data.yaml", "classes.txt"])
+def test_two_classes_of_one_name_are_refused(tmp_path, file):
+    """Results name classes, so two of one name would be counted as one."""
+    photo(tmp_path / "train" / "images" / "a.png", "1 0.5 0.5 0.2 0.2\n")
+    text = "train: train/images\nnames: [nut, nut]\n" if file == "data.yaml" else "nut\nnut\n"
+    (tmp_path / file).write_text(text)
+    with pytest.raises(DataError, match="classes 0 and 1 have the same name 'nut'; rename"):
+        open_split(find_layout(tmp_path), "train")
