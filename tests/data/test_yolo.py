@@ -151,3 +151,15 @@ def test_two_classes_of_one_name_are_refused(tmp_path, file):
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match="classes 0 and 1 have the same name 'nut'; rename"):
         open_split(find_layout(tmp_path), "train")
+
+
+def test_two_images_with_one_id_are_refused(tmp_path):
+    """a.png and a.jpg share a.txt, and an image that is listed twice counts twice."""
+    photo(tmp_path / "images" / "a.png", "0 0.5 0.5 0.2 0.2\n")
+    photo(tmp_path / "images" / "a.jpg")
+    photo(tmp_path / "images" / "b.png", "")
+    for names in (["images/a.jpg", "images/a.png"], ["images/a.png", "images/a.png"]):
+        _, (problem,) = read_yolo(tmp_path, [*names, "images/b.png"], CLASSES)
+        assert problem.severity == "error"
+        assert problem.file == str(tmp_path / "images/a.png")
+        assert f"the id and the labels of {names[0]!r}" in problem.text
