@@ -14,6 +14,7 @@ from data.config import DataConfig
 from data.loader import usable_images
 from data.reader import training_target
 from data.records import Dataset, Target
+from data.sampler import spread_evenly
 from data.transforms import padded_size, resized_size, scale_target
 from experiments.records import Run
 from models.build import build_backbone
@@ -98,9 +99,8 @@ def training_targets(
         the target in network px, and the image's (height, width) without padding.
     """
     usable = usable_images(dataset, config)
-    step = 1 if images is None else max(1, len(usable) // images)
     long_side = config.train_long_side or config.long_side
-    for index in usable[::step][:images]:
+    for index in spread_evenly(usable, len(usable) if images is None else images):
         original = dataset.sizes[index]
         network = resized_size(original, config.short_side, long_side)
         target = training_target(dataset.target(index), config)
