@@ -23,6 +23,7 @@ from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from experiments.records import Run
 from models.build import build_detector
 from models.mask import MaskConfig
+from postprocess.pipeline import PostprocessConfig
 from scripts import detect
 from scripts.engine.command import STOPPED
 from scripts.engine.detection import in_files as detect_in_files
@@ -146,6 +147,19 @@ def test_score_only_hides_detections(checkpoint, photos, tmp_path):
     )
     for name, lines in low.items():
         assert high[name] == [line for line in lines if line["score"] >= 0.34]
+
+
+def test_the_help_says_from_which_score_on_there_are_detections(
+    checkpoint, photos, tmp_path, capsys
+):
+    """At --score 0 nothing up to the least score of a candidate is shown."""
+    assert call(checkpoint, photos, "--out", tmp_path / "out", "--score", 0) == 0
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    least = PostprocessConfig().score_threshold
+    assert all(line["score"] >= least for lines in content.values() for line in lines)
+    with pytest.raises(SystemExit):
+        call("--help")
+    assert f"candidates up to {least:g} are none" in " ".join(capsys.readouterr().out.split())
 
 
 def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, capsys):

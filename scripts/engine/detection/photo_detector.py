@@ -39,7 +39,8 @@ class PhotoDetector:
     Args:
         path: a file of scripts.train or scripts.convert_weights, or the folder of a run.
         device: "auto", "cpu" or "cuda".
-        score: least score of a detection that is returned.
+        score: least score of a detection that is returned; 0: all, whose candidates are above
+            ``PostprocessConfig.score_threshold``.
         nms_iou, sigma_t, suppression: as in scripts.detect; None: what the network was trained for.
         probabilities: whether detections have those of all classes.
         interval: the level of the intervals that ``lines`` of a result have; None: they have none.
