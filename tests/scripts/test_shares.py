@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from data.errors import DataError
 from data.records import Target
 from scripts.engine.explore.shares import (
     FeatureShapes,
@@ -48,6 +49,13 @@ def test_means_over_images():
     assert shares.without == pytest.approx(100 / 3)
     assert shares.levels == (11.0, pytest.approx(1 / 3))
     assert shares.side_quartiles == (10.0, 20.0, 30.0)
+
+
+def test_images_without_an_object_are_said():
+    """Five images of a run that trains on empty ones may all be empty."""
+    empty = ImageCounts(positives=(0, 0), negatives=10, sides=())
+    with pytest.raises(DataError, match="The 5 counted training images of tiny have no objects"):
+        summarized([empty] * 5, TINY)
 
 
 def test_counted_images_are_spread_evenly():
