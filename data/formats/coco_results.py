@@ -55,8 +55,8 @@ def read_results(
         category_ids: entry k - 1 is that of label k.
 
     Raises:
-        DataError: the file is no such list, an entry is not usable, a category is not known, or no
-            entry is of one of the images.
+        DataError: the file is no such list, an entry is not usable, a category is not known, two
+            ids mean one image, or no entry is of one of the images.
     """
     entries = _entries(file)
     places = _Places(image_ids)
@@ -64,12 +64,20 @@ def read_results(
     _check_categories(file, entries, labels)
     per_image: list[list[Entry]] = [[] for _ in image_ids]
     others: list[ImageId] = []
+    callers: dict[int, str] = {}  # by the place of an image, the id that means it in the file
     for entry in entries:
         place = places.find(entry["image_id"])
         if place is None:
             others.append(entry["image_id"])
-        else:
-            per_image[place].append(entry)
+            continue
+        caller, name = str(entry["image_id"]), callers.get(place)
+        if callers.setdefault(place, caller) != caller:
+            raise DataError(
+                f"{file}: the image_ids {name!r} and {caller!r} both mean the image"
+                f" {image_ids[place]!r} of the data; leave the detections on other images out, or"
+                " call each image by its id."
+            )
+        per_image[place].append(entry)
     if len(others) == len(entries):
         raise DataError(
             f"{file}: none of the {len(entries)} detections is of one of the {len(image_ids)} "
@@ -151,7 +159,7 @@ class _Places:
         """The place of an image of the file, or None."""
         text = str(image_id)
         for known in (self.exact, self.other):
-            for key in (text, *_other_keys(text)):
+            for key in (text, without_image_suffix(text), *_other_keys(text)):
                 if key in known:
                     return known[key]
         return None

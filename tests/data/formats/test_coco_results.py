@@ -91,6 +91,17 @@ def test_detections_of_other_images_are_counted_and_named(tmp_path):
         read(tmp_path, {**GOOD, "image_id": 99})
 
 
+def test_two_ids_that_mean_one_image_are_refused(tmp_path):
+    """A file of all splits calls two images 1.jpg, of which the data have one."""
+    one, other = ({**GOOD, "image_id": f"{split}/1.jpg"} for split in ("train", "val"))
+    with pytest.raises(DataError, match=r"'train/1.jpg' and 'val/1.jpg' both mean the image '1'"):
+        read(tmp_path, one, other, ids=("1", "2"))
+    again = read(tmp_path, one, one, ids=("1", "2"))
+    assert [len(image.scores) for image in again.detections] == [2, 0]
+    both = read(tmp_path, one, other, ids=("train/1", "val/1"))
+    assert [len(image.scores) for image in both.detections] == [1, 1]
+
+
 @pytest.mark.fault("R42")
 @pytest.mark.parametrize(
     ("change", "sentence"),
