@@ -388,6 +388,29 @@ def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkey
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
+def test_overlays_of_a_command_that_named_other_images_stay(
+    checkpoint, photos, tmp_path, monkeypatch
+):
+    """Two commands are stopped at their second image; the third one goes on with both firsts."""
+    out, read = tmp_path / "out", detect_in_files.read_image
+    shutil.copytree(photos, tmp_path / "more")
+    Image.new("RGB", (64, 64)).save(tmp_path / "more" / "a.png")
+
+    def stopped(path):
+        if path.name == "b.jpg":
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(detect_in_files, "BATCH", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(detect_in_files, "read_image", stopped)
+        for folder in (photos, tmp_path / "more"):
+            assert call(checkpoint, folder, "--out", out, "--score", 0.2) == STOPPED
+    assert call(checkpoint, photos, tmp_path / "more", "--out", out, "--score", 0.2) == 0
+    overlays = {"a.png", "a-2.png", "b.png", "b-2.png"}
+    assert {path.name for path in out.glob("*.png")} == overlays
+
+
 def write_video(path, frames=11, rate=10):
     av = pytest.importorskip("av")
     pixels = np.random.default_rng(0).integers(0, 256, (frames, 96, 128, 3), dtype=np.uint8)
