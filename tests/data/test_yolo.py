@@ -163,3 +163,16 @@ def test_two_images_with_one_id_are_refused(tmp_path):
         assert problem.severity == "error"
         assert problem.file == str(tmp_path / "images/a.png")
         assert f"the id and the labels of {names[0]!r}" in problem.text
+
+
+def test_labels_with_key_points_are_refused(tmp_path):
+    """A box and two key points have as many numbers as a polygon of four corners."""
+    pose = "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n"
+    photo(tmp_path / "train" / "images" / "a.png", pose)
+    (tmp_path / "data.yaml").write_text(
+        "train: train/images\nnames: [bolt]\nkpt_shape: [2, 2]  # key points\n"
+    )
+    with pytest.raises(
+        DataError, match=r"data.yaml: kpt_shape says that the labels have key points"
+    ):
+        open_split(find_layout(tmp_path), "train")
