@@ -306,6 +306,18 @@ def test_a_score_of_nothing_is_an_error(checkpoint, labeled, tmp_path, capsys):
     assert not (tmp_path / "score-val").exists()
 
 
+def test_scores_that_are_no_shares_are_said(labeled, tmp_path):
+    """Percent rank as well as shares do, and are no probabilities."""
+    file = write_json(tmp_path / "r.json", [{**RESULT, "score": score} for score in (95, 1, 0.5)])
+    dataset = CocoDataset(labeled, "val")
+    (note,) = [
+        note
+        for note in score_source.from_file(file, dataset, score_source.NetworkOptions()).notes
+        if "outside 0 to 1" in note
+    ]
+    assert note.startswith("1 scores lie outside 0 to 1, where AP is right")
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_voc_labels_are_scored_by_image_name(tmp_path, capsys):
     """The labels themselves as results: everything is found, in both metrics."""
