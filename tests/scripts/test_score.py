@@ -319,6 +319,31 @@ def test_scores_that_are_no_shares_are_said(labeled, tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_equal_scores_rank_by_image_id_in_every_number(tmp_path):
+    """Images 2 and 1, in this order: of two equal scores that on image 1 comes first, and is right.
+
+    The other one, on image 2 that has no object, comes after the only object was found.
+    """
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (20, 20)).save(tmp_path / "b.png")
+    images = [
+        {"id": number, "file_name": name, "height": 20, "width": 20}
+        for number, name in ((2, "b.png"), (1, "a.png"))
+    ]
+    box = {"image_id": 1, "category_id": 5, "bbox": [0, 0, 9, 9]}
+    labels = {"images": images, "annotations": [{**box, "id": 1}]}
+    file = write_json(tmp_path / "l.json", {**labels, "categories": [{"id": 5, "name": "cat"}]})
+    entries = [{**box, "image_id": number, "score": 0.5, "sigma": [1] * 4} for number in (2, 1)]
+    results = write_json(tmp_path / "r.json", entries)
+    assert call(results, "--annotations", file, "--voc", "--out", tmp_path / "out") == 0
+    numbers = content(tmp_path / "out")
+    assert numbers["scores"]["AP"] == pytest.approx(100)
+    assert numbers["errors"]["AP"]["AP50"] == pytest.approx(100)
+    assert numbers["localization"]["AP"] == pytest.approx(100)
+    assert numbers["voc"]["mAP"] == pytest.approx(100)
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_voc_labels_are_scored_by_image_name(tmp_path, capsys):
     """The labels themselves as results: everything is found, in both metrics."""
     root = tiny_dataset(tmp_path).parent / "VOCdevkit" / "VOC2007"
