@@ -150,6 +150,8 @@ def test_missing_split_counts_as_a_problem(tmp_path, capsys):
         ["--layout", "pascal", "--root", ".", "--splits", "a"],
         ["--layout", "voc", "--root", ".", "--splits", ","],
         ["--annotations", "a.json"],
+        ["--annotations", "a.json", "--images", ".", "--splits", "val"],
+        ["--annotations", "a.json", "--images", ".", "--root", "."],
     ],
 )
 def test_wrong_command_line_is_exit_code_2(arguments):
