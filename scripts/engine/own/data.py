@@ -102,11 +102,16 @@ def find_data(folder: OwnFolder) -> FoundLayout:
     """The layout of what the command line names.
 
     Raises:
-        DataError: nothing known is there, or half of it is named.
+        DataError: nothing known is there, or half of it is named, or more than it.
     """
     if folder.annotations is not None or folder.images is not None:
         if folder.annotations is None or folder.images is None:
             raise DataError("--annotations FILE and --images DIR belong together; give both.")
+        if folder.root is not None:
+            raise DataError(
+                f"--data {folder.root} goes without --annotations and --images, which name the"
+                " images themselves; leave one of the two out."
+            )
         return named_layout(folder.annotations, folder.images)
     if folder.root is None:
         raise DataError("Which images? Give their folder with --data DIR (DATA=DIR with make).")
