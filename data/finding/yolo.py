@@ -94,8 +94,13 @@ def _yaml_splits(root: Path, file: Path, content: DataYaml) -> Iterator[FoundSpl
         if len(there) == len(places) == 1 and there[0].is_file():
             yield FoundSplit(name=name, labels=file, images=root, listed=there[0])
         elif there:
-            folders = tuple(place for place in there if place.is_dir())
-            yield FoundSplit(name=name, labels=file, images=root, folders=folders)
+            for place, path in zip(places, found, strict=True):
+                if path is None or not path.is_dir():
+                    raise DataError(
+                        f"{file}: {name} names {', '.join(places)}, of which {place!r} is no folder"
+                        f" in {root}; give folders that are there, or one list of images."
+                    )
+            yield FoundSplit(name=name, labels=file, images=root, folders=tuple(there))
 
 
 def _place(root: Path, base: str, place: str) -> Path | None:

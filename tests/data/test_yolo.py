@@ -176,3 +176,21 @@ def test_labels_with_key_points_are_refused(tmp_path):
         DataError, match=r"data.yaml: kpt_shape says that the labels have key points"
     ):
         open_split(find_layout(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    ("places", "missing"),
+    [("[a, gone]", "gone"), ("[list.txt, a]", "list.txt"), ("[list.txt, list.txt]", "list.txt")],
+)
+def test_a_split_of_several_places_has_all_of_them(tmp_path, places, missing):
+    """Otherwise a part of the images would be left out without a word."""
+    photo(tmp_path / "a" / "one.png")
+    photo(tmp_path / "b" / "two.png")
+    (tmp_path / "list.txt").write_text("b/two.png\n")
+    yaml = tmp_path / "data.yaml"
+    yaml.write_text(f"train: {places}\nval: b\ntest: not/there\nnames: [bolt]\n")
+    with pytest.raises(DataError, match=rf"train names .* of which '{missing}' is no folder"):
+        find_layout(tmp_path)
+    yaml.write_text("train: [a, b]\nval: b\ntest: not/there\nnames: [bolt]\n")
+    assert len(open_split(find_layout(tmp_path), "train")) == 2
+    assert find_layout(tmp_path).names == ("train", "val")
