@@ -101,16 +101,21 @@ def name_text_problem(name: str) -> str | None:
     return f"the name {name!r} has characters that cannot be printed"
 
 
+def plain_name(name: str) -> str:
+    """The name of a class without spaces, lines, and differences of upper and lower case."""
+    return "".join(name.casefold().split()).replace("_", "").replace("-", "")
+
+
 def similar_names(classes: Sequence[str]) -> list[str]:
-    """A sentence for each pair of classes that differ only in upper and lower case or spaces."""
+    """A sentence for each pair of classes with one ``plain_name``."""
     seen: dict[str, str] = {}
     sentences = []
     for name in classes:
-        other = seen.setdefault("".join(name.casefold().split()), name)
+        other = seen.setdefault(plain_name(name), name)
         if other != name:
             sentences.append(
-                f"the classes {other!r} and {name!r} differ only in case or spaces, and are learned"
-                " as two; give both one name if they are one"
+                f"the classes {other!r} and {name!r} differ only in case, spaces or lines, and are"
+                " learned as two; give both one name if they are one"
             )
     return sentences
 

@@ -11,7 +11,7 @@ from data.annotations import TableDataset
 from data.errors import DataError
 from data.finding.records import FoundLayout
 from data.layouts import find_layout, named_layout, open_split
-from data.problems import OnBadBox
+from data.problems import OnBadBox, plain_name
 from data.subset import SubsetDataset, hold_back
 from scripts.engine.image_digests import DIGESTS, image_digests
 
@@ -196,17 +196,12 @@ def described(
 
 
 def alike(classes: Sequence[str]) -> list[str]:
-    """A sentence for names that differ in upper case or spaces alone, which are two classes."""
+    """A sentence for names that have one ``plain_name``, which are two classes."""
     counts = Counter(plain_name(name) for name in classes)
     same = [name for name in classes if counts[plain_name(name)] > 1]
     if not same:
         return []
     return [f"warning: {', '.join(map(repr, same))} are different classes; is that meant?"]
-
-
-def plain_name(name: str) -> str:
-    """A name without spaces, lines, and differences of upper and lower case."""
-    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
 
 
 def fingerprint(dataset: OwnDataset) -> dict[str, Any]:
