@@ -48,10 +48,10 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def spearman(first: Tensor, second: Tensor) -> float:
-    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is
-    constant.
+    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2, one of them is
+    constant, or a value is nan, which has no rank.
     """
-    if len(first) < 2:
+    if len(first) < 2 or first.isnan().any() or second.isnan().any():
         return NAN
     a, b = (ranks - ranks.mean() for ranks in (average_ranks(first), average_ranks(second)))
     scale = float(a.norm() * b.norm())

@@ -44,6 +44,12 @@ def test_spearman_of_a_constant_or_of_too_little_is_nan():
     assert math.isnan(spearman(torch.zeros(0), torch.zeros(0)))
 
 
+def test_spearman_of_a_nan_is_nan():
+    """Sorting takes it for the largest, which would make a rank of it."""
+    assert math.isnan(spearman(torch.tensor([1.0, 2.0, math.nan]), torch.arange(3.0)))
+    assert math.isnan(spearman(torch.arange(3.0), torch.tensor([1.0, 2.0, math.nan])))
+
+
 def test_coverage_and_likelihood_by_hand():
     # |error| / sigma = .5 1 1.5 3: two within one sigma, three within two.
     errors, sigma = torch.tensor([[0.5, -2.0, 4.5, -12.0]]), torch.tensor([[1.0, 2.0, 3.0, 4.0]])
