@@ -331,7 +331,8 @@ def test_equal_scores_rank_by_image_id_in_every_number(tmp_path):
         for number, name in ((2, "b.png"), (1, "a.png"))
     ]
     box = {"image_id": 1, "category_id": 5, "bbox": [0, 0, 9, 9]}
-    labels = {"images": images, "annotations": [{**box, "id": 1}]}
+    crowd = {**box, "id": 2, "bbox": [10, 10, 9, 9], "iscrowd": 1}
+    labels = {"images": images, "annotations": [{**box, "id": 1}, crowd]}
     file = write_json(tmp_path / "l.json", {**labels, "categories": [{"id": 5, "name": "cat"}]})
     entries = [{**box, "image_id": number, "score": 0.5, "sigma": [1] * 4} for number in (2, 1)]
     results = write_json(tmp_path / "r.json", entries)
@@ -341,6 +342,7 @@ def test_equal_scores_rank_by_image_id_in_every_number(tmp_path):
     assert numbers["errors"]["AP"]["AP50"] == pytest.approx(100)
     assert numbers["localization"]["AP"] == pytest.approx(100)
     assert numbers["voc"]["mAP"] == pytest.approx(100)
+    assert numbers["facts"]["objects"] == 1  # a crowd is none, as in the table
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -95,6 +95,7 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
         source = from_network(file, loaded, dataset, options.network)
         write_detections(out, source.row, dataset, options.folder.image_root)
     detections, classes = source.row.detections, dataset.classes
+    counted = targets_of_metric(targets, "coco")  # difficult objects are crowds
     order = order_of_ids(dataset.image_ids)  # as in validation_scores, with the same numbers
     ranked = [detections[index] for index in order], [targets[index] for index in order]
     facts = {
@@ -102,7 +103,7 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
         "data": options.folder.name,
         "split": split,
         "images": len(dataset),
-        "objects": sum(len(target.labels) for target in targets),
+        "objects": sum(int((~target.crowd).sum()) for target in counted),
         "detections": sum(len(image.scores) for image in detections),
         "annotations_left_out": len(dataset.skipped),
         "coco_evaluator": evaluator_with_version(),
@@ -125,9 +126,7 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
             classes,
             confusion_score=options.confusion_score,
         ),
-        errors=find_errors(
-            source.row, dataset, targets_of_metric(targets, "coco"), options.confusion_score
-        ),
+        errors=find_errors(source.row, dataset, counted, options.confusion_score),
         localization=fit_of_boxes(*ranked, len(classes)),
     )
 
