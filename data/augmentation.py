@@ -90,8 +90,8 @@ def crop_image(image: Tensor, window: Window) -> Tensor:
 def crop_target(target: Target, window: Window) -> Target:
     """The objects whose center is in a window, in its px; boxes and masks end at its edges.
 
-    An object of which the center is outside is left out, so that no label is a sliver: what stays
-    has at least a quarter of its box.
+    An object of which the center is outside is left out, so that no label is a sliver: in a window
+    of at least half of each side, what stays has at least a quarter of its box.
     """
     centers = (target.boxes[:, :2] + target.boxes[:, 2:]) / 2
     low = centers.new_tensor([window.left, window.top])

@@ -111,8 +111,14 @@ def pixels_of(image: Image.Image) -> Tensor:
     """An image that Pillow has opened as RGB (3, H, W) uint8, turned upright, as its file is read.
 
     Raises:
-        DataError: it holds floating-point values.
+        DataError: it holds floating-point values, or colors of 16 bits, of which Pillow keeps the
+            high byte (after ``load`` nothing shows that).
     """
+    if _is_16_bit_color(image):
+        raise DataError(
+            "The image has colors of 16 bits, of which Pillow keeps the high byte, so that it may"
+            " be black; give the file instead."
+        )
     pixels, _ = eight_bits(_values(ImageOps.exif_transpose(image), "the image"))
     return torch.from_numpy(_rgb(pixels)).permute(2, 0, 1).contiguous()
 

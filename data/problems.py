@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeGuard
 
+import numpy as np
+
 from data.errors import DataError
 
 OnBadBox = Literal["error", "skip"]
@@ -101,16 +103,21 @@ def name_text_problem(name: str) -> str | None:
     return f"the name {name!r} has characters that cannot be printed"
 
 
+def plain_name(name: str) -> str:
+    """The name of a class without spaces, lines, and differences of upper and lower case."""
+    return "".join(name.casefold().split()).replace("_", "").replace("-", "")
+
+
 def similar_names(classes: Sequence[str]) -> list[str]:
-    """A sentence for each pair of classes that differ only in upper and lower case or spaces."""
+    """A sentence for each pair of classes with one ``plain_name``."""
     seen: dict[str, str] = {}
     sentences = []
     for name in classes:
-        other = seen.setdefault("".join(name.casefold().split()), name)
+        other = seen.setdefault(plain_name(name), name)
         if other != name:
             sentences.append(
-                f"the classes {other!r} and {name!r} differ only in case or spaces, and are learned"
-                " as two; give both one name if they are one"
+                f"the classes {other!r} and {name!r} differ only in case, spaces or lines, and are"
+                " learned as two; give both one name if they are one"
             )
     return sentences
 
@@ -137,6 +144,8 @@ def box_problem(
     overhang = max(-x1, -y1, x2 - width, y2 - height)
     if not _overlaps_image(box, size):
         return "box", f"box {shown} lies outside the image of {width} x {height} px"
+    if not (_is_length(max(x1, 0), min(x2, width)) and _is_length(max(y1, 0), min(y2, height))):
+        return "box", f"box {shown} has no positive size inside the image of {width} x {height} px"
     if overhang > 1:
         return (
             "repaired",
@@ -150,6 +159,11 @@ def _overlaps_image(box: tuple[float, float, float, float], size: tuple[int, int
     x1, y1, x2, y2 = box
     height, width = size
     return x1 < width and y1 < height and x2 > 0 and y2 > 0
+
+
+def _is_length(low: float, high: float) -> bool:
+    """Whether two sides are apart in float32, in which boxes are kept."""
+    return high - low >= 1 or bool(np.float32(low) < np.float32(high))
 
 
 def forward_slashes(name: str) -> str:

@@ -145,6 +145,14 @@ def batches_of_one_size(
     return batches + [tuple(batch) for batch in waiting.values()]
 
 
+def spread_evenly(values: Sequence[Value], count: int) -> list[Value]:
+    """``count`` of some values, in their order and evenly from first to last; all if there are
+    fewer.
+    """
+    count = min(count, len(values))
+    return [values[place * len(values) // count] for place in range(count)]
+
+
 def in_order(values: Sequence[Value], indices: Sequence[int]) -> list[Value]:
     """What was computed batch by batch, in the order of the data set.
 

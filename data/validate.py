@@ -152,6 +152,8 @@ def plan(parser: argparse.ArgumentParser, options: dict[str, object]) -> Checks:
     if text is not None and not splits:
         parser.error("--splits names no split")
     if isinstance(annotations, Path) and isinstance(images, Path):
+        if any(options[key] is not None for key in ("root", "layout", "splits")):
+            parser.error("--annotations and --images go without --root, --layout and --splits")
         return planned_checks(None, images, (), named_layout(annotations, images))
     if annotations is not None or images is not None:
         parser.error("give --annotations and --images together")

@@ -64,7 +64,7 @@ def read_yolo(
     Returns:
         what is usable, and what is wrong with the rest.
     """
-    problems: list[Problem] = []
+    problems = _shared_ids(root, images)
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
     objects: list[list[_YoloObject]] = []
@@ -86,6 +86,24 @@ def read_yolo(
         targets=_flat_targets(objects, sizes),
     )
     return table, problems
+
+
+def _shared_ids(root: Path, images: Sequence[str]) -> list[Problem]:
+    """A problem for each image with the name of an earlier one but for the suffix: the name is the
+    image's id, and that of its text file.
+    """
+    owners: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in images:
+        image_id = without_image_suffix(name)
+        if image_id in owners:
+            text = (
+                f"the image has the id and the labels of {owners[image_id]!r}; remove one of the"
+                " two, or rename it and its label file"
+            )
+            problems.append(Problem(severity="error", file=str(root / name), text=text))
+        owners.setdefault(image_id, name)
+    return problems
 
 
 def _objects(

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from postprocess.pipeline import PostprocessConfig
 from scripts.engine.command import command_parser, exit_code
 from scripts.engine.detection.detection import add_postprocess_options
 from scripts.engine.detection.in_files import DetectOptions, detect_in_files
@@ -44,7 +45,11 @@ def option_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--score", type=share, default=0.5, help="least score of a detection that is reported"
+        "--score",
+        type=share,
+        default=0.5,
+        help="least score of a detection that is reported; candidates up to "
+        f"{PostprocessConfig.score_threshold:g} are none (default: %(default)s)",
     )
     parser.add_argument(
         "--format",

@@ -57,13 +57,18 @@ def yolo_classes(file: Path) -> tuple[str, ...]:
     """The names of the classes in a data.yaml or a list of one name on each line.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or two have the same name.
     """
-    if file.suffix in (".yaml", ".yml"):
-        return read_data_yaml(file).classes
-    names = tuple(read_lines(file))
+    is_yaml = file.suffix in (".yaml", ".yml")
+    names = read_data_yaml(file).classes if is_yaml else tuple(read_lines(file))
     if not names:
         raise DataError(f"{file}: the list names no class; put one on each line.")
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise DataError(
+                f"{file}: the classes {names.index(name)} and {number} have the same name {name!r};"
+                " rename one of them, or give both one number in the label files."
+            )
     return names
 
 
@@ -89,8 +94,13 @@ def _yaml_splits(root: Path, file: Path, content: DataYaml) -> Iterator[FoundSpl
         if len(there) == len(places) == 1 and there[0].is_file():
             yield FoundSplit(name=name, labels=file, images=root, listed=there[0])
         elif there:
-            folders = tuple(place for place in there if place.is_dir())
-            yield FoundSplit(name=name, labels=file, images=root, folders=folders)
+            for place, path in zip(places, found, strict=True):
+                if path is None or not path.is_dir():
+                    raise DataError(
+                        f"{file}: {name} names {', '.join(places)}, of which {place!r} is no folder"
+                        f" in {root}; give folders that are there, or one list of images."
+                    )
+            yield FoundSplit(name=name, labels=file, images=root, folders=tuple(there))
 
 
 def _place(root: Path, base: str, place: str) -> Path | None:

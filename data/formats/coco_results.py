@@ -18,6 +18,7 @@ import torch
 
 from data.errors import DataError
 from data.formats.strict_json import refuse_constant, unique_keys
+from data.image_files import without_image_suffix
 from data.label_bytes import LARGEST_DATA_SET, label_bytes
 from data.problems import is_number, shortened
 from data.records import Detections, ImageId
@@ -54,8 +55,8 @@ def read_results(
         category_ids: entry k - 1 is that of label k.
 
     Raises:
-        DataError: the file is no such list, an entry is not usable, a category is not known, or no
-            entry is of one of the images.
+        DataError: the file is no such list, an entry is not usable, a category is not known, two
+            ids mean one image, or no entry is of one of the images.
     """
     entries = _entries(file)
     places = _Places(image_ids)
@@ -63,12 +64,20 @@ def read_results(
     _check_categories(file, entries, labels)
     per_image: list[list[Entry]] = [[] for _ in image_ids]
     others: list[ImageId] = []
+    callers: dict[int, str] = {}  # by the place of an image, the id that means it in the file
     for entry in entries:
         place = places.find(entry["image_id"])
         if place is None:
             others.append(entry["image_id"])
-        else:
-            per_image[place].append(entry)
+            continue
+        caller, name = str(entry["image_id"]), callers.get(place)
+        if callers.setdefault(place, caller) != caller:
+            raise DataError(
+                f"{file}: the image_ids {name!r} and {caller!r} both mean the image"
+                f" {image_ids[place]!r} of the data; leave the detections on other images out, or"
+                " call each image by its id."
+            )
+        per_image[place].append(entry)
     if len(others) == len(entries):
         raise DataError(
             f"{file}: none of the {len(entries)} detections is of one of the {len(image_ids)} "
@@ -150,15 +159,15 @@ class _Places:
         """The place of an image of the file, or None."""
         text = str(image_id)
         for known in (self.exact, self.other):
-            for key in (text, *_other_keys(text)):
+            for key in (text, without_image_suffix(text), *_other_keys(text)):
                 if key in known:
                     return known[key]
         return None
 
 
 def _other_keys(text: str) -> set[str]:
-    """A name without folder and suffix, and the number that it is."""
-    stem = PurePosixPath(text).stem
+    """A name without folder and suffix of an image, and the number that it is."""
+    stem = without_image_suffix(PurePosixPath(text).name)
     return {stem, str(int(stem))} if stem.isdecimal() else {stem}
 
 

@@ -36,9 +36,15 @@ def read_data_yaml(file: Path) -> DataYaml:
     """Reads and checks a data.yaml.
 
     Raises:
-        DataError: it has no class names, or their number is not the one that it gives.
+        DataError: it has no class names, their number is not the one that it gives, or its labels
+            have key points, which a reader of boxes and polygons would take for corners.
     """
     blocks = _blocks(read_text(file).splitlines())
+    if blocks.get("kpt_shape"):
+        raise DataError(
+            f"{file}: kpt_shape says that the labels have key points behind each box, which are not"
+            ' read; write labels of boxes, "class cx cy w h", and remove the key.'
+        )
     names = _entries(blocks.get("names", []))
     if not names:
         raise DataError(

@@ -48,10 +48,10 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def spearman(first: Tensor, second: Tensor) -> float:
-    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2 or one of them is
-    constant.
+    """Spearman's rank correlation of two (n,) tensors in -1..1; nan if n < 2, one of them is
+    constant, or a value is nan, which has no rank.
     """
-    if len(first) < 2:
+    if len(first) < 2 or first.isnan().any() or second.isnan().any():
         return NAN
     a, b = (ranks - ranks.mean() for ranks in (average_ranks(first), average_ranks(second)))
     scale = float(a.norm() * b.norm())
@@ -100,9 +100,10 @@ def calibration(errors: Tensor, sigma: Tensor) -> dict[str, float]:
 def ence(errors: Tensor, sigma: Tensor, bins: int = 10) -> float:
     """The expected normalized calibration error: 0 if sigma is right wherever it is large or small.
 
-    The sides are sorted by sigma into bins of equal count; in each, the root mean square of the
-    errors should be that of the sigmas. Levi et al., "Evaluating and Calibrating Uncertainty
-    Prediction in Regression Tasks", Sensors 2022, Eq. 8: the mean of |RMV - RMSE| / RMV.
+    The sides are sorted by sigma into bins of equal count, equal sigmas in the given order; in
+    each, the root mean square of the errors should be that of the sigmas. Levi et al., "Evaluating
+    and Calibrating Uncertainty Prediction in Regression Tasks", Sensors 2022, Eq. 8: the mean of
+    |RMV - RMSE| / RMV.
 
     Args:
         errors, sigma: (n, 4) px; nan without any.
@@ -111,7 +112,7 @@ def ence(errors: Tensor, sigma: Tensor, bins: int = 10) -> float:
     flat_errors, flat_sigma = errors.double().flatten(), sigma.double().flatten()
     if not len(flat_sigma):
         return NAN
-    order = flat_sigma.argsort()
+    order = flat_sigma.argsort(stable=True)
     parts = zip(
         flat_errors[order].tensor_split(bins), flat_sigma[order].tensor_split(bins), strict=True
     )

@@ -77,10 +77,13 @@ def reranked(detections: Detections, scores: Tensor) -> Detections:
 
 
 def binned_error(expected: Tensor, observed: Tensor) -> float:
-    """The mean over BINS bins of equal count of |mean expected - mean observed|; nan if empty."""
+    """The mean over BINS bins of equal count of |mean expected - mean observed|; nan if empty.
+
+    The bins are by rising expectation, equal ones in the given order.
+    """
     if not len(expected):
         return NAN
-    order = expected.argsort()
+    order = expected.argsort(stable=True)
     pairs = zip(expected[order].tensor_split(BINS), observed[order].tensor_split(BINS), strict=True)
     off = [float((hope.mean() - seen.mean()).abs()) for hope, seen in pairs if len(hope)]
     return sum(off) / len(off)

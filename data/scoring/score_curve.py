@@ -43,7 +43,8 @@ def score_curve(
     """
     scores, hits = scored_hits(detections, targets, iou)
     objects = sum(int((~target.crowd).sum()) for target in targets)
-    thresholds = torch.linspace(0, 1, THRESHOLDS, dtype=torch.float64)
+    # a linspace has 0.35000000000000003, which a score of 0.35 does not reach
+    thresholds = torch.arange(THRESHOLDS, dtype=torch.float64) / (THRESHOLDS - 1)
     right = counts_from(scores[hits], thresholds)
     wrong = counts_from(scores[~hits], thresholds)
     found = right + wrong

@@ -49,7 +49,7 @@ def evaluate_voc(
     Args:
         detections, targets: one entry per image, in the same order; original px. An object with
             ``Target.difficult`` is neither counted nor, where it is found, held against the
-            detector.
+            detector; ``Target.crowd``, which VOC has not, is the same.
         num_classes: K.
         iou_threshold: a detection is right if its IoU with the nearest object is larger.
         eleven_point: VOC 2007's mean of 11 precisions; otherwise the area under the curve (VOC 2010
@@ -77,8 +77,10 @@ def evaluate_voc(
 
 
 def count_objects(targets: Sequence[Target], num_classes: int) -> list[int]:
-    """How many objects of each class all images have together, not counting difficult ones."""
-    labels = _concatenate([t.labels[~t.difficult] for t in targets]).astype(np.int64)
+    """How many objects of each class all images have together, not counting difficult ones and
+    crowds.
+    """
+    labels = _concatenate([t.labels[~(t.difficult | t.crowd)] for t in targets]).astype(np.int64)
     counts: list[int] = np.bincount(labels, minlength=num_classes + 1)[1:].tolist()
     return counts
 
@@ -112,7 +114,8 @@ def _match(detected: Detections, target: Target, iou_threshold: float, first: in
     same = detected.labels[:, None] == target.labels
     overlap = box_iou(detected.boxes, target.boxes).masked_fill(~same, -1.0)
     iou, nearest = overlap.max(dim=1)
-    number = torch.where(target.difficult[nearest], DIFFICULT, first + nearest)
+    ignored = target.difficult | target.crowd
+    number = torch.where(ignored[nearest], DIFFICULT, first + nearest)
     return torch.where(iou > iou_threshold, number, MISSED)
 
 

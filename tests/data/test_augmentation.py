@@ -68,6 +68,14 @@ def test_an_object_whose_center_is_outside_is_left_out():
     assert none.masks.shape == (0, 10, 10)
 
 
+@pytest.mark.parametrize(("side", "share"), [(50, 0.25), (30, 0.09)])
+def test_what_stays_of_an_object_in_a_window(side, share):
+    """A quarter or more in windows of half of each side; smaller windows can leave less."""
+    whole = Target(boxes=torch.tensor([[0.0, 0, 100, 100]]), labels=torch.tensor([1]))
+    (box,) = crop_target(whole, Window(left=40, top=40, width=side, height=side)).boxes.tolist()
+    assert box[2] * box[3] / 100**2 == pytest.approx(share)
+
+
 def test_a_window_holds_the_center_of_the_drawn_object():
     config = replace(CONFIG, crop=0.5)
     image = torch.zeros(3, 40, 60)

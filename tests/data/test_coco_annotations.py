@@ -22,6 +22,8 @@ def test_a_box_that_leaves_its_image_is_clipped(tmp_path):
         [1, 1, 0, 5],
         [1, 1, -3, 5],
         [70, 1, 5, 5],
+        [59.9999999, 1, 5, 5],  # float32 has its left side at the border of the image
+        [1, 1, 5, 1e-9],
         ["1 px", 1, 5, 5],
         ["inf", 1, 5, 5],
         [1, 1, 5],

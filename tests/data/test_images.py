@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from data.errors import DataError
-from data.images import read_image, read_image_file, upright_size
+from data.images import pixels_of, read_image, read_image_file, upright_size
 
 
 @pytest.mark.fault("R37")
@@ -131,6 +131,8 @@ def test_colors_of_16_bits_are_scaled_too(tmp_path):
     write_png(tmp_path / "a.png", header, chunk(b"IDAT", rows))
     image = read_image_file(tmp_path / "a.png", (1, 1))
     assert (image.pixels.flatten().tolist(), image.bits) == ([255, 128, 0], 12)
+    with pytest.raises(DataError, match="Pillow keeps the high byte, so that it may be black"):
+        pixels_of(Image.open(tmp_path / "a.png"))
 
 
 def test_floating_point_values_are_refused(tmp_path):

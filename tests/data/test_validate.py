@@ -150,6 +150,8 @@ def test_missing_split_counts_as_a_problem(tmp_path, capsys):
         ["--layout", "pascal", "--root", ".", "--splits", "a"],
         ["--layout", "voc", "--root", ".", "--splits", ","],
         ["--annotations", "a.json"],
+        ["--annotations", "a.json", "--images", ".", "--splits", "val"],
+        ["--annotations", "a.json", "--images", ".", "--root", "."],
     ],
 )
 def test_wrong_command_line_is_exit_code_2(arguments):
@@ -192,11 +194,13 @@ def test_a_folder_without_labels_says_what_it_holds(tmp_path, capsys):
 
 
 def test_classes_that_differ_only_in_case_are_suspicious(tmp_path, capsys):
-    write_voc(tmp_path, {"a": thing("Cat") + thing("cat") + thing("dog")})
+    names = ("Cat", "cat", "dog", "red_light", "red light")
+    write_voc(tmp_path, {"a": "".join(map(thing, names))})
     code, text = run(capsys, "voc", tmp_path, "trainval")
     assert code == 1
-    assert "the classes 'Cat' and 'cat' differ only in case or spaces" in text
-    assert "trainval: 1 problems (1 suspicious)" in text
+    assert "the classes 'Cat' and 'cat' differ only in case, spaces or lines" in text
+    assert "the classes 'red light' and 'red_light' differ only in case" in text
+    assert "trainval: 2 problems (2 suspicious)" in text
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,56 @@ def test_a_wrong_data_yaml_is_said(tmp_path, text, says):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=f"data.yaml: .*{says}"):
         read_data_yaml(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize("file", ["data.yaml", "classes.txt"])
+def test_two_classes_of_one_name_are_refused(tmp_path, file):
+    """Results name classes, so two of one name would be counted as one."""
+    photo(tmp_path / "train" / "images" / "a.png", "1 0.5 0.5 0.2 0.2\n")
+    text = "train: train/images\nnames: [nut, nut]\n" if file == "data.yaml" else "nut\nnut\n"
+    (tmp_path / file).write_text(text)
+    with pytest.raises(DataError, match="classes 0 and 1 have the same name 'nut'; rename"):
+        open_split(find_layout(tmp_path), "train")
+
+
+def test_two_images_with_one_id_are_refused(tmp_path):
+    """a.png and a.jpg share a.txt, and an image that is listed twice counts twice."""
+    photo(tmp_path / "images" / "a.png", "0 0.5 0.5 0.2 0.2\n")
+    photo(tmp_path / "images" / "a.jpg")
+    photo(tmp_path / "images" / "b.png", "")
+    for names in (["images/a.jpg", "images/a.png"], ["images/a.png", "images/a.png"]):
+        _, (problem,) = read_yolo(tmp_path, [*names, "images/b.png"], CLASSES)
+        assert problem.severity == "error"
+        assert problem.file == str(tmp_path / "images/a.png")
+        assert f"the id and the labels of {names[0]!r}" in problem.text
+
+
+def test_labels_with_key_points_are_refused(tmp_path):
+    """A box and two key points have as many numbers as a polygon of four corners."""
+    pose = "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n"
+    photo(tmp_path / "train" / "images" / "a.png", pose)
+    (tmp_path / "data.yaml").write_text(
+        "train: train/images\nnames: [bolt]\nkpt_shape: [2, 2]  # key points\n"
+    )
+    with pytest.raises(
+        DataError, match=r"data.yaml: kpt_shape says that the labels have key points"
+    ):
+        open_split(find_layout(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    ("places", "missing"),
+    [("[a, gone]", "gone"), ("[list.txt, a]", "list.txt"), ("[list.txt, list.txt]", "list.txt")],
+)
+def test_a_split_of_several_places_has_all_of_them(tmp_path, places, missing):
+    """Otherwise a part of the images would be left out without a word."""
+    photo(tmp_path / "a" / "one.png")
+    photo(tmp_path / "b" / "two.png")
+    (tmp_path / "list.txt").write_text("b/two.png\n")
+    yaml = tmp_path / "data.yaml"
+    yaml.write_text(f"train: {places}\nval: b\ntest: not/there\nnames: [bolt]\n")
+    with pytest.raises(DataError, match=rf"train names .* of which '{missing}' is no folder"):
+        find_layout(tmp_path)
+    yaml.write_text("train: [a, b]\nval: b\ntest: not/there\nnames: [bolt]\n")
+    assert len(open_split(find_layout(tmp_path), "train")) == 2
+    assert find_layout(tmp_path).names == ("train", "val")

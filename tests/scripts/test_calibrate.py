@@ -212,6 +212,15 @@ def test_an_image_is_known_by_its_bytes(tmp_path):
         ("train", "trainval", True),
         ("2007_trainval", "2007_test", False),
         ("train", "val", False),
+        ("trainval35k", "train2014", True),
+        ("trainval35k", "val2014", True),
+        ("trainval35k", "train2017", True),
+        ("trainval", "val2017", True),
+        ("train2017", "val2014", True),
+        ("trainval35k", "minival", False),
+        ("trainval35k", "val2017", False),
+        ("train2017", "minival2014", False),
+        ("train2014", "val2014", False),
     ],
 )
 def test_a_split_holds_what_its_name_says(learned, split, shared):

@@ -23,6 +23,7 @@ from experiments.kl_loss.runs import r50_fpn_1x, vgg16_coco, vgg16_coco_kl
 from experiments.records import Run
 from models.build import build_detector
 from models.mask import MaskConfig
+from postprocess.pipeline import PostprocessConfig
 from scripts import detect
 from scripts.engine.command import STOPPED
 from scripts.engine.detection import in_files as detect_in_files
@@ -146,6 +147,19 @@ def test_score_only_hides_detections(checkpoint, photos, tmp_path):
     )
     for name, lines in low.items():
         assert high[name] == [line for line in lines if line["score"] >= 0.34]
+
+
+def test_the_help_says_from_which_score_on_there_are_detections(
+    checkpoint, photos, tmp_path, capsys
+):
+    """At --score 0 nothing up to the least score of a candidate is shown."""
+    assert call(checkpoint, photos, "--out", tmp_path / "out", "--score", 0) == 0
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    least = PostprocessConfig().score_threshold
+    assert all(line["score"] >= least for lines in content.values() for line in lines)
+    with pytest.raises(SystemExit):
+        call("--help")
+    assert f"candidates up to {least:g} are none" in " ".join(capsys.readouterr().out.split())
 
 
 def test_bad_image_is_named_and_the_rest_is_done(checkpoint, photos, tmp_path, capsys):
@@ -372,6 +386,29 @@ def test_a_command_that_was_stopped_goes_on(checkpoint, photos, tmp_path, monkey
     assert seen == ["b.jpg", "c.png", "d.png"]
     assert (out / "detections.json").read_text() == (whole / "detections.json").read_text()
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+def test_overlays_of_a_command_that_named_other_images_stay(
+    checkpoint, photos, tmp_path, monkeypatch
+):
+    """Two commands are stopped at their second image; the third one goes on with both firsts."""
+    out, read = tmp_path / "out", detect_in_files.read_image
+    shutil.copytree(photos, tmp_path / "more")
+    Image.new("RGB", (64, 64)).save(tmp_path / "more" / "a.png")
+
+    def stopped(path):
+        if path.name == "b.jpg":
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(detect_in_files, "BATCH", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(detect_in_files, "read_image", stopped)
+        for folder in (photos, tmp_path / "more"):
+            assert call(checkpoint, folder, "--out", out, "--score", 0.2) == STOPPED
+    assert call(checkpoint, photos, tmp_path / "more", "--out", out, "--score", 0.2) == 0
+    overlays = {"a.png", "a-2.png", "b.png", "b-2.png"}
+    assert {path.name for path in out.glob("*.png")} == overlays
 
 
 def write_video(path, frames=11, rate=10):

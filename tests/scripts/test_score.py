@@ -306,6 +306,45 @@ def test_a_score_of_nothing_is_an_error(checkpoint, labeled, tmp_path, capsys):
     assert not (tmp_path / "score-val").exists()
 
 
+def test_scores_that_are_no_shares_are_said(labeled, tmp_path):
+    """Percent rank as well as shares do, and are no probabilities."""
+    file = write_json(tmp_path / "r.json", [{**RESULT, "score": score} for score in (95, 1, 0.5)])
+    dataset = CocoDataset(labeled, "val")
+    (note,) = [
+        note
+        for note in score_source.from_file(file, dataset, score_source.NetworkOptions()).notes
+        if "outside 0 to 1" in note
+    ]
+    assert note.startswith("1 scores lie outside 0 to 1, where AP is right")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_equal_scores_rank_by_image_id_in_every_number(tmp_path):
+    """Images 2 and 1, in this order: of two equal scores that on image 1 comes first, and is right.
+
+    The other one, on image 2 that has no object, comes after the only object was found.
+    """
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (20, 20)).save(tmp_path / "b.png")
+    images = [
+        {"id": number, "file_name": name, "height": 20, "width": 20}
+        for number, name in ((2, "b.png"), (1, "a.png"))
+    ]
+    box = {"image_id": 1, "category_id": 5, "bbox": [0, 0, 9, 9]}
+    crowd = {**box, "id": 2, "bbox": [10, 10, 9, 9], "iscrowd": 1}
+    labels = {"images": images, "annotations": [{**box, "id": 1}, crowd]}
+    file = write_json(tmp_path / "l.json", {**labels, "categories": [{"id": 5, "name": "cat"}]})
+    entries = [{**box, "image_id": number, "score": 0.5, "sigma": [1] * 4} for number in (2, 1)]
+    results = write_json(tmp_path / "r.json", entries)
+    assert call(results, "--annotations", file, "--voc", "--out", tmp_path / "out") == 0
+    numbers = content(tmp_path / "out")
+    assert numbers["scores"]["AP"] == pytest.approx(100)
+    assert numbers["errors"]["AP"]["AP50"] == pytest.approx(100)
+    assert numbers["localization"]["AP"] == pytest.approx(100)
+    assert numbers["voc"]["mAP"] == pytest.approx(100)
+    assert numbers["facts"]["objects"] == 1  # a crowd is none, as in the table
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_voc_labels_are_scored_by_image_name(tmp_path, capsys):
     """The labels themselves as results: everything is found, in both metrics."""

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scripts.engine.explore.shares import FeatureShapes, ImageCounts, image_counts, summarized
+from data.errors import DataError
+from data.records import Target
+from scripts.engine.explore.shares import (
+    FeatureShapes,
+    ImageCounts,
+    image_counts,
+    summarized,
+    training_targets,
+)
 from scripts.shares import main, print_shares
 from tests.networks import change
 from tests.tiny import TINY, environment, know_tiny, tiny_dataset, tiny_options
@@ -41,6 +49,32 @@ def test_means_over_images():
     assert shares.without == pytest.approx(100 / 3)
     assert shares.levels == (11.0, pytest.approx(1 / 3))
     assert shares.side_quartiles == (10.0, 20.0, 30.0)
+
+
+def test_images_without_an_object_are_said():
+    """Five images of a run that trains on empty ones may all be empty."""
+    empty = ImageCounts(positives=(0, 0), negatives=10, sides=())
+    with pytest.raises(DataError, match="The 5 counted training images of tiny have no objects"):
+        summarized([empty] * 5, TINY)
+
+
+def test_counted_images_are_spread_evenly():
+    """Of 8 images, each of another width, 5 are not the first 5."""
+
+    class Images:
+        sizes = tuple((64, 64 + 32 * k) for k in range(8))
+
+        def __len__(self):
+            return len(self.sizes)
+
+        def target(self, index):
+            return Target(boxes=torch.tensor([[0.0, 0, 32, 32]]), labels=torch.tensor([1]))
+
+    images = Images()
+    config = replace(TINY.data, long_side=None)
+    for count, expected in ((5, [0, 1, 3, 4, 6]), (4, [0, 2, 4, 6]), (9, [*range(8)])):
+        widths = [size[1] for _, size in training_targets(images, config, count)]
+        assert widths == [64 + 32 * k for k in expected]
 
 
 def test_the_command_prints_what_it_counts(tmp_path, monkeypatch, capsys):

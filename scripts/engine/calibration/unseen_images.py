@@ -11,6 +11,16 @@ from scripts.engine.image_digests import DIGESTS, image_digests
 from scripts.engine.own.data import HELD_BACK
 from scripts.engine.places import TRAINED_IMAGES
 
+# of splits that hold others, or images of others, the parts that have no image in common; COCO's of
+# 2017 repeat the division of 2014 (data/coco_splits.py)
+PARTS = {
+    "trainval": {"train", "val", "train2014", "valminusminival2014", "minival2014"},
+    "trainval35k": {"train2014", "valminusminival2014"},
+    "train2017": {"train2014", "valminusminival2014"},
+    "val2014": {"valminusminival2014", "minival2014"},
+    "val2017": {"minival2014"},
+    "minival": {"minival2014"},
+}
 SAME_IMAGES = "the training, run again, writes it anew"
 
 
@@ -57,9 +67,9 @@ def is_trained_split(loaded: LoadedDetector, split: str) -> bool:
 
 
 def parts_of_split(name: str) -> set[str]:
-    """The splits that a split holds: "2007_trainval" is train and val."""
+    """The parts of a split: "2007_trainval" is train and val, COCO's as well."""
     plain = re.sub(r"^\d{4}_", "", name)
-    return {"train", "val"} if plain == "trainval" else {plain}
+    return PARTS.get(plain, {plain})
 
 
 def check_apart(fitted: Dataset, reported: Dataset, split: str) -> None:

@@ -15,6 +15,7 @@ from postprocess.masks import paste_masks
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 LISTED = 5  # names of files that were passed over
+BACKGROUND = "background"  # the name of no object among the probabilities
 
 
 def find_images(given: Sequence[Path], out: Path) -> list[Path]:
@@ -131,7 +132,7 @@ def detections_as_lines(
 
 def probabilities_by_name(probabilities: Tensor, classes: Sequence[str]) -> list[dict[str, float]]:
     """Rows (D, K + 1) of probabilities by the names of all classes, "background" first."""
-    names = ("background", *classes)
+    names = (BACKGROUND, *classes)
     return [
         dict(zip(names, (round(p, 4) for p in row), strict=True)) for row in probabilities.tolist()
     ]

@@ -116,7 +116,10 @@ def detect_in_images(
     before = kept.done(images, drawn=options.overlays)
     if before:
         print(f"going on: {len(before)} of {len(images)} images are done")
-    overlays = overlay_files(options.out, images, {k: row["overlay"] for k, row in before.items()})
+    drawn = {
+        Path(name): row["overlay"] for name, row in kept.rows.items()
+    }  # of other calls as well
+    overlays = overlay_files(options.out, images, drawn)
     waiting = [path for path in images if path not in before]
     with tqdm(total=len(waiting), unit="image", disable=None) as bar:
         for count, paths, pixels in readable(waiting):

@@ -19,6 +19,7 @@ from scripts.engine.detection.detection import (
     detect,
     load_detector,
 )
+from scripts.engine.detection.files import BACKGROUND
 from scripts.engine.detection.photo_detections import PhotoDetections, reported
 from scripts.engine.environment import pick_device
 from scripts.engine.run_folder.checkpoint import checkpoint_of
@@ -39,14 +40,15 @@ class PhotoDetector:
     Args:
         path: a file of scripts.train or scripts.convert_weights, or the folder of a run.
         device: "auto", "cpu" or "cuda".
-        score: least score of a detection that is returned.
+        score: least score of a detection that is returned; 0: all, whose candidates are above
+            ``PostprocessConfig.score_threshold``.
         nms_iou, sigma_t, suppression: as in scripts.detect; None: what the network was trained for.
         probabilities: whether detections have those of all classes.
         interval: the level of the intervals that ``lines`` of a result have; None: they have none.
 
     Raises:
-        ValueError: the checkpoint cannot be used, or has no intervals of that level; or the score
-            is not between 0 and 1.
+        ValueError: the checkpoint cannot be used, has no intervals of that level, or a class of the
+            name of no object whose probability is asked for; or the score is not between 0 and 1.
     """
 
     def __init__(
@@ -69,6 +71,11 @@ class PhotoDetector:
         self.score, self.with_probabilities, self.interval = score, probabilities, interval
         if interval is not None:
             check_interval(self.loaded, interval)
+        if probabilities and BACKGROUND in self.classes:
+            raise ValueError(
+                f"The network has a class {BACKGROUND!r}, which is also what the probability of no"
+                " object is called; leave the probabilities out, or rename the class."
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from scripts.engine.detection.files import BACKGROUND
 from scripts.engine.files import write_atomically
 
 Format = Literal["json", "csv", "coco"]
@@ -74,7 +75,7 @@ def csv_of(rows: Rows, classes: Sequence[str], *, with_interval: bool) -> str:
     header = [*SIDES, *(f"sigma_{side}" for side in SIDES)]
     if with_interval:
         header += [f"{end}_{side}" for side in SIDES for end in ("low", "high")]
-    header += [f"probability_{name}" for name in ("background", *classes) if classes]
+    header += [f"probability_{name}" for name in (BACKGROUND, *classes) if classes]
     writer.writerow(["image", "class", "score", *header])
     for path, line in lines:
         values = [*line["box"], *(line["sigma"] or [""] * len(SIDES))]

@@ -26,7 +26,7 @@ def count_reach(run: Run, dataset: Dataset, images: int | None) -> tuple[ObjectR
         images: how many, spread evenly over all; None: all.
 
     Raises:
-        DataError: no image has an object to train on.
+        DataError: no counted image has an object to train on.
     """
     shapes, divisor = FeatureShapes(run), run.data.size_divisor
     reached: list[ObjectReach] = []

@@ -9,6 +9,7 @@ import torch
 from data.errors import DataError
 from data.loader import usable_images
 from data.records import Dataset
+from data.sampler import spread_evenly
 from experiments.records import Run
 from models.build import build_detector
 from models.detector import Detector
@@ -167,8 +168,7 @@ def chosen_images(
         DataError: there is no image of a name.
     """
     if isinstance(wanted, int):
-        count = min(wanted, len(usable))
-        return [usable[place * len(usable) // count] for place in range(count)]
+        return spread_evenly(usable, wanted)
     places: dict[str, int] = {}
     for index in range(len(dataset)):
         path = Path(dataset.name(index))

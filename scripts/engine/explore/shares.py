@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from data.config import DataConfig
+from data.errors import DataError
 from data.loader import usable_images
 from data.reader import training_target
 from data.records import Dataset, Target
+from data.sampler import spread_evenly
 from data.transforms import padded_size, resized_size, scale_target
 from experiments.records import Run
 from models.build import build_backbone
@@ -68,7 +70,7 @@ def count_shares(name: str, environment: Environment, images: int | None) -> Sha
         images: how many training images, spread evenly over all; None: all.
 
     Raises:
-        ValueError: a run without a first stage, or images without a single object.
+        ValueError: a run without a first stage, or images without a single object (DataError).
     """
     run = scaled_run(find_run(name), environment)
     if run.model.rpn.kind == "saved":
@@ -79,8 +81,6 @@ def count_shares(name: str, environment: Environment, images: int | None) -> Sha
         image_counts(shapes, target.boxes, size, run.data.size_divisor)
         for target, size in training_targets(dataset, run.data, images)
     ]
-    if not any(image.sides for image in counts):
-        raise ValueError(f"The training images of {name} have no objects to count.")
     return summarized(counts, run)
 
 
@@ -98,9 +98,8 @@ def training_targets(
         the target in network px, and the image's (height, width) without padding.
     """
     usable = usable_images(dataset, config)
-    step = 1 if images is None else max(1, len(usable) // images)
     long_side = config.train_long_side or config.long_side
-    for index in usable[::step][:images]:
+    for index in spread_evenly(usable, len(usable) if images is None else images):
         original = dataset.sizes[index]
         network = resized_size(original, config.short_side, long_side)
         target = training_target(dataset.target(index), config)
@@ -153,7 +152,16 @@ def image_counts(
 
 
 def summarized(counts: list[ImageCounts], run: Run) -> Shares:
-    """The means over images."""
+    """The means over images.
+
+    Raises:
+        DataError: they are without objects.
+    """
+    if not any(image.sides for image in counts):
+        raise DataError(
+            f"The {len(counts)} counted training images of {run.name} have no objects to count;"
+            " count more images, or leave those without objects out."
+        )
     rpn = run.model.rpn
     most = int(rpn.anchors_per_image * rpn.positive_share)
     positive = [min(most, sum(image.positives)) for image in counts]

@@ -11,7 +11,7 @@ from data.annotations import TableDataset
 from data.errors import DataError
 from data.finding.records import FoundLayout
 from data.layouts import find_layout, named_layout, open_split
-from data.problems import OnBadBox
+from data.problems import OnBadBox, plain_name
 from data.subset import SubsetDataset, hold_back
 from scripts.engine.image_digests import DIGESTS, image_digests
 
@@ -102,11 +102,16 @@ def find_data(folder: OwnFolder) -> FoundLayout:
     """The layout of what the command line names.
 
     Raises:
-        DataError: nothing known is there, or half of it is named.
+        DataError: nothing known is there, or half of it is named, or more than it.
     """
     if folder.annotations is not None or folder.images is not None:
         if folder.annotations is None or folder.images is None:
             raise DataError("--annotations FILE and --images DIR belong together; give both.")
+        if folder.root is not None:
+            raise DataError(
+                f"--data {folder.root} goes without --annotations and --images, which name the"
+                " images themselves; leave one of the two out."
+            )
         return named_layout(folder.annotations, folder.images)
     if folder.root is None:
         raise DataError("Which images? Give their folder with --data DIR (DATA=DIR with make).")
@@ -191,17 +196,12 @@ def described(
 
 
 def alike(classes: Sequence[str]) -> list[str]:
-    """A sentence for names that differ in upper case or spaces alone, which are two classes."""
+    """A sentence for names that have one ``plain_name``, which are two classes."""
     counts = Counter(plain_name(name) for name in classes)
     same = [name for name in classes if counts[plain_name(name)] > 1]
     if not same:
         return []
     return [f"warning: {', '.join(map(repr, same))} are different classes; is that meant?"]
-
-
-def plain_name(name: str) -> str:
-    """A name without spaces, lines, and differences of upper and lower case."""
-    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
 
 
 def fingerprint(dataset: OwnDataset) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from data.loader import usable_images
+from experiments.own.recipe import updates_an_epoch
 from experiments.records import Run
 from scripts.engine.environment import Environment, pick_device
 from scripts.engine.files import read_json, write_atomically
@@ -149,7 +150,7 @@ def own_validation(
     run: Run, data: OwnData, options: TrainOptions, images: int, workers: int
 ) -> Validation | None:
     """Validation each epoch, or as the options say; None if they switch it off."""
-    epoch = max(1, images // run.train.batch_size)
+    epoch = updates_an_epoch(images, run.train.batch_size)
     every = epoch if options.validate_every is None else options.validate_every
     if every == 0:
         return None
@@ -165,7 +166,7 @@ def own_validation(
 def schedule_lines(run: Run, images: int, validation: Validation | None) -> Sequence[str]:
     """The schedule in sentences."""
     train, data = run.train, run.data
-    epochs = train.iterations / max(1, images // train.batch_size)
+    epochs = train.iterations / updates_an_epoch(images, train.batch_size)
     drops = ", ".join(map(str, train.lr_drops))
     often = "never" if validation is None else f"every {validation.every} updates"
     return [

@@ -84,8 +84,10 @@ def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
         run: of the network that is scored; None if detections are read from a file.
 
     Raises:
-        DataError: it is not there, has no split of that name, or no image.
+        DataError: it is not there, has no split of that name, or no image; or the command line
+            names it in two ways.
     """
+    check_named_once(folder)
     skips = folder.skip_bad_boxes or (run is not None and run.data.on_bad_box == "skip")
     on_bad_box: OnBadBox = "skip" if skips else "error"
     masks = run is not None and run.model.mask is not None
@@ -102,20 +104,28 @@ def open_labeled(folder: LabeledFolder, run: Run | None) -> tuple[Dataset, str]:
     return checked(dataset, folder), split
 
 
-def layout_of(folder: LabeledFolder) -> FoundLayout:
-    """What the folder holds, or what the annotation file is.
+def check_named_once(folder: LabeledFolder) -> None:
+    """Checks that the images are named in one way.
 
     Raises:
-        DataError: neither or both are given, or nothing that is known is there.
+        DataError: in none, or in two of which one would be ignored.
     """
     if (folder.root is None) == (folder.annotations is None):
         raise DataError(
             "Where are the labeled images? Give --data DIR, or --annotations FILE --images DIR for "
             "a COCO file."
         )
+    if folder.root is not None and folder.images is not None:
+        raise DataError("--images goes with --annotations; --data finds the images itself.")
+
+
+def layout_of(folder: LabeledFolder) -> FoundLayout:
+    """What the folder holds, or what the annotation file is.
+
+    Raises:
+        DataError: nothing that is known is there.
+    """
     if folder.root is not None:
-        if folder.images is not None:
-            raise DataError("--images goes with --annotations; --data finds the images itself.")
         return find_layout(folder.root)
     assert folder.annotations is not None
     return named_layout(folder.annotations, folder.images or folder.annotations.parent)

@@ -18,6 +18,7 @@ from scripts.engine.evaluation.refinement import RowDetections
 from scripts.engine.evaluation.scoring import (
     Scores,
     check_labeled,
+    order_of_ids,
     targets_of_metric,
     validation_scores,
     voc_scores,
@@ -94,12 +95,15 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
         source = from_network(file, loaded, dataset, options.network)
         write_detections(out, source.row, dataset, options.folder.image_root)
     detections, classes = source.row.detections, dataset.classes
+    counted = targets_of_metric(targets, "coco")  # difficult objects are crowds
+    order = order_of_ids(dataset.image_ids)  # as in validation_scores, with the same numbers
+    ranked = [detections[index] for index in order], [targets[index] for index in order]
     facts = {
         **source.facts,
         "data": options.folder.name,
         "split": split,
         "images": len(dataset),
-        "objects": sum(len(target.labels) for target in targets),
+        "objects": sum(int((~target.crowd).sum()) for target in counted),
         "detections": sum(len(image.scores) for image in detections),
         "annotations_left_out": len(dataset.skipped),
         "coco_evaluator": evaluator_with_version(),
@@ -115,17 +119,15 @@ def score_detections(options: ScoreOptions) -> ScoreResult:
             classes=classes,
             segments=mask_pair(source.row, dataset),
         ),
-        voc=voc_scores(detections, targets, classes) if options.voc else None,
+        voc=voc_scores(*ranked, classes) if options.voc else None,
         analysis=analyze(
-            detections,
-            targets_of_metric(targets, "coco"),
+            ranked[0],
+            targets_of_metric(ranked[1], "coco"),
             classes,
             confusion_score=options.confusion_score,
         ),
-        errors=find_errors(
-            source.row, dataset, targets_of_metric(targets, "coco"), options.confusion_score
-        ),
-        localization=fit_of_boxes(detections, targets, len(classes)),
+        errors=find_errors(source.row, dataset, counted, options.confusion_score),
+        localization=fit_of_boxes(*ranked, len(classes)),
     )
 
 

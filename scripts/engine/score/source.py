@@ -85,6 +85,12 @@ def from_file(file: Path, dataset: Dataset, options: NetworkOptions) -> SourceDe
         notes.append(
             f"sigma is not scored: {results.without_sigma} of {entries} detections lack it"
         )
+    beyond = sum(int(((i.scores < 0) | (i.scores > 1)).sum()) for i in results.detections)
+    if beyond:
+        notes.append(
+            f"{beyond} scores lie outside 0 to 1, where AP is right, and the calibration of scores,"
+            " --confusion-score and the quality of images mean nothing"
+        )
     empty = sum(len(image.scores) == 0 for image in results.detections)
     if empty:
         notes.append(f"{empty} of {len(dataset)} images have no detection in the file")

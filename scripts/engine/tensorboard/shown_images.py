@@ -8,6 +8,7 @@ import torch
 from data.formats.saved_proposals import SavedProposals, saved_proposals
 from data.loader import test_batches
 from data.records import Dataset, Proposals
+from data.sampler import spread_evenly
 from experiments.records import Run
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.memory import OutOfMemoryFault, evaluated_within_memory, in_words
@@ -37,9 +38,7 @@ def chosen_images(dataset: Dataset) -> list[int]:
     Their files are not opened.
     """
     with_objects = [index for index in range(len(dataset)) if len(dataset.target(index).labels)]
-    usable = with_objects or list(range(len(dataset)))
-    count = min(IMAGES, len(usable))
-    return [usable[place * len(usable) // count] for place in range(count)]
+    return spread_evenly(with_objects or range(len(dataset)), IMAGES)
 
 
 def open_shown(run: Run, place: RunPlace, environment: Environment) -> Shown | None:

@@ -67,7 +67,10 @@ def test_sigma_counts_if_every_detection_has_one(tmp_path):
         (("000007", "000012"), 12, 1),  # as others number images that have names
         (("000007", "000012"), "000012.png", 1),
         (("a.b", "a.c"), "a.c", 1),
-        (("a.b", "a.c"), "a.d", None),  # "a" means both
+        (("a.b", "a.c"), "a.d", None),
+        (("a.b", "c"), "a.d", None),  # a dot is part of a name: photos of one minute by seconds
+        (("a.b", "a"), "a.d", None),
+        (("a.b", "a.c"), "val/a.c.JPG", 1),
         (("1", "01"), "01", 1),
     ],
 )
@@ -86,6 +89,17 @@ def test_detections_of_other_images_are_counted_and_named(tmp_path):
     assert (result.left_out, result.first_left_out) == (2, 99)
     with pytest.raises(DataError, match=r"none of the 1 detections is of one of the 2 images.*99"):
         read(tmp_path, {**GOOD, "image_id": 99})
+
+
+def test_two_ids_that_mean_one_image_are_refused(tmp_path):
+    """A file of all splits calls two images 1.jpg, of which the data have one."""
+    one, other = ({**GOOD, "image_id": f"{split}/1.jpg"} for split in ("train", "val"))
+    with pytest.raises(DataError, match=r"'train/1.jpg' and 'val/1.jpg' both mean the image '1'"):
+        read(tmp_path, one, other, ids=("1", "2"))
+    again = read(tmp_path, one, one, ids=("1", "2"))
+    assert [len(image.scores) for image in again.detections] == [2, 0]
+    both = read(tmp_path, one, other, ids=("train/1", "val/1"))
+    assert [len(image.scores) for image in both.detections] == [1, 1]
 
 
 @pytest.mark.fault("R42")

@@ -44,6 +44,12 @@ def test_spearman_of_a_constant_or_of_too_little_is_nan():
     assert math.isnan(spearman(torch.zeros(0), torch.zeros(0)))
 
 
+def test_spearman_of_a_nan_is_nan():
+    """Sorting takes it for the largest, which would make a rank of it."""
+    assert math.isnan(spearman(torch.tensor([1.0, 2.0, math.nan]), torch.arange(3.0)))
+    assert math.isnan(spearman(torch.arange(3.0), torch.tensor([1.0, 2.0, math.nan])))
+
+
 def test_coverage_and_likelihood_by_hand():
     # |error| / sigma = .5 1 1.5 3: two within one sigma, three within two.
     errors, sigma = torch.tensor([[0.5, -2.0, 4.5, -12.0]]), torch.tensor([[1.0, 2.0, 3.0, 4.0]])
@@ -176,6 +182,12 @@ def test_ence_is_the_relative_miss_of_the_root_mean_squares():
     assert ence(errors, sigma, bins=2) == pytest.approx(0.625)
     assert ence(sigma, sigma, bins=2) == 0.0
     assert math.isnan(ence(torch.zeros(0, 4), torch.zeros(0, 4)))
+
+
+def test_ence_keeps_equal_sigmas_in_their_order():
+    """10 bins of 40 sides, one error a bin: 1, 2, ..., 10; every sigma is 1."""
+    errors = torch.arange(1.0, 11.0).repeat_interleave(40).reshape(-1, 4)
+    assert ence(errors, torch.ones_like(errors)) == pytest.approx(4.5)
 
 
 def test_ence_of_a_gaussian_is_near_zero_and_half_if_sigma_is_twice_too_wide():

@@ -223,6 +223,17 @@ def test_inputs_that_do_not_fit_are_named():
         evaluate_coco([found([[0.0, 0, 5, 5]], [float("nan")])], [target([])], 3)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_box_that_is_not_finite_is_named_instead_of_scored(value):
+    """pycocotools gives a box with NaN an AP of 100, faster-coco-eval one of 0."""
+    box = [10.0, 10.0, value, 50.0]
+    whole = [10.0, 10.0, 50.0, 50.0]
+    with pytest.raises(DataError, match="The detections of image 0 have boxes that are NaN or inf"):
+        evaluate_coco([found([box], [0.9])], [target([whole])], 1, evaluator="pycocotools")
+    with pytest.raises(DataError, match="The targets of image 0 have boxes that are NaN or inf"):
+        evaluate_coco([found([whole], [0.9])], [target([box])], 1, evaluator="pycocotools")
+
+
 def masks_of(boxes, size=(300, 300)):
     """The inscribed ellipse of each box, as RLE."""
     y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1])[None, :] + 0.5

@@ -60,3 +60,11 @@ def test_nothing_found_is_nan():
     assert fit["matched"] == 0
     assert math.isnan(fit["mean_iou"])
     assert math.isnan(binned_error(torch.zeros(0), torch.zeros(0)))
+
+
+def test_bins_keep_equal_expectations_in_their_order():
+    """Bins of 3, 3, 3, 3, 3, 2, 2, 2, 2 and 2 boxes; every expectation is 0, the IoUs of the first
+    15 are 0 and those of the others 1: five bins are off by 0 and five by 1.
+    """
+    observed = (torch.arange(25) >= 15).double()
+    assert binned_error(torch.zeros(25, dtype=torch.float64), observed) == 0.5

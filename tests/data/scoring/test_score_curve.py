@@ -24,6 +24,16 @@ def test_counts_at_each_threshold():
     assert [float(curve.recall[place]) for place in at.values()] == [0.5, 0.5, 0.0]
 
 
+def test_a_score_reaches_the_threshold_of_its_own_digits():
+    """A results file has 0.35, 0.41 and 0.47, each of which is at least itself."""
+    target = Target(boxes=BOX, labels=torch.tensor([1]))
+    for percent in range(101):
+        score = torch.tensor([percent / 100], dtype=torch.float64)
+        found = Detections(boxes=BOX, scores=score, labels=torch.tensor([1]))
+        right = score_curve([found], [target]).right
+        assert right.tolist() == [1] * (percent + 1) + [0] * (100 - percent)
+
+
 def test_without_an_image_nothing_is_found_or_missed():
     curve = score_curve([], [])
     assert not (curve.right + curve.wrong + curve.missed).any()

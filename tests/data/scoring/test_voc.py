@@ -76,6 +76,16 @@ def test_difficult_objects_neither_count_nor_hurt():
         ] == pytest.approx(expected)
 
 
+def test_crowds_of_coco_data_neither_count_nor_hurt():
+    crowd = torch.tensor([False, False, True])
+    plain, hard = target(BOXES[:3]), target(BOXES[:3], difficult=crowd.tolist())
+    with_crowd = Target(boxes=plain.boxes, labels=plain.labels, crowd=crowd)
+    for boxes in (BOXES[:2], BOXES[:3]):
+        some = [found(boxes, [0.9, 0.8, 0.95][: len(boxes)])]
+        assert evaluate_voc(some, [with_crowd], 1) == evaluate_voc(some, [hard], 1)
+        assert evaluate_voc(some, [with_crowd], 1)["mAP"] == pytest.approx(100)
+
+
 def test_iou_must_be_larger_than_the_threshold():
     half = [found([[0.0, 0, 10, 5]], [0.9])]  # IoU exactly 0.5
     assert evaluate_voc(half, [target(BOXES[:1])], 1)["mAP"] == 0.0

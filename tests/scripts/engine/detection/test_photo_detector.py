@@ -119,6 +119,16 @@ def test_probabilities_of_all_classes_come_on_request(checkpoint):
     assert list(found.to_coco()[0]["probabilities"]) == ["background", *found.classes]
 
 
+def test_a_class_that_is_called_background_has_no_probability_of_its_own(checkpoint, tmp_path):
+    state = load_checkpoint(checkpoint)
+    path = tmp_path / "named.pt"
+    classes = ["background", *state["classes"][1:]]
+    write_checkpoint_state(path, state["step"], {**state, "classes": classes})
+    assert PhotoDetector(path, device="cpu").classes[0] == "background"
+    with pytest.raises(ValueError, match="has a class 'background', which is also what"):
+        PhotoDetector(path, device="cpu", probabilities=True)
+
+
 def test_chosen_detections_keep_their_photo(checkpoint, tmp_path):
     found = PhotoDetector(checkpoint, device="cpu", score=0.0, probabilities=True)(PIXELS)
     for keep in (slice(3, 6), found.scores > float(found.scores[2]), torch.tensor([4, 0])):

@@ -55,6 +55,9 @@ def test_names_that_look_alike_are_flagged():
 def test_results_are_called_after_the_data(tmp_path):
     assert OwnFolder(root=tmp_path / "photos").name == "photos"
     assert OwnFolder(root=None, annotations=Path("a/cells.json"), images=tmp_path).name == "cells"
+    both = OwnFolder(root=tmp_path, annotations=Path("a/cells.json"), images=tmp_path)
+    with pytest.raises(DataError, match=r"--data .* goes without --annotations and --images"):
+        find_data(both)
     with pytest.raises(DataError, match="belong together"):
         find_data(OwnFolder(root=tmp_path, images=tmp_path))
     with pytest.raises(DataError, match="Which images"):

@@ -60,3 +60,10 @@ def test_a_split_with_a_year_has_vocs_classes(tmp_path):
 def test_the_images_are_named_in_one_way(places):
     with pytest.raises(DataError, match="Give --data DIR, or --annotations FILE"):
         open_labeled(LabeledFolder(**places), None)
+
+
+@pytest.mark.parametrize("split", [None, "2007_test", "minival"])
+def test_images_beside_a_folder_are_refused_whatever_the_split(tmp_path, split):
+    folder = LabeledFolder(root=tmp_path, images=tmp_path, split=split)
+    with pytest.raises(DataError, match="--images goes with --annotations"):
+        open_labeled(folder, None)
