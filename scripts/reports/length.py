@@ -46,6 +46,8 @@ def measured_lengths(place: ReportPlace, table: Table) -> Lengths:
     base, _ = scale_and_length(place.scale)
     committed = {path.stem for path in place.committed.glob("*.json")}
     found = {path.parent.parent.parent.name for path in place.out.glob(f"*/{place.table}/report")}
+    if place.results is not None:
+        found |= {path.stem for path in place.results.glob("*.json")}
     lengths: Lengths = {}
     for name in sorted(committed | found):
         if is_length_of(name, base):
@@ -75,14 +77,26 @@ def seeds_at(place: ReportPlace) -> list[dict[str, Any]]:
     """The seeds of one length: those that were reported, otherwise the committed ones; published,
     the other way round, because committed ones hold what was just published and more.
     """
-    path = place.evaluated / "report" / f"{place.scale}.json"
-    remedy = "delete it, or report that length again"
-    reported: list[dict[str, Any]] = (
-        read_json(path, remedy, kind=list, keys=("rows",)) if path.is_file() else []
-    )
-    committed = place.committed_seeds()
+    reported, committed = reported_seeds(place), place.committed_seeds()
     seeds = committed or reported if place.publish else reported or committed
     return seeds if any(line["metrics"] for seed in seeds for line in seed["rows"]) else []
+
+
+def reported_seeds(place: ReportPlace) -> list[dict[str, Any]]:
+    """The seeds of the report of one length, in --results before ``out``; empty if there is none.
+
+    Reports of other tables in --results do not count.
+    """
+    folders = [place.evaluated / "report"]
+    if place.results is not None:
+        folders.insert(0, place.results)
+    for path in (folder / f"{place.scale}.json" for folder in folders):
+        if path.is_file():
+            remedy = "delete it, or report that length again"
+            seeds: list[dict[str, Any]] = read_json(path, remedy, kind=list, keys=("rows",))
+            if all(seed.get("table", place.table) == place.table for seed in seeds):
+                return seeds
+    return []
 
 
 def updates(seeds: Sequence[dict[str, Any]]) -> int:

@@ -94,6 +94,27 @@ def test_published_curves_have_every_committed_seed(tmp_path, monkeypatch):
     assert len(measured_lengths(replace(place, publish=False), TABLE)[100].seeds) == 1
 
 
+def test_reports_in_another_folder_count(tmp_path):
+    """They stand before those below --out; those of other tables lie there as well."""
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    write(tmp_path, "mini-4x", 400, (80.0, 76.0))
+    write(tmp_path / "new", "mini", 100, (60.0, 40.0))
+    write(tmp_path / "new", "mini-2x", 200, (70.0, 63.0))
+    results = tmp_path / "results"
+    results.mkdir()
+    for scale in ("mini", "mini-2x"):
+        (tmp_path / f"new/{scale}/kl_rpn/two/report/{scale}.json").rename(results / f"{scale}.json")
+    other = [{"seed": 0, "table": "kl_loss/table1", "rows": []}]
+    (results / "mini-4x.json").write_text(json.dumps(other))
+    (results / "mini_swap.json").write_text(json.dumps(other))
+    lengths = measured_lengths(ReportPlace(**PLACE, out=tmp_path, results=results), TABLE)
+    assert {n: one.values(0, "recall50") for n, one in lengths.items()} == {
+        100: [60.0],
+        200: [70.0],
+        400: [80.0],
+    }
+
+
 def test_a_table_that_was_not_measured_says_what_measures_it(tmp_path):
     with pytest.raises(ValueError, match=r"No length of kl_rpn/two at scale mini .*eval.sh"):
         write_length(ReportPlace(**PLACE, out=tmp_path))
