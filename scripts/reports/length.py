@@ -16,6 +16,7 @@ from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
+from scripts.reports.provenance import unfinished_networks
 from scripts.reports.results import Cell, Results, Step, csv_numbers, csv_text
 from scripts.reports.same_evaluation import check_same_data
 from scripts.reports.shown import Grid, Item, level
@@ -100,7 +101,7 @@ def reported_seeds(place: ReportPlace) -> list[dict[str, Any]]:
 
 
 def updates(seeds: Sequence[dict[str, Any]]) -> int:
-    """How many updates the networks of a length were trained for."""
+    """How many updates the networks of a length are trained for when they are finished."""
     return max(line["of_updates"] for seed in seeds for line in seed["rows"] if line["metrics"])
 
 
@@ -239,9 +240,16 @@ def length_text(lengths: Lengths, table: Table, base: str) -> str:
         f"![curves over length]({base}_length.png)",
         f"Seeds by updates: {seeds}. ± is the sample standard deviation over seeds; differences "
         "are taken within each seed.",
+        *unfinished(lengths),
         *sections(lengths, table),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def unfinished(lengths: Lengths) -> list[str]:
+    """A line about the networks of all lengths that were not trained to their end, if there are
+    any: they stand at the length at which they were to end."""
+    return unfinished_networks([seed for one in lengths.values() for seed in one.seeds])
 
 
 def write_length(place: ReportPlace) -> str:
@@ -254,4 +262,5 @@ def write_length(place: ReportPlace) -> str:
     write_atomically(path.with_suffix(".md"), length_text(lengths, table, base))
     write_atomically(path.with_suffix(".csv"), csv_text(csv_lines(lengths, table)))
     counts = ", ".join(f"{n:,}" for n in lengths)
-    return f"lengths measured: {counts} updates; curves: {path}.md"
+    lines = [*unfinished(lengths), f"lengths measured: {counts} updates; curves: {path}.md"]
+    return "\n".join(lines)

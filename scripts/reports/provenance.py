@@ -76,6 +76,12 @@ def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     return [("training", sorted(times)), ("UNFINISHED", sorted(unfinished))]
 
 
+def unfinished_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """A line about the networks that were not trained to their end, if there are any."""
+    texts = dict(trainings(seeds))["UNFINISHED"]
+    return [f"UNFINISHED: {'; '.join(texts)}"] if texts else []
+
+
 def training_time(line: dict[str, Any]) -> str:
     minutes = line["training"]["seconds"] / 60
     text = f"{line['run']} {minutes:.1f} min on {line['training']['device']}"

@@ -28,7 +28,8 @@ def write(out, scale, updates, *values):
     rows = [
         [
             {"group": "", "label": row.label, "run": row.run.name, "updates": updates,
-             "of_updates": updates, "metrics": {"recall50": value, "clean": {"recall70": value}}}
+             "of_updates": updates, "training": {"seconds": 60.0, "device": "a CPU"},
+             "metrics": {"recall50": value, "clean": {"recall70": value}}}
             for row, value in zip(TABLE.rows, pair, strict=True)
         ]
         for pair in values
@@ -113,6 +114,20 @@ def test_reports_in_another_folder_count(tmp_path):
         200: [70.0],
         400: [80.0],
     }
+
+
+def test_networks_that_are_not_finished_are_named(tmp_path):
+    """They stand at the length at which they were to end."""
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    place = ReportPlace(**PLACE, out=tmp_path)
+    assert "UNFINISHED" not in write_length(place)
+    path = place.evaluated / "report" / "mini.json"
+    seeds = json.loads(path.read_text())
+    seeds[0]["rows"][0] |= {"updates": 7, "training": None}
+    path.write_text(json.dumps(seeds))
+    line = f"UNFINISHED: {TINY.name}: only 7 of 100 updates"
+    assert line in write_length(place).splitlines()
+    assert line in (place.folder / "mini_length.md").read_text().splitlines()
 
 
 def test_a_table_that_was_not_measured_says_what_measures_it(tmp_path):
