@@ -27,8 +27,8 @@ case ${DEVICE:-auto} in auto | cpu | cuda) ;; *) echo "error: DEVICE is '$DEVICE
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")
-[ -z "${WEIGHTS_VGGM:-}" ] || WEIGHTS_VGGM=$(realpath -m -- "$WEIGHTS_VGGM")
 case $WEIGHTS in auto | none) ;; *) WEIGHTS=$(realpath -m -- "$WEIGHTS") ;; esac
+case ${WEIGHTS_VGGM:-} in '' | auto | none) ;; *) WEIGHTS_VGGM=$(realpath -m -- "$WEIGHTS_VGGM") ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 place=(--scale "$SCALE" --out "${OUT:-runs}")
