@@ -9,11 +9,15 @@ export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE JOBS WORKERS SPLITS AMP BATCH 
 # variables as a shell reads them: NAME='value', also where the value has quotes of its own
 given = $(foreach name,$(1),$(name)='$(subst ','\'',$($(name)))')
 
-# refused before anything is installed: a table that is not there, a number that is none, another
-# word than those that a setting has, no data, a path that is not there
+# refused before anything is installed: a table that is not there, one folder for two reports, a
+# number that is none, another word than those that a setting has, no data, a path that is not there
 TABLES := $(patsubst reproduce-%,%,$(filter reproduce-%,$(MAKECMDGOALS)))
 $(foreach table,$(TABLES),$(if $(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)),,\
   $(error There is no $(table) in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py))))
+ifneq ($(RESULTS),)
+  REPORTED := $(foreach table,$(TABLES),$(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)))
+  $(if $(word 2,$(REPORTED)),$(error RESULTS is the folder of one report, and each of $(REPORTED:experiments/%/rows.py=%) would replace the one before; name one table, and one of the PAPERS))
+endif
 ifneq ($(TABLES),)
   REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE) \
     bash -c 'source experiments/common.sh' 2>&1)
