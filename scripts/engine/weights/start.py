@@ -52,10 +52,7 @@ def prepared_detector(
         print(fine_tune(detector, run, start_from, classes))
     elif run.start == "scratch" or not resumed:
         print(load_starting_weights(detector, run, weights, place, classes))
-    if is_pretrained(run, place):
-        detector.freeze(run.model.backbone.frozen_stages)
-    if run.train.trainable_part:
-        freeze_all_but(detector, run.train.trainable_part)
+    freeze_for_training(detector, run, pretrained=is_pretrained(run, place))
     total, trainable = parameter_counts(detector)
     print(
         f"network: {run.model.backbone.name}, {total / 1e6:.2f} M parameters, "
@@ -208,6 +205,16 @@ def first_start(place: RunPlace) -> str:
     """
     start: str = recorded_run(place)["start"]
     return start if start in FROM_NO_RUN else first_start(place.sibling(start))
+
+
+def freeze_for_training(detector: Detector, run: Run, *, pretrained: bool) -> None:
+    """Freezes what a run does not train: of pretrained weights the first stages and every batch
+    norm, and all but its trainable part if it names one.
+    """
+    if pretrained:
+        detector.freeze(run.model.backbone.frozen_stages)
+    if run.train.trainable_part:
+        freeze_all_but(detector, run.train.trainable_part)
 
 
 def freeze_all_but(detector: nn.Module, part: str) -> None:
