@@ -16,6 +16,7 @@ from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
 from scripts.engine.run_folder.checkpoint import (
     check_format_in,
+    differences,
     load_checkpoint,
     plain,
 )
@@ -23,6 +24,12 @@ from scripts.engine.run_folder.finished import finished_network
 from scripts.engine.weights.fitting import Source, fit, load_fitted
 from scripts.engine.weights.weight_file import read_weights
 
+# by group of ModelConfig: on what the same weights compute something else
+CONVENTIONS = {
+    "backbone": ("tf_padding", "resnet_layout"),
+    "rpn": ("anchor_rule", "anchor_sizes", "anchor_ratios"),
+    "roi": ("aligned", "pooling", "sampling_ratio"),
+}
 FROM_NO_RUN = ("imagenet", "scratch", "checkpoint")  # values of Run.start that name no other run
 
 
@@ -152,7 +159,26 @@ def fine_tune(detector: nn.Module, run: Run, path: Path, classes: Sequence[str])
     theirs, name = source.model["backbone"]["name"], run.model.backbone.name
     other = "" if theirs == name else f" (a {theirs})"
     backbone_matches(own, fitted.state, f"{path}{other}", f"{name} backbone of {run.name}")
-    return load_fitted(detector, fitted, source)
+    changed = other_conventions(source.model, plain(asdict(run.model)))
+    note = f"\n  other than what they were trained with: {'; '.join(changed)}" if changed else ""
+    return load_fitted(detector, fitted, source) + note
+
+
+def other_conventions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """The fields of CONVENTIONS in which two networks differ, as "group.field: theirs -> ours".
+
+    Args:
+        theirs: the ModelConfig of the weights as plain values.
+        ours: that of the network that takes them over.
+    """
+    one, two = (
+        {
+            group: {name: model[group].get(name) for name in names}
+            for group, names in CONVENTIONS.items()
+        }
+        for model in (theirs, ours)
+    )
+    return differences(one, two)
 
 
 def checkpoint_source(path: Path) -> Source:

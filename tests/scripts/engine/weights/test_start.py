@@ -189,6 +189,21 @@ def test_a_checkpoint_of_another_network_gives_what_fits(out, capsys):
         )
 
 
+def test_conventions_that_the_weights_were_not_trained_with_are_named(out, capsys):
+    """The strides of the blocks and the place of RoIAlign's samples, which no tensor says."""
+    path = newest_checkpoint(folder_of(out, "first"))
+    place = place_of(out, "tuned")
+    prepared_detector(FIRST, "auto", place, CLASSES, resumed=False, start_from=path)
+    assert "trained with" not in capsys.readouterr().out
+    other = change(SMALL, backbone_resnet_layout="detectron", roi_aligned=True)
+    run = replace(FIRST, model=other)
+    prepared_detector(run, "auto", place, CLASSES, resumed=False, start_from=path)
+    assert (
+        "other than what they were trained with: backbone.resnet_layout: torchvision -> detectron; "
+        "roi.aligned: False -> True\n" in capsys.readouterr().out
+    )
+
+
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):
     """Whatever the command line would choose for a start from ImageNet."""
     tf = replace(
