@@ -14,7 +14,7 @@ from experiments.scales import SCALES
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("GPUS", "RESTARTS", "JOBS", "SEEDS", "LENGTH", "SCALE", "PAPERS", "DATA",
             "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "RESULTS", "MAKEFLAGS")  # fmt: skip
-INSTALLS = "Python 3.11 or newer is needed"
+INSTALLS = "Python 3.11.4 or newer is needed"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
