@@ -12,6 +12,7 @@ from models.backbones.base import freeze_norms
 from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
 from models.weights.imagenet import backbone_matches, load_pretrained, torchvision_state
+from models.weights.resnets import is_detectron_resnet
 from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
 from scripts.engine.run_folder.checkpoint import (
@@ -84,7 +85,21 @@ def load_starting_weights(
         state, source = torchvision_state(run.model.backbone.name)
     else:
         state, source = read_weights(Path(weights)), weights
-    return load_pretrained(detector, run.model.backbone.name, state, source)
+    loaded = load_pretrained(detector, run.model.backbone.name, state, source)
+    return loaded + (caffe_note(run) if is_detectron_resnet(state) else "")
+
+
+def caffe_note(run: Run) -> str:
+    """A line if a run has other pixels or strides than ResNets in Detectron's names expect, which
+    come from Caffe; "" if it has those."""
+    pixels, layout = run.data.pixels, run.model.backbone.resnet_layout
+    if pixels == "caffe" and layout != "torchvision":
+        return ""
+    return (
+        "\n  note: weights in Detectron's names expect Caffe's pixels and strides, and this run "
+        f"has pixels {pixels!r} and resnet_layout {layout!r}; give torchvision's weights, or set "
+        "pixels='caffe' and resnet_layout='detectron' in the run"
+    )
 
 
 def recorded_run(place: RunPlace) -> dict[str, Any]:
