@@ -243,6 +243,19 @@ def test_runs_take_the_place_of_committed_results(tmp_path, monkeypatch):
         page.write_page(tmp_path / "page.html")
 
 
+def test_a_report_of_which_nothing_was_run_takes_no_place(tmp_path):
+    def change(text):
+        seeds = json.loads(text)
+        for seed in seeds:
+            seed["rows"] = [{**line, "metrics": None, "why": "no network"} for line in seed["rows"]]
+        return json.dumps(seeds)
+
+    path = copied(tmp_path, "kl_rpn/table2/lite", change)
+    assert "no network" in page.html(page.page_of(read_sources([path])))
+    sources = read_sources([*committed_files(), path])
+    assert sources.tables["kl_rpn/table2", "lite"].path != path
+
+
 def test_plots_are_pictures_that_are_always_the_same():
     curves = {"a": {0.5: cell([1.0, 2.0]), 0.9: cell([None])}, "b": {}}
     labels = plots.Labels(title="AP", x="IoU", y="AP")
