@@ -19,7 +19,7 @@ ifneq ($(RESULTS),)
   $(if $(word 2,$(REPORTED)),$(error RESULTS is the folder of one report, and each of $(REPORTED:experiments/%/rows.py=%) would replace the one before; name one table, and one of the PAPERS))
 endif
 ifneq ($(TABLES),)
-  REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE) \
+  REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE RESULTS PUBLISH) \
     bash -c 'source experiments/common.sh' 2>&1)
   $(if $(REFUSED),$(error $(patsubst %.,%,$(subst error: ,,$(REFUSED)))))
 endif

@@ -13,7 +13,7 @@ from experiments.scales import SCALES
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("GPUS", "RESTARTS", "JOBS", "SEEDS", "LENGTH", "SCALE", "PAPERS", "DATA",
-            "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "RESULTS", "MAKEFLAGS")  # fmt: skip
+            "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "RESULTS", "PUBLISH", "MAKEFLAGS")  # fmt: skip
 INSTALLS = "Python 3.11.4 or newer is needed"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
@@ -54,6 +54,10 @@ def made(tmp_path):
         (
             ["reproduce-table1", "reproduce-table2", "RESULTS=here", "PAPERS=kl_rpn"],
             "each of kl_rpn/table1 kl_rpn/table2 would replace the one before",
+        ),
+        (
+            ["reproduce-table1", "RESULTS=here", "PUBLISH=1", "PAPERS=kl_rpn"],
+            "RESULTS and PUBLISH both say where the report goes; give one of them",
         ),
         (["reproduce-table1", "JOBS=x"], "JOBS is 'x'; give a whole number of at least 1"),
         (["reproduce-table1", "SEEDS=0"], "SEEDS is '0'; give a whole number of at least 1"),
