@@ -22,6 +22,7 @@ from scripts.reports.page import (
     plots,
     rendered,
     sigma,
+    verdicts,
 )
 from scripts.reports.page.sources import ROOT, Sources, committed_files, read_sources
 from scripts.reports.page.views import PictureView
@@ -254,6 +255,21 @@ def test_a_report_of_which_nothing_was_run_takes_no_place(tmp_path):
     assert "no network" in page.html(page.page_of(read_sources([path])))
     sources = read_sources([*committed_files(), path])
     assert sources.tables["kl_rpn/table2", "lite"].path != path
+
+
+def test_the_headline_counts_the_seeds_of_each_number(tmp_path):
+    """One of three seeds has the last row of KL Loss Table 1, all have those of KL-RPN's."""
+
+    def change(text):
+        seeds = json.loads(text)
+        for seed in seeds[1:]:
+            seed["rows"][-1] |= {"metrics": None, "why": "no network"}
+        return json.dumps(seeds)
+
+    path = copied(tmp_path, "kl_loss/table1/mini", change)
+    text = "".join(map(str, verdicts.headline(read_sources([*committed_files(), path]))))
+    assert re.search(r"of its baseline by [+-][\d.]+ \(1 seed; paper ", text)
+    assert re.search(r"VGG-16 by [+-][\d.]+ ± [\d.]+ \(3 seeds; paper ", text)
 
 
 def test_plots_are_pictures_that_are_always_the_same():
