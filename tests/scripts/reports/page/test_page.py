@@ -20,11 +20,12 @@ from scripts.reports.page import (
     overlap,
     page,
     plots,
+    ran,
     rendered,
     sigma,
     verdicts,
 )
-from scripts.reports.page.sources import ROOT, Sources, committed_files, read_sources
+from scripts.reports.page.sources import ROOT, Source, Sources, committed_files, read_sources
 from scripts.reports.page.views import PictureView
 from scripts.reports.results import cell
 from tests.page_reader import Reader
@@ -270,6 +271,15 @@ def test_the_headline_counts_the_seeds_of_each_number(tmp_path):
     text = "".join(map(str, verdicts.headline(read_sources([*committed_files(), path]))))
     assert re.search(r"of its baseline by [+-][\d.]+ \(1 seed; paper ", text)
     assert re.search(r"VGG-16 by [+-][\d.]+ ± [\d.]+ \(3 seeds; paper ", text)
+
+
+def test_the_command_of_a_result_measures_all_of_its_seeds(tmp_path):
+    """SEEDS=2 would measure seeds 0 and 1."""
+    seeds = [{"seed": number, "rows": []} for number in (0, 2)]
+    path = tmp_path / "lite.json"
+    source = Source(table="kl_rpn/table2", scale="lite", path=path, seeds=seeds)
+    facts = dict(ran.ran_part(source).facts)
+    assert facts["command"].endswith("SCALE=lite SEEDS=3 DATA=DIR`")
 
 
 def test_plots_are_pictures_that_are_always_the_same():
