@@ -9,13 +9,17 @@ export SCALE LENGTH SEEDS DATA WEIGHTS OUT DEVICE JOBS WORKERS SPLITS AMP BATCH 
 # variables as a shell reads them: NAME='value', also where the value has quotes of its own
 given = $(foreach name,$(1),$(name)='$(subst ','\'',$($(name)))')
 
-# refused before anything is installed: a table that is not there, a number that is none, another
-# word than those that a setting has, no data, a path that is not there
+# refused before anything is installed: a table that is not there, one folder for two reports, a
+# number that is none, another word than those that a setting has, no data, a path that is not there
 TABLES := $(patsubst reproduce-%,%,$(filter reproduce-%,$(MAKECMDGOALS)))
 $(foreach table,$(TABLES),$(if $(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)),,\
   $(error There is no $(table) in: $(PAPERS). There are: $(wildcard experiments/*/*/rows.py))))
+ifneq ($(RESULTS),)
+  REPORTED := $(foreach table,$(TABLES),$(wildcard $(PAPERS:%=experiments/%/$(table)/rows.py)))
+  $(if $(word 2,$(REPORTED)),$(error RESULTS is the folder of one report, and each of $(REPORTED:experiments/%/rows.py=%) would replace the one before; name one table, and one of the PAPERS))
+endif
 ifneq ($(TABLES),)
-  REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE) \
+  REFUSED := $(shell $(call given,GPUS RESTARTS JOBS SEEDS LENGTH SCALE DEVICE RESULTS PUBLISH) \
     bash -c 'source experiments/common.sh' 2>&1)
   $(if $(REFUSED),$(error $(patsubst %.,%,$(subst error: ,,$(REFUSED)))))
 endif
@@ -34,8 +38,8 @@ help: ## this list
 
 install: $(VENV)/installed ## create .venv and install everything (also done by the targets below)
 $(VENV)/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
+	  { echo "Python 3.11.4 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch torchvision

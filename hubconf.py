@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-dependencies = ["torch", "torchvision", "numpy", "PIL", "pycocotools", "safetensors", "tensorboard"]
+dependencies = ["torch", "torchvision", "numpy", "PIL", "pycocotools", "safetensors"]
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("data", "experiments", "losses", "models", "postprocess", "scripts")
 

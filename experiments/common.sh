@@ -24,11 +24,12 @@ JOBS=${JOBS:-$(default_jobs "$SCALE")}
 check_jobs
 case ${SCALE%-*x} in mini | lite | lite600 | paper) ;; *) echo "error: SCALE is '$SCALE'; give mini, lite, lite600 or paper." >&2; exit 2 ;; esac
 case ${DEVICE:-auto} in auto | cpu | cuda) ;; *) echo "error: DEVICE is '$DEVICE'; give auto, cpu or cuda." >&2; exit 2 ;; esac
+[ -z "${RESULTS:-}" ] || [ -z "${PUBLISH:-}" ] || { echo "error: RESULTS and PUBLISH both say where the report goes; give one of them." >&2; exit 2; }
 [ -z "${DATA:-}" ] || DATA=$(realpath -m -- "$DATA")
 [ -z "${RESULTS:-}" ] || RESULTS=$(realpath -m -- "$RESULTS")
 [ -z "${OUT:-}" ] || OUT=$(realpath -m -- "$OUT")
-[ -z "${WEIGHTS_VGGM:-}" ] || WEIGHTS_VGGM=$(realpath -m -- "$WEIGHTS_VGGM")
 case $WEIGHTS in auto | none) ;; *) WEIGHTS=$(realpath -m -- "$WEIGHTS") ;; esac
+case ${WEIGHTS_VGGM:-} in '' | auto | none) ;; *) WEIGHTS_VGGM=$(realpath -m -- "$WEIGHTS_VGGM") ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 place=(--scale "$SCALE" --out "${OUT:-runs}")

@@ -20,6 +20,7 @@ from scripts.engine.numbers import at_least_one
 from scripts.engine.places import add_place_options, find_run
 from scripts.engine.speed.overhead import measure_overhead
 from scripts.engine.synthetic import batch_for, largest_size
+from scripts.engine.weights.start import freeze_for_training
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -36,7 +37,9 @@ def print_overhead(name: str, scale: str, device_option: str, repeats: int) -> N
     run, device = at_scale(find_run(name), scale), pick_device(device_option)
     torch.manual_seed(0)
     batch = batch_for(run, images=run.train.batch_size, size=largest_size(run.data)).to(device)
-    found = measure_overhead(build_detector(run.model).to(device), run, batch, repeats)
+    detector = build_detector(run.model).to(device)
+    freeze_for_training(detector, run, pretrained=run.start != "scratch")
+    found = measure_overhead(detector, run, batch, repeats)
     print(f"{name}, {scale}, {device_name(device_option)}, torch {torch.__version__}")
     print(f"forward, backward, step:        {found.bare} ms")
     print(f"as scripts.train makes it:      {found.trained} ms, {found.trained_percent:+.1f} %")

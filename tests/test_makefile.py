@@ -13,8 +13,8 @@ from experiments.scales import SCALES
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("GPUS", "RESTARTS", "JOBS", "SEEDS", "LENGTH", "SCALE", "PAPERS", "DATA",
-            "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "MAKEFLAGS")  # fmt: skip
-INSTALLS = "Python 3.11 or newer is needed"
+            "DEVICE", "WEIGHTS", "WEIGHTS_VGGM", "RESULTS", "PUBLISH", "MAKEFLAGS")  # fmt: skip
+INSTALLS = "Python 3.11.4 or newer is needed"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
@@ -47,6 +47,18 @@ def made(tmp_path):
         (["reproduce-table1", "reproduce-table9"], "There is no table9 in"),
         (["reproduce-table1", "PAPERS=kl_los"], "There is no table1 in: kl_los."),
         (["reproduce-table5", "PAPERS=kl_rpn"], "There is no table5 in: kl_rpn."),
+        (
+            ["reproduce-table1", "RESULTS=here"],
+            "each of kl_loss/table1 kl_rpn/table1 would replace the one before",
+        ),
+        (
+            ["reproduce-table1", "reproduce-table2", "RESULTS=here", "PAPERS=kl_rpn"],
+            "each of kl_rpn/table1 kl_rpn/table2 would replace the one before",
+        ),
+        (
+            ["reproduce-table1", "RESULTS=here", "PUBLISH=1", "PAPERS=kl_rpn"],
+            "RESULTS and PUBLISH both say where the report goes; give one of them",
+        ),
         (["reproduce-table1", "JOBS=x"], "JOBS is 'x'; give a whole number of at least 1"),
         (["reproduce-table1", "SEEDS=0"], "SEEDS is '0'; give a whole number of at least 1"),
         (["reproduce-table1", "LENGTH=1.5"], "LENGTH is '1.5'; give a whole number"),
@@ -91,6 +103,8 @@ def test_a_setting_of_the_environment_counts_and_another_variable_does_not(made)
     [
         ["reproduce-table1"],
         ["reproduce-table5"],  # of one paper alone
+        ["reproduce-table5", "RESULTS=here"],
+        ["reproduce-table1", "RESULTS=here", "PAPERS=kl_rpn"],
         ["reproduce-length", "PAPERS=kl_rpn", "LENGTH=16", "SEEDS=3", "JOBS=2", "SCALE=mini"],
         ["train", "DATA=Ann's photos"],
         ["reproduce-table1", "SCALE=mini-4x", "DEVICE=cpu", "WEIGHTS=none", "DATA=Ann's photos"],

@@ -234,7 +234,7 @@ def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
     """torchvision's ImageNet weights of ``backbone`` and their name.
 
     Raises:
-        ValueError: there are none, or they cannot be downloaded.
+        ValueError: there are none, they cannot be downloaded, or the file in the cache is damaged.
     """
     if backbone not in TORCHVISION:
         raise ValueError(
@@ -250,4 +250,10 @@ def torchvision_state(backbone: str) -> tuple[Mapping[str, Tensor], str]:
             f"torchvision's weights {entry} are not in its cache and cannot be downloaded "
             f"({error}); fetch {entry.url} on a connected machine and pass --weights FILE, or "
             "--weights none to train from scratch."
+        ) from error
+    except Exception as error:  # bytes that are no state dict make the unpickler raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise ValueError(
+            f"torchvision's weights {entry} cannot be read ({reason}); delete "
+            f"{torchvision_file(backbone)}, and they are downloaded again."
         ) from error

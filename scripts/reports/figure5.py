@@ -88,7 +88,7 @@ def picture_section(results: Results, scale: str) -> list[str]:
         return []
     seed, picture = drawn[0], drawn[0]["picture"]
     shown = f"![boxes before and after var voting]({scale}.png)"
-    if scale != "mini":
+    if not renders_its_data(scale):
         path = f"{scale}/{seed['table']}/report/{scale}.png"
         shown = (
             f"The picture shows photos and is not kept with the results: `{path}` in the folder "

@@ -128,10 +128,12 @@ def sentences(results: Results, parts: Sequence[str | None], ticks: Sequence[str
 def seeds_text(results: Results) -> str:
     """How many seeds stand behind the picture."""
     first = results.table.columns[0]
-    count = max(results.cell(i, first).seeds for i in range(len(results.rows)))
-    if count < 2:
-        return "1 seed" if count else "not run"
-    return f"mean of {count} seeds, bars: standard deviation"
+    counts = [results.cell(i, first).seeds for i in range(len(results.rows))]
+    least, most = min(filter(None, counts), default=0), max(counts)
+    if most < 2:
+        return "1 seed" if most else "not run"
+    several = f"{most}" if least == most else f"{least} to {most}"
+    return f"mean of {several} seeds, bars: standard deviation"
 
 
 def write_figure6(place: ReportPlace) -> str:

@@ -16,6 +16,7 @@ from scripts.engine.files import read_json, write_atomically
 from scripts.engine.places import find_table
 from scripts.reports.files import ReportPlace
 from scripts.reports.pictures import save_picture
+from scripts.reports.provenance import unfinished_networks
 from scripts.reports.results import Cell, Results, Step, csv_numbers, csv_text
 from scripts.reports.same_evaluation import check_same_data
 from scripts.reports.shown import Grid, Item, level
@@ -46,6 +47,8 @@ def measured_lengths(place: ReportPlace, table: Table) -> Lengths:
     base, _ = scale_and_length(place.scale)
     committed = {path.stem for path in place.committed.glob("*.json")}
     found = {path.parent.parent.parent.name for path in place.out.glob(f"*/{place.table}/report")}
+    if place.results is not None:
+        found |= {path.stem for path in place.results.glob("*.json")}
     lengths: Lengths = {}
     for name in sorted(committed | found):
         if is_length_of(name, base):
@@ -75,18 +78,30 @@ def seeds_at(place: ReportPlace) -> list[dict[str, Any]]:
     """The seeds of one length: those that were reported, otherwise the committed ones; published,
     the other way round, because committed ones hold what was just published and more.
     """
-    path = place.evaluated / "report" / f"{place.scale}.json"
-    remedy = "delete it, or report that length again"
-    reported: list[dict[str, Any]] = (
-        read_json(path, remedy, kind=list, keys=("rows",)) if path.is_file() else []
-    )
-    committed = place.committed_seeds()
+    reported, committed = reported_seeds(place), place.committed_seeds()
     seeds = committed or reported if place.publish else reported or committed
     return seeds if any(line["metrics"] for seed in seeds for line in seed["rows"]) else []
 
 
+def reported_seeds(place: ReportPlace) -> list[dict[str, Any]]:
+    """The seeds of the report of one length, in --results before ``out``; empty if there is none.
+
+    Reports of other tables in --results do not count.
+    """
+    folders = [place.evaluated / "report"]
+    if place.results is not None:
+        folders.insert(0, place.results)
+    for path in (folder / f"{place.scale}.json" for folder in folders):
+        if path.is_file():
+            remedy = "delete it, or report that length again"
+            seeds: list[dict[str, Any]] = read_json(path, remedy, kind=list, keys=("rows",))
+            if all(seed.get("table", place.table) == place.table for seed in seeds):
+                return seeds
+    return []
+
+
 def updates(seeds: Sequence[dict[str, Any]]) -> int:
-    """How many updates the networks of a length were trained for."""
+    """How many updates the networks of a length are trained for when they are finished."""
     return max(line["of_updates"] for seed in seeds for line in seed["rows"] if line["metrics"])
 
 
@@ -225,9 +240,16 @@ def length_text(lengths: Lengths, table: Table, base: str) -> str:
         f"![curves over length]({base}_length.png)",
         f"Seeds by updates: {seeds}. ± is the sample standard deviation over seeds; differences "
         "are taken within each seed.",
+        *unfinished(lengths),
         *sections(lengths, table),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def unfinished(lengths: Lengths) -> list[str]:
+    """A line about the networks of all lengths that were not trained to their end, if there are
+    any: they stand at the length at which they were to end."""
+    return unfinished_networks([seed for one in lengths.values() for seed in one.seeds])
 
 
 def write_length(place: ReportPlace) -> str:
@@ -240,4 +262,5 @@ def write_length(place: ReportPlace) -> str:
     write_atomically(path.with_suffix(".md"), length_text(lengths, table, base))
     write_atomically(path.with_suffix(".csv"), csv_text(csv_lines(lengths, table)))
     counts = ", ".join(f"{n:,}" for n in lengths)
-    return f"lengths measured: {counts} updates; curves: {path}.md"
+    lines = [*unfinished(lengths), f"lengths measured: {counts} updates; curves: {path}.md"]
+    return "\n".join(lines)

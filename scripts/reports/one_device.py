@@ -28,6 +28,11 @@ def times_of_one_device(seeds: Sequence[Seed]) -> tuple[list[Seed], list[str]]:
     return [of_device(seed, kept) for seed in seeds], notes
 
 
+def timing_devices(seeds: Sequence[Seed]) -> list[str]:
+    """The devices that measured the milliseconds of the seeds, sorted."""
+    return sorted({device_of(line, seed) for seed, line in numbered(seeds) if has_times(line)})
+
+
 def of_device(seed: Seed, kept: str) -> Seed:
     """The seed, its rows of other devices than ``kept`` without milliseconds."""
     lines = [

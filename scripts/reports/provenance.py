@@ -66,14 +66,24 @@ def distinct(seeds: Sequence[dict[str, Any]], key: str) -> str:
 
 
 def trainings(seeds: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(title, one text a network): how long each was trained, and which were not to their end."""
+    """(title, one text a network): how long each was trained, and which were not to their end.
+
+    A network of before the end counts as such also where its training has ended: the last
+    checkpoint was lost.
+    """
     times, unfinished = set(), set()
     for line in row_lines(seeds):
-        if line.get("training"):
+        if line.get("training") and line["updates"] >= line["training"].get("step", 0):
             times.add(training_time(line))
         elif line["metrics"] and "updates" in line:
             unfinished.add(f"{line['run']}: only {line['updates']} of {line['of_updates']} updates")
     return [("training", sorted(times)), ("UNFINISHED", sorted(unfinished))]
+
+
+def unfinished_networks(seeds: Sequence[dict[str, Any]]) -> list[str]:
+    """A line about the networks that were not trained to their end, if there are any."""
+    texts = dict(trainings(seeds))["UNFINISHED"]
+    return [f"UNFINISHED: {'; '.join(texts)}"] if texts else []
 
 
 def training_time(line: dict[str, Any]) -> str:

@@ -200,7 +200,7 @@ def stored_seeds(folder: Path) -> list[dict[str, Any]]:
             with.
     """
     remedy = "delete it, or evaluate that seed again"
-    paths = sorted(folder.glob("seed*.json"))
+    paths = sorted(folder.glob("seed*.json"), key=lambda path: (len(path.name), path.name))
     seeds = [read_json(path, remedy, keys=("rows",)) for path in paths]
     for seed in seeds:
         if "own_splits" in seed:

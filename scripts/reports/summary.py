@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments.scales import scale_title
-from scripts.reports.provenance import line_name, row_lines, trainings
+from scripts.reports.provenance import line_name, row_lines, unfinished_networks
 from scripts.reports.results import Cell, Results, Step, counted, markdown_table, signed
 from scripts.reports.shown import Shown, no_number
 
@@ -129,8 +129,7 @@ def paper_text(value: float | None) -> str:
 
 def warning_lines(results: Results) -> list[str]:
     """Rows without numbers, and networks that were not trained to their end."""
-    lines = [f"{title}: {'; '.join(texts)}" for title, texts in trainings(results.seeds)
-             if title == "UNFINISHED" and texts]  # fmt: skip
+    lines = unfinished_networks(results.seeds)
     missing = [line for line in row_lines(results.seeds) if "why" in line]
     if missing:
         count = len({line_name(line) for line in missing})  # several seeds may lack a row

@@ -70,8 +70,18 @@ def swap_summary(scale: str, seeds: Seeds, committed: Seeds) -> str:
 
 
 def write_swap(table: Table, seeds: Seeds, place: ReportPlace) -> str:
-    """Writes <scale>_swap.md and .json and returns what is to be printed."""
+    """Writes <scale>_swap.md and .json and returns what is to be printed.
+
+    Published, they replace the committed ones, since these do not say how they were measured.
+    """
     committed = place.committed_seeds("_swap")
+    new = {seed["seed"] for seed in seeds}
+    lost = [seed["seed"] for seed in committed if seed["seed"] not in new]
+    if place.publish and lost:
+        print(
+            f"note: the committed seeds {lost} of {place.scale}_swap are left out, because they do "
+            f"not say how they were measured; --seeds {max(lost) + 1} measures them again"
+        )
     report = Report(
         markdown=swap_text(table, place.scale, seeds),
         summary=swap_summary(place.scale, seeds, committed),

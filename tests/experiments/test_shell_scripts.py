@@ -153,6 +153,8 @@ def test_vgg_cnn_m_has_weights_of_its_own(calls):
         "/vgg16.pth" in line
         for line in calls("kl_loss/table5/train.sh", SCALE="paper", WEIGHTS="/vgg16.pth")
     )
+    lines = calls("kl_loss/table5/train.sh", SCALE="paper", WEIGHTS_VGGM="none")
+    assert ["--weights none " in line for line in lines] == [True, True, False, False]
 
 
 def test_random_weights_need_no_training(calls):

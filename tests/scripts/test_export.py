@@ -13,6 +13,7 @@ from PIL import Image
 from models.iou_net import IoUConfig
 from scripts import export
 from scripts.engine.detection.photo_detector import PhotoDetector
+from scripts.engine.export import write
 from scripts.engine.export.describe import describe
 from scripts.engine.export.runner.description import (
     FILE,
@@ -120,6 +121,43 @@ def test_parts_of_two_networks_do_not_come_together(exported, tmp_path, capsys):
     assert export.main([str(other), "--part", "head", "--to", str(exported)]) == 2
     assert "has the dense.pt2 of another network" in capsys.readouterr().err
     assert read_description(exported).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "described", "sentence"),
+    [
+        ("dense.onnx", True, "has the dense.onnx of another network"),
+        ("head.onnx", True, "has the head.onnx of another network"),
+        ("dense.onnx", False, "has a dense.onnx and no detector.json, so whose it is is not known"),
+    ],
+)
+def test_nor_do_parts_in_two_formats(checkpoint, tmp_path, name, described, sentence, capsys):
+    """ONNX files of another network would be taken for those of the description."""
+    (tmp_path / name).touch()
+    if described:
+        other = describe(loaded_of(tmp_path, {**KL, "backbone_width": 0.2}), None)
+        (tmp_path / FILE).write_text(to_json(other))
+    assert export.main([str(checkpoint), "--to", str(tmp_path)]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "dense.pt2").exists()
+
+
+def test_a_killed_export_leaves_no_part_with_the_description_of_another(
+    checkpoint, tmp_path, monkeypatch
+):
+    (tmp_path / FILE).write_text(to_json(describe(loaded_of(tmp_path, KL), None)))
+    monkeypatch.setattr(write, "exported_bytes", lambda *given: b"a part")
+
+    def killed(path, content):
+        path.write_bytes(content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write.export(write.ExportOptions(checkpoint=checkpoint, to=tmp_path))
+    assert (tmp_path / "dense.pt2").exists()
+    with pytest.raises(ValueError, match="is no folder that"):
+        read_description(tmp_path)
 
 
 def test_the_head_goes_with_the_size_of_the_dense_part(checkpoint, exported, capsys):

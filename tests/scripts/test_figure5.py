@@ -22,7 +22,9 @@ from scripts.engine.evaluation.figure5 import in_offset_units
 from scripts.engine.run_folder.checkpoint import plain, save_checkpoint
 from scripts.engine.trained import trained
 from scripts.reports import figure5_scenes
+from scripts.reports.figure5 import picture_place, picture_section
 from scripts.reports.files import ReportPlace
+from scripts.reports.results import Results
 from tests.tiny import (
     TINY_KL,
     environment,
@@ -185,6 +187,15 @@ def test_photos_stay_out_of_the_results(data, tmp_path, known):
         )
         assert str(tmp_path) not in text
     assert not (tmp_path / "results" / "tiny.png").exists()
+
+
+@pytest.mark.parametrize("scale", ["mini", "mini-4x"])
+def test_rendered_scenes_lie_beside_the_results_however_long_the_training(scale, tmp_path):
+    seed = {"seed": 0, "rows": [], "picture": {"better": 4, "worse": 2, "truth": "clean box"}}
+    (text,) = picture_section(Results(TABLE, [seed]), scale)
+    assert text.startswith(f"![boxes before and after var voting]({scale}.png)")
+    place = ReportPlace(table="kl_loss/figure5", scale=scale, out=tmp_path, results=tmp_path / "a")
+    assert picture_place(place) == tmp_path / "a" / f"{scale}.png"
 
 
 def test_without_a_network(data, tmp_path):

@@ -12,7 +12,9 @@ from models.build import build_detector
 from postprocess.pipeline import PostprocessConfig
 from scripts.engine.first_stage.swap import UNMOVED, combinations, common_images, swapped
 from scripts.engine.trained.trained import TrainedRun
+from scripts.reports import files
 from scripts.reports.files import ReportPlace
+from scripts.reports.swap import write_swap
 from scripts.swap import report_swapped
 from tests.models.test_detector import BASE, batch_of, scene
 from tests.models.test_kl_rpn import KL_RPN
@@ -68,6 +70,19 @@ def test_the_command_writes_all_combinations(tmp_path, monkeypatch):
     assert path.read_text().count(" ranks, boxes of ") == 6
     assert text.count(" ranks, boxes of ") == 6
     assert "RPN ranks, boxes of KL-RPN" in text
+
+
+def test_committed_seeds_that_publishing_leaves_out_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "EXPERIMENTS", tmp_path)
+    place = ReportPlace(table="kl_rpn/two", scale="mini", out=tmp_path, publish=True)
+    header = {"commit": "a", "device": "a CPU", "date": "d"}
+    seeds = [{**header, "seed": seed, "recall": {"RPN": {"0.5": 1.0}}} for seed in range(3)]
+    write_swap(TABLE, seeds, place)
+    assert capsys.readouterr().out == ""
+    write_swap(TABLE, seeds[:1], place)
+    text = capsys.readouterr().out
+    assert text.startswith("note: the committed seeds [1, 2] of mini_swap are left out")
+    assert "--seeds 3 measures them again" in text
 
 
 def test_networks_that_see_different_images_have_no_anchors_in_common():

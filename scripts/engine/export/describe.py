@@ -123,6 +123,7 @@ def second_stage(loaded: LoadedDetector) -> SecondStage:
         canonical_size=config.canonical_size,
         coder=coder_of(stage.coder),
         log_variance=config.log_variance,
+        log_variance_limit=config.log_variance_limit,
         num_classes=loaded.run.model.num_classes,
     )
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses.log_variance import bounded
 from models.detector import Detector
 from models.heads import RoIHead
 from models.rfcn import RFCNHead
@@ -69,13 +68,10 @@ class HeadPart(nn.Module):
         assert detector.roi is not None
         assert isinstance(detector.roi.head, RoIHead)
         self.box_head, self.predictor = detector.roi.head.box_head, detector.roi.head.predictor
-        self.limit = detector.roi.log_variance_limit
 
     def forward(self, pooled: Tensor) -> dict[str, Tensor]:
         class_logits, offsets, log_variance = self.predictor(self.box_head(pooled))
         outputs = {"class_logits": class_logits, "offsets": offsets}
         if log_variance is not None:
-            if self.limit is not None:
-                log_variance = bounded(log_variance, self.limit)
             outputs["log_variance"] = log_variance
         return outputs

@@ -3,6 +3,7 @@
 import importlib
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from scripts.engine.detection.detection import LoadedDetector, load_detector
 from scripts.engine.export.describe import describe
-from scripts.engine.export.parts import DensePart, HeadPart, Sample
+from scripts.engine.export.parts import PARTS, DensePart, HeadPart, Sample
 from scripts.engine.export.runner.description import FILE, Description, read_description, to_json
 from scripts.engine.files import write_atomically
 from scripts.engine.run_folder.checkpoint import checkpoint_of
@@ -57,20 +58,23 @@ def export(options: ExportOptions) -> list[Path]:
     loaded = load_detector(checkpoint_of(options.checkpoint), torch.device("cpu"))
     description = describe(loaded, options.size)
     names = parts_of(options.part, description)
-    check_folder(options.to, description, names)
+    paths = {name: options.to / f"{name}{ENDINGS[options.format]}" for name in names}
+    check_folder(options.to, description, [path.name for path in paths.values()])
+    contents = {
+        path: exported_bytes(*module_and_sample(name, loaded, options.size), options.format)
+        for name, path in paths.items()
+    }
     options.to.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in names:
-        path = options.to / f"{name}{ENDINGS[options.format]}"
-        module, sample = module_and_sample(name, loaded, options.size)
-        write_atomically(path, exported_bytes(module, sample, options.format))
-        print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
-        written.append(path)
-    write_atomically(options.to / FILE, to_json(description).encode())
+    # so that a process that is killed leaves no new part with the description of an old one
+    (options.to / FILE).unlink(missing_ok=True)
+    for path, content in contents.items():
+        write_atomically(path, content)
+        print(f"{path}, {len(content) / 1e6:.1f} MB")
+    write_atomically(options.to / FILE, to_json(description))
     print(options.to / FILE)
     for sentence in description.left_out:
         print(sentence)
-    return written
+    return list(contents)
 
 
 def parts_of(part: PartName | None, description: Description) -> tuple[PartName, ...]:
@@ -89,26 +93,33 @@ def parts_of(part: PartName | None, description: Description) -> tuple[PartName,
     return ("dense",)
 
 
-def check_folder(folder: Path, description: Description, names: tuple[PartName, ...]) -> None:
-    """Refuses to put a part beside one of another network or for other inputs.
+def check_folder(folder: Path, description: Description, written: Sequence[str]) -> None:
+    """Refuses to put a part beside one of another network or for other inputs, in whatever format.
+
+    Args:
+        folder: of the parts; it may not be there yet.
+        description: of the parts that are to be written.
+        written: the names of their files.
 
     Raises:
-        ValueError: the folder has such a part, and it would not be written anew.
+        ValueError: the folder has such a part, or one of which that is not known, and it would not
+            be written anew.
     """
-    stay = [
-        f"{name}{ending}"
-        for name in ("dense", "head")
-        for ending in ENDINGS.values()
-        if name not in names and (folder / f"{name}{ending}").exists()
-    ]
-    if not (stay and (folder / FILE).exists()):
+    files = [f"{name}{ending}" for name in PARTS for ending in ENDINGS.values()]
+    stay = [file for file in files if file not in written and (folder / file).exists()]
+    if not stay:
         return
+    if not (folder / FILE).exists():
+        raise ValueError(
+            f"{folder} has a {stay[0]} and no {FILE}, so whose it is is not known; give another "
+            "--to, or remove it."
+        )
     before = read_description(folder)
     if before.weights != description.weights:
         raise ValueError(
             f"{folder} has the {stay[0]} of another network; give another --to, or remove it."
         )
-    if "dense" not in names and before.input != description.input:
+    if any(file.startswith("dense") for file in stay) and before.input != description.input:
         raise ValueError(
             f"{folder} has a dense part of another input size; give the --size that it was "
             "exported with."

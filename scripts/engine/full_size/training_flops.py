@@ -12,7 +12,7 @@ from experiments.records import Run
 from models.build import build_detector
 from scripts.engine.synthetic import batch_for, shrink_residual_branches
 from scripts.engine.update.update import weighted_sum
-from scripts.engine.weights.start import freeze_all_but
+from scripts.engine.weights.start import freeze_for_training
 
 WIDTH_TO_HEIGHT = 4 / 3  # of most photos of COCO and VOC
 OBJECTS = 128  # so that as many RoIs are foreground as the recipes allow
@@ -66,9 +66,7 @@ def step_flops(run: Run) -> int:
     torch.manual_seed(0)
     detector = build_detector(run.model)
     shrink_residual_branches(detector)
-    detector.freeze(run.model.backbone.frozen_stages)
-    if run.train.trainable_part:
-        freeze_all_but(detector, run.train.trainable_part)
+    freeze_for_training(detector, run, pretrained=run.start != "scratch")
     batch = typical_image(run)
     detector.train()
     with FlopCounterMode(display=False) as counter:

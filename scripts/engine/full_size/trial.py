@@ -24,7 +24,7 @@ from scripts.engine.synthetic import batch_for, largest_size, shrink_residual_br
 from scripts.engine.update.loss_scaler import LossScaler
 from scripts.engine.update.optimizer import build_optimizer, learning_rate, set_learning_rate
 from scripts.engine.update.update import DivergedError, update, weighted_sum
-from scripts.engine.weights.start import freeze_all_but
+from scripts.engine.weights.start import freeze_for_training
 
 # of the recipe's rate, which is meant for pretrained weights and sends random ones far away
 RATE_SHARE = 1e-3
@@ -124,9 +124,7 @@ def prepared(name: str, run: Run) -> Detector:
     torch.manual_seed(0)
     detector = build_detector(run.model)
     shrink_residual_branches(detector)
-    detector.freeze(run.model.backbone.frozen_stages)
-    if run.train.trainable_part:
-        freeze_all_but(detector, run.train.trainable_part)
+    freeze_for_training(detector, run, pretrained=run.start != "scratch")
     total, trained = parameter_counts(detector)
     layer = 0
     for key, value in detector.named_parameters():

@@ -25,6 +25,7 @@ from scripts.engine.timing import Action, Times, interleaved
 from scripts.engine.update.loss_scaler import LossScaler
 from scripts.engine.update.optimizer import build_optimizer, set_learning_rate
 from scripts.engine.update.update import update
+from scripts.engine.weights.start import freeze_for_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +160,7 @@ def time_steps(
 def training_step(run: Run, detector: Detector, device: torch.device) -> Action:
     """One update of a run's network on a batch of noise, with a learning rate of 0."""
     detector.train()
-    detector.freeze(run.model.backbone.frozen_stages)
+    freeze_for_training(detector, run, pretrained=run.start != "scratch")
     optimizer = build_optimizer(detector, run.train)
     set_learning_rate(optimizer, 0.0)
     batch = random_batch(

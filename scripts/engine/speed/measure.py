@@ -63,7 +63,8 @@ def sweeps(measurements: Iterable[Measured]) -> list[list[Measured]]:
 
 
 def growth(sweep: Sequence[Measured]) -> dict[str, Any]:
-    """How the time of a work grows: time ~ size^exponent, fitted to the larger half of the sizes.
+    """How the time of a work grows: time ~ size^exponent, fitted to the larger half of the sizes
+    and the one before it.
 
     Returns:
         the exponent of ours, and of the peer's where there is one.

@@ -26,7 +26,7 @@ from scripts.engine.run_folder.checkpoint import differences, plain, write_check
 from scripts.engine.update.optimizer import build_optimizer
 from scripts.engine.weights.coco_classes import COCO, COCO_IDS, class_names, used_classes
 from scripts.engine.weights.fitting import without_coded_layers
-from scripts.engine.weights.start import freeze_all_but
+from scripts.engine.weights.start import freeze_for_training
 from scripts.engine.weights.weight_file import read_weights
 
 LISTED = 6  # names of a list
@@ -227,10 +227,7 @@ def listed(names: Iterable[str]) -> str:
 
 def untrained_state(detector: Detector, run: Run) -> dict[str, Any]:
     """What a checkpoint holds before the first update, frozen as scripts.train freezes."""
-    if run.start != "scratch":
-        detector.freeze(run.model.backbone.frozen_stages)
-    if run.train.trainable_part:
-        freeze_all_but(detector, run.train.trainable_part)
+    freeze_for_training(detector, run, pretrained=run.start != "scratch")
     return {
         "model": detector.state_dict(),
         "optimizer": build_optimizer(detector, run.train).state_dict(),

@@ -13,7 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 # the layers whose outputs mean something else in another box coding, by the group of ModelConfig
-CODED = {"rpn": "rpn.head.offsets.", "roi": "roi.head.predictor.offsets."}
+CODED = {
+    "rpn": ("rpn.head.offsets.",),
+    "roi": ("roi.head.predictor.offsets.", "roi.head.offset_maps."),
+}
 # layers with rows for each class, and those of them that class-agnostic boxes share
 CLASS_LAYERS = (
     "roi.head.predictor.class_logits.",
@@ -148,7 +151,8 @@ def without_coded_layers(
     """
     changed = tuple(
         layer
-        for group, layer in CODED.items()
+        for group, coded in CODED.items()
+        for layer in coded
         if theirs[group]["box_coding"] != ours[group]["box_coding"]
     )
     return {name: value for name, value in state.items() if not name.startswith(changed)}

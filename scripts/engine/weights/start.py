@@ -12,10 +12,12 @@ from models.backbones.base import freeze_norms
 from models.build import ModelConfig, build_detector, parameter_counts
 from models.detector import Detector
 from models.weights.imagenet import backbone_matches, load_pretrained, torchvision_state
+from models.weights.resnets import is_detectron_resnet
 from scripts.engine.files import read_json
 from scripts.engine.places import RunPlace
 from scripts.engine.run_folder.checkpoint import (
     check_format_in,
+    differences,
     load_checkpoint,
     plain,
 )
@@ -23,6 +25,12 @@ from scripts.engine.run_folder.finished import finished_network
 from scripts.engine.weights.fitting import Source, fit, load_fitted
 from scripts.engine.weights.weight_file import read_weights
 
+# by group of ModelConfig: on what the same weights compute something else
+CONVENTIONS = {
+    "backbone": ("tf_padding", "resnet_layout"),
+    "rpn": ("anchor_rule", "anchor_sizes", "anchor_ratios"),
+    "roi": ("aligned", "pooling", "sampling_ratio"),
+}
 FROM_NO_RUN = ("imagenet", "scratch", "checkpoint")  # values of Run.start that name no other run
 
 
@@ -52,10 +60,7 @@ def prepared_detector(
         print(fine_tune(detector, run, start_from, classes))
     elif run.start == "scratch" or not resumed:
         print(load_starting_weights(detector, run, weights, place, classes))
-    if is_pretrained(run, place):
-        detector.freeze(run.model.backbone.frozen_stages)
-    if run.train.trainable_part:
-        freeze_all_but(detector, run.train.trainable_part)
+    freeze_for_training(detector, run, pretrained=is_pretrained(run, place))
     total, trainable = parameter_counts(detector)
     print(
         f"network: {run.model.backbone.name}, {total / 1e6:.2f} M parameters, "
@@ -80,7 +85,21 @@ def load_starting_weights(
         state, source = torchvision_state(run.model.backbone.name)
     else:
         state, source = read_weights(Path(weights)), weights
-    return load_pretrained(detector, run.model.backbone.name, state, source)
+    loaded = load_pretrained(detector, run.model.backbone.name, state, source)
+    return loaded + (caffe_note(run) if is_detectron_resnet(state) else "")
+
+
+def caffe_note(run: Run) -> str:
+    """A line if a run has other pixels or strides than ResNets in Detectron's names expect, which
+    come from Caffe; "" if it has those."""
+    pixels, layout = run.data.pixels, run.model.backbone.resnet_layout
+    if pixels == "caffe" and layout != "torchvision":
+        return ""
+    return (
+        "\n  note: weights in Detectron's names expect Caffe's pixels and strides, and this run "
+        f"has pixels {pixels!r} and resnet_layout {layout!r}; give torchvision's weights, or set "
+        "pixels='caffe' and resnet_layout='detectron' in the run"
+    )
 
 
 def recorded_run(place: RunPlace) -> dict[str, Any]:
@@ -155,7 +174,26 @@ def fine_tune(detector: nn.Module, run: Run, path: Path, classes: Sequence[str])
     theirs, name = source.model["backbone"]["name"], run.model.backbone.name
     other = "" if theirs == name else f" (a {theirs})"
     backbone_matches(own, fitted.state, f"{path}{other}", f"{name} backbone of {run.name}")
-    return load_fitted(detector, fitted, source)
+    changed = other_conventions(source.model, plain(asdict(run.model)))
+    note = f"\n  other than what they were trained with: {'; '.join(changed)}" if changed else ""
+    return load_fitted(detector, fitted, source) + note
+
+
+def other_conventions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """The fields of CONVENTIONS in which two networks differ, as "group.field: theirs -> ours".
+
+    Args:
+        theirs: the ModelConfig of the weights as plain values.
+        ours: that of the network that takes them over.
+    """
+    one, two = (
+        {
+            group: {name: model[group].get(name) for name in names}
+            for group, names in CONVENTIONS.items()
+        }
+        for model in (theirs, ours)
+    )
+    return differences(one, two)
 
 
 def checkpoint_source(path: Path) -> Source:
@@ -208,6 +246,16 @@ def first_start(place: RunPlace) -> str:
     """
     start: str = recorded_run(place)["start"]
     return start if start in FROM_NO_RUN else first_start(place.sibling(start))
+
+
+def freeze_for_training(detector: Detector, run: Run, *, pretrained: bool) -> None:
+    """Freezes what a run does not train: of pretrained weights the first stages and every batch
+    norm, and all but its trainable part if it names one.
+    """
+    if pretrained:
+        detector.freeze(run.model.backbone.frozen_stages)
+    if run.train.trainable_part:
+        freeze_all_but(detector, run.train.trainable_part)
 
 
 def freeze_all_but(detector: nn.Module, part: str) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scripts.reports.one_device import timing_devices
 from scripts.reports.page.plots import Labels, bar_plot
 from scripts.reports.page.sources import Source, Sources
 from scripts.reports.page.tables import brief, not_run
@@ -39,7 +40,7 @@ def table_part(sources: Sources, table: str, scale: str) -> Part:
     papers = {results.rows[i].name: [results.paper(i, whole)] for i in rows}
     papers = {name: cells for name, cells in papers.items() if cells[0].mean is not None}
     title = brief(table)
-    devices = ", ".join(sorted({seed.get("device", "not recorded") for seed in results.seeds}))
+    devices = ", ".join(timing_devices(results.seeds))
     pictures: list[PictureView] = [
         bar_plot(ours, [results.cell(i, whole) for i in rows], names,
                  Labels(title=f"{title}, {scale}, here", x="ms an image"),

@@ -10,6 +10,7 @@ from scripts.reports.length import (
     length_grids,
     panels,
     part_of,
+    unfinished,
     updates,
 )
 from scripts.reports.page.plots import Labels, line_plot
@@ -90,7 +91,7 @@ def length_part(table: str, base: str, lengths: Lengths) -> Part:
         anchor=anchor(table, base),
         title=f"{declared.title}: {base}",
         listed=f"{TABLES[table]}: {base}",
-        text=plain(f"Seeds by length: {seeds}.", *(FITS if fits else [])),
+        text=plain(f"Seeds by length: {seeds}.", *unfinished(lengths), *(FITS if fits else [])),
         facts=[(name, text) for name, _, text in fits],
         tables=[TableView(caption=heading, grid=grid, closed=True) for heading, grid in grids],
         pictures=pictures,

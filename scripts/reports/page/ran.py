@@ -27,7 +27,7 @@ def ran_part(source: Source) -> Part:
     tests = measured_on(seeds)
     hashes = ", ".join(f"{name} {digest}" for name, digest in sorted(tests.items()))
     rows_facts = [(title, "; ".join(texts)) for title, texts in trainings(seeds) if texts]
-    count = len(seeds)
+    count = 1 + max((seed["seed"] for seed in seeds if "seed" in seed), default=0)  # 0 .. SEEDS-1
     facts = [
         ("table", f"{source.table}, {scale_title(source.scale)}"),
         ("seeds", ", ".join(str(seed.get("seed", "not recorded")) for seed in seeds)),

@@ -9,6 +9,7 @@ from experiments.scales import SCALES, scale_and_length
 from scripts.engine.files import read_json
 from scripts.engine.places import EXPERIMENTS, find_table, table_names
 from scripts.reports.results import Results
+from scripts.reports.same_evaluation import measured_lines
 
 ROOT = EXPERIMENTS.parent
 SWAP, OPERATIONS = "_swap", "_operations"  # how the names of the two other kinds of files end
@@ -93,7 +94,7 @@ def reported_files(folder: Path) -> list[Path]:
 
 def read_sources(files: Iterable[Path]) -> Sources:
     """Everything that can be read; a later file takes the place of an earlier one of the same
-    table and scale.
+    table and scale, unless nothing of it was run.
     """
     kinds: dict[str, dict[Key, Source]] = {"": {}, SWAP: {}, OPERATIONS: {}}
     damaged = []
@@ -104,7 +105,9 @@ def read_sources(files: Iterable[Path]) -> Sources:
         except ValueError as error:
             damaged.append(str(error).replace(str(path), shown_path(path)))
             continue
-        kinds[kind][source.table, source.scale] = source
+        key = source.table, source.scale
+        if kind or key not in kinds[kind] or any(map(measured_lines, source.seeds)):
+            kinds[kind][key] = source
     return Sources(
         tables=kinds[""], swaps=kinds[SWAP], operations=kinds[OPERATIONS], damaged=damaged
     )

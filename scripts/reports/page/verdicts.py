@@ -72,15 +72,17 @@ def verdict_counts(section: Section) -> str:
 
 
 def headline(sources: Sources) -> Sentence:
-    """The main differences on rendered scenes, paper and ours; "" for those not measured."""
+    """The main differences on rendered scenes that were measured, paper and ours, and of how many
+    seeds each is.
+    """
     items: list[str | Shown] = []
     for table, group, better, base, words in HEADLINES:
         results = sources.results(table, "mini")
         ours, paper = headline_numbers(results, group, better, base)
         if ours.cell.mean is not None:
-            seeds = counted(results.seeds)
-            start = "; " if items else f"On rendered scenes (the mini scale, {seeds}) "
-            items += [start, words, ours, " (paper ", paper, ")"]
+            start = "; " if items else "On rendered scenes (the mini scale) "
+            seeds = counted(range(ours.cell.seeds))
+            items += [start, words, ours, f" ({seeds}; paper ", paper, ")"]
     return [*items, "."] if items else ["Nothing of the main tables was run at the mini scale."]
 
 

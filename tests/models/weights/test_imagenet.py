@@ -10,7 +10,13 @@ from torchvision.models import resnet
 
 from models.backbones.resnet import Conv5Head, ResNet, conv5
 from models.build import build_detector
-from models.weights.imagenet import RENAMED, TORCHVISION, load_pretrained, torchvision_state
+from models.weights.imagenet import (
+    RENAMED,
+    TORCHVISION,
+    load_pretrained,
+    torchvision_file,
+    torchvision_state,
+)
 from tests.foreign_names import affine, to_detectron, to_detectron2
 from tests.networks import model_config
 
@@ -350,3 +356,13 @@ def test_the_weights_of_another_network_name_their_file_in_a_short_sentence():
     with pytest.raises(ValueError, match=r"^photos/r50\.pth: .*mobilenet_v2") as error:
         load_pretrained(network, "mobilenet_v2", state, "photos/r50.pth")
     assert len(str(error.value)) < 300
+
+
+def test_a_damaged_file_in_torchvisions_cache_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    path = torchvision_file("resnet50")
+    assert path is not None
+    path.parent.mkdir()
+    path.write_bytes(b"x" * 1000)
+    with pytest.raises(ValueError, match=rf"cannot be read \(.*\); delete {path}, and they are"):
+        torchvision_state("resnet50")

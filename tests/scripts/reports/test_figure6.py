@@ -121,3 +121,15 @@ def test_another_table_is_a_sentence(table, tmp_path, monkeypatch, capsys):
 def test_the_ticks_are_the_papers_and_ours():
     assert [f"{row.postprocess.sigma_t:g}" for row in TABLE.rows] == TICKS
     assert [row.added for row in TABLE.rows] == [tick == "0.02" for tick in TICKS]
+
+
+def test_the_title_counts_the_seeds_of_every_row(tmp_path):
+    out = tmp_path / "mini/kl_loss/figure6"
+    write(tmp_path, 0, RISE)
+    assert figure6.seeds_text(Results(TABLE, stored_seeds(out))) == "1 seed"
+    write(tmp_path, 1, RISE)
+    both = "mean of 2 seeds, bars: standard deviation"
+    assert figure6.seeds_text(Results(TABLE, stored_seeds(out))) == both
+    write(tmp_path, 1, [*RISE[:-1], None])
+    some = "mean of 1 to 2 seeds, bars: standard deviation"
+    assert figure6.seeds_text(Results(TABLE, stored_seeds(out))) == some

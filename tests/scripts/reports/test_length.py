@@ -28,7 +28,8 @@ def write(out, scale, updates, *values):
     rows = [
         [
             {"group": "", "label": row.label, "run": row.run.name, "updates": updates,
-             "of_updates": updates, "metrics": {"recall50": value, "clean": {"recall70": value}}}
+             "of_updates": updates, "training": {"seconds": 60.0, "device": "a CPU"},
+             "metrics": {"recall50": value, "clean": {"recall70": value}}}
             for row, value in zip(TABLE.rows, pair, strict=True)
         ]
         for pair in values
@@ -92,6 +93,41 @@ def test_published_curves_have_every_committed_seed(tmp_path, monkeypatch):
     (place.committed / "mini.json").write_text(json.dumps(both))
     assert len(measured_lengths(place, TABLE)[100].seeds) == 2
     assert len(measured_lengths(replace(place, publish=False), TABLE)[100].seeds) == 1
+
+
+def test_reports_in_another_folder_count(tmp_path):
+    """They stand before those below --out; those of other tables lie there as well."""
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    write(tmp_path, "mini-4x", 400, (80.0, 76.0))
+    write(tmp_path / "new", "mini", 100, (60.0, 40.0))
+    write(tmp_path / "new", "mini-2x", 200, (70.0, 63.0))
+    results = tmp_path / "results"
+    results.mkdir()
+    for scale in ("mini", "mini-2x"):
+        (tmp_path / f"new/{scale}/kl_rpn/two/report/{scale}.json").rename(results / f"{scale}.json")
+    other = [{"seed": 0, "table": "kl_loss/table1", "rows": []}]
+    (results / "mini-4x.json").write_text(json.dumps(other))
+    (results / "mini_swap.json").write_text(json.dumps(other))
+    lengths = measured_lengths(ReportPlace(**PLACE, out=tmp_path, results=results), TABLE)
+    assert {n: one.values(0, "recall50") for n, one in lengths.items()} == {
+        100: [60.0],
+        200: [70.0],
+        400: [80.0],
+    }
+
+
+def test_networks_that_are_not_finished_are_named(tmp_path):
+    """They stand at the length at which they were to end."""
+    write(tmp_path, "mini", 100, (50.0, 40.0))
+    place = ReportPlace(**PLACE, out=tmp_path)
+    assert "UNFINISHED" not in write_length(place)
+    path = place.evaluated / "report" / "mini.json"
+    seeds = json.loads(path.read_text())
+    seeds[0]["rows"][0] |= {"updates": 7, "training": None}
+    path.write_text(json.dumps(seeds))
+    line = f"UNFINISHED: {TINY.name}: only 7 of 100 updates"
+    assert line in write_length(place).splitlines()
+    assert line in (place.folder / "mini_length.md").read_text().splitlines()
 
 
 def test_a_table_that_was_not_measured_says_what_measures_it(tmp_path):

@@ -4,7 +4,9 @@ its JSON, its means and the page."""
 import copy
 
 from scripts.reports.files import ReportPlace
-from scripts.reports.one_device import times_of_one_device
+from scripts.reports.one_device import times_of_one_device, timing_devices
+from scripts.reports.page.latency import table_part
+from scripts.reports.page.sources import committed_files, read_sources
 
 
 def line(label, time, **more):
@@ -69,3 +71,16 @@ def test_a_report_has_them_of_one_device(tmp_path, capsys):
     seeds = [seed(0, "CPU", line("a", 30.0), line("b", 33.0)), seed(1, "GPU", line("a", 5.0))]
     assert times(place.with_committed(seeds)) == {(0, "a"): 30.0, (0, "b"): 33.0, (1, "a"): None}
     assert "measured on GPU" in capsys.readouterr().out
+
+
+def test_the_devices_of_times_are_those_of_the_rows_that_have_some():
+    """Not those of a seed whose rows were timed elsewhere or not at all."""
+    untimed = {"group": "", "label": "c", "metrics": {"AP": 1.0}}
+    seeds = [seed(0, "B", line("a", 1.0, device="A"), untimed), seed(1, "C")]
+    assert timing_devices(seeds) == ["A"]
+
+
+def test_the_page_names_the_device_that_measured_its_times():
+    """The rows of lite were scored on one device and timed on another."""
+    (picture, _) = table_part(read_sources(committed_files()), "kl_rpn/table1", "lite").pictures
+    assert picture.caption.startswith("Measured here on CPU, 2 threads; ")

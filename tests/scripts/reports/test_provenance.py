@@ -1,7 +1,12 @@
 """The notes below a report come from its seeds alone."""
 
 from experiments.kl_loss.figure6.rows import TABLE
-from scripts.reports.provenance import provenance, report_page, shared_networks
+from scripts.reports.provenance import (
+    provenance,
+    report_page,
+    shared_networks,
+    unfinished_networks,
+)
 from scripts.reports.results import Results
 
 
@@ -73,3 +78,12 @@ def test_a_report_page_ends_with_the_rows_of_one_network():
         "* one network at this scale, measured once (`r`): sigma_t = 0, sigma_t = 0.005\n"
     )
     assert shared_networks([]) == []
+
+
+def test_a_network_of_before_the_end_of_its_training_is_unfinished():
+    """The checkpoint of the end, at update 6, was lost; --unfinished took the one before it."""
+    facts = {"step": 6, "seconds": 90.0, "device": "cpu"}
+    lost = seed(0, "a", "d", metrics={"AP": 1.0}, updates=4, of_updates=6, training=facts)
+    assert unfinished_networks([lost]) == ["UNFINISHED: r: only 4 of 6 updates"]
+    whole = seed(0, "a", "d", metrics={"AP": 1.0}, updates=6, of_updates=6, training=facts)
+    assert unfinished_networks([whole]) == []

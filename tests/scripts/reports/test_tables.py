@@ -1,12 +1,14 @@
 """The report: means and spreads over seeds, differences within a seed, rows that were not run."""
 
+import json
+
 import pytest
 
 from experiments.kl_loss.runs import vgg16_coco
 from experiments.records import Row, Table
 from postprocess.pipeline import PostprocessConfig
 from scripts.reports.provenance import provenance
-from scripts.reports.results import Results, cell, csv_text, markdown_table
+from scripts.reports.results import Results, cell, csv_text, markdown_table, stored_seeds
 from scripts.reports.tables import comparison_grid, csv_lines, main_grid
 
 ROWS = tuple(
@@ -114,3 +116,9 @@ def test_a_markdown_table_is_aligned():
         "| --- | ---- |",
         "| xyz | 1    |",
     ]
+
+
+def test_seed_10_comes_after_seed_2(tmp_path):
+    for number in (0, 2, 10):
+        (tmp_path / f"seed{number}.json").write_text(json.dumps({"seed": number, "rows": []}))
+    assert [one["seed"] for one in stored_seeds(tmp_path)] == [0, 2, 10]

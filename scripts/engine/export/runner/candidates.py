@@ -15,7 +15,7 @@ from scripts.engine.export.runner.image import Size
 from scripts.engine.export.runner.suppression import select
 from scripts.engine.export.runner.voting import vote
 
-LOG_VARIANCE_RANGE = np.float32(60)
+LOG_VARIANCE_RANGE = 60.0
 NONE = np.zeros(0, np.int64)
 
 
@@ -59,8 +59,8 @@ def candidates_of(
     boxes = decode(outputs["offsets"][row, label], references, stage.coder)
     variances = in_px = None
     if stage.log_variance:
-        logs = outputs["log_variance"][row, label]
-        variances = np.exp(np.clip(logs, -LOG_VARIANCE_RANGE, LOG_VARIANCE_RANGE))
+        limit = np.float32(min(LOG_VARIANCE_RANGE, stage.log_variance_limit or LOG_VARIANCE_RANGE))
+        variances = np.exp(np.clip(outputs["log_variance"][row, label], -limit, limit))
         in_px = pixel_variances(variances, references, stage.coder)
     boxes = clip(sort_corners(boxes), size)
     return Candidates(boxes, scores[row, label], label, variances, in_px)

@@ -73,7 +73,7 @@ class SecondStage:
 
     head: "pooled": the head part takes pooled RoIs; "maps": R-FCN's maps are in the dense part, and
     there is no head part. bins: a side of a pooled RoI. strides: of the levels that RoIs are pooled
-    from.
+    from. log_variance_limit: of the absolute value of a log variance; None: no limit.
     """
 
     head: Literal["pooled", "maps"]
@@ -86,6 +86,7 @@ class SecondStage:
     coder: Coder
     log_variance: bool
     num_classes: int
+    log_variance_limit: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

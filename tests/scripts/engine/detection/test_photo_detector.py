@@ -242,3 +242,11 @@ def test_from_a_folder_that_has_packages_of_the_same_names(checkpoint, tmp_path)
     command = [sys.executable, "program.py", str(Path(hubconf.__file__).parent), str(checkpoint)]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_torch_hub_asks_for_the_packages_that_are_imported_and_no_others():
+    program = "import hubconf, sys; print(*(set(hubconf.dependencies) - set(sys.modules)))"
+    command = [sys.executable, "-c", program]
+    folder = Path(hubconf.__file__).parent
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert ended.stdout == "\n"

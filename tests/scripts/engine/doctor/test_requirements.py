@@ -1,8 +1,12 @@
 """The packages that pyproject.toml declares, read without any package."""
 
+import tomllib
+
 import pytest
 
+from scripts.engine.doctor.machine import OLDEST_PYTHON
 from scripts.engine.doctor.requirements import (
+    PROJECT,
     Requirement,
     declared_requirements,
     numbers,
@@ -47,3 +51,12 @@ def test_versions_are_compared_by_their_numbers(version, complaint):
 
 def test_zeros_at_the_end_count_for_nothing():
     assert numbers("2.10.0+cu128") == numbers("2.10") == (2, 10)
+
+
+def test_the_oldest_python_is_the_same_everywhere():
+    """Before 3.11.4 tarfile knows no filters, which keep an archive in its folder."""
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    assert tomllib.loads(PROJECT.read_text())["project"]["requires-python"] == f">={oldest}"
+    makefile = PROJECT.with_name("Makefile").read_text()
+    assert f"sys.version_info < {OLDEST_PYTHON})" in makefile
+    assert f"Python {oldest} or newer is needed" in makefile

@@ -24,6 +24,7 @@ def small(name, frozen_stages):
     rpn = replace(run.model.rpn, channels=10, anchor_sizes=(32.0,))
     return replace(
         run,
+        start="imagenet",
         model=replace(run.model, backbone=backbone, roi=roi, rpn=rpn),
         data=replace(run.data, short_side=48, long_side=64),
     )

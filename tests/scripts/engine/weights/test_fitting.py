@@ -2,7 +2,13 @@
 
 import torch
 
-from scripts.engine.weights.fitting import is_class_layer, matching_columns, rows_fit, with_rows
+from scripts.engine.weights.fitting import (
+    is_class_layer,
+    matching_columns,
+    rows_fit,
+    with_rows,
+    without_coded_layers,
+)
 
 
 def test_columns_go_by_name():
@@ -35,3 +41,16 @@ def test_boxes_for_all_classes_alike_have_no_rows_of_a_class():
     assert not is_class_layer(offsets, {"roi": {"class_agnostic": True}})
     assert is_class_layer("mask.head.logits.bias", {"roi": {"class_agnostic": True}})
     assert not is_class_layer("rpn.head.offsets.weight", {"roi": {"class_agnostic": False}})
+
+
+def test_layers_of_another_box_coding_are_left_out():
+    """Of R-FCN as of other heads: an offset of the center is no offset of an edge."""
+    layers = ("rpn.head.offsets", "roi.head.predictor.offsets", "roi.head.offset_maps")
+    state = {f"{layer}.weight": torch.zeros(4) for layer in (*layers, "roi.head.class_maps")}
+    center, edges = {"box_coding": "center_size"}, {"box_coding": "edges"}
+    theirs = {"rpn": center, "roi": center}
+    assert without_coded_layers(state, theirs, theirs).keys() == state.keys()
+    kept = without_coded_layers(state, theirs, {"rpn": center, "roi": edges})
+    assert list(kept) == ["rpn.head.offsets.weight", "roi.head.class_maps.weight"]
+    kept = without_coded_layers(state, theirs, {"rpn": edges, "roi": center})
+    assert list(kept) == [name for name in state if not name.startswith("rpn.")]

@@ -12,6 +12,7 @@ from models.build import build_detector
 from models.iou_net import IoUConfig
 from scripts.engine.places import RunPlace
 from scripts.engine.run_folder.checkpoint import load_checkpoint, newest_checkpoint
+from scripts.engine.weights import start
 from scripts.engine.weights.start import (
     first_start,
     freeze_all_but,
@@ -187,6 +188,38 @@ def test_a_checkpoint_of_another_network_gives_what_fits(out, capsys):
         prepared_detector(
             vgg, "auto", place_of(out, "vgg"), CLASSES, resumed=False, start_from=path
         )
+
+
+def test_conventions_that_the_weights_were_not_trained_with_are_named(out, capsys):
+    """The strides of the blocks and the place of RoIAlign's samples, which no tensor says."""
+    path = newest_checkpoint(folder_of(out, "first"))
+    place = place_of(out, "tuned")
+    prepared_detector(FIRST, "auto", place, CLASSES, resumed=False, start_from=path)
+    assert "trained with" not in capsys.readouterr().out
+    other = change(SMALL, backbone_resnet_layout="detectron", roi_aligned=True)
+    run = replace(FIRST, model=other)
+    prepared_detector(run, "auto", place, CLASSES, resumed=False, start_from=path)
+    assert (
+        "other than what they were trained with: backbone.resnet_layout: torchvision -> detectron; "
+        "roi.aligned: False -> True\n" in capsys.readouterr().out
+    )
+
+
+def test_weights_from_caffe_in_a_run_with_other_pixels_or_strides_are_named(out, monkeypatch):
+    """Their names say that they are from there, and no tensor would fail to fit."""
+    monkeypatch.setattr(start, "read_weights", lambda path: {"res2_0_branch2a_w": torch.ones(1)})
+    monkeypatch.setattr(start, "load_pretrained", lambda *_: "weights: all")
+    place, network = place_of(out, "first"), build_detector(SMALL)
+    run = replace(FIRST, start="imagenet")
+    text = start.load_starting_weights(network, run, "R-50.pkl", place, CLASSES)
+    assert "this run has pixels 'torchvision' and resnet_layout 'torchvision'" in text
+    caffe = replace(
+        run,
+        model=change(SMALL, backbone_resnet_layout="detectron"),
+        data=replace(run.data, pixels="caffe"),
+    )
+    text = start.load_starting_weights(network, caffe, "R-50.pkl", place, CLASSES)
+    assert text == "weights: all"
 
 
 def test_the_pixels_are_those_of_the_network_that_it_starts_from(out, tmp_path):

@@ -20,10 +20,12 @@ from scripts.reports.page import (
     overlap,
     page,
     plots,
+    ran,
     rendered,
     sigma,
+    verdicts,
 )
-from scripts.reports.page.sources import ROOT, Sources, committed_files, read_sources
+from scripts.reports.page.sources import ROOT, Source, Sources, committed_files, read_sources
 from scripts.reports.page.views import PictureView
 from scripts.reports.results import cell
 from tests.page_reader import Reader
@@ -241,6 +243,43 @@ def test_runs_take_the_place_of_committed_results(tmp_path, monkeypatch):
     monkeypatch.setattr(rendered, "MEGABYTES", 0.01)
     with pytest.raises(ValueError, match="too large"):
         page.write_page(tmp_path / "page.html")
+
+
+def test_a_report_of_which_nothing_was_run_takes_no_place(tmp_path):
+    def change(text):
+        seeds = json.loads(text)
+        for seed in seeds:
+            seed["rows"] = [{**line, "metrics": None, "why": "no network"} for line in seed["rows"]]
+        return json.dumps(seeds)
+
+    path = copied(tmp_path, "kl_rpn/table2/lite", change)
+    assert "no network" in page.html(page.page_of(read_sources([path])))
+    sources = read_sources([*committed_files(), path])
+    assert sources.tables["kl_rpn/table2", "lite"].path != path
+
+
+def test_the_headline_counts_the_seeds_of_each_number(tmp_path):
+    """One of three seeds has the last row of KL Loss Table 1, all have those of KL-RPN's."""
+
+    def change(text):
+        seeds = json.loads(text)
+        for seed in seeds[1:]:
+            seed["rows"][-1] |= {"metrics": None, "why": "no network"}
+        return json.dumps(seeds)
+
+    path = copied(tmp_path, "kl_loss/table1/mini", change)
+    text = "".join(map(str, verdicts.headline(read_sources([*committed_files(), path]))))
+    assert re.search(r"of its baseline by [+-][\d.]+ \(1 seed; paper ", text)
+    assert re.search(r"VGG-16 by [+-][\d.]+ ± [\d.]+ \(3 seeds; paper ", text)
+
+
+def test_the_command_of_a_result_measures_all_of_its_seeds(tmp_path):
+    """SEEDS=2 would measure seeds 0 and 1."""
+    seeds = [{"seed": number, "rows": []} for number in (0, 2)]
+    path = tmp_path / "lite.json"
+    source = Source(table="kl_rpn/table2", scale="lite", path=path, seeds=seeds)
+    facts = dict(ran.ran_part(source).facts)
+    assert facts["command"].endswith("SCALE=lite SEEDS=3 DATA=DIR`")
 
 
 def test_plots_are_pictures_that_are_always_the_same():
