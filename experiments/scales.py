@@ -73,4 +73,4 @@ def renders_its_data(name: str) -> bool:
 def scale_title(name: str) -> str:
     """What a report says about the scale called ``name``."""
     scale, length = scale_and_length(name)
-    return TITLES[scale] if length == 1 else f"{TITLES[scale]}; {length} times as many updates"
+    return TITLES[scale] if length == 1 else f"{TITLES[scale]}; {length}x updates"

@@ -268,7 +268,7 @@ def test_a_length_multiplies_updates_and_drops_and_nothing_else():
     assert long.train.warmup_iterations == short.train.warmup_iterations == 50
     same = replace(long.train, iterations=650, lr_drops=(500,))
     assert replace(long, train=same) == short
-    assert scale_title("mini-16x") == f"{scale_title('mini')}; 16 times as many updates"
+    assert scale_title("mini-16x") == f"{scale_title('mini')}; 16x updates"
 
 
 def test_a_twice_as_long_run_of_a_longer_scale_is_longer_by_both():
