@@ -104,7 +104,7 @@ def name_text_problem(name: str) -> str | None:
 
 
 def plain_name(name: str) -> str:
-    """The name of a class without spaces, lines, and differences of upper and lower case."""
+    """The name of a class in lower case, without spaces, underscores and hyphens."""
     return "".join(name.casefold().split()).replace("_", "").replace("-", "")
 
 

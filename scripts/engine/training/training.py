@@ -14,6 +14,7 @@ from functools import partial
 from data.errors import DataError
 from data.loader import train_batches, usable_images
 from data.records import Batch
+from experiments.own.recipe import updates_an_epoch
 from scripts.engine.command import STOPPED, LostProcess
 from scripts.engine.environment import Environment, open_dataset, pick_device
 from scripts.engine.files import write_atomically
@@ -244,7 +245,7 @@ def train(name: str, environment: Environment, options: TrainOptions) -> int:
         validation = Validation(
             dataset=labeled,
             every=options.validate_every,
-            epoch=max(1, len(usable_images(dataset, run.data)) // run.train.batch_size),
+            epoch=updates_an_epoch(len(usable_images(dataset, run.data)), run.train.batch_size),
             patience=options.patience,
             workers=environment.workers,
         )
